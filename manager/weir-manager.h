@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * weir-manager.h: the scope. What is made in a scope is unlinked when the scope ends, whoever dies.
+ *
+ * weir_begin() starts a small manager process that owns the scope's names and outlives the program
+ * just long enough to unlink them. Objects of a scope have the same address in every process that
+ * belongs to it (workers, and processes started with weir_process_start), whether that process was
+ * forked before or after the object was made, so a plain pointer to one can be handed around.
+ *
+ * Which process may do what:
+ *  - Only the process that called weir_begin() ends the scope. In a child that the program forked
+ *    itself, weir_end() only forgets the mappings, and the child may use the objects until then.
+ *  - Objects can be made, used, unlinked and closed in every process of the scope, by any thread.
+ *  - If the program is killed, calls exec, or exits without weir_end(), the manager unlinks
+ *    everything. If the manager is killed, the program (or its pool's supervisor) does it. If all of
+ *    them are killed at once, the next weir_begin() of any program of the same user does.
+ */
+#ifndef WEIR_MANAGER_H
+#define WEIR_MANAGER_H
+
+#include <weir-shm.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A scope and its manager process. */
+typedef struct weir_manager weir_manager;
+
+/* Zero means the default everywhere; `reserved` must be zero. */
+typedef struct weir_options {
+    size_t address_space; /* bytes of address space kept for the scope's objects; no memory is used
+                             by it. 0: 4 TiB, or as much of it as the system grants */
+    int timeout_ms;       /* longest wait for the manager to start or to end, then weir acts by
+                             itself; 0: 5000 */
+    uint64_t reserved[8];
+} weir_options;
+
+/* Begins a scope: sweeps what dead scopes of this user left in /dev/shm, and starts the manager.
+ *
+ * `options` may be NULL. Several scopes may be open at once. No thread is started, no signal handler
+ * installed, and the manager is not a child of this process.
+ * Context: any thread. Crash: nothing is left, or the manager or the next weir_begin() removes it.
+ * Returns: the scope, to be ended with weir_end(); or NULL: EINVAL (options), ENOENT (the manager
+ * program is not found; the message lists where it was looked for, and WEIR_MANAGER can name it),
+ * ENOSPC, ENOMEM, EMFILE, ETIMEDOUT (the manager did not get ready), EPROTO (it is another version). */
+WEIR_API weir_manager *weir_begin(const weir_options *options);
+
+/* Ends the scope: stops its pools and processes, has everything unlinked, waits until the manager is
+ * gone, and unmaps. `manager` and all objects of the scope are invalid afterwards. NULL is allowed.
+ *
+ * If the manager is dead or does not answer in time it is killed and the work done here, so this
+ * never hangs. What the user unlinked before is no error.
+ * Context: the process that began the scope; no other thread may use the scope any more. In a forked
+ * child it only unmaps, and returns 0.
+ * Returns: 0, or the first error of unlinking (the rest is unlinked all the same); -EINVAL when this
+ * scope has already been ended. */
+WEIR_API int weir_end(weir_manager *manager);
+
+/* WEIR_SCOPE(name, options) { ... } begins a scope called `name`, runs the block, and ends the scope
+ * however the block is left: at its end, by break, return or goto out of it (not by longjmp or exit,
+ * where the manager cleans up). If the scope cannot begin, the block is not run and
+ * weir_last_error()->code says why. */
+#define WEIR_SCOPE(name, options)                                                                  \
+    for (weir_manager *name __attribute__((__cleanup__(weir_scope_leave))) = weir_begin(options),  \
+                            *name##_weir_once = name;                                              \
+         name##_weir_once; name##_weir_once = NULL)
+
+/* What WEIR_SCOPE's cleanup calls: weir_end(*manager). */
+WEIR_API void weir_scope_leave(weir_manager **manager);
+
+/* Makes an object in the scope, as weir_shm_create(), weir_list_create() and
+ * weir_list_create_range() do, under a name of the scope's own ("weir-..."), and with their errors;
+ * besides: EINVAL (the scope is NULL or has ended), ENOSPC (65,536 objects, or no address space left),
+ * ESTALE (the scope's names have been cleaned up already, because the program that began it is gone).
+ *
+ * The handle belongs to the scope and is valid in all its processes until the scope ends. To give
+ * memory back early, unlink the object and close it, in this order; from then on nobody may use it.
+ * Context: any process of the scope, any thread.
+ * Crash: nothing is left, or a recorded name that the scope's end removes. */
+WEIR_API weir_shm *weir_manager_shm(weir_manager *manager, size_t size);
+WEIR_API weir_list *weir_manager_list(weir_manager *manager, const weir_value *values,
+                                      size_t count);
+WEIR_API weir_list *weir_manager_list_range(weir_manager *manager, int64_t start, int64_t stop,
+                                            int64_t step);
+
+/* Maps into this process what other processes of the scope have made since. Workers do this before
+ * every chunk, and the program whenever a job or process has ended; it is only needed when a pointer
+ * reaches a process in another way.
+ * Returns: 0; -EINVAL (ended); -ENOENT when an object's name was gone before it could be mapped here
+ * (the others are mapped). */
+WEIR_API int weir_manager_sync(weir_manager *manager);
+
+/* The manager's process id, for messages and tests. -EINVAL when the scope is NULL or has ended. */
+WEIR_API pid_t weir_manager_pid(const weir_manager *manager);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * weir.h: all of weir. The manual is in the three headers.
+ */
+#ifndef WEIR_H
+#define WEIR_H
+
+#include <weir-manager.h>
+#include <weir-pool.h>
+#include <weir-shm.h>
+
+#endif

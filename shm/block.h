@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * block.h: one block of shared memory below its handle: reserved, filled, then named.
+ *
+ * Used by the shm layer for stand-alone blocks and by the manager layer for a scope's blocks. Every
+ * function returns 0 or a negative errno and has then set the thread's last error.
+ */
+#ifndef WEIR_BLOCK_H
+#define WEIR_BLOCK_H
+
+#include <stdint.h>
+
+#include "weir-shm.h"
+
+#define WEIR__SHM_DIR "/dev/shm"
+
+struct weir__block {
+    int fd; /* -1 when closed */
+    void *addr;
+    size_t size; /* as asked for; the mapping is this, rounded up to pages */
+    uint64_t ino;
+};
+
+#define WEIR__BLOCK_NONE ((struct weir__block){.fd = -1})
+
+/* Makes an unnamed file of `size` bytes in /dev/shm, reserves its memory (unless WEIR_SHM_LAZY) and
+ * maps it: at `at` with MAP_FIXED, or anywhere if `at` is NULL. On failure nothing is left, and a
+ * mapping that was at `at` is as before or PROT_NONE. */
+int weir__block_reserve(struct weir__block *block, size_t size, unsigned flags, void *at);
+
+/* Gives the block its name. -EEXIST leaves the other file alone. */
+int weir__block_link(const struct weir__block *block, const char *name);
+
+/* Maps an existing block. `ino` != 0: only if the name still is that inode (else -ENOENT). */
+int weir__block_open(struct weir__block *block, const char *name, uint64_t ino, void *at);
+
+/* Closes the descriptor if it is open; the mapping stays. */
+void weir__block_close_fd(struct weir__block *block);
+
+/* Closes the descriptor and unmaps. For blocks that were mapped with at == NULL. */
+void weir__block_discard(struct weir__block *block);
+
+/* Removes the name if it still is a regular file with that inode. -ENOENT (quietly, without setting
+ * the last error) when it is gone or another file. */
+int weir__block_unlink(const char *name, uint64_t ino);
+
+/* Checks a user's name: -EINVAL or -ENAMETOOLONG with a message. */
+int weir__block_check_name(const char *name);
+
+/* 64 bits from getrandom(2); it cannot fail. */
+uint64_t weir__random64(void);
+
+#endif

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * error.h: setting the thread's last error.
+ */
+#ifndef WEIR_ERROR_H
+#define WEIR_ERROR_H
+
+#include "weir-shm.h"
+
+/* Sets the thread's last error to `code` (negative) and the formatted message, all other fields to
+ * "none", and returns `code`, so that a failing path is `return weir__fail(-EINVAL, "...")`. errno is
+ * preserved. */
+int weir__fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
+
+/* Sets the whole record (from the pool, about a worker) and returns error->code. */
+int weir__fail_with(const weir_error *error) __attribute__((cold));
+
+#endif

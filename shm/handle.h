@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * handle.h: the private handles behind weir_shm and weir_list.
+ *
+ * A stand-alone object's handle is on the heap. A scope's handle lies in the scope's table, in memory
+ * that all processes of the scope share at one address, so that the pointer itself can be handed
+ * around; therefore a handle holds only pointers that mean the same in each of them: into the block,
+ * into the table, or to constants of the library (all processes of a scope are forks of one image).
+ */
+#ifndef WEIR_HANDLE_H
+#define WEIR_HANDLE_H
+
+#include "shm/block.h"
+
+/* What differs when a block belongs to somebody: the manager layer's part of close and unlink. */
+struct weir__shm_owner {
+    void (*close)(struct weir_shm *shm);
+    int (*unlink)(struct weir_shm *shm);
+};
+
+struct weir_shm {
+    void *buf;
+    size_t size;
+    uint64_t ino;
+    const struct weir__shm_owner *owner; /* NULL: stand-alone, this handle is on the heap */
+    char name[WEIR_SHM_NAME_MAX + 1];
+};
+
+/* A list is its block and where its parts lie; see shm/README.md for the layout. The pointers are
+ * derived from N and offsets[N] once, when the handle is bound, and never read from the block again. */
+struct weir_list {
+    struct weir_shm *shm;
+    int64_t count;
+    const int64_t *offsets; /* count + 1, in the block: checked at each use */
+    unsigned char *data;
+    size_t data_size; /* bytes of all slots; offsets in [0, data_size] */
+    char *formats;    /* count * 8 */
+    char *codes;      /* count */
+};
+
+/* How a list is made inside somebody else's block: size it, reserve, fill, bind.
+ * weir__list_size: bytes for these values, or a negative error. */
+int64_t weir__list_size(const weir_value *values, size_t count);
+int64_t weir__list_range_size(int64_t start, int64_t stop, int64_t step);
+/* Writes the whole layout into `buf` of exactly that size, all zero before. */
+void weir__list_fill(void *buf, const weir_value *values, size_t count);
+void weir__list_fill_range(void *buf, int64_t start, int64_t stop, int64_t step);
+/* Checks the layout in shm's block and sets up the handle. -EBADMSG if it is not a list. */
+int weir__list_bind(struct weir_list *list, struct weir_shm *shm);
+
+#endif

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * weir-shm.h: errors, SharedMemory, values and ShareableList.
+ *
+ * This is the bottom layer of weir and can be used alone. It follows Python's
+ * multiprocessing.shared_memory: a block made here can be attached by stock CPython under the
+ * same name, and the other way round.
+ *
+ * Read this first, because it is about more than one process:
+ *
+ *  - A stand-alone block (weir_shm_create, weir_list_create) lives until somebody unlinks it, as
+ *    in POSIX. Nobody unlinks it for you; for that, make it in a scope (weir-manager.h).
+ *  - CPython up to 3.12 registers every block that it *attaches* with its resource tracker, which
+ *    unlinks the block when that Python exits. weir lives with a block whose name is gone: memory
+ *    that is mapped stays mapped. In Python use track=False (3.13 and later), or map
+ *    /dev/shm/NAME with mmap.
+ *  - A block that someone truncates while it is mapped kills the process that touches it next
+ *    (SIGBUS). weir never truncates a block.
+ *
+ * Conventions of all weir headers. Constructors return a pointer, or NULL; other calls return 0
+ * or a count, or a negative code. Either way weir_last_error() has the calling thread's story.
+ * Codes are negative errno values, or one of WEIR_EFAILED and WEIR_EDIED. Destructors take NULL
+ * and cannot fail. "size" is in bytes, "count" in elements, and a unit stands in the name of
+ * everything else.
+ */
+#ifndef WEIR_SHM_H
+#define WEIR_SHM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define WEIR_VERSION_MAJOR 0
+#define WEIR_VERSION_MINOR 1
+#define WEIR_VERSION_PATCH 0
+
+#if defined(__GNUC__)
+#define WEIR_API __attribute__((visibility("default")))
+#else
+#define WEIR_API
+#endif
+
+/* The version of the library in use, for example "0.1.0". Static; never NULL. */
+WEIR_API const char *weir_version(void);
+
+/* ---- errors --------------------------------------------------------------------------------- */
+
+/* Codes that errno does not have. They are far from errno so that no mix-up is possible. */
+#define WEIR_EFAILED (-20001) /* a task reported failure */
+#define WEIR_EDIED   (-20002) /* a worker or process died and its attempts are used up */
+
+/* The half-open range [begin, end) of a job's items. */
+typedef struct weir_range {
+    int64_t begin;
+    int64_t end;
+} weir_range;
+
+#define WEIR_ERROR_MESSAGE_SIZE 768
+
+/* What went wrong in the calling thread's last failed weir call. */
+typedef struct weir_error {
+    int code;         /* negative errno or WEIR_E...; 0: nothing failed in this thread yet */
+    int worker;       /* index of the worker that was concerned, from 0; -1: none */
+    pid_t pid;        /* its process; 0: none */
+    int signal;       /* the signal that ended that process; 0: none */
+    int exit_status;  /* its exit status if it exited; -1: it did not */
+    int attempt;      /* which attempt at the range failed, from 1; 0: not about a range */
+    int task_code;    /* what the task returned or gave to weir_task_fail; 0: not about a task */
+    weir_range range; /* the range that failed; {0, 0}: not about a range */
+    char message[WEIR_ERROR_MESSAGE_SIZE]; /* one line for a person, NUL-terminated */
+} weir_error;
+
+/* The calling thread's last failure. Like errno, a call that succeeds leaves it alone.
+ * Returns: a pointer to thread-local storage, valid until this thread's next weir call; never
+ * NULL. */
+WEIR_API const weir_error *weir_last_error(void);
+
+/* Forgets the calling thread's last failure: code becomes 0 and message empty. */
+WEIR_API void weir_clear_error(void);
+
+/* A short name for a code: that of strerror(3) for a negative errno, weir's own for WEIR_E....
+ * Returns: a string that is valid until this thread's next call; never NULL. */
+WEIR_API const char *weir_strerror(int code);
+
+/* ---- SharedMemory --------------------------------------------------------------------------- */
+
+/* A named block of shared memory, mapped into this process. */
+typedef struct weir_shm weir_shm;
+
+#define WEIR_SHM_LAZY 1u /* do not reserve the memory: a full /dev/shm is then SIGBUS on touch */
+
+/* Longest name of a block in bytes, without the NUL: a file name in /dev/shm. */
+#define WEIR_SHM_NAME_MAX 255
+
+/* Makes a block of `size` zero bytes, mapped read and write, mode 0600 whatever the umask.
+ *
+ * `name`: 1 to WEIR_SHM_NAME_MAX bytes, no '/', not "." or ".."; NULL lets weir choose one.
+ * `size`: from 1; the block has exactly this size. `flags`: 0 or WEIR_SHM_LAZY.
+ * The memory is reserved before the block gets its name, so it cannot run out later, and a
+ * process that attaches by name never sees a half-made block.
+ *
+ * Context: any thread of any process; not signal-safe.
+ * Crash: killed at any point, there is either no name or a finished block under it.
+ * Returns: the block, to be closed with weir_shm_close(); or NULL: EINVAL (name, size or flags),
+ * ENAMETOOLONG, EEXIST (the other block is left alone), ENOSPC (/dev/shm is too full), ENOMEM
+ * (more than this machine or memory cgroup has left), EFBIG (RLIMIT_FSIZE; no signal is raised),
+ * EMFILE. */
+WEIR_API weir_shm *weir_shm_create(const char *name, size_t size, unsigned flags);
+
+/* Maps the block of that name, read and write, at the size it has (as CPython does, whatever the
+ * creator asked for).
+ *
+ * Only a regular file of the caller's own user is attached, and no link is followed.
+ * Returns: the block; or NULL: EINVAL, ENAMETOOLONG, ENOENT (no such block), EPERM (another user's,
+ * or no regular file), EBADMSG (it has size 0). */
+WEIR_API weir_shm *weir_shm_attach(const char *name);
+
+/* The first byte, the size in bytes, and the name (without '/'). They hold until the block is
+ * closed; the name stays the same after an unlink. */
+WEIR_API void *weir_shm_buf(const weir_shm *shm);
+WEIR_API size_t weir_shm_size(const weir_shm *shm);
+WEIR_API const char *weir_shm_name(const weir_shm *shm);
+
+/* Unmaps the block here and frees the handle; the block itself stays. NULL is allowed.
+ * A block of a scope belongs to the scope: closing one that still has its name does nothing, and
+ * closing one that was unlinked gives its memory back in every process of the scope. */
+WEIR_API void weir_shm_close(weir_shm *shm);
+
+/* Removes the block's name. The memory stays usable wherever it is mapped and is freed when the
+ * last process has closed it. The name is removed only while it still means this very block.
+ * Crash: the name is there or gone; a scope's record of it is settled by whoever cleans the scope.
+ * Returns: 0; -ENOENT when the name is gone or means another block by now. */
+WEIR_API int weir_shm_unlink(weir_shm *shm);
+
+/* ---- values --------------------------------------------------------------------------------- */
+
+typedef enum weir_type {
+    WEIR_NONE = 0,
+    WEIR_BOOL,
+    WEIR_INT,
+    WEIR_FLOAT,
+    WEIR_STR,
+    WEIR_BYTES,
+} weir_type;
+
+/* One value of the six types that a ShareableList holds. */
+typedef struct weir_value {
+    weir_type type;
+    union {
+        bool boolean;     /* WEIR_BOOL */
+        int64_t integer;  /* WEIR_INT */
+        double real;      /* WEIR_FLOAT */
+        const char *data; /* WEIR_STR: UTF-8, WEIR_BYTES: anything; not owned */
+    };
+    size_t size; /* bytes at data, for WEIR_STR and WEIR_BYTES; 0 for the others */
+} weir_value;
+
+/* weir_str() takes a NUL-terminated string; for one with NULs inside, set data and size. NULL is
+ * taken as None. */
+static inline weir_value weir_none(void)
+{
+    weir_value value;
+
+    value.type = WEIR_NONE;
+    value.integer = 0;
+    value.size = 0;
+    return value;
+}
+
+static inline weir_value weir_bool(bool boolean)
+{
+    weir_value value = weir_none();
+
+    value.type = WEIR_BOOL;
+    value.boolean = boolean;
+    return value;
+}
+
+static inline weir_value weir_int(int64_t integer)
+{
+    weir_value value;
+
+    value.type = WEIR_INT;
+    value.integer = integer;
+    value.size = 0;
+    return value;
+}
+
+static inline weir_value weir_float(double real)
+{
+    weir_value value;
+
+    value.type = WEIR_FLOAT;
+    value.real = real;
+    value.size = 0;
+    return value;
+}
+
+static inline weir_value weir_bytes(const void *data, size_t size)
+{
+    weir_value value;
+
+    value.type = WEIR_BYTES;
+    value.data = (const char *)data;
+    value.size = size;
+    return value;
+}
+
+WEIR_API weir_value weir_str(const char *string);
+
+/* "none", "bool", "int", "float", "str", "bytes"; "?" for anything else. */
+WEIR_API const char *weir_type_name(weir_type type);
+
+/* ---- ShareableList -------------------------------------------------------------------------- */
+
+/* A list of fixed length whose elements can be changed in place by every process that has it open,
+ * in the byte layout of CPython 3.9 and later.
+ *
+ * An element can change its type. A str or bytes element has the room that it got when the list was
+ * made: 8 * (size / 8 + 1) bytes; the other types take 8. A longer value is refused and the old one
+ * kept.
+ *
+ * Concurrent use: getting, setting and adding to an *int* that stays an int is atomic. For any
+ * other change, processes that write the same element, or read it meanwhile, must agree among
+ * themselves; without that a reader may get a mixture of the old and the new value, or -EBADMSG,
+ * but never reads outside the block. Different elements are independent of each other.
+ *
+ * Everything read from a block is checked first: what a damaged or hostile block gets is -EBADMSG. */
+typedef struct weir_list weir_list;
+
+/* Longest str or bytes that an element can hold, in bytes. */
+#define WEIR_LIST_VALUE_MAX 9999991
+
+/* Makes a stand-alone list of `count` values in a block of its own.
+ *
+ * `name` as for weir_shm_create(). `values` are copied. `count`: from 0. A WEIR_STR must be UTF-8.
+ * Crash: as weir_shm_create().
+ * Returns: the list, to be closed with weir_list_close(); or NULL with weir_shm_create()'s errors
+ * and: EINVAL (a value of no type, or NULL data, or a str that is not UTF-8), E2BIG (a value longer
+ * than WEIR_LIST_VALUE_MAX, or a list too large to address), ENOTSUP (a value of 1,000,000 bytes or
+ * more that ends in a NUL: the layout cannot keep its length). */
+WEIR_API weir_list *weir_list_create(const char *name, const weir_value *values, size_t count);
+
+/* The same, of the ints start, start + step, ... up to but without `stop`, as Python's range.
+ * Returns: as weir_list_create(); EINVAL for a step of 0. */
+WEIR_API weir_list *weir_list_create_range(const char *name, int64_t start, int64_t stop,
+                                           int64_t step);
+
+/* Opens the list of that name, made by weir or by CPython.
+ * Returns: the list; or NULL with weir_shm_attach()'s errors and EBADMSG (not a list). */
+WEIR_API weir_list *weir_list_attach(const char *name);
+
+/* Closes the list and its block here, as weir_shm_close(). NULL is allowed. */
+WEIR_API void weir_list_close(weir_list *list);
+
+/* The block that the list is in; it belongs to the list, so do not close it. */
+WEIR_API weir_shm *weir_list_shm(const weir_list *list);
+
+/* Number of elements; it never changes. */
+WEIR_API int64_t weir_list_len(const weir_list *list);
+
+/* Reads an element. A negative index counts from the end.
+ *
+ * data of a str or bytes points into the block: `size` bytes, not always followed by a NUL
+ * (printf "%.*s"). It is good until the list is closed, and changes when the element is set;
+ * weir_list_get_data() copies.
+ * Returns: 0 and *out; or -ERANGE (no such element), -EBADMSG (damaged); *out is then unchanged. */
+WEIR_API int weir_list_get(const weir_list *list, int64_t index, weir_value *out);
+
+/* Copies a str or bytes element to `buf` of `size` bytes and ends it with a NUL, cut off where it
+ * does not fit (never inside `buf`'s last byte, which is the NUL). `buf` may be NULL when `size` is 0.
+ * Returns: the length of the whole element in bytes, as snprintf; or -ERANGE, -EBADMSG, or -EINVAL
+ * (the element is of another type). */
+WEIR_API int64_t weir_list_get_data(const weir_list *list, int64_t index, char *buf, size_t size);
+
+/* Replaces an element.
+ * Crash: an int that stays an int has the old or the new value. Any other element may be left a
+ * mixture: it can be read without harm and set again; its neighbours are untouched.
+ * Returns: 0; or, the element unchanged: -ERANGE (no such element), -EINVAL (a value of no type, or
+ * a str that is not UTF-8), -E2BIG (longer than the element's room; the message gives both), -ENOTSUP
+ * (as weir_list_create), -EBADMSG (damaged). */
+WEIR_API int weir_list_set(weir_list *list, int64_t index, weir_value value);
+
+/* Adds to an int element in one atomic step, seen by all processes in one order.
+ * `after` (may be NULL) gets the sum. Crash: added or not added.
+ * Returns: 0; -ERANGE (no such element), -EINVAL (not an int), -EOVERFLOW (beyond 64 bits), -EBADMSG;
+ * the element is unchanged then. */
+WEIR_API int weir_list_add(weir_list *list, int64_t index, int64_t delta, int64_t *after);
+
+/* The first index at which the value is found, and how often it is there. As in Python 1, 1.0 and
+ * True are equal, a str never equals bytes, and a NaN equals nothing.
+ * Returns: index or count; -ENOENT (weir_list_index: not in the list), -EBADMSG, -EINVAL. */
+WEIR_API int64_t weir_list_index(const weir_list *list, weir_value value);
+WEIR_API int64_t weir_list_count(const weir_list *list, weir_value value);
+
+/* Writes the elements' struct formats, joined, to `buf` of `size` bytes: what CPython's
+ * ShareableList.format gives. Cut off and NUL-terminated as snprintf does.
+ * Returns: the length of the whole format in bytes without the NUL, or -EBADMSG. */
+WEIR_API int64_t weir_list_format(const weir_list *list, char *buf, size_t size);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
