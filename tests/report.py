@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: MIT
+"""Adds up what the builds' test logs say and prints the line that tests/run ends with.
+
+    report.py BUILD-FOLDER BUILD...
+
+A cmocka program counts as the cases it ran, any other test as one. A test that ends badly counts as at
+least one failure, and so does a build without a test log. Each skip is printed with its reason: what the
+test said before it skipped.
+"""
+
+import json
+import os
+import re
+import sys
+
+CASE = re.compile(r"\[ +(OK|FAILED|SKIPPED|ERROR) +\] (\w+)$")
+RUN = re.compile(r"\[ RUN +\] (\w+)$")
+
+
+def cases(test):
+    """The (outcome, name, what it said) of each cmocka case in a test's output, in order."""
+    said = []
+    running = None
+    for line in (test.get("stderr") or "").splitlines():
+        run = RUN.match(line)
+        case = CASE.match(line)
+        if run:
+            running, said = run.group(1), []
+        elif case and case.group(2) == running:
+            yield case.group(1), running, said
+            running, said = None, []
+        elif line.strip():
+            said.append(line.strip())
+
+
+def output(test):
+    text = (test.get("stdout") or "") + "\n" + (test.get("stderr") or "")
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def tally(build, test, count):
+    """Adds one test to count, and prints it unless it passed."""
+    name = "%s: %s" % (build, test["name"])
+    found = list(cases(test))
+    passed = sum(1 for case in found if case[0] == "OK")
+    failed = [case for case in found if case[0] in ("FAILED", "ERROR")]
+    result = test["result"]
+
+    if result in ("OK", "EXPECTEDFAIL") and not failed:
+        count["passed"] += passed if found else 1
+        for outcome, case, said in found:
+            if outcome == "SKIPPED":
+                count["skipped"] += 1
+                print("skipped %s: %s: %s" % (name, case, " ".join(said) or "no reason given"))
+    elif result == "SKIP":
+        count["skipped"] += 1
+        print("skipped %s: %s" % (name, (output(test) or ["no reason given"])[-1]))
+    else:
+        count["passed"] += passed
+        count["failed"] += max(1, len(failed))
+        print("FAILED %s (%s)%s" % (name, result, "".join("\n    " + case[1] for case in failed)))
+
+
+def main():
+    folder, builds = sys.argv[1], sys.argv[2:]
+    count = {"passed": 0, "failed": 0, "skipped": 0}
+
+    for build in builds:
+        try:
+            with open(os.path.join(folder, build, "meson-logs", "testlog.json")) as log:
+                tests = [json.loads(line) for line in log]
+            if not tests:
+                raise ValueError("no test was run")
+            for test in tests:
+                tally(build, test, count)
+        except (OSError, ValueError, KeyError) as error:
+            reason = "%s: %s" % (build, error)
+            try:
+                with open(os.path.join(folder, build + ".failed")) as note:
+                    reason = note.read().strip()
+            except OSError:
+                pass
+            count["failed"] += 1
+            print("FAILED " + reason)
+
+    line = "%(passed)d passed, %(failed)d failed" % count
+    if count["skipped"]:
+        line += ", %(skipped)d skipped" % count
+    print(line)
+    return 1 if count["failed"] or not count["passed"] else 0
+
+
+sys.exit(main())

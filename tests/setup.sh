@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+#
+# setup.sh: what tests/run and examples/run share. Sourced by both, with $root set to the tree.
+#
+# Nothing is installed that is there already: each tool is looked for by using it, not by asking the
+# package manager, so a machine that has everything needs neither root nor a network.
+
+say() {
+    printf '%s\n' "$*"
+}
+
+die() {
+    printf '%s\n' "$0: $*" >&2
+    exit 1
+}
+
+has_command() {
+    command -v "$1" >/dev/null 2>&1
+}
+
+has_module() {
+    has_command pkg-config && pkg-config --exists "$1"
+}
+
+# A compiler without the C library's headers is no compiler.
+has_c() {
+    has_command cc && printf '#include <stdio.h>\n' | cc -E -x c - >/dev/null 2>&1
+}
+
+has_cplusplus() {
+    has_command c++ && printf '#include <cstddef>\n' | c++ -E -x c++ - >/dev/null 2>&1
+}
+
+has_meson() {
+    has_command meson || return 1
+    case $(meson --version 2>/dev/null) in
+    '' | 0.*) return 1 ;;
+    esac
+}
+
+# The distribution's own Python, with its standard library: the interop tests are about that one.
+has_python() {
+    /usr/bin/python3 -c 'import json, multiprocessing.shared_memory' >/dev/null 2>&1
+}
+
+missing=
+
+# need PACKAGE PROBE [ARGUMENT]: notes the Debian package if the probe fails.
+need() {
+    package=$1
+    shift
+    "$@" || missing="$missing $package"
+}
+
+need_to_build() {
+    need gcc has_command gcc
+    need libc6-dev has_c
+    need pkg-config has_command pkg-config
+    need meson has_meson
+    need ninja-build has_command ninja
+    need libuv1-dev has_module 'libuv >= 1.40'
+    need libjansson-dev has_module 'jansson >= 2.12'
+}
+
+need_to_test() {
+    need g++ has_cplusplus
+    need libcmocka-dev has_module cmocka
+    need python3 has_python
+    need strace has_command strace
+    need spin has_command spin
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif has_command sudo; then
+        sudo "$@"
+    else
+        die "this needs root, and there is no sudo. Missing packages:$missing"
+    fi
+}
+
+# Installs what need() noted, and nothing when it noted nothing.
+install_missing() {
+    [ -n "$missing" ] || return 0
+    has_command apt-get || die "please install (Debian's names):$missing"
+    say "Installing:$missing"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq update ||
+        say 'apt-get update failed; going on with the package lists that are there'
+    # shellcheck disable=SC2086 # a list of words
+    as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get -qq -y --no-install-recommends install $missing >"${TMPDIR:-/tmp}/weir-apt.$$" 2>&1 || {
+        cat "${TMPDIR:-/tmp}/weir-apt.$$" >&2
+        rm -f "${TMPDIR:-/tmp}/weir-apt.$$"
+        die "apt-get could not install:$missing"
+    }
+    rm -f "${TMPDIR:-/tmp}/weir-apt.$$"
+}
+
+# configure FOLDER [OPTION...]: a build folder, made or made up to date. One that meson cannot use any
+# more (another version, or the tree was moved) is made anew; only a folder of meson's is ever removed.
+configure() {
+    folder=$1
+    shift
+    if [ -f "$folder/meson-private/coredata.dat" ]; then
+        meson setup --reconfigure "$@" "$folder" "$root" >"$folder.log" 2>&1 && return 0
+        rm -rf "$folder"
+    fi
+    mkdir -p "$(dirname "$folder")"
+    meson setup "$@" "$folder" "$root" >"$folder.log" 2>&1 || {
+        cat "$folder.log"
+        return 1
+    }
+}
