@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * do_work: two processes share a list and each works on half of it.
+ *
+ * It is the example of Python's SharedMemoryManager, twice: once with two processes that are
+ * started and joined by hand, once with a pool that cuts the range by itself. Both must come to the
+ * same total.
+ *
+ *   cc do_work.c $(pkg-config --cflags --libs weir) -o do_work && ./do_work
+ */
+#include <weir.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#define COUNT 2000
+
+/* The work: an element becomes its square. */
+static int square(weir_list *list, weir_range range)
+{
+    for (int64_t i = range.begin; i < range.end; i++) {
+        weir_value value;
+
+        if (weir_list_get(list, i, &value) < 0 ||
+            weir_list_set(list, i, weir_int(value.integer * value.integer)) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* The partial results lie in the list; here they are put together. -1 on error. */
+static int64_t sum(const weir_list *list)
+{
+    int64_t total = 0;
+
+    for (int64_t i = 0; i < weir_list_len(list); i++) {
+        weir_value value;
+
+        if (weir_list_get(list, i, &value) < 0)
+            return -1;
+        total += value.integer;
+    }
+    return total;
+}
+
+static int complain(const char *what)
+{
+    fprintf(stderr, "do_work: %s: %s\n", what, weir_last_error()->message);
+    return -1;
+}
+
+/* ---- with processes: Process(target=do_work, args=(list, 0, 1000)) ----------------------------
+ */
+
+struct half {
+    weir_list *list;
+    weir_range range;
+};
+
+static int do_half(void *arg)
+{
+    const struct half *half = arg;
+
+    return square(half->list, half->range) < 0 ? 1 : 0; /* the exit status */
+}
+
+static int64_t with_processes(weir_manager *scope)
+{
+    weir_list *list = weir_manager_list_range(scope, 0, COUNT, 1);
+    struct half halves[2] = {
+        {list, {0, COUNT / 2}},
+        {list, {COUNT / 2, COUNT}},
+    };
+    weir_process *process[2];
+    int status;
+
+    if (!list)
+        return complain("no list");
+    for (int i = 0; i < 2; i++) {
+        process[i] = weir_process_start(scope, do_half, &halves[i]);
+        if (!process[i])
+            return complain("no process"); /* the scope's end takes care of the other one */
+    }
+    for (int i = 0; i < 2; i++) {
+        if (weir_process_join(process[i], -1, &status) < 0)
+            return complain("join");
+        weir_process_free(process[i]);
+        if (status != 0) {
+            fprintf(stderr, "do_work: process %d ended with status %d\n", i, status);
+            return -1;
+        }
+    }
+    return sum(list);
+}
+
+/* ---- with a pool ------------------------------------------------------------------------------
+ */
+
+static int do_work(weir_task *task, weir_range range, void *arg)
+{
+    if (square(arg, range) < 0)
+        return weir_task_fail(task, 1, "%s", weir_last_error()->message);
+    return 0;
+}
+
+static int64_t with_pool(weir_manager *scope)
+{
+    weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = 2});
+    weir_list *list = weir_manager_list_range(scope, 0, COUNT, 1); /* younger than the workers */
+
+    if (!pool || !list)
+        return complain("no pool or list");
+    if (weir_pool_for(pool, (weir_range){0, COUNT}, do_work, list, NULL) < 0)
+        return complain("the job failed");
+    return sum(list);
+}
+
+int main(void)
+{
+    bool begun = false;
+    int64_t by_processes = -1, by_pool = -1;
+
+    WEIR_SCOPE (scope, NULL) {
+        begun = true;
+        by_processes = with_processes(scope);
+        by_pool = with_pool(scope);
+    } /* whatever was made in the scope is unlinked here */
+
+    if (!begun)
+        complain("no scope");
+    if (by_processes < 0 || by_pool < 0)
+        return 1;
+    printf("two processes: %" PRId64 "\n", by_processes);
+    printf("a pool of two: %" PRId64 "\n", by_pool);
+    return by_processes == by_pool ? 0 : 1;
+}

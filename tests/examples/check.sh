@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: MIT
+#
+# check.sh do_work|word_count|mean PROGRAM: runs an example and compares its output with what other means find.
+
+set -eu
+what=$1 program=$2
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/weir-example.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM
+export LC_ALL=C
+cd "$work"
+
+fail() {
+    echo "$what: $*"
+    exit 1
+}
+
+# refused STATUS PATTERN ARGUMENT...: the program ends with this status, says why on stderr, prints nothing
+refused() {
+    wanted=$1 pattern=$2
+    shift 2
+    status=0
+    "$program" "$@" >out 2>err || status=$?
+    [ $status = "$wanted" ] || fail "status $status, not $wanted, for: $* ($(cat err))"
+    grep -q "$pattern" err || fail "no '$pattern' in: $(cat err)"
+    [ ! -s out ] || fail "prints results all the same for: $*"
+}
+
+count_by_hand() {
+    tr -cs A-Za-z '\n' | tr A-Z a-z | sed '/^$/d' | sort | uniq -c | sort -k1,1nr -k2
+}
+
+same_counts() {
+    count_by_hand <"$1" >expected
+    for workers in 1 2 3; do
+        "$program" "$1" 2000000000 $workers >counted || fail "$1: status $?"
+        cmp counted expected || fail "$1: $(diff counted expected | head)"
+    done
+}
+
+case $what in
+do_work)
+    "$program" >out || fail "status $?"
+    printf 'two processes: 2664667000\na pool of two: 2664667000\n' | cmp - out || fail "$(cat out)"
+    ;;
+mean)
+    # 0, 1, ..., n-1 have the mean (n-1)/2 and the variance (n^2-1)/12.
+    for count in 1 2 63 64 65 1000 1000003; do
+        "$program" $count 1 >expected || fail "status $?"
+        for workers in 2 5; do
+            "$program" $count $workers | cmp - expected || fail "$count: $workers workers differ from one"
+        done
+        awk -v n=$count '
+            function near(a, b) { return a - b <= 1e-12 * b && b - a <= 1e-12 * b }
+            $1 == "count" && $2 == n { good++ }
+            $1 == "mean" && near($2, (n - 1) / 2) { good++ }
+            $1 == "variance" && near($2, (n * n - 1) / 12) { good++ }
+            END { exit good != 3 }' expected || fail "$count: $(cat expected)"
+    done
+    refused 2 usage 0
+    refused 2 usage 10x
+    refused 2 usage 10 0
+    refused 2 usage 10 2 3
+    refused 1 'mean: .' 1099511627776
+    ;;
+word_count)
+    cat /usr/include/*.h | head -c 1000000 >text
+    same_counts text
+    "$program" text | cmp - "$(head -n 10 expected >ten && echo ten)" || fail 'not the top ten'
+    printf 'word' >one
+    same_counts one
+    head -c 100000 /dev/zero | tr '\0' a >long # one word over all chunks
+    same_counts long
+    seq 1 5000 >numbers # no word at all
+    same_counts numbers
+    : >empty
+    same_counts empty
+    refused 2 usage
+    refused 2 usage text -1
+    refused 2 usage text 10 100000
+    refused 1 'No such file' missing
+    refused 1 'not a regular file' .
+    refused 1 'not a regular file' /dev/null
+    ;;
+esac
