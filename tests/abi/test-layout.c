@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * test-layout.c: the public types as programs that are compiled already know them.
+ *
+ * A structure here may get new members only out of `reserved`: its size and the places of its
+ * members are part of the soname's promise. Checked by the compiler, and the constants likewise;
+ * running it tells that the library in use agrees with the headers about the version.
+ */
+#include <weir.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#define SIZE(type, size) _Static_assert(sizeof(type) == (size), #type " has changed its size")
+#define PLACE(type, member, offset)                                                                \
+    _Static_assert(offsetof(type, member) == (offset), #type "." #member " has moved")
+
+#if defined(__LP64__)
+SIZE(weir_range, 16);
+PLACE(weir_range, begin, 0);
+PLACE(weir_range, end, 8);
+
+SIZE(weir_value, 24);
+PLACE(weir_value, type, 0);
+PLACE(weir_value, integer, 8);
+PLACE(weir_value, real, 8);
+PLACE(weir_value, data, 8);
+PLACE(weir_value, size, 16);
+
+SIZE(weir_error, 48 + WEIR_ERROR_MESSAGE_SIZE);
+PLACE(weir_error, code, 0);
+PLACE(weir_error, worker, 4);
+PLACE(weir_error, pid, 8);
+PLACE(weir_error, signal, 12);
+PLACE(weir_error, exit_status, 16);
+PLACE(weir_error, attempt, 20);
+PLACE(weir_error, task_code, 24);
+PLACE(weir_error, range, 32);
+PLACE(weir_error, message, 48);
+
+SIZE(weir_options, 80);
+PLACE(weir_options, address_space, 0);
+PLACE(weir_options, timeout_ms, 8);
+PLACE(weir_options, reserved, 16);
+
+SIZE(weir_pool_options, 96);
+PLACE(weir_pool_options, workers, 0);
+PLACE(weir_pool_options, initializer, 8);
+PLACE(weir_pool_options, finalizer, 16);
+PLACE(weir_pool_options, arg, 24);
+PLACE(weir_pool_options, reserved, 32);
+
+SIZE(weir_job_options, 96);
+PLACE(weir_job_options, chunks, 0);
+PLACE(weir_job_options, grain, 8);
+PLACE(weir_job_options, arg_size, 16);
+PLACE(weir_job_options, retries, 24);
+PLACE(weir_job_options, keep_going, 28);
+PLACE(weir_job_options, reserved, 32);
+#endif
+
+_Static_assert(WEIR_NONE == 0 && WEIR_BOOL == 1 && WEIR_INT == 2 && WEIR_FLOAT == 3 &&
+                   WEIR_STR == 4 && WEIR_BYTES == 5,
+               "the types' numbers");
+_Static_assert(WEIR_EFAILED == -20001 && WEIR_EDIED == -20002, "the error codes");
+_Static_assert(WEIR_SHM_LAZY == 1 && WEIR_ERROR_MESSAGE_SIZE == 768, "flags and sizes");
+
+int main(void)
+{
+    char wanted[32];
+
+    snprintf(wanted, sizeof wanted, "%d.%d.%d", WEIR_VERSION_MAJOR, WEIR_VERSION_MINOR,
+             WEIR_VERSION_PATCH);
+    if (strcmp(wanted, weir_version()) != 0) {
+        printf("the headers are %s, the library is %s\n", wanted, weir_version());
+        return 1;
+    }
+    return 0;
+}

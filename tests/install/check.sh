@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: MIT
+#
+# check.sh prefix|static|subproject ROOT CC...: builds weir in a temporary folder and uses it from outside.
+#
+#   prefix      installed under a prefix that is then moved: every example compiles with cc and pkg-config
+#               alone, and runs at both places
+#   static      only libweir.a is installed
+#   subproject  a small meson project that has weir in subprojects/
+
+set -eu
+what=$1 root=$2
+shift 2
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/weir-install.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM
+unset WEIR_MANAGER PKG_CONFIG_PATH LD_LIBRARY_PATH DESTDIR
+
+fail() {
+    echo "$what: $*"
+    exit 1
+}
+
+quietly() {
+    "$@" >"$work/log" 2>&1 || {
+        cat "$work/log"
+        fail "failed: $*"
+    }
+}
+
+# install_weir OPTION...: under $work/prefix
+install_weir() {
+    quietly meson setup --prefix="$work/prefix" -Dtests=false -Dexamples=false "$@" "$work/build" "$root"
+    quietly meson install -C "$work/build"
+    # The build tree is not there for its users.
+    rm -rf "$work/build"
+}
+
+libraries() {
+    dirname "$(dirname "$(find "$1" -name weir.pc)")"
+}
+
+# compile NAME FLAG...: an example, with nothing but the compiler and pkg-config
+compile() {
+    name=$1
+    shift
+    # shellcheck disable=SC2046,SC2086 # lists of words
+    $cc "$root/examples/$name.c" $(pkg-config "$@" --cflags --libs weir) -o "$work/$name" ||
+        fail "$name.c does not compile"
+}
+
+run_do_work() {
+    "$work/do_work" >"$work/out" || fail "do_work ended with status $? ($*)"
+    [ "$(grep -c ': 2664667000$' "$work/out")" = 2 ] || fail "do_work: $(cat "$work/out")"
+}
+
+test_prefix() {
+    install_weir
+    lib=$(libraries "$work/prefix")
+    export PKG_CONFIG_PATH="$lib/pkgconfig" LD_LIBRARY_PATH="$lib"
+    [ "$(pkg-config --modversion weir)" = "$(sed -n "s/^  version: '\(.*\)',/\1/p" "$root/meson.build")" ] ||
+        fail 'weir.pc has another version than the project'
+    for header in weir.h weir-shm.h weir-manager.h weir-pool.h; do
+        [ -f "$work/prefix/include/$header" ] || fail "$header is not installed in include/"
+    done
+    for example in "$root"/examples/*.c; do
+        compile "$(basename "$example" .c)"
+    done
+    [ -z "$(ldd "$work/do_work" | grep -e libuv -e jansson | grep -v '=>')" ] || fail "$(ldd "$work/do_work")"
+    run_do_work 'under its prefix'
+    "$work/mean" 1000 | grep -q '^mean *499\.5' || fail "mean: $("$work/mean" 1000)"
+    echo 'b a, a' >"$work/text"
+    [ "$("$work/word_count" "$work/text" | tr -s ' \n' ' ')" = ' 2 a 1 b ' ] || fail 'word_count'
+
+    mkdir "$work/away"
+    mv "$work/prefix" "$work/away/moved"
+    lib=$(libraries "$work/away/moved")
+    export LD_LIBRARY_PATH="$lib"
+    run_do_work 'under a moved prefix'
+    rm "$work/do_work"
+    export PKG_CONFIG_PATH="$lib/pkgconfig"
+    compile do_work --define-prefix
+    run_do_work 'compiled against a moved prefix'
+
+    # Without its manager the library says where it looked.
+    find "$work/away" -name weir-manager -type f -exec mv {} "$work/weir-manager" \;
+    if "$work/do_work" >"$work/out" 2>&1; then
+        fail 'a scope begins without its manager'
+    fi
+    grep -q "$work/away/moved" "$work/out" || fail "the message does not say where it looked: $(cat "$work/out")"
+    export WEIR_MANAGER="$work/weir-manager"
+    run_do_work 'with WEIR_MANAGER'
+}
+
+test_static() {
+    install_weir -Ddefault_library=static
+    [ -z "$(find "$work/prefix" -name 'libweir.so*')" ] || fail 'a shared library is installed'
+    lib=$(libraries "$work/prefix")
+    export PKG_CONFIG_PATH="$lib/pkgconfig"
+    compile do_work --static
+    ldd "$work/do_work" | grep -q libweir && fail 'do_work needs libweir.so'
+    run_do_work 'linked with libweir.a'
+    # An archive's private symbols are not in the way of a program's own: all are called weir_ or weir__.
+    nm --defined-only -g "$lib/libweir.a" | awk 'NF == 3 && $3 !~ /^weir_/ { print $3 }' >"$work/names"
+    [ ! -s "$work/names" ] || fail "libweir.a defines $(tr '\n' ' ' <"$work/names")"
+}
+
+test_subproject() {
+    mkdir -p "$work/project/subprojects"
+    ln -s "$root" "$work/project/subprojects/weir"
+    cp "$root/examples/do_work.c" "$work/project/program.c"
+    cat >"$work/project/meson.build" <<'END'
+project('program', 'c', meson_version: '>= 1.0.0')
+executable('program', 'program.c', dependencies: dependency('weir', fallback: 'weir'))
+END
+    quietly meson setup --wrap-mode=nodownload "$work/build" "$work/project"
+    quietly ninja -C "$work/build"
+    "$work/build/program" >"$work/out" || fail "the program ended with status $?"
+    [ "$(grep -c ': 2664667000$' "$work/out")" = 2 ] || fail "the program: $(cat "$work/out")"
+    grep -rq 'cmocka' "$work/build/build.ninja" && fail 'a subproject builds its tests'
+    return 0
+}
+
+cc=$*
+export CC="$cc"
+case $what in
+prefix) test_prefix ;;
+static) test_static ;;
+subproject) test_subproject ;;
+*) fail 'no such test' ;;
+esac
