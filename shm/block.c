@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * block.c: one block of shared memory, born finished.
+ *
+ * A block begins as an unnamed file in /dev/shm (O_TMPFILE). Its memory is reserved, it is mapped
+ * and filled by the caller, and only then does linkat(2) give it a name. So there are two states
+ * that another process, or a kill at any line here, can meet: no name, and then the kernel frees
+ * the file with its last descriptor and mapping; or the name of a finished block.
+ *
+ * Failure modes. A full /dev/shm is ENOSPC here, never SIGBUS later, because tmpfs allocates the
+ * pages in fallocate(2). A memory cgroup or a machine with too little memory would kill the process
+ * in that call instead of refusing; so for blocks that are large enough to matter the limits are
+ * compared first. Two processes can both pass this comparison and then not both fit; nothing can
+ * prevent that. RLIMIT_FSIZE would raise SIGXFSZ besides EFBIG; that signal is held back and taken.
+ *
+ * The path from create to unlink is one of the things that weir is measured by: no allocation and
+ * no stdio on it, and only the system calls that it needs.
+ */
+#include "shm/block.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "shm/error.h"
+#include "shm/memory_limit.h"
+
+/* fallocate(2) on tmpfs gives back all that one call reserved when a signal arrives, so a large
+ * block is reserved in steps, which become smaller while signals keep interrupting them. */
+#define STEP_MAX ((size_t)16 << 20)
+#define STEP_MIN ((size_t)64 << 10)
+
+/* From this size on the limits are looked up first: it costs about as much as reserving this much.
+ */
+#define COMPARE_FROM ((size_t)1 << 20)
+
+/* A /dev/shm smaller than this makes the message mention Docker, whose default is 64 MiB. */
+#define SMALL_SHM ((uint64_t)1 << 30)
+
+struct path {
+    char text[sizeof WEIR__SHM_DIR + 1 + WEIR_SHM_NAME_MAX];
+};
+
+static struct path path_of(const char *name)
+{
+    struct path path = {WEIR__SHM_DIR "/"};
+    size_t at = sizeof WEIR__SHM_DIR, size = strnlen(name, WEIR_SHM_NAME_MAX);
+
+    memcpy(path.text + at, name, size);
+    path.text[at + size] = '\0';
+    return path;
+}
+
+int weir__block_check_name(const char *name)
+{
+    size_t size;
+
+    if (name == NULL)
+        return weir__fail(-EINVAL, "the name of a block is NULL");
+    size = strnlen(name, WEIR_SHM_NAME_MAX + 1);
+    if (size == 0 || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return weir__fail(-EINVAL, "\"%s\" cannot be the name of a block", name);
+    if (size > WEIR_SHM_NAME_MAX)
+        return weir__fail(-ENAMETOOLONG, "the name \"%.40s...\" is longer than %d bytes", name,
+                          WEIR_SHM_NAME_MAX);
+    if (memchr(name, '/', size) != NULL)
+        return weir__fail(-EINVAL, "the name \"%s\" contains a '/'", name);
+    return 0;
+}
+
+uint64_t weir__random64(void)
+{
+    uint64_t number;
+    struct timespec now;
+
+    /* A read of 8 bytes is never cut short; EINTR is possible only before the pool of a booting
+     * machine is ready. */
+    for (;;) {
+        if (getrandom(&number, sizeof number, 0) == (ssize_t)sizeof number)
+            return number;
+        if (errno != EINTR)
+            break;
+    }
+    /* A sandbox forbids the call. Names need to differ, not to be secret: every name is taken with
+     * linkat(2), which refuses one that exists. */
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    number = (uint64_t)now.tv_nsec * 0x9e3779b97f4a7c15u;
+    number ^= (uint64_t)getpid() << 40 ^ (uint64_t)now.tv_sec;
+    return number * 0xbf58476d1ce4e5b9u;
+}
+
+/* ---- what went wrong ------------------------------------------------------------------------ */
+
+static int fail_no_space(int fd, size_t size)
+{
+    struct statfs fs;
+    uint64_t room, total;
+
+    if (fstatfs(fd, &fs) < 0)
+        return weir__fail(-ENOSPC, "/dev/shm has no room for a block of %zu bytes", size);
+    room = (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize;
+    total = (uint64_t)fs.f_blocks * (uint64_t)fs.f_bsize;
+    if (room >= size)
+        return weir__fail(-ENOSPC,
+                          "no memory could be committed for a block of %zu bytes, although "
+                          "/dev/shm has %llu bytes free (vm.overcommit_memory=2?)",
+                          size, (unsigned long long)room);
+    return weir__fail(
+        -ENOSPC, "a block needs %zu bytes, but /dev/shm has %llu of %llu bytes free%s", size,
+        (unsigned long long)room, (unsigned long long)total,
+        total < SMALL_SHM ? " (in Docker, start the container with a larger --shm-size)" : "");
+}
+
+static int fail_open_unnamed(int error)
+{
+    struct statfs fs;
+
+    if (error == EOPNOTSUPP || error == EISDIR)
+        return weir__fail(-ENOTSUP,
+                          "/dev/shm must be a tmpfs: the file system there makes no unnamed "
+                          "files (O_TMPFILE)");
+    if (error == ENOSPC && statfs(WEIR__SHM_DIR, &fs) == 0 && fs.f_files != 0 && fs.f_ffree == 0)
+        return weir__fail(-ENOSPC, "/dev/shm holds all the %llu files that it is mounted for",
+                          (unsigned long long)fs.f_files);
+    return weir__fail(-error, "cannot make a block in /dev/shm: %s", weir_strerror(-error));
+}
+
+static int fail_reserve(int error, int fd, size_t size)
+{
+    struct rlimit limit;
+
+    if (error == ENOSPC)
+        return fail_no_space(fd, size);
+    if (error == EOPNOTSUPP)
+        return weir__fail(-ENOTSUP,
+                          "/dev/shm must be a tmpfs: the file system there cannot reserve memory");
+    if (error == EFBIG && getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+        return weir__fail(-EFBIG,
+                          "a block needs %zu bytes, but this process may make files of at most "
+                          "%llu bytes (RLIMIT_FSIZE, ulimit -f)",
+                          size, (unsigned long long)limit.rlim_cur);
+    return weir__fail(-error, "cannot reserve %zu bytes in /dev/shm: %s", size,
+                      weir_strerror(-error));
+}
+
+/* ---- holding SIGXFSZ back ------------------------------------------------------------------- */
+
+struct held_signal {
+    bool held;
+    bool was_pending;
+    sigset_t old;
+};
+
+/* Only where there is a limit at all, which saves two system calls everywhere else. */
+static struct held_signal hold_sigxfsz(void)
+{
+    struct held_signal hold = {.held = false};
+    struct rlimit limit;
+    sigset_t xfsz, pending;
+
+    if (getrlimit(RLIMIT_FSIZE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+        return hold;
+    sigemptyset(&xfsz);
+    sigaddset(&xfsz, SIGXFSZ);
+    if (pthread_sigmask(SIG_BLOCK, &xfsz, &hold.old) != 0)
+        return hold;
+    hold.held = true;
+    hold.was_pending = sigpending(&pending) == 0 && sigismember(&pending, SIGXFSZ) == 1;
+    return hold;
+}
+
+/* The kernel sends the signal to the thread, so the one that we caused is ours to take. One that
+ * was waiting before stays. */
+static void release_sigxfsz(const struct held_signal *hold, bool caused)
+{
+    static const struct timespec at_once = {0, 0};
+    sigset_t xfsz;
+
+    if (!hold->held)
+        return;
+    sigemptyset(&xfsz);
+    sigaddset(&xfsz, SIGXFSZ);
+    if (caused && !hold->was_pending)
+        while (sigtimedwait(&xfsz, NULL, &at_once) < 0 && errno == EINTR)
+            ;
+    pthread_sigmask(SIG_SETMASK, &hold->old, NULL);
+}
+
+/* ---- reserving ------------------------------------------------------------------------------ */
+
+/* Refuses what would only fail after filling all of /dev/shm, or would get the process killed. */
+static int compare_with_limits(int fd, size_t size)
+{
+    struct weir__memory_headroom headroom;
+    struct statfs fs;
+    /* The pages' bookkeeping (index nodes, page tables) is charged as well: under 1 in 128. */
+    uint64_t needed = (uint64_t)size + size / 128;
+
+    if (fstatfs(fd, &fs) == 0 && fs.f_blocks != 0 &&
+        (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize < size)
+        return fail_no_space(fd, size);
+    weir__memory_headroom(&headroom, "");
+    if (needed > headroom.bytes)
+        return weir__fail(-ENOMEM, "a block needs %zu bytes, but %s has only %llu bytes left", size,
+                          headroom.where, (unsigned long long)headroom.bytes);
+    return 0;
+}
+
+static int fallocate_in_steps(int fd, size_t size)
+{
+    size_t step = STEP_MAX, done = 0;
+
+    while (done < size) {
+        size_t now = size - done < step ? size - done : step;
+
+        if (fallocate(fd, 0, (off_t)done, (off_t)now) == 0)
+            done += now;
+        else if (errno != EINTR)
+            return errno;
+        else if (step > STEP_MIN)
+            step /= 2;
+    }
+    return 0;
+}
+
+static int reserve_memory(int fd, size_t size, unsigned flags)
+{
+    struct held_signal hold;
+    int result, error;
+
+    if (!(flags & WEIR_SHM_LAZY) && size >= COMPARE_FROM) {
+        result = compare_with_limits(fd, size);
+        if (result < 0)
+            return result;
+    }
+    hold = hold_sigxfsz();
+    if (flags & WEIR_SHM_LAZY)
+        error = ftruncate(fd, (off_t)size) < 0 ? errno : 0;
+    else
+        error = fallocate_in_steps(fd, size);
+    release_sigxfsz(&hold, error == EFBIG);
+    return error == 0 ? 0 : fail_reserve(error, fd, size);
+}
+
+static int open_unnamed(struct weir__block *block)
+{
+    struct stat status;
+
+    block->fd = open(WEIR__SHM_DIR, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (block->fd < 0)
+        return fail_open_unnamed(errno);
+    if (fstat(block->fd, &status) < 0)
+        return weir__fail(-errno, "cannot read the status of a new block: %s",
+                          weir_strerror(-errno));
+    /* The umask may have taken bits away. */
+    if ((status.st_mode & 07777) != 0600 && fchmod(block->fd, 0600) < 0)
+        return weir__fail(-errno, "cannot set the mode of a new block: %s", weir_strerror(-errno));
+    block->ino = (uint64_t)status.st_ino;
+    return 0;
+}
+
+static int map(struct weir__block *block, size_t size, void *at, int flags)
+{
+    void *addr;
+    int error;
+
+    flags |= MAP_SHARED | (at != NULL ? MAP_FIXED : 0);
+    addr = mmap(at, size, PROT_READ | PROT_WRITE, flags, block->fd, 0);
+    if (addr == MAP_FAILED) {
+        error = errno;
+        /* A failed MAP_FIXED may have unmapped what was there; keep the range taken. */
+        if (at != NULL)
+            mmap(at, size, PROT_NONE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+                 0);
+        return weir__fail(-error, "cannot map a block of %zu bytes: %s", size,
+                          weir_strerror(-error));
+    }
+    block->addr = addr;
+    block->size = size;
+    return 0;
+}
+
+int weir__block_reserve(struct weir__block *block, size_t size, unsigned flags, void *at)
+{
+    struct weir__block made = WEIR__BLOCK_NONE;
+    int result;
+
+    *block = made;
+    if (size == 0 || size > PTRDIFF_MAX)
+        return weir__fail(-EINVAL, "a block cannot have a size of %zd bytes", (ssize_t)size);
+    if (flags & ~WEIR_SHM_LAZY)
+        return weir__fail(-EINVAL, "unknown flags 0x%x for a block", flags & ~WEIR_SHM_LAZY);
+    result = open_unnamed(&made);
+    if (result == 0)
+        result = reserve_memory(made.fd, size, flags);
+    if (result == 0)
+        result = map(&made, size, at, 0);
+    if (result < 0)
+        weir__block_close_fd(&made);
+    else
+        *block = made;
+    return result;
+}
+
+/* ---- naming --------------------------------------------------------------------------------- */
+
+int weir__block_link(const struct weir__block *block, const char *name)
+{
+    struct path path = path_of(name);
+    char self[32];
+    int error;
+
+    if (linkat(block->fd, "", AT_FDCWD, path.text, AT_EMPTY_PATH) == 0)
+        return 0;
+    error = errno;
+    /* Before Linux 6.10 that form needs CAP_DAC_READ_SEARCH, and fails with ENOENT. */
+    if (error == ENOENT) {
+        snprintf(self, sizeof self, "/proc/self/fd/%d", block->fd);
+        if (linkat(AT_FDCWD, self, AT_FDCWD, path.text, AT_SYMLINK_FOLLOW) == 0)
+            return 0;
+        error = errno;
+    }
+    if (error == EEXIST)
+        return weir__fail(-EEXIST, "there is already a block \"%s\"", name);
+    return weir__fail(-error, "cannot name a block \"%s\": %s%s", name, weir_strerror(-error),
+                      error == ENOENT ? " (is /proc mounted?)" : "");
+}
+
+int weir__block_unlink(const char *name, uint64_t ino)
+{
+    struct path path = path_of(name);
+    struct stat status;
+
+    if (lstat(path.text, &status) < 0)
+        return errno == ENOENT ? -ENOENT
+                               : weir__fail(-errno, "cannot look at block \"%s\": %s", name,
+                                            weir_strerror(-errno));
+    if (!S_ISREG(status.st_mode) || (uint64_t)status.st_ino != ino)
+        return -ENOENT;
+    /* Somebody may put another file there right now. They would have to unlink ours first, which is
+     * theirs to coordinate; the kernel offers no unlink by inode. */
+    if (unlink(path.text) < 0)
+        return errno == ENOENT ? -ENOENT
+                               : weir__fail(-errno, "cannot unlink block \"%s\": %s", name,
+                                            weir_strerror(-errno));
+    return 0;
+}
+
+/* ---- opening -------------------------------------------------------------------------------- */
+
+static int fail_open(int error, const char *name)
+{
+    switch (error) {
+    case ENOENT:
+        return weir__fail(-ENOENT, "there is no block \"%s\"", name);
+    case ELOOP:
+        return weir__fail(-EPERM, "\"%s\" in /dev/shm is a symbolic link, which is not followed",
+                          name);
+    case EISDIR:
+    case ENXIO:
+    case ENODEV:
+        return weir__fail(-EPERM, "\"%s\" in /dev/shm is no regular file", name);
+    case EACCES:
+        return weir__fail(-EPERM, "block \"%s\" may not be opened by this user", name);
+    default:
+        return weir__fail(-error, "cannot open block \"%s\": %s", name, weir_strerror(-error));
+    }
+}
+
+/* Checks what was opened, and notes its inode. */
+static int check_opened(struct weir__block *block, const char *name, uint64_t ino, size_t *size)
+{
+    struct stat status;
+
+    if (fstat(block->fd, &status) < 0)
+        return weir__fail(-errno, "cannot read the status of block \"%s\": %s", name,
+                          weir_strerror(-errno));
+    if (!S_ISREG(status.st_mode))
+        return weir__fail(-EPERM, "\"%s\" in /dev/shm is no regular file", name);
+    if (status.st_uid != geteuid())
+        return weir__fail(-EPERM, "block \"%s\" belongs to user %lu, not to %lu", name,
+                          (unsigned long)status.st_uid, (unsigned long)geteuid());
+    if (ino != 0 && (uint64_t)status.st_ino != ino)
+        return weir__fail(-ENOENT, "\"%s\" is another block by now", name);
+    if (status.st_size <= 0)
+        return weir__fail(-EBADMSG, "block \"%s\" is empty", name);
+    block->ino = (uint64_t)status.st_ino;
+    *size = (size_t)status.st_size;
+    return 0;
+}
+
+int weir__block_open(struct weir__block *block, const char *name, uint64_t ino, void *at)
+{
+    struct weir__block opened = WEIR__BLOCK_NONE;
+    struct path path = path_of(name);
+    size_t size = 0;
+    int result;
+
+    *block = opened;
+    /* O_NONBLOCK: should the name be a FIFO, opening must not wait for its other end. */
+    opened.fd = open(path.text, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    if (opened.fd < 0)
+        return fail_open(errno, name);
+    result = check_opened(&opened, name, ino, &size);
+    if (result == 0)
+        result = map(&opened, size, at, 0);
+    if (result < 0)
+        weir__block_close_fd(&opened);
+    else
+        *block = opened;
+    return result;
+}
+
+void weir__block_close_fd(struct weir__block *block)
+{
+    if (block->fd >= 0)
+        close(block->fd);
+    block->fd = -1;
+}
+
+void weir__block_discard(struct weir__block *block)
+{
+    weir__block_close_fd(block);
+    if (block->addr != NULL)
+        munmap(block->addr, block->size);
+    *block = WEIR__BLOCK_NONE;
+}
