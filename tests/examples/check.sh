@@ -3,7 +3,7 @@
 # check.sh do_work|word_count|mean PROGRAM: runs an example and compares its output with what other means find.
 
 set -eu
-what=$1 program=$2
+what=$1 program=$(realpath "$2")
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/weir-example.XXXXXX")
 trap 'rm -rf "$work"' EXIT

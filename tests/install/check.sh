@@ -79,7 +79,7 @@ test_prefix() {
     run_do_work 'under a moved prefix'
     rm "$work/do_work"
     export PKG_CONFIG_PATH="$lib/pkgconfig"
-    compile do_work --define-prefix
+    compile do_work --define-variable=prefix="$work/away/moved"
     run_do_work 'compiled against a moved prefix'
 
     # Without its manager the library says where it looked.
