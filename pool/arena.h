@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * arena.h: the host's allocator for memory in the control block.
+ *
+ * Its own records are private to the host, so no worker can damage them. Not thread-safe: the
+ * pool's lock is held.
+ */
+#ifndef WEIR_ARENA_H
+#define WEIR_ARENA_H
+
+#include <stddef.h>
+
+struct weir__extent {
+    size_t offset, size;
+};
+
+struct weir__arena {
+    unsigned char *base;
+    struct weir__extent *vacant; /* sorted by offset, never adjacent */
+    size_t count, capacity;
+};
+
+/* 0 or -ENOMEM. */
+int weir__arena_init(struct weir__arena *arena, unsigned char *base, size_t size);
+void weir__arena_destroy(struct weir__arena *arena);
+
+/* Memory of at least `size` bytes, aligned to a cache line; its contents are undefined. NULL: none.
+ */
+void *weir__arena_alloc(struct weir__arena *arena, size_t size);
+
+/* Takes back what alloc gave for that size; whole pages of large pieces go back to the system. NULL
+ * is allowed. */
+void weir__arena_free(struct weir__arena *arena, void *memory, size_t size);
+
+#endif

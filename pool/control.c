@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * control.c: mapping the control block, and the few things about it that host and workers share.
+ *
+ * The block is one anonymous shared mapping without reserve: a header with the slots, then the
+ * jobs, then the arena. Only what is touched takes memory. Where the address space is limited the
+ * arena shrinks, down to 1 MiB.
+ */
+#include "pool/control.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "pool/park.h"
+#include "shm/error.h"
+
+#define ARENA_SIZE     ((size_t)256 << 20)
+#define ARENA_SIZE_MIN ((size_t)1 << 20)
+
+static_assert(WEIR_WORKERS_MAX + 1 <= CELL_OWNER_MAX, "a cell can name every slot");
+static_assert(WEIR__JOBS_MAX == 64 * 64, "the ready set has one summary word");
+static_assert(sizeof(weir__cell) == 8 && ATOMIC_LLONG_LOCK_FREE == 2,
+              "cells are lock-free in every process");
+
+static size_t round_up(size_t size)
+{
+    return (size + 4095) & ~(size_t)4095;
+}
+
+struct weir__control *weir__control_new(int workers, bool jobs)
+{
+    size_t header =
+        round_up(sizeof(struct weir__control) + ((size_t)workers + 1) * sizeof(struct weir__slot));
+    size_t job_size = jobs ? round_up(WEIR__JOBS_MAX * sizeof(struct weir__job)) : 0;
+    size_t arena = jobs ? ARENA_SIZE : 0;
+    struct weir__control *control;
+
+    for (;;) {
+        control = mmap(NULL, header + job_size + arena, PROT_READ | PROT_WRITE,
+                       MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (control != MAP_FAILED)
+            break;
+        if (arena / 2 < ARENA_SIZE_MIN) {
+            weir__fail(-ENOMEM, "no address space for a pool's control block of %zu bytes",
+                       header + job_size + arena);
+            return NULL;
+        }
+        arena /= 2;
+    }
+    control->workers = workers;
+    control->size = header + job_size + arena;
+    if (jobs) {
+        control->jobs = (struct weir__job *)((unsigned char *)control + header);
+        control->arena = (unsigned char *)control + header + job_size;
+        control->arena_size = arena;
+    }
+    return control;
+}
+
+void weir__control_free(struct weir__control *control)
+{
+    if (control != NULL)
+        munmap(control, control->size);
+}
+
+weir_range weir__job_chunk(const struct weir__job *job, int64_t chunk)
+{
+    /* unsigned: a range may be longer than INT64_MAX, its ends never leave [begin, end] */
+    uint64_t begin = (uint64_t)job->range.begin, length = (uint64_t)job->range.end - begin;
+    uint64_t i = (uint64_t)chunk, n = (uint64_t)job->count;
+
+    if (job->grain > 0) {
+        uint64_t from = i * (uint64_t)job->grain;
+        uint64_t size = length - from < (uint64_t)job->grain ? length - from : (uint64_t)job->grain;
+
+        return (weir_range){(int64_t)(begin + from), (int64_t)(begin + from + size)};
+    } else {
+        uint64_t base = length / n, longer = length % n;
+        uint64_t from = i * base + (i < longer ? i : longer);
+
+        return (weir_range){(int64_t)(begin + from),
+                            (int64_t)(begin + from + base + (i < longer ? 1 : 0))};
+    }
+}
+
+void weir__host_ring(struct weir__control *control, struct weir__job *job)
+{
+    /* seq_cst; pairs with job_wait(): it sets waiting, then looks at the job once more */
+    if (atomic_load(&job->waiting) == 0)
+        return;
+    atomic_fetch_add(&control->host_bell, 1);
+    weir__futex_wake(&control->host_bell, INT32_MAX);
+}

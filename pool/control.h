@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * control.h: the memory in which a pool's processes meet.
+ *
+ * One anonymous shared mapping, made before the supervisor is forked, so it lies at the same
+ * address in the host, the supervisor and every worker, and has no name to leak. Each field says
+ * who writes it. "Host" is any thread of the program that made the pool; allocation of jobs and
+ * memory is the host's alone and is kept in its private memory (pool.c).
+ *
+ * A *job* goes through
+ *
+ *     VACANT --open--> OPEN --close--> VACANT            all by the host
+ *
+ * and workers find open jobs through the ready set (ready.h). A worker that wants to look at a job
+ * first *enters* it (activity + 1) and only then reads its state; the host reuses a job's memory
+ * only when nobody is inside, so what a worker read after entering an OPEN job stays as it is until
+ * it leaves. A worker that is killed inside never leaves: the host then finds that no live slot
+ * names the job and takes the dead ones out (pool.c, job_is_empty()).
+ */
+#ifndef WEIR_CONTROL_H
+#define WEIR_CONTROL_H
+
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <weir-pool.h>
+
+#include "pool/ledger.h"
+
+#define WEIR__JOBS_MAX      4096 /* jobs in flight */
+#define WEIR__CHUNKS_MAX    (INT64_C(1) << 24)
+#define WEIR__CHUNKS_INLINE 16 /* cells that a job has without asking the arena */
+#define WEIR__ARG_INLINE    64
+#define WEIR__LINE          64 /* of the cache */
+#define WEIR__TASK_MESSAGE  256
+
+enum weir__job_state {
+    JOB_VACANT = 0,
+    JOB_OPEN,
+};
+
+/* job.stop: why no further chunk is to be started. Bits; set by whoever finds out, cleared by open.
+ */
+enum {
+    STOP_FAILED = 1, /* a chunk failed and the job does not keep going */
+    STOP_CANCEL = 2, /* the host gave it up */
+};
+
+/* The first failure of a job. `owner` 0: none; slot + 1, or SUPERVISOR: being written by that
+ * process; `published` then makes it valid. A worker killed while writing is found by the
+ * supervisor, which resets it. */
+struct weir__failure {
+    _Atomic uint32_t owner;
+    _Atomic uint32_t published;
+    int64_t chunk;
+    weir_error error; /* message included */
+};
+
+#define WEIR__FAILURE_SUPERVISOR UINT32_MAX
+
+struct weir__job {
+    /* Written by the host while nobody is inside; constant while OPEN. */
+    alignas(WEIR__LINE) _Atomic uint32_t state; /* enum weir__job_state */
+    uint32_t cancel_epoch; /* control.cancel_epoch when opened; another one means cancelled */
+    uint32_t retries;
+    bool keep_going;
+    weir_task_fn function;
+    void *arg;
+    weir__cell *cells;
+    int64_t count; /* of chunks */
+    weir_range range;
+    int64_t grain; /* items a chunk; 0: cut evenly */
+
+    /* Low half: processes inside. High half: chunks settled, a hint that is counted when a worker
+     * leaves, and lost with a worker that is killed. Written by all. */
+    alignas(WEIR__LINE) _Atomic uint64_t activity;
+    _Atomic uint32_t stop;      /* STOP_..., by all */
+    _Atomic uint32_t retry_seq; /* by the supervisor, after it made a cell FREE again */
+    _Atomic uint32_t waiting;   /* by the host: somebody sleeps until this job is settled */
+    _Atomic uint32_t wide; /* by the host: the job is worth waking one worker after the other */
+    _Atomic uint32_t
+        recount; /* by the supervisor: the hint in `activity` may be too low for good */
+
+    alignas(WEIR__LINE) weir__cell inline_cells[WEIR__CHUNKS_INLINE];
+    alignas(WEIR__LINE) unsigned char inline_arg[WEIR__ARG_INLINE];
+    struct weir__failure failure;
+};
+
+#define ACTIVITY_SETTLED_SHIFT 32
+
+enum weir__slot_state {
+    SLOT_EMPTY = 0, /* no process */
+    SLOT_STARTING,  /* forked; running the initializer */
+    SLOT_READY,     /* works or waits for work */
+    SLOT_BROKEN,    /* could not be started; given up */
+};
+
+/* One worker's place. The process in it changes, the incarnation counts them. */
+struct weir__slot {
+    alignas(WEIR__LINE) _Atomic int32_t pid; /* supervisor; 0: none */
+    _Atomic uint32_t state;       /* supervisor: EMPTY, STARTING, BROKEN; its worker: READY */
+    _Atomic uint32_t incarnation; /* supervisor, before the fork */
+    _Atomic uint32_t spinning;    /* its worker: counted in control.spinners */
+    _Atomic uint32_t job;      /* its worker: index + 1 of the job it is in, set before it enters */
+    _Atomic int64_t chunk;     /* its worker: set before it claims that chunk of `job` */
+    _Atomic uint64_t finished; /* its worker: chunks it settled, ever */
+
+    alignas(WEIR__LINE) _Atomic uint32_t bell; /* futex its worker sleeps on; rung by all */
+};
+
+enum weir__pool_state {
+    POOL_RUNNING = 0,
+    POOL_DRAINING, /* host: workers that find no work end */
+    POOL_BROKEN,   /* supervisor: no worker can be started */
+};
+
+struct weir__control {
+    /* Constant after weir_pool_new(). */
+    int32_t workers;
+    int32_t spinners_max;
+    int (*initializer)(void *arg);
+    void (*finalizer)(void *arg);
+    void *arg;
+    int (*process_target)(void *arg); /* weir_process: the one worker runs this and ends */
+    struct weir__job *jobs;           /* WEIR__JOBS_MAX; NULL for a weir_process */
+    unsigned char *arena;             /* memory for cells and arguments, allocated by the host */
+    size_t arena_size;
+    size_t size; /* of the whole mapping */
+
+    alignas(WEIR__LINE) _Atomic uint32_t state; /* enum weir__pool_state */
+    _Atomic uint32_t cancel_epoch;              /* host; one step cancels all jobs opened before */
+    _Atomic uint32_t jobs_used;                 /* host: jobs ever used are below this index */
+
+    /* The ready set: jobs that may have FREE chunks (ready.h). Summary: which words are not zero.
+     */
+    alignas(WEIR__LINE) _Atomic uint64_t ready_summary;
+    _Atomic uint64_t ready[WEIR__JOBS_MAX / 64];
+
+    /* Workers asleep, one bit a slot (park.c). Set by the worker, cleared by it or by who wakes it.
+     */
+    alignas(WEIR__LINE) _Atomic uint64_t parked[WEIR_WORKERS_MAX / 64];
+    _Atomic int32_t spinners; /* workers that spin for work; a hint */
+
+    /* What the host sleeps on: rung when a job that somebody waits for may be settled. */
+    alignas(WEIR__LINE) _Atomic uint32_t host_bell;
+
+    /* How a weir_process ended. Supervisor: exit_status first, then ended. */
+    _Atomic uint32_t ended;
+    int32_t exit_status; /* as waitpid gives it */
+
+    /* Why the pool is broken. Supervisor, before state becomes POOL_BROKEN. */
+    weir_error broken;
+
+    /* One a worker, and a last one that only names the job in which the supervisor is. */
+    alignas(WEIR__LINE) struct weir__slot slots[];
+};
+
+/* The chunk's range: `grain` items each, or the range cut evenly, the first ones one item longer.
+ */
+weir_range weir__job_chunk(const struct weir__job *job, int64_t chunk);
+
+/* Maps a control block. `jobs`: with jobs and arena (a pool) or without. NULL: ENOMEM is set. */
+struct weir__control *weir__control_new(int workers, bool jobs);
+void weir__control_free(struct weir__control *control);
+
+/* Tells the threads of the host that wait for `job` that it may be settled. */
+void weir__host_ring(struct weir__control *control, struct weir__job *job);
+
+#endif

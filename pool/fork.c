@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * fork.c: forking the supervisor so that the host does not see it.
+ *
+ * The host forks an intermediate process, which forks the supervisor and ends at once. So the
+ * host's own wait() and SIGCHLD handling meet nothing of weir's but the end of the intermediate
+ * process, whose status nobody needs; if the host's handler collects it first, that is as good.
+ *
+ * glibc's fork() is used both times, as the host may have threads: it leaves malloc usable in the
+ * child. All signals are blocked from before the fork until the child has its own dispositions.
+ */
+#include "pool/fork.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/single_threaded.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "manager/internal.h"
+#include "pool/park.h"
+#include "shm/error.h"
+
+#define HELLO_TIMEOUT_MS 60000
+
+void weir__flush_before_fork(void)
+{
+    FILE *streams[] = {stdout, stderr};
+
+    /* In a program with threads another one may hold a stream's lock for as long as it likes,
+     * blocked in a read from a terminal, say: only what can be had at once is flushed then. */
+    if (__libc_single_threaded) {
+        fflush(NULL);
+        return;
+    }
+    for (int i = 0; i < 2; i++) {
+        if (ftrylockfile(streams[i]) == 0) {
+            fflush_unlocked(streams[i]);
+            funlockfile(streams[i]);
+        }
+    }
+}
+
+/* As exec does: what was caught gets the default, what was ignored stays so. */
+static void reset_signals(void)
+{
+    static const int ignored[] = {SIGINT, SIGQUIT, SIGHUP};
+    struct sigaction action, fresh = {.sa_handler = SIG_DFL};
+
+    for (int number = 1; number < NSIG; number++) {
+        if (sigaction(number, NULL, &action) == 0 && action.sa_handler != SIG_IGN &&
+            action.sa_handler != SIG_DFL)
+            sigaction(number, &fresh, NULL);
+    }
+    sigaction(SIGCHLD, &fresh, NULL);
+    fresh.sa_handler = SIG_IGN;
+    for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+        sigaction(ignored[i], &fresh, NULL);
+}
+
+_Noreturn static void intermediate(weir_manager *manager, void (*run)(void *, int), void *context,
+                                   int lifeline)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        reset_signals();
+        weir__manager_after_fork_child(manager);
+        run(context, lifeline);
+        _exit(0);
+    }
+    if (pid < 0) {
+        struct weir__hello hello = {.code = -errno};
+
+        snprintf(hello.message, sizeof(hello.message), "cannot fork the supervisor: %s",
+                 strerror(errno));
+        send(lifeline, &hello, sizeof(hello), MSG_NOSIGNAL);
+    }
+    _exit(0);
+}
+
+static int wait_for_hello(int lifeline, struct weir__hello *hello)
+{
+    struct pollfd poll_fd = {.fd = lifeline, .events = POLLIN};
+    int64_t limit = weir__now_ns() + (int64_t)HELLO_TIMEOUT_MS * 1000000;
+    ssize_t got;
+
+    for (;;) {
+        int64_t left = (limit - weir__now_ns()) / 1000000;
+        int ready = poll(&poll_fd, 1, left > 0 ? (int)left : 0);
+
+        if (ready > 0)
+            break;
+        if (ready == 0)
+            return weir__fail(-ETIMEDOUT, "the supervisor was not ready within %d ms",
+                              HELLO_TIMEOUT_MS);
+        if (errno != EINTR)
+            return weir__fail(-errno, "waiting for the supervisor: %s", strerror(errno));
+    }
+    do
+        got = recv(lifeline, hello, sizeof(*hello), 0);
+    while (got < 0 && errno == EINTR);
+    if (got != (ssize_t)sizeof(*hello))
+        return weir__fail(WEIR_EDIED, "the supervisor died before it was ready");
+    hello->message[sizeof(hello->message) - 1] = '\0';
+    if (hello->code != 0)
+        return weir__fail(hello->code, "%s", hello->message);
+    return 0;
+}
+
+static pid_t fork_intermediate(weir_manager *manager, void (*run)(void *, int), void *context,
+                               const int ends[2])
+{
+    sigset_t all, before;
+    pid_t pid;
+    int failed;
+
+    weir__flush_before_fork();
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    weir__manager_before_fork(manager);
+    pid = fork();
+    failed = errno;
+    if (pid == 0) {
+        close(ends[0]);
+        intermediate(manager, run, context, ends[1]);
+    }
+    weir__manager_after_fork_parent(manager);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = failed;
+    return pid;
+}
+
+int weir__fork_detached(weir_manager *manager, void (*run)(void *context, int lifeline),
+                        void *context, struct weir__detached *out)
+{
+    struct weir__hello hello;
+    int ends[2], result;
+    pid_t pid;
+
+    *out = WEIR__DETACHED_NONE;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+        return weir__fail(-errno, "cannot make a socket pair for a supervisor: %s",
+                          strerror(errno));
+    pid = fork_intermediate(manager, run, context, ends);
+    if (pid < 0) {
+        result = weir__fail(-errno, "cannot fork: %s", strerror(errno));
+        close(ends[0]);
+        close(ends[1]);
+        return result;
+    }
+    close(ends[1]);
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    out->lifeline = ends[0];
+    result = wait_for_hello(ends[0], &hello);
+    if (result == 0) {
+        /* It lives, or its end of the lifeline would be closed: a wrong process cannot be meant. */
+        out->pid = hello.pid;
+        out->pidfd = (int)syscall(SYS_pidfd_open, hello.pid, 0);
+        if (out->pidfd < 0)
+            result =
+                weir__fail(-errno, "cannot open a pidfd of the supervisor: %s", strerror(errno));
+    }
+    if (result < 0)
+        weir__detached_end(out);
+    return result;
+}
+
+bool weir__detached_wait(const struct weir__detached *detached, int timeout_ms)
+{
+    int64_t limit = weir__now_ns() + (int64_t)timeout_ms * 1000000;
+    char byte;
+
+    for (;;) {
+        struct pollfd poll_fd = {.fd = detached->lifeline, .events = POLLIN};
+        int64_t left = (limit - weir__now_ns() + 999999) / 1000000;
+        int ready = poll(&poll_fd, 1, left > 0 ? (int)left : 0);
+
+        if (ready == 0)
+            return false;
+        if (ready < 0 && errno == EINTR)
+            continue;
+        if (recv(detached->lifeline, &byte, 1, MSG_DONTWAIT) <= 0 && errno != EINTR &&
+            errno != EAGAIN)
+            return true;
+    }
+}
+
+void weir__detached_end(struct weir__detached *detached)
+{
+    if (detached->lifeline >= 0) {
+        /* Closing its lifeline ends a supervisor that works; one that does not is killed. */
+        shutdown(detached->lifeline, SHUT_WR);
+        if (!weir__detached_wait(detached, 1000) && detached->pidfd >= 0) {
+            syscall(SYS_pidfd_send_signal, detached->pidfd, SIGKILL, NULL, 0);
+            weir__detached_wait(detached, 1000);
+        }
+        close(detached->lifeline);
+    }
+    if (detached->pidfd >= 0) {
+        struct pollfd gone = {.fd = detached->pidfd, .events = POLLIN};
+
+        while (poll(&gone, 1, 1000) < 0 && errno == EINTR)
+            ;
+        close(detached->pidfd);
+    }
+    /* Only where orphans come back to this process (PID 1, subreaper); elsewhere it is ECHILD. */
+    if (detached->pid > 0)
+        waitpid(detached->pid, NULL, WNOHANG);
+    *detached = WEIR__DETACHED_NONE;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * fork.h: a process forked from the host that is not the host's child.
+ */
+#ifndef WEIR_FORK_H
+#define WEIR_FORK_H
+
+#include <weir-manager.h>
+
+struct weir__detached {
+    pid_t pid;
+    int pidfd;    /* of the process */
+    int lifeline; /* connected to it and to what it forks: end of file when all of them are gone */
+};
+
+#define WEIR__DETACHED_NONE ((struct weir__detached){.pidfd = -1, .lifeline = -1})
+
+/* What the process tells over its lifeline when it is ready, or that it could not get so. */
+struct weir__hello {
+    int32_t pid;
+    int32_t code; /* 0, or a negative error that `message` explains */
+    char message[248];
+};
+
+/* Forks a process that runs main(context, lifeline), waits until it has said hello, and reports
+ * what it said. Buffered output is flushed first. In the new process all signals are blocked,
+ * dispositions are reset, and the scope is prepared (weir__manager_after_fork_child). */
+int weir__fork_detached(weir_manager *manager, void (*run)(void *context, int lifeline),
+                        void *context, struct weir__detached *out);
+
+/* Waits until the process and all it forked are gone, at most `timeout_ms`; false: not yet. */
+bool weir__detached_wait(const struct weir__detached *detached, int timeout_ms);
+
+/* Kills it if it lives, waits for the end, collects it if this process is its reaper, and closes.
+ */
+void weir__detached_end(struct weir__detached *detached);
+
+/* Buffered output of this process that a forked child would print a second time. */
+void weir__flush_before_fork(void);
+
+#endif

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * job.c: the host's side of a job: open, wait, result, close.
+ *
+ * Only the host opens and closes jobs, and it alone decides that one has ended, by looking at the
+ * cells; what workers count in `activity` only tells it when looking is worth while. Each sleep is
+ * bounded by TICK_MS, so a wake-up that a killed process owed is late at worst, never missing;
+ * after each tick the supervisor's pidfd is looked at, because with it gone nobody else would
+ * report anything.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "pool/park.h"
+#include "pool/pool.h"
+#include "pool/ready.h"
+#include "shm/error.h"
+
+#define TICK_MS 50
+#define SPIN_NS 20000 /* then the host sleeps */
+#define WIDEN_HOT_NS                                                                               \
+    3000 /* a job that lasts longer is worth waking more workers: spinning ones ... */
+#define WIDEN_COLD_NS  15000 /* ... and one that had to be woken up itself */
+#define PAUSES_A_LOOK  16
+#define LAST_DEATHS_MS 2000
+
+/* ---- memory --------------------------------------------------------------------------------- */
+
+/* True when no live process is inside the job, which is closed. Those that were killed inside are
+ * taken out: they are what is counted while no slot names the job. A process names the job before
+ * it enters and until it has left; if one enters meanwhile, the count has changed and the exchange
+ * fails. */
+static bool job_is_empty(struct weir__control *control, unsigned index)
+{
+    struct weir__job *job = &control->jobs[index];
+    uint64_t seen = atomic_load(&job->activity);
+
+    if ((uint32_t)seen == 0)
+        return true;
+    for (int i = 0; i <= control->workers; i++) {
+        if (atomic_load(&control->slots[i].job) == index + 1)
+            return false;
+    }
+    return atomic_compare_exchange_strong(&job->activity, &seen, seen & ~(uint64_t)UINT32_MAX);
+}
+
+static void release_memory(weir_pool *pool, unsigned index)
+{
+    struct weir__held *held = &pool->held[index];
+
+    weir__arena_free(&pool->arena, held->cells, held->cells_size);
+    weir__arena_free(&pool->arena, held->arg, held->arg_size);
+    *held = (struct weir__held){0};
+}
+
+/* A vacant job that nobody is inside; -1: none. The one used last is taken first, for the caches.
+ */
+static int take_vacant(weir_pool *pool)
+{
+    for (int i = pool->vacant_count - 1; i >= 0; i--) {
+        unsigned index = pool->vacant[i];
+
+        if (!job_is_empty(pool->control, index))
+            continue;
+        memmove(&pool->vacant[i], &pool->vacant[i + 1],
+                (size_t)(pool->vacant_count - i - 1) * sizeof(*pool->vacant));
+        pool->vacant_count--;
+        release_memory(pool, index);
+        return (int)index;
+    }
+    return -1;
+}
+
+/* Closed jobs keep their memory until they are reused; this gives back what can be. */
+static void release_all(weir_pool *pool)
+{
+    for (int i = 0; i < pool->vacant_count; i++) {
+        if (job_is_empty(pool->control, pool->vacant[i]))
+            release_memory(pool, pool->vacant[i]);
+    }
+}
+
+static void *arena_get(weir_pool *pool, size_t size)
+{
+    void *memory = weir__arena_alloc(&pool->arena, size);
+
+    if (memory != NULL)
+        return memory;
+    release_all(pool);
+    return weir__arena_alloc(&pool->arena, size);
+}
+
+/* ---- open ----------------------------------------------------------------------------------- */
+
+static int give_memory(weir_pool *pool, unsigned index, const struct weir__job_spec *spec)
+{
+    struct weir__held *held = &pool->held[index];
+
+    if (spec->count > WEIR__CHUNKS_INLINE) {
+        held->cells_size = (size_t)spec->count * sizeof(weir__cell);
+        held->cells = arena_get(pool, held->cells_size);
+        if (held->cells == NULL)
+            return weir__fail(-ENOMEM,
+                              "no memory in the pool for a job of %lld chunks (%zu bytes of %zu; "
+                              "other jobs in flight hold the rest)",
+                              (long long)spec->count, held->cells_size, pool->control->arena_size);
+    }
+    if (spec->arg_size > WEIR__ARG_INLINE) {
+        held->arg_size = spec->arg_size;
+        held->arg = arena_get(pool, held->arg_size);
+        if (held->arg == NULL)
+            return weir__fail(-ENOMEM,
+                              "no memory in the pool for arg_size %zu (of %zu bytes; other jobs in "
+                              "flight hold the rest)",
+                              spec->arg_size, pool->control->arena_size);
+    }
+    return 0;
+}
+
+static int take_job(weir_pool *pool, const struct weir__job_spec *spec)
+{
+    int index, result;
+
+    pthread_mutex_lock(&pool->lock);
+    index = take_vacant(pool);
+    if (index < 0) {
+        pthread_mutex_unlock(&pool->lock);
+        return weir__fail(-EAGAIN, "%d jobs are in flight in this pool, and that is the limit",
+                          WEIR__JOBS_MAX);
+    }
+    result = give_memory(pool, (unsigned)index, spec);
+    if (result < 0) {
+        release_memory(pool, (unsigned)index);
+        pool->vacant[pool->vacant_count++] = (uint16_t)index;
+    }
+    if ((uint32_t)index >= atomic_load_explicit(&pool->control->jobs_used, memory_order_relaxed))
+        atomic_store(&pool->control->jobs_used, (uint32_t)index + 1);
+    pthread_mutex_unlock(&pool->lock);
+    return result < 0 ? result : index;
+}
+
+static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spec *spec)
+{
+    struct weir__job *job = &pool->control->jobs[index];
+    struct weir__held *held = &pool->held[index];
+    uint64_t settled = atomic_load(&job->activity) >> ACTIVITY_SETTLED_SHIFT;
+
+    job->cancel_epoch = atomic_load(&pool->control->cancel_epoch);
+    job->retries = spec->retries;
+    job->keep_going = spec->keep_going;
+    job->function = spec->function;
+    job->arg = spec->arg;
+    if (spec->arg_size > 0) {
+        job->arg = held->arg != NULL ? held->arg : job->inline_arg;
+        memcpy(job->arg, spec->arg, spec->arg_size);
+    }
+    job->cells = held->cells != NULL ? held->cells : job->inline_cells;
+    job->count = spec->count;
+    job->range = spec->range;
+    job->grain = spec->grain;
+    /* Nobody is inside who could read this, but a worker may be entering and leaving, so only the
+     * settled half is taken off. */
+    atomic_fetch_sub(&job->activity, settled << ACTIVITY_SETTLED_SHIFT);
+    atomic_store_explicit(&job->stop, 0, memory_order_relaxed);
+    atomic_store_explicit(&job->waiting, 0, memory_order_relaxed);
+    atomic_store_explicit(&job->wide, 0, memory_order_relaxed);
+    atomic_store_explicit(&job->recount, 0, memory_order_relaxed);
+    atomic_store_explicit(&job->failure.owner, 0, memory_order_relaxed);
+    atomic_store_explicit(&job->failure.published, 0, memory_order_relaxed);
+    for (int64_t i = 0; i < spec->count; i++)
+        atomic_store_explicit(&job->cells[i], CELL_FREE, memory_order_relaxed);
+}
+
+int weir__job_open(weir_pool *pool, const struct weir__job_spec *spec)
+{
+    struct weir__control *control = pool->control;
+    int index = take_job(pool, spec);
+
+    if (index < 0)
+        return index;
+    fill_job(pool, (unsigned)index, spec);
+    pool->held[index].cursor = 0;
+    /* pairs with worker.c, work_inside(): who sees OPEN sees all of the above */
+    atomic_store(&control->jobs[index].state, JOB_OPEN);
+    weir__ready_add(control, (unsigned)index);
+    /* A spinning worker finds it by itself; should it be about to sleep, it looks once more. */
+    pool->held[index].cold = atomic_load(&control->spinners) <= 0 ? weir__wake_one(control) : false;
+    return index;
+}
+
+/* ---- wait ----------------------------------------------------------------------------------- */
+
+static bool must_stop(weir_pool *pool, const struct weir__job *job)
+{
+    struct weir__control *control = pool->control;
+
+    return atomic_load(&job->stop) != 0 ||
+           atomic_load(&control->cancel_epoch) != job->cancel_epoch ||
+           atomic_load(&control->state) == POOL_BROKEN ||
+           atomic_load_explicit(&pool->supervisor_gone, memory_order_relaxed);
+}
+
+/* Looks at the cells. With the supervisor gone and all workers with it, what still says RUNNING is
+ * running no more. */
+static bool job_settled(weir_pool *pool, int index)
+{
+    struct weir__job *job = &pool->control->jobs[index];
+
+    if (must_stop(pool, job)) {
+        atomic_fetch_or(&job->stop, STOP_CANCEL);
+        weir__ledger_seal(job->cells, job->count);
+    }
+    if (atomic_load_explicit(&pool->supervisor_gone, memory_order_acquire))
+        return true;
+    return weir__ledger_settled(job->cells, job->count, &pool->held[index].cursor);
+}
+
+/* Cheap: whether job_settled() may be true. */
+static bool worth_a_look(weir_pool *pool, const struct weir__job *job)
+{
+    /* pairs with the counting in worker.c, work_on() */
+    return atomic_load(&job->activity) >> ACTIVITY_SETTLED_SHIFT >= (uint64_t)job->count ||
+           must_stop(pool, job);
+}
+
+static void look_after_supervisor(weir_pool *pool)
+{
+    struct pollfd gone = {.fd = pool->supervisor.pidfd, .events = POLLIN};
+
+    if (poll(&gone, 1, 0) <= 0 || !(gone.revents & POLLIN))
+        return;
+    /* The kernel has signalled its workers; wait until they are really gone. */
+    weir__detached_wait(&pool->supervisor, LAST_DEATHS_MS);
+    atomic_store_explicit(&pool->supervisor_gone, true, memory_order_release);
+}
+
+/* Wakes one more worker, who wakes the next, once the job has proved to be more than a few us. */
+static void widen(struct weir__control *control, struct weir__job *job, unsigned index)
+{
+    if (atomic_load_explicit(&job->wide, memory_order_relaxed) || job->count < 2)
+        return;
+    atomic_store_explicit(&job->wide, 1, memory_order_relaxed);
+    if (weir__ready_has(control, index))
+        weir__wake_one(control);
+}
+
+static bool spin_for_end(weir_pool *pool, int index)
+{
+    struct weir__control *control = pool->control;
+    struct weir__job *job = &control->jobs[index];
+    int64_t start = weir__now_ns(),
+            widen_at = pool->held[index].cold ? WIDEN_COLD_NS : WIDEN_HOT_NS;
+
+    for (;;) {
+        int64_t passed;
+
+        for (int i = 0; i < PAUSES_A_LOOK; i++) {
+            if (worth_a_look(pool, job) && job_settled(pool, index))
+                return true;
+            weir__pause();
+        }
+        passed = weir__now_ns() - start;
+        if (passed >= widen_at)
+            widen(control, job, (unsigned)index);
+        if (passed >= SPIN_NS)
+            return false;
+    }
+}
+
+void weir__job_wait(weir_pool *pool, int index)
+{
+    struct weir__control *control = pool->control;
+    struct weir__job *job = &control->jobs[index];
+
+    if (spin_for_end(pool, index))
+        return;
+    for (;;) {
+        uint32_t bell = atomic_load(&control->host_bell);
+        int slept;
+
+        /* seq_cst, then look once more; pairs with weir__host_ring() */
+        atomic_store(&job->waiting, 1);
+        if (job_settled(pool, index))
+            return;
+        slept = weir__futex_wait(&control->host_bell, bell, (int64_t)TICK_MS * 1000000);
+        if (slept == -ETIMEDOUT) {
+            look_after_supervisor(pool);
+            if (weir__ready_has(control, (unsigned)index))
+                weir__wake_one(control);
+        }
+    }
+}
+
+/* ---- result and close ----------------------------------------------------------------------- */
+
+static int report_lost_supervisor(weir_pool *pool)
+{
+    weir_error error = {
+        .code = WEIR_EDIED,
+        .worker = -1,
+        .pid = pool->supervisor.pid,
+        .exit_status = -1,
+    };
+
+    snprintf(
+        error.message, sizeof(error.message),
+        "the pool's supervisor (pid %d) is gone, and its workers with it; free this pool and make "
+        "another one",
+        (int)pool->supervisor.pid);
+    return weir__fail_with(&error);
+}
+
+static int report_failure(struct weir__job *job, const struct weir__tally *tally)
+{
+    weir_error error;
+
+    /* pairs with weir__failure_publish() */
+    if (!atomic_load_explicit(&job->failure.published, memory_order_acquire))
+        return weir__fail(WEIR_EFAILED, "%lld of %lld chunks failed", (long long)tally->failed,
+                          (long long)job->count);
+    error = job->failure.error;
+    error.message[sizeof(error.message) - 1] = '\0';
+    if (tally->failed > 1) {
+        size_t used = strlen(error.message);
+
+        snprintf(error.message + used, sizeof(error.message) - used,
+                 " (%lld of %lld chunks failed)", (long long)tally->failed, (long long)job->count);
+    }
+    return weir__fail_with(&error);
+}
+
+int weir__job_result(weir_pool *pool, int index)
+{
+    struct weir__control *control = pool->control;
+    struct weir__job *job = &control->jobs[index];
+    struct weir__tally tally = weir__ledger_tally(job->cells, job->count);
+
+    if (tally.done == job->count)
+        return 0;
+    if (tally.failed > 0)
+        return report_failure(job, &tally);
+    if (atomic_load(&pool->supervisor_gone))
+        return report_lost_supervisor(pool);
+    if (atomic_load(&control->state) == POOL_BROKEN)
+        return weir__fail_with(&control->broken);
+    return weir__fail(-ECANCELED, "the job on [%lld, %lld) was cancelled: %lld of %lld chunks done",
+                      (long long)job->range.begin, (long long)job->range.end, (long long)tally.done,
+                      (long long)job->count);
+}
+
+void weir__job_close(weir_pool *pool, int index)
+{
+    struct weir__control *control = pool->control;
+
+    atomic_store(&control->jobs[index].state, JOB_VACANT);
+    if (weir__ready_has(control, (unsigned)index))
+        weir__ready_remove(control, (unsigned)index);
+    pthread_mutex_lock(&pool->lock);
+    pool->vacant[pool->vacant_count++] = (uint16_t)index;
+    pthread_mutex_unlock(&pool->lock);
+}

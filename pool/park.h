@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * park.h: spin a little, then sleep; wake one, who wakes the next.
+ */
+#ifndef WEIR_PARK_H
+#define WEIR_PARK_H
+
+#include "pool/control.h"
+
+/* Futexes between processes. Wait returns 0 (woken, or *word was not `seen`), -EINTR or -ETIMEDOUT.
+ */
+int weir__futex_wait(const _Atomic uint32_t *word, uint32_t seen, int64_t timeout_ns);
+void weir__futex_wake(const _Atomic uint32_t *word, int count);
+
+/* CLOCK_MONOTONIC in nanoseconds. */
+int64_t weir__now_ns(void);
+
+static inline void weir__pause(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("yield");
+#endif
+}
+
+/* How long a worker spins before it sleeps; it learns from whether spinning was worth it. Private.
+ */
+struct weir__spin {
+    int64_t budget_ns;
+};
+
+/* Worker: returns when there may be work, or the pool's state has changed. */
+void weir__park(struct weir__control *control, unsigned slot, struct weir__spin *spin);
+
+/* Wakes one sleeping worker. False when none sleeps. */
+bool weir__wake_one(struct weir__control *control);
+
+/* Wakes every worker, asleep or about to be: for changes that all must see, and after a death. */
+void weir__wake_all(struct weir__control *control);
+
+#endif

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * pool.c: making and ending a pool, and the calls of its owner.
+ *
+ * The pool's private record is used by the program that made it only. A forked child of that
+ * program has a copy of it, but sees `mine` wiped, and is refused before it can touch shared state.
+ */
+#include "pool/pool.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "pool/park.h"
+#include "pool/supervisor.h"
+#include "shm/error.h"
+
+#define CHUNKS_DEFAULT 64
+#define RETRIES_MAX    30
+#define FREE_MS        6000 /* the supervisor gives workers 5 s to end */
+#define KILL_MS        2000
+
+/* ---- checks --------------------------------------------------------------------------------- */
+
+static bool any_reserved(const uint64_t *reserved, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (reserved[i] != 0)
+            return true;
+    }
+    return false;
+}
+
+#define RESERVED_COUNT(options) (sizeof((options)->reserved) / sizeof((options)->reserved[0]))
+
+static int check_pool(const weir_pool *pool)
+{
+    if (pool == NULL)
+        return weir__fail(-EINVAL, "the pool is NULL");
+    if (*pool->mine == 0)
+        return weir__fail(-EDEADLK, "a pool can only be used by the process that made it, not by a "
+                                    "worker or another child");
+    return 0;
+}
+
+static int check_pool_options(const weir_pool_options *options)
+{
+    if (any_reserved(options->reserved, RESERVED_COUNT(options)))
+        return weir__fail(-EINVAL, "weir_pool_options.reserved must be zero");
+    if (options->workers < 0)
+        return weir__fail(-EINVAL, "workers is %d; it must be from 1 to %d, or 0 for the default",
+                          options->workers, WEIR_WORKERS_MAX);
+    if (options->workers > WEIR_WORKERS_MAX)
+        return weir__fail(-E2BIG, "%d workers; a pool has at most %d", options->workers,
+                          WEIR_WORKERS_MAX);
+    return 0;
+}
+
+static int check_job_options(const weir_job_options *options)
+{
+    if (any_reserved(options->reserved, RESERVED_COUNT(options)))
+        return weir__fail(-EINVAL, "weir_job_options.reserved must be zero");
+    if (options->chunks < 0 || options->grain < 0)
+        return weir__fail(-EINVAL, "chunks is %lld and grain %lld; neither may be negative",
+                          (long long)options->chunks, (long long)options->grain);
+    if (options->chunks > 0 && options->grain > 0)
+        return weir__fail(-EINVAL, "chunks (%lld) and grain (%lld) exclude each other",
+                          (long long)options->chunks, (long long)options->grain);
+    if (options->retries < 0 || options->retries > RETRIES_MAX)
+        return weir__fail(-EINVAL, "retries is %d; it must be from 0 to %d", options->retries,
+                          RETRIES_MAX);
+    return 0;
+}
+
+/* Into how many chunks the range is cut: from range and options alone. */
+static int count_chunks(weir_range range, const weir_job_options *options, int64_t *count)
+{
+    uint64_t length = (uint64_t)range.end - (uint64_t)range.begin;
+    uint64_t chunks = options->chunks > 0 ? (uint64_t)options->chunks : CHUNKS_DEFAULT;
+
+    if (options->grain > 0)
+        chunks = (length - 1) / (uint64_t)options->grain + 1;
+    if (chunks > length)
+        chunks = length;
+    if (chunks > WEIR__CHUNKS_MAX)
+        return weir__fail(
+            -E2BIG, "%llu chunks for [%lld, %lld); a job has at most %lld: give a larger grain",
+            (unsigned long long)chunks, (long long)range.begin, (long long)range.end,
+            (long long)WEIR__CHUNKS_MAX);
+    *count = (int64_t)chunks;
+    return 0;
+}
+
+/* ---- making and ending ---------------------------------------------------------------------- */
+
+static void free_private(weir_pool *pool)
+{
+    weir__control_free(pool->control);
+    if (pool->mine != NULL)
+        munmap((void *)pool->mine, 4096);
+    weir__arena_destroy(&pool->arena);
+    pthread_mutex_destroy(&pool->lock);
+    pthread_cond_destroy(&pool->idle);
+    free(pool->held);
+    free(pool->vacant);
+    free(pool);
+}
+
+static const uint32_t *map_mine(void)
+{
+    uint32_t *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (page == MAP_FAILED)
+        return NULL;
+    if (madvise(page, 4096, MADV_WIPEONFORK) != 0) {
+        munmap(page, 4096);
+        return NULL;
+    }
+    *page = 1;
+    return page;
+}
+
+static weir_pool *new_private(int workers)
+{
+    weir_pool *pool = calloc(1, sizeof(*pool));
+
+    if (pool == NULL) {
+        weir__fail(-ENOMEM, "no memory for a pool");
+        return NULL;
+    }
+    pthread_mutex_init(&pool->lock, NULL);
+    pthread_cond_init(&pool->idle, NULL);
+    pool->supervisor = WEIR__DETACHED_NONE;
+    pool->mine = map_mine();
+    pool->held = calloc(WEIR__JOBS_MAX, sizeof(*pool->held));
+    pool->vacant = calloc(WEIR__JOBS_MAX, sizeof(*pool->vacant));
+    if (pool->mine == NULL || pool->held == NULL || pool->vacant == NULL) {
+        weir__fail(-ENOMEM, "no memory for a pool");
+        free_private(pool);
+        return NULL;
+    }
+    for (int i = 0; i < WEIR__JOBS_MAX; i++)
+        pool->vacant[i] = (uint16_t)(WEIR__JOBS_MAX - 1 - i);
+    pool->vacant_count = WEIR__JOBS_MAX;
+    pool->control = weir__control_new(workers, true);
+    if (pool->control != NULL &&
+        weir__arena_init(&pool->arena, pool->control->arena, pool->control->arena_size) < 0)
+        weir__fail(-ENOMEM, "no memory for a pool");
+    if (pool->control == NULL || pool->arena.vacant == NULL) {
+        free_private(pool);
+        return NULL;
+    }
+    return pool;
+}
+
+static void send_order(weir_pool *pool, char order)
+{
+    while (send(pool->supervisor.lifeline, &order, 1, MSG_NOSIGNAL) < 0 && errno == EINTR)
+        ;
+}
+
+/* Waits until no call of another thread is inside. */
+static void wait_until_idle(weir_pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    while (pool->inside > 0)
+        pthread_cond_wait(&pool->idle, &pool->lock);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+static void kill_workers(weir_pool *pool)
+{
+    send_order(pool, SUPERVISOR_KILL);
+    weir__detached_wait(&pool->supervisor, KILL_MS);
+    weir__detached_end(&pool->supervisor);
+}
+
+static void end_pool(weir_pool *pool)
+{
+    weir__manager_on_end_remove(pool->manager, &pool->on_end);
+    free_private(pool);
+}
+
+static void stop_with_scope(struct weir__on_end *on_end)
+{
+    weir_pool *pool = (weir_pool *)((unsigned char *)on_end - offsetof(struct weir_pool, on_end));
+
+    kill_workers(pool);
+    free_private(pool);
+}
+
+weir_pool *weir_pool_new(weir_manager *manager, const weir_pool_options *options)
+{
+    weir_pool_options defaults = {0};
+    struct weir__supervision supervision = {.manager = manager};
+    weir_pool *pool;
+    int workers, cpus = weir_cpu_count();
+
+    if (weir__manager_check_owner(manager, "a pool") < 0)
+        return NULL;
+    if (options == NULL)
+        options = &defaults;
+    if (check_pool_options(options) < 0)
+        return NULL;
+    workers = options->workers > 0 ? options->workers : cpus;
+    if (workers > WEIR_WORKERS_MAX)
+        workers = WEIR_WORKERS_MAX;
+    pool = new_private(workers);
+    if (pool == NULL)
+        return NULL;
+    pool->manager = manager;
+    pool->control->initializer = options->initializer;
+    pool->control->finalizer = options->finalizer;
+    pool->control->arg = options->arg;
+    pool->control->spinners_max = cpus > 1 ? cpus - 1 : 0;
+    supervision.control = pool->control;
+    if (weir__fork_detached(manager, weir__supervisor_main, &supervision, &pool->supervisor) < 0) {
+        free_private(pool);
+        return NULL;
+    }
+    pool->on_end.stop = stop_with_scope;
+    weir__manager_on_end_add(manager, &pool->on_end);
+    return pool;
+}
+
+void weir_pool_free(weir_pool *pool)
+{
+    if (pool == NULL || check_pool(pool) < 0)
+        return;
+    wait_until_idle(pool);
+    atomic_store(&pool->control->state, POOL_DRAINING);
+    weir__wake_all(pool->control);
+    send_order(pool, SUPERVISOR_FINISH);
+    weir__detached_wait(&pool->supervisor, FREE_MS);
+    weir__detached_end(&pool->supervisor);
+    end_pool(pool);
+}
+
+void weir_pool_kill(weir_pool *pool)
+{
+    if (pool == NULL || check_pool(pool) < 0)
+        return;
+    send_order(pool, SUPERVISOR_KILL);
+    weir__detached_wait(&pool->supervisor, KILL_MS);
+    atomic_store(&pool->supervisor_gone, true);
+    atomic_fetch_add(&pool->control->host_bell, 1);
+    weir__futex_wake(&pool->control->host_bell, INT32_MAX);
+    wait_until_idle(pool);
+    weir__detached_end(&pool->supervisor);
+    end_pool(pool);
+}
+
+/* ---- what it has ---------------------------------------------------------------------------- */
+
+int weir_pool_workers(const weir_pool *pool)
+{
+    int error = check_pool(pool);
+
+    return error < 0 ? error : pool->control->workers;
+}
+
+pid_t weir_pool_supervisor_pid(const weir_pool *pool)
+{
+    int error = check_pool(pool);
+
+    return error < 0 ? error : pool->supervisor.pid;
+}
+
+pid_t weir_pool_worker_pid(const weir_pool *pool, int worker)
+{
+    int error = check_pool(pool);
+    pid_t pid;
+
+    if (error < 0)
+        return error;
+    if (worker < 0 || worker >= pool->control->workers)
+        return weir__fail(-ERANGE, "worker %d; the pool has workers 0 to %d", worker,
+                          pool->control->workers - 1);
+    pid = atomic_load(&pool->control->slots[worker].pid);
+    return pid > 0 ? pid : weir__fail(-ESRCH, "worker %d is being replaced", worker);
+}
+
+/* ---- running -------------------------------------------------------------------------------- */
+
+static void enter(weir_pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    pool->inside++;
+    pthread_mutex_unlock(&pool->lock);
+}
+
+static void leave(weir_pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    if (--pool->inside == 0)
+        pthread_cond_broadcast(&pool->idle);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+int weir_pool_for(weir_pool *pool, weir_range range, weir_task_fn function, void *arg,
+                  const weir_job_options *options)
+{
+    weir_job_options defaults = {0};
+    struct weir__job_spec spec = {.range = range, .function = function, .arg = arg};
+    int result = check_pool(pool);
+
+    if (result < 0)
+        return result;
+    if (options == NULL)
+        options = &defaults;
+    if (function == NULL)
+        return weir__fail(-EINVAL, "the task's function is NULL");
+    if (range.end < range.begin)
+        return weir__fail(-EINVAL, "the range [%lld, %lld) ends before it begins",
+                          (long long)range.begin, (long long)range.end);
+    result = check_job_options(options);
+    if (result < 0)
+        return result;
+    if (options->arg_size > 0 && arg == NULL)
+        return weir__fail(-EINVAL, "arg is NULL, but arg_size is %zu", options->arg_size);
+    if (range.end == range.begin)
+        return 0;
+    result = count_chunks(range, options, &spec.count);
+    if (result < 0)
+        return result;
+    spec.arg_size = options->arg_size;
+    spec.grain = options->grain;
+    spec.retries = (unsigned)options->retries;
+    spec.keep_going = options->keep_going;
+
+    enter(pool);
+    result = weir__job_open(pool, &spec);
+    if (result >= 0) {
+        int index = result;
+
+        weir__job_wait(pool, index);
+        result = weir__job_result(pool, index);
+        weir__job_close(pool, index);
+        if (atomic_load_explicit(weir__manager_generation(pool->manager), memory_order_acquire) !=
+            weir__manager_synced(pool->manager))
+            weir_manager_sync(pool->manager);
+    }
+    leave(pool);
+    return result;
+}
+
+void weir_pool_cancel(weir_pool *pool)
+{
+    if (pool == NULL || *pool->mine == 0)
+        return;
+    atomic_fetch_add(&pool->control->cancel_epoch, 1);
+    atomic_fetch_add(&pool->control->host_bell, 1);
+    weir__futex_wake(&pool->control->host_bell, INT32_MAX);
+}

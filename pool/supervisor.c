@@ -1,0 +1,534 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * supervisor.c: forks, reaps and replaces workers, and ends them with the host.
+ *
+ * It is off the hot path: host and workers meet in the control block without it. It sleeps in a
+ * libuv loop on its workers' pidfds, the lifeline to the host and the host's pidfd.
+ *
+ * When a worker has died:
+ *  1. it is reaped, so nobody else acts for it any more;
+ *  2. the one chunk that its cell says it was running becomes free again, or fails with a report;
+ *  3. repair: every open job goes back into the ready set, every host thread that waits looks
+ * again, and every worker is woken. That restores all invariants that a death between two steps of
+ * park.c, ready.h or worker.c can break, wherever it happened;
+ *  4. a replacement is forked, unless the worker died at its start three times in a row.
+ *
+ * When the host is gone (end of file on the lifeline, or its pidfd: each sees cases that the other
+ * does not), the workers are killed, and if the manager is gone too the scope is cleaned here.
+ *
+ * Killed: the kernel kills the workers with it (PR_SET_PDEATHSIG), and the host finds the lifeline
+ * closed.
+ */
+#include "pool/supervisor.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "manager/internal.h"
+#include "pool/fork.h"
+#include "pool/park.h"
+#include "pool/ready.h"
+#include "pool/worker.h"
+
+#define FAILED_STARTS_MAX 3
+#define FINISH_MS         5000
+#define FORK_AGAIN_MS     50
+
+struct child {
+    uv_poll_t poll;
+    struct supervisor *supervisor;
+    unsigned slot;
+    pid_t pid; /* 0: none */
+    int pidfd;
+    int failed_starts; /* in a row */
+    bool closing;      /* the poll handle is being closed; the slot is free for a fork after that */
+};
+
+struct supervisor {
+    uv_loop_t loop;
+    uv_poll_t lifeline_poll, host_poll;
+    uv_timer_t finish_timer, fork_timer;
+    struct weir__control *control;
+    weir_manager *manager;
+    int lifeline;
+    pid_t pid;
+    int alive;
+    bool ending; /* no replacement any more */
+    struct child *children;
+};
+
+static void fork_into(struct child *child);
+
+/* ---- a dead worker -------------------------------------------------------------------------- */
+
+static void describe_status(char *out, size_t size, int status)
+{
+    if (WIFSIGNALED(status))
+        snprintf(out, size, "was killed by signal %d (%s)", WTERMSIG(status),
+                 strsignal(WTERMSIG(status)));
+    else if (WEXITSTATUS(status) == WEIR__EXIT_INITIALIZER)
+        snprintf(out, size, "ended because its initializer failed");
+    else
+        snprintf(out, size, "exited with status %d", WEXITSTATUS(status));
+}
+
+static void fill_death(weir_error *error, const struct child *child, int status)
+{
+    memset(error, 0, sizeof(*error));
+    error->code = WEIR_EDIED;
+    error->worker = (int)child->slot;
+    error->pid = child->pid;
+    error->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    error->exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void report_death(struct child *child, struct weir__job *job, int64_t chunk, int status,
+                         unsigned attempt)
+{
+    weir_range range = weir__job_chunk(job, chunk);
+    weir_error *error = &job->failure.error;
+    char how[128];
+
+    if (!weir__failure_claim(job, WEIR__FAILURE_SUPERVISOR, chunk))
+        return;
+    fill_death(error, child, status);
+    error->attempt = (int)attempt;
+    error->range = range;
+    describe_status(how, sizeof(how), status);
+    snprintf(error->message, sizeof(error->message),
+             "worker %u (pid %d) %s on [%lld, %lld), attempt %u of %u", child->slot,
+             (int)child->pid, how, (long long)range.begin, (long long)range.end, attempt,
+             job->retries + 1);
+    weir__failure_publish(job);
+}
+
+/* The record that the dead worker wrote or was writing about a chunk that it did not settle. */
+static void withdraw_failure(struct weir__job *job, unsigned slot, int64_t chunk)
+{
+    if (atomic_load(&job->failure.owner) != slot + 1)
+        return;
+    if (atomic_load(&job->failure.published) && job->failure.chunk != chunk)
+        return;
+    atomic_store(&job->failure.published, 0);
+    atomic_store(&job->failure.owner, 0);
+}
+
+static void reclaim_chunk(struct child *child, struct weir__job *job, int status)
+{
+    struct weir__slot *slot = &child->supervisor->control->slots[child->slot];
+    int64_t chunk = atomic_load_explicit(&slot->chunk, memory_order_acquire);
+    unsigned attempt = 0;
+    weir__cell *cell;
+
+    if (chunk < 0 || chunk >= job->count)
+        return;
+    cell = &job->cells[chunk];
+    if (weir__cell_state_of(atomic_load(cell)) != CELL_RUNNING ||
+        weir__cell_owner(atomic_load(cell)) != child->slot)
+        return;
+    withdraw_failure(job, child->slot, chunk);
+    /* reported before the cell is final: who sees FAILED finds the reason */
+    attempt = weir__cell_attempt(atomic_load(cell));
+    if (attempt > job->retries) {
+        report_death(child, job, chunk, status, attempt);
+        if (!job->keep_going)
+            atomic_fetch_or(&job->stop, STOP_FAILED);
+    }
+    weir__cell_reclaim(cell, child->slot, atomic_load(&slot->incarnation), job->retries, &attempt);
+    /* pairs with worker.c, work_inside(): counted before repair() adds to the ready set */
+    atomic_fetch_add(&job->retry_seq, 1);
+}
+
+/* Looks after the job that the dead worker was in. The supervisor enters it as a worker does, so
+ * that the host cannot reuse it meanwhile. */
+static void settle_job(struct child *child, int status)
+{
+    struct weir__control *control = child->supervisor->control;
+    struct weir__slot *slot = &control->slots[child->slot];
+    struct weir__slot *mine = &control->slots[control->workers];
+    uint32_t index = atomic_load(&slot->job);
+    struct weir__job *job;
+
+    if (index == 0 || index > WEIR__JOBS_MAX)
+        return;
+    job = &control->jobs[index - 1];
+    atomic_store(&mine->job, index);
+    atomic_fetch_add(&job->activity, 1);
+    if (atomic_load(&job->state) == JOB_OPEN)
+        reclaim_chunk(child, job, status);
+    atomic_fetch_sub(&job->activity, 1);
+    atomic_store(&mine->job, 0);
+}
+
+static void repair_ready_summary(struct weir__control *control)
+{
+    for (unsigned w = 0; w < WEIR__JOBS_MAX / 64; w++) {
+        uint64_t word = UINT64_C(1) << w;
+
+        if (atomic_load(&control->ready[w]) != 0) {
+            atomic_fetch_or(&control->ready_summary, word);
+            continue;
+        }
+        atomic_fetch_and(&control->ready_summary, ~word);
+        if (atomic_load(&control->ready[w]) != 0)
+            atomic_fetch_or(&control->ready_summary, word);
+    }
+}
+
+static void repair(struct weir__control *control)
+{
+    uint32_t used = atomic_load(&control->jobs_used);
+    int32_t spinners = 0;
+
+    for (uint32_t i = 0; i < used && i < WEIR__JOBS_MAX; i++) {
+        struct weir__job *job = &control->jobs[i];
+
+        if (atomic_load(&job->state) != JOB_OPEN)
+            continue;
+        weir__ready_add(control, i);
+        atomic_store(&job->recount, 1);
+        weir__host_ring(control, job);
+    }
+    repair_ready_summary(control);
+    for (int i = 0; i < control->workers; i++)
+        spinners += (int32_t)atomic_load(&control->slots[i].spinning);
+    atomic_store(&control->spinners, spinners);
+    weir__wake_all(control);
+}
+
+/* ---- forking -------------------------------------------------------------------------------- */
+
+static void give_up_if_all_broken(struct supervisor *supervisor, const weir_error *why)
+{
+    struct weir__control *control = supervisor->control;
+
+    for (int i = 0; i < control->workers; i++) {
+        if (atomic_load(&control->slots[i].state) != SLOT_BROKEN)
+            return;
+    }
+    control->broken = *why;
+    atomic_store(&control->state, POOL_BROKEN); /* pairs with pool.c: broken is read after it */
+    repair(control);
+}
+
+static void note_failed_start(struct child *child, int status)
+{
+    struct weir__slot *slot = &child->supervisor->control->slots[child->slot];
+    weir_error why;
+    char how[128];
+
+    if (++child->failed_starts < FAILED_STARTS_MAX)
+        return;
+    fill_death(&why, child, status);
+    describe_status(how, sizeof(how), status);
+    snprintf(why.message, sizeof(why.message),
+             "no worker can be started: worker %u (pid %d) %s, %d times in a row", child->slot,
+             (int)child->pid, how, child->failed_starts);
+    atomic_store(&slot->state, SLOT_BROKEN);
+    give_up_if_all_broken(child->supervisor, &why);
+}
+
+static void on_fork_timer(uv_timer_t *timer)
+{
+    struct supervisor *supervisor = timer->data;
+
+    for (int i = 0; i < supervisor->control->workers && !supervisor->ending; i++) {
+        struct child *child = &supervisor->children[i];
+
+        if (child->pid == 0 && !child->closing &&
+            atomic_load(&supervisor->control->slots[i].state) == SLOT_EMPTY)
+            fork_into(child);
+    }
+}
+
+static void end_if_done(struct supervisor *supervisor)
+{
+    if (supervisor->ending && supervisor->alive == 0)
+        uv_stop(&supervisor->loop);
+}
+
+static void note_process_end(struct weir__control *control, int status)
+{
+    control->exit_status = status;
+    atomic_store(&control->ended, 1); /* pairs with process.c: exit_status is read after it */
+    atomic_fetch_add(&control->host_bell, 1);
+    weir__futex_wake(&control->host_bell, INT32_MAX);
+}
+
+static void bury(struct child *child, int status)
+{
+    struct supervisor *supervisor = child->supervisor;
+    struct weir__control *control = supervisor->control;
+    struct weir__slot *slot = &control->slots[child->slot];
+    bool ready = atomic_load(&slot->state) == SLOT_READY;
+
+    supervisor->alive--;
+    if (control->process_target != NULL) {
+        note_process_end(control, status);
+        supervisor->ending = true;
+        child->pid = 0;
+        return;
+    }
+    settle_job(child, status);
+    atomic_store(&slot->job, 0);
+    atomic_store(&slot->spinning, 0);
+    atomic_store(&slot->pid, 0);
+    atomic_fetch_and(&control->parked[child->slot / 64], ~(UINT64_C(1) << (child->slot % 64)));
+    atomic_store(&slot->state, SLOT_EMPTY);
+    if (ready)
+        child->failed_starts = 0;
+    else if (!supervisor->ending)
+        note_failed_start(child, status);
+    child->pid = 0;
+    repair(control);
+}
+
+static void on_child_closed(uv_handle_t *handle)
+{
+    struct child *child = handle->data;
+    struct supervisor *supervisor = child->supervisor;
+
+    close(child->pidfd);
+    child->pidfd = -1;
+    child->closing = false;
+    if (!supervisor->ending &&
+        atomic_load(&supervisor->control->slots[child->slot].state) == SLOT_EMPTY)
+        fork_into(child);
+    end_if_done(supervisor);
+}
+
+static void on_child(uv_poll_t *poll, int status, int events)
+{
+    struct child *child = poll->data;
+    int how;
+
+    (void)status;
+    (void)events;
+    if (waitpid(child->pid, &how, WNOHANG) != child->pid)
+        return;
+    uv_poll_stop(poll);
+    bury(child, how);
+    child->closing = true;
+    uv_close((uv_handle_t *)poll, on_child_closed);
+}
+
+/* In the worker: only what a worker needs stays open. The lifeline stays, so that the host sees its
+ * end only when the workers are gone too. */
+_Noreturn static void become_worker(struct child *child)
+{
+    struct supervisor *supervisor = child->supervisor;
+    struct sigaction fresh = {.sa_handler = SIG_DFL};
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != supervisor->pid)
+        _exit(1);
+    sigaction(SIGTERM, &fresh, NULL);
+    close(uv_backend_fd(&supervisor->loop));
+    for (int i = 0; i < supervisor->control->workers; i++) {
+        if (supervisor->children[i].pidfd >= 0)
+            close(supervisor->children[i].pidfd);
+    }
+    weir__worker_main(supervisor->control, supervisor->manager, child->slot);
+}
+
+static void watch(struct child *child)
+{
+    child->pidfd = (int)syscall(SYS_pidfd_open, child->pid, 0);
+    if (child->pidfd < 0 ||
+        uv_poll_init(&child->supervisor->loop, &child->poll, child->pidfd) != 0) {
+        /* Without it a death would go unnoticed: no descriptor left, most likely. */
+        kill(child->pid, SIGKILL);
+        while (waitpid(child->pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+        if (child->pidfd >= 0)
+            close(child->pidfd);
+        child->pidfd = -1;
+        child->pid = 0;
+        errno = EMFILE;
+        return;
+    }
+    child->poll.data = child;
+    uv_poll_start(&child->poll, UV_READABLE, on_child);
+}
+
+/* On failure pid is 0 and errno set, and the fork is tried again later. */
+static void fork_into(struct child *child)
+{
+    struct supervisor *supervisor = child->supervisor;
+    struct weir__slot *slot = &supervisor->control->slots[child->slot];
+    sigset_t all, before;
+
+    weir_manager_sync(supervisor->manager);
+    atomic_fetch_add(&slot->incarnation, 1);
+    atomic_store(&slot->state, SLOT_STARTING);
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &before);
+    child->pid = fork();
+    if (child->pid == 0)
+        become_worker(child);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    if (child->pid > 0)
+        watch(child);
+    if (child->pid <= 0) {
+        child->pid = 0;
+        atomic_store(&slot->state, SLOT_EMPTY);
+        uv_timer_start(&supervisor->fork_timer, on_fork_timer, FORK_AGAIN_MS, 0);
+        return;
+    }
+    supervisor->alive++;
+    atomic_store(&slot->pid, child->pid);
+}
+
+/* ---- the loop ------------------------------------------------------------------------------- */
+
+static void kill_all(struct supervisor *supervisor)
+{
+    supervisor->ending = true;
+    for (int i = 0; i < supervisor->control->workers; i++) {
+        /* not reaped yet, so the pid is still its own */
+        if (supervisor->children[i].pid > 0)
+            kill(supervisor->children[i].pid, SIGKILL);
+    }
+    end_if_done(supervisor);
+}
+
+static void on_finish_timer(uv_timer_t *timer)
+{
+    kill_all(timer->data);
+}
+
+/* The host is gone: nothing to report to anybody. */
+_Noreturn static void end_with_host(struct supervisor *supervisor)
+{
+    kill_all(supervisor);
+    for (int i = 0; i < supervisor->control->workers; i++) {
+        pid_t pid = supervisor->children[i].pid;
+
+        while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+    }
+    weir__manager_clean_after_host(supervisor->manager);
+    _exit(0);
+}
+
+static void on_host(uv_poll_t *poll, int status, int events)
+{
+    (void)status;
+    (void)events;
+    end_with_host(poll->data);
+}
+
+static void on_lifeline(uv_poll_t *poll, int status, int events)
+{
+    struct supervisor *supervisor = poll->data;
+    char order;
+    ssize_t got = recv(supervisor->lifeline, &order, 1, MSG_DONTWAIT);
+
+    (void)status;
+    (void)events;
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (got <= 0)
+        end_with_host(supervisor);
+    if (order == SUPERVISOR_KILL) {
+        kill_all(supervisor);
+    } else if (order == SUPERVISOR_FINISH) {
+        supervisor->ending = true;
+        uv_timer_start(&supervisor->finish_timer, on_finish_timer, FINISH_MS, 0);
+        end_if_done(supervisor);
+    }
+}
+
+static int start_loop(struct supervisor *supervisor)
+{
+    int error = uv_loop_init(&supervisor->loop);
+
+    if (error == 0)
+        error = uv_timer_init(&supervisor->loop, &supervisor->finish_timer);
+    if (error == 0)
+        error = uv_timer_init(&supervisor->loop, &supervisor->fork_timer);
+    if (error == 0)
+        error = uv_poll_init(&supervisor->loop, &supervisor->lifeline_poll, supervisor->lifeline);
+    if (error == 0)
+        error = uv_poll_init(&supervisor->loop, &supervisor->host_poll,
+                             weir__manager_host_pidfd(supervisor->manager));
+    if (error != 0)
+        return error;
+    supervisor->finish_timer.data = supervisor;
+    supervisor->fork_timer.data = supervisor;
+    supervisor->lifeline_poll.data = supervisor;
+    supervisor->host_poll.data = supervisor;
+    uv_poll_start(&supervisor->lifeline_poll, UV_READABLE, on_lifeline);
+    uv_poll_start(&supervisor->host_poll, UV_READABLE, on_host);
+    return 0;
+}
+
+static int fork_workers(struct supervisor *supervisor, struct weir__hello *hello)
+{
+    for (int i = 0; i < supervisor->control->workers; i++) {
+        struct child *child = &supervisor->children[i];
+
+        child->supervisor = supervisor;
+        child->slot = (unsigned)i;
+        child->pidfd = -1;
+    }
+    for (int i = 0; i < supervisor->control->workers; i++) {
+        fork_into(&supervisor->children[i]);
+        if (supervisor->children[i].pid == 0) {
+            int error = errno;
+
+            snprintf(hello->message, sizeof(hello->message), "cannot fork worker %d of %d: %s", i,
+                     supervisor->control->workers, strerror(error));
+            return -error;
+        }
+    }
+    return 0;
+}
+
+void weir__supervisor_main(void *context, int lifeline)
+{
+    const struct weir__supervision *supervision = context;
+    struct weir__hello hello = {.pid = getpid()};
+    struct supervisor *supervisor = calloc(1, sizeof(*supervisor));
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    sigset_t none;
+    int error = UV_ENOMEM;
+
+    prctl(PR_SET_NAME, "weir-supervisor");
+    sigaction(SIGTERM, &ignore, NULL);
+    if (supervisor != NULL) {
+        supervisor->control = supervision->control;
+        supervisor->manager = supervision->manager;
+        supervisor->lifeline = lifeline;
+        supervisor->pid = getpid();
+        supervisor->children =
+            calloc((size_t)supervisor->control->workers, sizeof(*supervisor->children));
+        if (supervisor->children != NULL)
+            error = start_loop(supervisor);
+    }
+    if (error != 0) {
+        hello.code = error;
+        snprintf(hello.message, sizeof(hello.message), "the supervisor cannot start: %s",
+                 uv_strerror(error));
+    } else {
+        hello.code = fork_workers(supervisor, &hello);
+    }
+    send(lifeline, &hello, sizeof(hello), MSG_NOSIGNAL);
+    if (hello.code != 0) {
+        /* what was forked ends with this process */
+        _exit(1);
+    }
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    uv_run(&supervisor->loop, UV_RUN_DEFAULT);
+    _exit(0);
+}

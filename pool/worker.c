@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * worker.c: the worker's loop.
+ *
+ * A worker finds a job in the ready set, enters it, claims chunk after chunk (in its own region of
+ * the range first, then going round, which takes what others have not got to), runs and settles
+ * each, and leaves. Where it is killed:
+ *
+ *   before it enters        nothing is lost; the supervisor puts all jobs back into the ready set
+ *   after entering          its count in `activity` stays; the host takes it out (job_is_empty)
+ *   after `chunk` is set    the cell is not its own: the supervisor leaves it
+ *   after the claim         the cell names it: run again or failed, by the supervisor
+ *   while writing a failure the supervisor takes the record back
+ *   after settling          the chunk counts; only the hint in `activity` is too low, so the
+ *                           supervisor sets `recount`
+ */
+#include "pool/worker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdio_ext.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "manager/internal.h"
+#include "pool/park.h"
+#include "pool/ready.h"
+
+#define SPIN_START_NS 20000
+
+bool weir__failure_claim(struct weir__job *job, uint32_t owner, int64_t chunk)
+{
+    uint32_t nobody = 0;
+
+    if (!atomic_compare_exchange_strong(&job->failure.owner, &nobody, owner))
+        return false;
+    job->failure.chunk = chunk;
+    memset(&job->failure.error, 0, sizeof(job->failure.error));
+    return true;
+}
+
+void weir__failure_publish(struct weir__job *job)
+{
+    /* pairs with the acquire in pool.c, report_failure() */
+    atomic_store_explicit(&job->failure.published, 1, memory_order_release);
+}
+
+static bool job_stopped(const struct weir__control *control, const struct weir__job *job)
+{
+    return atomic_load_explicit(&job->stop, memory_order_relaxed) != 0 ||
+           atomic_load_explicit(&control->cancel_epoch, memory_order_relaxed) != job->cancel_epoch;
+}
+
+static void describe_failure(struct weir_task *task, int returned, weir_range range)
+{
+    struct weir__job *job = task->job;
+    weir_error *error = &job->failure.error;
+
+    if (!weir__failure_claim(job, task->slot + 1, task->chunk))
+        return;
+    error->code = WEIR_EFAILED;
+    error->worker = (int)task->slot;
+    error->pid = getpid();
+    error->exit_status = -1;
+    error->attempt = (int)task->attempt;
+    error->task_code = task->fail_code != 0 ? task->fail_code : returned;
+    error->range = range;
+    if (task->message[0] != '\0')
+        snprintf(error->message, sizeof(error->message),
+                 "task failed on [%lld, %lld) with code %d: %s", (long long)range.begin,
+                 (long long)range.end, error->task_code, task->message);
+    else
+        snprintf(error->message, sizeof(error->message), "task failed on [%lld, %lld) with code %d",
+                 (long long)range.begin, (long long)range.end, error->task_code);
+    weir__failure_publish(job);
+}
+
+static void run_chunk(struct weir_task *task)
+{
+    struct weir__job *job = task->job;
+    weir_range range = weir__job_chunk(job, task->chunk);
+    int returned;
+
+    task->fail_code = 0;
+    task->message[0] = '\0';
+    if (atomic_load_explicit(weir__manager_generation(task->manager), memory_order_acquire) !=
+        weir__manager_synced(task->manager))
+        weir_manager_sync(task->manager); /* an object that is gone is only missed if it is used */
+
+    returned = job->function(task, range, job->arg);
+
+    if (__fpending(stdout) > 0)
+        fflush(stdout);
+    if (returned == 0 && task->fail_code == 0) {
+        weir__cell_settle(&job->cells[task->chunk], CELL_DONE);
+    } else {
+        describe_failure(task, returned, range);
+        if (!job->keep_going)
+            atomic_fetch_or(&job->stop, STOP_FAILED);
+        weir__cell_settle(&job->cells[task->chunk], CELL_FAILED);
+    }
+    task->settled++;
+    atomic_fetch_add_explicit(&task->control->slots[task->slot].finished, 1, memory_order_relaxed);
+}
+
+/* Goes once round the cells from this worker's own region. False if the job is to be stopped. */
+static bool work_round(struct weir_task *task)
+{
+    struct weir__control *control = task->control;
+    struct weir__job *job = task->job;
+    struct weir__slot *slot = &control->slots[task->slot];
+    int64_t start = job->count * (int64_t)task->slot / control->workers;
+
+    for (int64_t i = 0, chunk = start; i < job->count; i++, chunk++) {
+        if (chunk == job->count)
+            chunk = 0;
+        if (weir__cell_state_of(atomic_load_explicit(&job->cells[chunk], memory_order_relaxed)) !=
+            CELL_FREE)
+            continue;
+        if (job_stopped(control, job))
+            return false;
+        /* release: set before the claim, for the supervisor */
+        atomic_store_explicit(&slot->chunk, chunk, memory_order_release);
+        task->attempt = weir__cell_claim(&job->cells[chunk], task->slot, task->incarnation);
+        if (task->attempt == 0)
+            continue;
+        task->chunk = chunk;
+        /* the chain: the host has found the job long enough to be worth a wake-up */
+        if (atomic_load_explicit(&job->wide, memory_order_relaxed) &&
+            weir__ready_has(control, (unsigned)(job - control->jobs)))
+            weir__wake_one(control);
+        run_chunk(task);
+    }
+    return true;
+}
+
+/* Takes the job out of the ready set once no chunk is free, or once it must not be worked on. */
+static void work_inside(struct weir_task *task, unsigned index)
+{
+    struct weir__control *control = task->control;
+    struct weir__job *job = task->job;
+
+    for (;;) {
+        uint32_t retries;
+        bool stopped;
+
+        if (atomic_load(&job->state) != JOB_OPEN) {
+            weir__ready_remove(control, index);
+            if (atomic_load(&job->state) != JOB_OPEN)
+                return;
+            /* opened while it was taken out: back with it */
+            weir__ready_add(control, index);
+        }
+        retries = atomic_load(&job->retry_seq);
+        stopped = !work_round(task);
+        weir__ready_remove(control, index);
+        /* A chunk that the supervisor freed after it had been passed: it counts in retry_seq before
+         * it adds to the ready set, so either this sees the number or the add came after the
+         * remove. */
+        if (stopped || atomic_load(&job->retry_seq) == retries)
+            return;
+    }
+}
+
+static void work_on(struct weir_task *task, unsigned index)
+{
+    struct weir__control *control = task->control;
+    struct weir__job *job = &control->jobs[index];
+    struct weir__slot *slot = &control->slots[task->slot];
+    uint64_t before;
+
+    task->job = job;
+    task->settled = 0;
+    atomic_store(&slot->job, index + 1);
+    atomic_fetch_add(&job->activity, 1);
+    work_inside(task, index);
+    before =
+        atomic_fetch_add(&job->activity, ((uint64_t)task->settled << ACTIVITY_SETTLED_SHIFT) - 1);
+    if ((before >> ACTIVITY_SETTLED_SHIFT) + (uint64_t)task->settled >= (uint64_t)job->count ||
+        atomic_load_explicit(&job->stop, memory_order_relaxed) != 0 ||
+        atomic_load_explicit(&job->recount, memory_order_relaxed) != 0)
+        weir__host_ring(control, job);
+    atomic_store(&slot->job, 0);
+}
+
+static void work_loop(struct weir_task *task)
+{
+    struct weir__control *control = task->control;
+    struct weir__spin spin = {SPIN_START_NS};
+    unsigned from = 0;
+
+    for (;;) {
+        int index = weir__ready_find(control, from);
+
+        if (index >= 0) {
+            work_on(task, (unsigned)index);
+            from = (unsigned)(index + 1) % WEIR__JOBS_MAX;
+        } else if (atomic_load(&control->state) != POOL_RUNNING) {
+            return;
+        } else {
+            weir__park(control, task->slot, &spin);
+        }
+    }
+}
+
+_Noreturn static void process_main(struct weir__control *control)
+{
+    int status = control->process_target(control->arg);
+
+    fflush(stdout);
+    fflush(stderr);
+    _exit(status);
+}
+
+_Noreturn void weir__worker_main(struct weir__control *control, weir_manager *manager,
+                                 unsigned index)
+{
+    struct weir__slot *slot = &control->slots[index];
+    struct weir_task task = {
+        .control = control,
+        .manager = manager,
+        .slot = index,
+        .incarnation = atomic_load(&slot->incarnation),
+    };
+    sigset_t none;
+    char name[16];
+
+    snprintf(name, sizeof(name),
+             control->process_target != NULL ? "weir-process" : "weir-worker-%u", index);
+    prctl(PR_SET_NAME, name);
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    weir_manager_sync(manager);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    if (control->process_target != NULL)
+        process_main(control);
+    if (control->initializer != NULL && control->initializer(control->arg) != 0)
+        _exit(WEIR__EXIT_INITIALIZER);
+    atomic_store(&slot->state, SLOT_READY);
+    work_loop(&task);
+    if (control->finalizer != NULL)
+        control->finalizer(control->arg);
+    fflush(stdout);
+    fflush(stderr);
+    _exit(0);
+}
+
+int weir_task_fail(weir_task *task, int code, const char *format, ...)
+{
+    va_list args;
+
+    task->fail_code = code != 0 ? code : 1;
+    va_start(args, format);
+    vsnprintf(task->message, sizeof(task->message), format, args);
+    va_end(args);
+    return task->fail_code;
+}
+
+int weir_task_worker(const weir_task *task)
+{
+    return (int)task->slot;
+}
+
+int weir_task_attempt(const weir_task *task)
+{
+    return (int)task->attempt;
+}
+
+int64_t weir_task_chunk(const weir_task *task)
+{
+    return task->chunk;
+}
+
+bool weir_task_cancelled(const weir_task *task)
+{
+    return job_stopped(task->control, task->job);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * worker.h: a worker process.
+ */
+#ifndef WEIR_WORKER_H
+#define WEIR_WORKER_H
+
+#include "pool/control.h"
+
+/* The task that a worker runs: what the public weir_task is. Private to the worker. */
+struct weir_task {
+    struct weir__control *control;
+    struct weir__job *job;
+    weir_manager *manager;
+    unsigned slot;
+    uint32_t incarnation;
+    unsigned attempt;
+    int64_t chunk;
+    int64_t settled; /* since it entered the job */
+    int fail_code;   /* 0: weir_task_fail() was not called */
+    char message[WEIR__TASK_MESSAGE];
+};
+
+/* Exit status of a worker whose initializer failed; its return value is in the slot's failure. */
+#define WEIR__EXIT_INITIALIZER 111
+
+/* Runs worker `slot` until the pool ends, or, for a weir_process, its target. Signals are blocked
+ * when it is called. Does not return. */
+_Noreturn void weir__worker_main(struct weir__control *control, weir_manager *manager,
+                                 unsigned slot);
+
+/* Claims the right to describe the job's failure. False when another one was first. */
+bool weir__failure_claim(struct weir__job *job, uint32_t owner, int64_t chunk);
+void weir__failure_publish(struct weir__job *job);
+
+#endif
