@@ -8,8 +8,8 @@
 #include "weir-shm.h"
 
 /* Sets the thread's last error to `code` (negative) and the formatted message, all other fields to
- * "none", and returns `code`, so that a failing path is `return weir__fail(-EINVAL, "...")`. errno is
- * preserved. */
+ * "none", and returns `code`, so that a failing path is `return weir__fail(-EINVAL, "...")`. errno
+ * is preserved. */
 int weir__fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
 
 /* Sets the whole record (from the pool, about a worker) and returns error->code. */

@@ -2,10 +2,11 @@
  *
  * handle.h: the private handles behind weir_shm and weir_list.
  *
- * A stand-alone object's handle is on the heap. A scope's handle lies in the scope's table, in memory
- * that all processes of the scope share at one address, so that the pointer itself can be handed
- * around; therefore a handle holds only pointers that mean the same in each of them: into the block,
- * into the table, or to constants of the library (all processes of a scope are forks of one image).
+ * A stand-alone object's handle is on the heap. A scope's handle lies in the scope's table, in
+ * memory that all processes of the scope share at one address, so that the pointer itself can be
+ * handed around; therefore a handle holds only pointers that mean the same in each of them: into
+ * the block, into the table, or to constants of the library (all processes of a scope are forks of
+ * one image).
  */
 #ifndef WEIR_HANDLE_H
 #define WEIR_HANDLE_H
@@ -26,8 +27,15 @@ struct weir_shm {
     char name[WEIR_SHM_NAME_MAX + 1];
 };
 
+/* Makes a stand-alone block that `fill` (NULL: nothing) has written before it gets its name. `buf`
+ * is `size` zero bytes. Otherwise as weir_shm_create(). */
+typedef void (*weir__fill)(void *buf, size_t size, const void *arg);
+weir_shm *weir__shm_create_filled(const char *name, size_t size, unsigned flags, weir__fill fill,
+                                  const void *arg);
+
 /* A list is its block and where its parts lie; see shm/README.md for the layout. The pointers are
- * derived from N and offsets[N] once, when the handle is bound, and never read from the block again. */
+ * derived from N and offsets[N] once, when the handle is bound, and never read from the block
+ * again. */
 struct weir_list {
     struct weir_shm *shm;
     int64_t count;

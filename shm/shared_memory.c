@@ -50,7 +50,8 @@ static int link_under_chosen_name(const struct weir__block *block, char *name, s
     return result;
 }
 
-weir_shm *weir_shm_create(const char *name, size_t size, unsigned flags)
+weir_shm *weir__shm_create_filled(const char *name, size_t size, unsigned flags, weir__fill fill,
+                                  const void *arg)
 {
     struct weir__block block;
     weir_shm *shm;
@@ -65,6 +66,8 @@ weir_shm *weir_shm_create(const char *name, size_t size, unsigned flags)
         free(shm);
         return NULL;
     }
+    if (fill != NULL)
+        fill(block.addr, size, arg);
     if (name == NULL) {
         result = link_under_chosen_name(&block, shm->name, sizeof shm->name);
     } else {
@@ -79,6 +82,11 @@ weir_shm *weir_shm_create(const char *name, size_t size, unsigned flags)
     weir__block_close_fd(&block);
     set_handle(shm, &block);
     return shm;
+}
+
+weir_shm *weir_shm_create(const char *name, size_t size, unsigned flags)
+{
+    return weir__shm_create_filled(name, size, flags, NULL, NULL);
 }
 
 weir_shm *weir_shm_attach(const char *name)

@@ -230,7 +230,8 @@ WEIR_API const char *weir_type_name(weir_type type);
  * themselves; without that a reader may get a mixture of the old and the new value, or -EBADMSG,
  * but never reads outside the block. Different elements are independent of each other.
  *
- * Everything read from a block is checked first: what a damaged or hostile block gets is -EBADMSG. */
+ * Everything read from a block is checked first: what a damaged or hostile block gets is -EBADMSG.
+ */
 typedef struct weir_list weir_list;
 
 /* Longest str or bytes that an element can hold, in bytes. */
@@ -273,23 +274,23 @@ WEIR_API int64_t weir_list_len(const weir_list *list);
 WEIR_API int weir_list_get(const weir_list *list, int64_t index, weir_value *out);
 
 /* Copies a str or bytes element to `buf` of `size` bytes and ends it with a NUL, cut off where it
- * does not fit (never inside `buf`'s last byte, which is the NUL). `buf` may be NULL when `size` is 0.
- * Returns: the length of the whole element in bytes, as snprintf; or -ERANGE, -EBADMSG, or -EINVAL
- * (the element is of another type). */
+ * does not fit (never inside `buf`'s last byte, which is the NUL). `buf` may be NULL when `size` is
+ * 0. Returns: the length of the whole element in bytes, as snprintf; or -ERANGE, -EBADMSG, or
+ * -EINVAL (the element is of another type). */
 WEIR_API int64_t weir_list_get_data(const weir_list *list, int64_t index, char *buf, size_t size);
 
 /* Replaces an element.
  * Crash: an int that stays an int has the old or the new value. Any other element may be left a
  * mixture: it can be read without harm and set again; its neighbours are untouched.
  * Returns: 0; or, the element unchanged: -ERANGE (no such element), -EINVAL (a value of no type, or
- * a str that is not UTF-8), -E2BIG (longer than the element's room; the message gives both), -ENOTSUP
- * (as weir_list_create), -EBADMSG (damaged). */
+ * a str that is not UTF-8), -E2BIG (longer than the element's room; the message gives both),
+ * -ENOTSUP (as weir_list_create), -EBADMSG (damaged). */
 WEIR_API int weir_list_set(weir_list *list, int64_t index, weir_value value);
 
 /* Adds to an int element in one atomic step, seen by all processes in one order.
  * `after` (may be NULL) gets the sum. Crash: added or not added.
- * Returns: 0; -ERANGE (no such element), -EINVAL (not an int), -EOVERFLOW (beyond 64 bits), -EBADMSG;
- * the element is unchanged then. */
+ * Returns: 0; -ERANGE (no such element), -EINVAL (not an int), -EOVERFLOW (beyond 64 bits),
+ * -EBADMSG; the element is unchanged then. */
 WEIR_API int weir_list_add(weir_list *list, int64_t index, int64_t delta, int64_t *after);
 
 /* The first index at which the value is found, and how often it is there. As in Python 1, 1.0 and

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * value.h: checking and comparing values.
+ */
+#ifndef WEIR_VALUE_H
+#define WEIR_VALUE_H
+
+#include "weir-shm.h"
+
+/* True for well-formed UTF-8: no overlong form, no surrogate, nothing above U+10FFFF. */
+bool weir__utf8_valid(const char *data, size_t size);
+
+/* Checks a value that a user gave: 0, or -EINVAL with a message. */
+int weir__value_check(const weir_value *value);
+
+/* Python's ==, for values of the six types. */
+bool weir__value_equal(const weir_value *a, const weir_value *b);
+
+#endif
