@@ -21,7 +21,7 @@ def cases(test):
     """The (outcome, name, what it said) of each cmocka case in a test's output, in order."""
     said = []
     running = None
-    for line in (test.get("stderr") or "").splitlines():
+    for line in (test.get("stdout") or "").splitlines():
         run = RUN.match(line)
         case = CASE.match(line)
         if run:
