@@ -124,7 +124,7 @@ static int read_element(const weir_list *list, uint64_t i, weir_value *out)
         while (content.strip && content.size > 0 && element.slot[content.size - 1] == '\0')
             content.size--;
         value.data = (const char *)element.slot;
-        value.size = content.size;
+        value.size = (uint32_t)content.size; /* at most 8 digits */
         break;
     }
     *out = value;
@@ -154,9 +154,9 @@ static inline bool is_int(const weir_list *list, uint64_t i)
 static inline int get(const weir_list *list, uint64_t i, weir_value *out)
 {
     if (is_int(list, i)) {
-        const unsigned char *word = find_word(list, i);
+        unsigned char *word;
 
-        if (likely(word != NULL)) {
+        if (find_word(list, i, &word)) {
             out->type = WEIR_INT;
             out->integer = (int64_t)weir__read_word(word);
             out->size = 0;
@@ -268,9 +268,9 @@ int weir_list_set(weir_list *list, int64_t index, weir_value value)
     if (unlikely(!resolve_index(list, index, &i)))
         return fail_index(list, index);
     if (likely(value.type == WEIR_INT) && is_int(list, i)) {
-        unsigned char *word = find_word(list, i);
+        unsigned char *word;
 
-        if (likely(word != NULL)) {
+        if (find_word(list, i, &word)) {
             weir__publish_word(word, (uint64_t)value.integer);
             return 0;
         }
@@ -280,6 +280,7 @@ int weir_list_set(weir_list *list, int64_t index, weir_value value)
 
 int weir_list_add(weir_list *list, int64_t index, int64_t delta, int64_t *after)
 {
+    unsigned char *place;
     _Atomic int64_t *word;
     int64_t old, sum;
     weir_value value;
@@ -297,9 +298,9 @@ int weir_list_add(weir_list *list, int64_t index, int64_t delta, int64_t *after)
         return weir__fail(-EINVAL, "element %llu of list \"%s\" is of type %s, not int",
                           (unsigned long long)i, list->shm->name, weir_type_name(value.type));
     }
-    word = (_Atomic int64_t *)find_word(list, i);
-    if (word == NULL)
+    if (!find_word(list, i, &place))
         return fail_damaged(list, i, "its offset is none");
+    word = (_Atomic int64_t *)place;
     old = atomic_load_explicit(word, memory_order_relaxed);
     /* Not fetch_add: a sum beyond 64 bits must leave the element as it was. Acquire and release,
      * for the same use as get and set: who adds last may read what the others wrote before adding.

@@ -42,7 +42,8 @@ static inline uint64_t weir__format_word(const char text[8])
 /* The room that a value gets when a list is made. */
 static inline size_t weir__slot_size(const weir_value *value)
 {
-    return value->type == WEIR_STR || value->type == WEIR_BYTES ? 8 * (value->size / 8 + 1) : 8;
+    return value->type == WEIR_STR || value->type == WEIR_BYTES ? 8 * ((size_t)value->size / 8 + 1)
+                                                                : 8;
 }
 
 /* Writes format and code for a checked value in a slot of `slot` bytes. Returns 0; or with a

@@ -15,13 +15,12 @@
 
 weir_value weir_str(const char *string)
 {
-    weir_value value = weir_none();
+    weir_value value;
 
     if (string == NULL)
-        return value;
+        return weir_none();
+    value = weir_bytes(string, strlen(string));
     value.type = WEIR_STR;
-    value.data = string;
-    value.size = strlen(string);
     return value;
 }
 
@@ -115,14 +114,11 @@ int weir__value_check(const weir_value *value)
     case WEIR_STR:
     case WEIR_BYTES:
         if (value->data == NULL && value->size > 0)
-            return weir__fail(-EINVAL, "a value of type %s has NULL data of %zu bytes",
+            return weir__fail(-EINVAL, "a value of type %s has NULL data of %u bytes",
                               weir_type_name(value->type), value->size);
-        if (value->size > PTRDIFF_MAX)
-            return weir__fail(-EINVAL, "a value of type %s has a size of %zd bytes",
-                              weir_type_name(value->type), (ssize_t)value->size);
         if (value->type == WEIR_STR && !weir__utf8_valid(value->data, value->size))
             return weir__fail(-EINVAL,
-                              "a str of %zu bytes is not UTF-8 (weir_bytes() takes any "
+                              "a str of %u bytes is not UTF-8 (weir_bytes() takes any "
                               "data)",
                               value->size);
         return 0;

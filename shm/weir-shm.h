@@ -148,16 +148,18 @@ typedef enum weir_type {
     WEIR_BYTES,
 } weir_type;
 
-/* One value of the six types that a ShareableList holds. */
+/* One value of the six types that a ShareableList holds. It has 16 bytes, so that calls pass it in
+ * registers; a size beyond 32 bits, which no element can have, is cut to UINT32_MAX by weir_str()
+ * and weir_bytes() and then refused as too long. */
 typedef struct weir_value {
     weir_type type;
+    uint32_t size; /* bytes at data, for WEIR_STR and WEIR_BYTES; 0 for the others */
     union {
         bool boolean;     /* WEIR_BOOL */
         int64_t integer;  /* WEIR_INT */
         double real;      /* WEIR_FLOAT */
         const char *data; /* WEIR_STR: UTF-8, WEIR_BYTES: anything; not owned */
     };
-    size_t size; /* bytes at data, for WEIR_STR and WEIR_BYTES; 0 for the others */
 } weir_value;
 
 /* weir_str() takes a NUL-terminated string; for one with NULs inside, set data and size. NULL is
@@ -167,8 +169,8 @@ static inline weir_value weir_none(void)
     weir_value value;
 
     value.type = WEIR_NONE;
-    value.integer = 0;
     value.size = 0;
+    value.integer = 0;
     return value;
 }
 
@@ -206,8 +208,8 @@ static inline weir_value weir_bytes(const void *data, size_t size)
     weir_value value;
 
     value.type = WEIR_BYTES;
+    value.size = size < UINT32_MAX ? (uint32_t)size : UINT32_MAX;
     value.data = (const char *)data;
-    value.size = size;
     return value;
 }
 
