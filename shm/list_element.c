@@ -53,15 +53,14 @@ static __attribute__((cold)) int fail_damaged(const weir_list *list, uint64_t i,
                       list->shm->name, what);
 }
 
-/* The place of an element that is known to be an int, float, bool or None; NULL if its offset is
- * not one. `data_size` is at least WORD, because there is an element. */
-static inline unsigned char *find_word(const weir_list *list, uint64_t i)
+/* The place of an element that is known to be an int; false if its offset is not one. `data_size`
+ * is at least WORD, because there is an element. */
+static inline bool find_word(const weir_list *list, uint64_t i, unsigned char **word)
 {
     uint64_t begin = weir__read_offset(&list->offsets[i]);
 
-    if (unlikely(begin % WORD != 0 || begin > list->data_size - WORD))
-        return NULL;
-    return list->data + begin;
+    *word = list->data + begin;
+    return likely(begin % WORD == 0 && begin <= list->data_size - WORD);
 }
 
 struct element {
