@@ -20,12 +20,12 @@ SIZE(weir_range, 16);
 PLACE(weir_range, begin, 0);
 PLACE(weir_range, end, 8);
 
-SIZE(weir_value, 24);
+SIZE(weir_value, 16);
 PLACE(weir_value, type, 0);
 PLACE(weir_value, integer, 8);
 PLACE(weir_value, real, 8);
 PLACE(weir_value, data, 8);
-PLACE(weir_value, size, 16);
+PLACE(weir_value, size, 4);
 
 SIZE(weir_error, 48 + WEIR_ERROR_MESSAGE_SIZE);
 PLACE(weir_error, code, 0);
