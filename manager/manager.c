@@ -1,0 +1,538 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * manager.c: the program's side of a scope: beginning it, ending it, and taking part in it.
+ *
+ * Invariants
+ *  - The registry lists the scopes that are live in this process; a pointer that is not on it is
+ * never looked into, so a scope that has ended is refused, not touched.
+ *  - The scope file gets its name after the manager runs: a name never exists unwatched.
+ *  - Only the process that began a scope ends it. Everywhere else, ending means forgetting.
+ *
+ * Failure modes. weir_begin() undoes in reverse what it did; killed inside, the manager or nobody's
+ * lock on the scope file settles it. weir_end() never relies on the manager: dead or stuck, it is
+ * killed through its pidfd and its work done here. What it cannot unlink it reports, and the next
+ * sweep tries again.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "manager/locate.h"
+#include "manager/protocol.h"
+#include "manager/scope.h"
+#include "manager/state.h"
+#include "shm/error.h"
+
+#define TIMEOUT_DEFAULT_MS 5000
+#define KILL_WAIT_MS       1000 /* for a manager that was sent SIGKILL */
+#define CLEAN_WAIT_MS      1000 /* for creations under way, and for a manager that has lost its host */
+#define TOMBSTONES         64
+
+/* ---- the registry --------------------------------------------------------------------------- */
+
+/* State of the library in this process: which scopes are live. Ended ones are kept for a while, so
+ * that their address is not that of a new scope at once. */
+static struct {
+    struct weir__private_lock lock;
+    struct weir_manager *live;
+    struct weir_manager *tombs[TOMBSTONES];
+    unsigned next_tomb;
+} registry;
+
+static void registry_add(struct weir_manager *manager)
+{
+    weir__private_lock(&registry.lock);
+    manager->next = registry.live;
+    registry.live = manager;
+    weir__private_unlock(&registry.lock);
+}
+
+/* True for the one caller that takes it off. */
+static bool registry_remove(const struct weir_manager *manager)
+{
+    struct weir_manager **link;
+    bool found = false;
+
+    weir__private_lock(&registry.lock);
+    for (link = &registry.live; *link && !found; link = found ? link : &(*link)->next) {
+        found = *link == manager;
+        if (found)
+            *link = (*link)->next;
+        if (found)
+            break;
+    }
+    weir__private_unlock(&registry.lock);
+    return found;
+}
+
+static void registry_bury(struct weir_manager *manager)
+{
+    struct weir_manager *oldest;
+
+    weir__private_lock(&registry.lock);
+    oldest = registry.tombs[registry.next_tomb];
+    registry.tombs[registry.next_tomb] = manager;
+    registry.next_tomb = (registry.next_tomb + 1) % TOMBSTONES;
+    weir__private_unlock(&registry.lock);
+    free(oldest);
+}
+
+static bool is_own_scope(uint64_t id)
+{
+    const struct weir_manager *manager;
+
+    weir__private_lock(&registry.lock);
+    for (manager = registry.live; manager && manager->id != id; manager = manager->next)
+        ;
+    weir__private_unlock(&registry.lock);
+    return manager != NULL;
+}
+
+struct weir_manager *weir__manager_live(const weir_manager *manager)
+{
+    struct weir_manager *live;
+
+    weir__private_lock(&registry.lock);
+    for (live = registry.live; live && live != manager; live = live->next)
+        ;
+    weir__private_unlock(&registry.lock);
+    if (!manager)
+        weir__fail(-EINVAL, "the scope is NULL");
+    else if (!live)
+        weir__fail(-EINVAL, "the scope has ended");
+    return live;
+}
+
+struct weir_manager *weir__manager_of(const struct weir_shm *shm)
+{
+    struct weir_manager *live;
+
+    weir__private_lock(&registry.lock);
+    for (live = registry.live; live && !weir__space_has_handle(&live->space, shm);
+         live = live->next)
+        ;
+    weir__private_unlock(&registry.lock);
+    return live;
+}
+
+/* ---- waiting for the manager ---------------------------------------------------------------- */
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* 1: readable or hung up; 0: not in time; or a negative errno. */
+static int wait_readable(int fd, int64_t deadline_ms)
+{
+    for (;;) {
+        struct pollfd item = {.fd = fd, .events = POLLIN};
+        int64_t left = deadline_ms - now_ms();
+        int n = poll(&item, 1, left > 0 ? (int)left : 0);
+
+        if (n >= 0)
+            return n;
+        if (errno != EINTR)
+            return -errno;
+    }
+}
+
+/* Receives the manager's next message. NULL with the last error set. */
+static json_t *receive_from(int socket, int timeout_ms)
+{
+    int64_t deadline_ms = now_ms() + timeout_ms;
+    json_t *message = NULL;
+    int result = wait_readable(socket, deadline_ms);
+
+    if (result == 1)
+        result = weir__frame_receive(socket, &message);
+    else if (result == 0)
+        result = -ETIMEDOUT;
+    if (result == 1)
+        return message;
+    if (result == 0)
+        weir__fail(-EPIPE, "the manager has died");
+    else
+        weir__fail(result, "no answer from the manager within %d ms: %s", timeout_ms,
+                   strerror(-result));
+    return NULL;
+}
+
+/* Where orphans come back to this process, it reaps this one child of its own; elsewhere it has
+ * none. */
+static void reap(int pidfd)
+{
+    siginfo_t info;
+
+    while (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | __WALL) < 0 && errno == EINTR)
+        ;
+}
+
+/* True once the process is gone. A pidfd, so it can be no other that got its number. */
+static bool wait_gone(int pidfd, int timeout_ms)
+{
+    if (pidfd < 0)
+        return true;
+    if (wait_readable(pidfd, now_ms() + timeout_ms) != 1)
+        return false;
+    reap(pidfd);
+    return true;
+}
+
+static void kill_manager(const struct weir_manager *manager)
+{
+    if (manager->manager_pidfd < 0)
+        return;
+    pidfd_send_signal(manager->manager_pidfd, SIGKILL, NULL, 0);
+    wait_gone(manager->manager_pidfd, KILL_WAIT_MS);
+}
+
+/* ---- beginning ------------------------------------------------------------------------------ */
+
+static int check_options(const weir_options *options)
+{
+    if (!options)
+        return 0;
+    for (size_t i = 0; i < sizeof(options->reserved) / sizeof(*options->reserved); i++) {
+        if (options->reserved[i])
+            return weir__fail(-EINVAL, "weir_options.reserved[%zu] is not zero", i);
+    }
+    if (options->timeout_ms < 0)
+        return weir__fail(-EINVAL, "weir_options.timeout_ms is %d, less than 0",
+                          options->timeout_ms);
+    return 0;
+}
+
+static struct weir_manager *new_manager(const weir_options *options)
+{
+    struct weir_manager *manager = calloc(1, sizeof(*manager));
+
+    if (!manager) {
+        weir__fail(-ENOMEM, "no memory for a scope");
+        return NULL;
+    }
+    manager->beginner = getpid();
+    manager->socket = manager->scope_fd = manager->host_pidfd = manager->manager_pidfd = -1;
+    manager->timeout_ms = options && options->timeout_ms ? options->timeout_ms : TIMEOUT_DEFAULT_MS;
+    return manager;
+}
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+/* Forgets the scope in this process. */
+static void release(struct weir_manager *manager)
+{
+    close_fd(&manager->socket);
+    close_fd(&manager->host_pidfd);
+    close_fd(&manager->manager_pidfd);
+    weir__space_close(&manager->space);
+    close_fd(&manager->scope_fd); /* nobody left: the lock ends here */
+    registry_bury(manager);
+}
+
+static int open_host_pidfd(struct weir_manager *manager)
+{
+    manager->host_pidfd = pidfd_open(getpid(), 0); /* CLOEXEC by itself */
+    if (manager->host_pidfd < 0)
+        return weir__fail(-errno, "cannot open a pidfd of this process: %s", strerror(errno));
+    return 0;
+}
+
+static int start_manager(struct weir_manager *manager)
+{
+    char path[PATH_MAX];
+    int sockets[2];
+    pid_t pid;
+    int error = weir__locate_manager(path);
+
+    if (error)
+        return error;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
+        return weir__fail(-errno, "cannot make a socket for the manager: %s", strerror(errno));
+    manager->socket = sockets[0];
+    /* The report lies where the first object's handle will: shared, and unused until then. */
+    pid = weir__spawn_manager(path, manager->id, sockets[1], manager->scope_fd, manager->host_pidfd,
+                              (struct weir__spawn_report *)manager->space.table->entries[0].room);
+    close(sockets[1]);
+    if (pid < 0)
+        return (int)pid;
+    manager->manager_pid = pid;
+    return 0;
+}
+
+/* The pid can have been given to another process only if the manager is dead, and then its end of
+ * the socket is closed: if it is open after pidfd_open, the pidfd is the manager's. */
+static int open_manager_pidfd(struct weir_manager *manager)
+{
+    struct pollfd item = {.fd = manager->socket, .events = 0};
+    int pidfd = pidfd_open(manager->manager_pid, 0);
+
+    if (pidfd < 0)
+        return weir__fail(-errno, "cannot open a pidfd of the manager (process %d): %s",
+                          (int)manager->manager_pid, strerror(errno));
+    if (poll(&item, 1, 0) != 0) {
+        close(pidfd);
+        return weir__fail(-EPIPE, "the manager (process %d) died while it was starting",
+                          (int)manager->manager_pid);
+    }
+    manager->manager_pidfd = pidfd;
+    return 0;
+}
+
+static int await_ready(struct weir_manager *manager)
+{
+    json_t *message = receive_from(manager->socket, manager->timeout_ms);
+    const char *version = json_string_value(json_object_get(message, "version"));
+    int error = 0;
+
+    if (!message)
+        return weir_last_error()->code;
+    if (!json_is_true(json_object_get(message, "ready")) || !version)
+        error = weir__fail(-EPROTO, "the manager program does not speak weir's protocol");
+    else if (strcmp(version, weir_version()) != 0)
+        error = weir__fail(-EPROTO, "the manager program is of weir %.20s, this library of %s",
+                           version, weir_version());
+    json_decref(message);
+    return error;
+}
+
+static int open_scope(struct weir_manager *manager, const weir_options *options)
+{
+    int error = weir__space_open(&manager->space, options ? options->address_space : 0);
+
+    if (error)
+        return error;
+    manager->scope_fd = weir__scope_make(&manager->id);
+    if (manager->scope_fd < 0)
+        return manager->scope_fd;
+    error = open_host_pidfd(manager);
+    if (!error)
+        error = start_manager(manager);
+    /* From here on there is a manager that cleans up, so now the file may have a name. */
+    if (!error)
+        error = weir__scope_link(manager->scope_fd, manager->id);
+    if (!error)
+        error = await_ready(manager);
+    if (!error)
+        error = open_manager_pidfd(manager);
+    return error;
+}
+
+/* A manager that got started ends when it sees the end of the socket. One that hangs cannot be
+ * killed for certain without a pidfd, so a pidfd is tried first. */
+static void abandon(struct weir_manager *manager)
+{
+    const weir_error why = *weir_last_error();
+
+    if (manager->manager_pid > 0 && manager->manager_pidfd < 0)
+        open_manager_pidfd(manager);
+    if (manager->manager_pidfd >= 0)
+        kill_manager(manager);
+    if (manager->scope_fd >= 0)
+        weir__scope_unlink_all(manager->scope_fd, manager->id, 0, NULL);
+    release(manager);
+    weir__fail_with(&why);
+}
+
+weir_manager *weir_begin(const weir_options *options)
+{
+    const weir_error before = *weir_last_error();
+    struct weir_manager *manager;
+
+    if (check_options(options))
+        return NULL;
+    manager = new_manager(options);
+    if (!manager)
+        return NULL;
+    weir__scope_sweep(is_own_scope);
+    if (weir_last_error()->code != before.code)
+        weir__fail_with(&before); /* the sweep's troubles are its own */
+    if (open_scope(manager, options)) {
+        abandon(manager);
+        return NULL;
+    }
+    registry_add(manager);
+    return manager;
+}
+
+/* ---- ending --------------------------------------------------------------------------------- */
+
+static void run_on_end(struct weir_manager *manager)
+{
+    struct weir__on_end *on_end;
+
+    while ((on_end = manager->on_end)) {
+        weir__manager_on_end_remove(manager, on_end);
+        on_end->stop(on_end);
+    }
+}
+
+/* Tells the manager to unlink everything. 0 when it has; its error; or an error of asking it. */
+static int ask_manager(struct weir_manager *manager)
+{
+    json_t *message;
+    json_int_t error;
+    int result = weir__frame_send(manager->socket, json_pack("{s:b}", "end", 1));
+
+    if (result)
+        return weir__fail(result, "the manager (process %d) cannot be told to end: %s",
+                          (int)manager->manager_pid, strerror(-result));
+    message = receive_from(manager->socket, manager->timeout_ms);
+    if (!message)
+        return weir_last_error()->code;
+    error = json_integer_value(json_object_get(message, "error"));
+    if (!json_is_true(json_object_get(message, "ended")))
+        result = weir__fail(-EPROTO, "the manager's answer makes no sense");
+    else if (error)
+        result = weir__fail(error < 0 && error > -4096 ? (int)error : -EPROTO, "%.500s",
+                            json_string_value(json_object_get(message, "message"))
+                                ? json_string_value(json_object_get(message, "message"))
+                                : "the manager could not unlink everything");
+    json_decref(message);
+    return result;
+}
+
+/* Whatever the manager did or did not: afterwards it is gone and all is unlinked, or an error. */
+static int end_names(struct weir_manager *manager)
+{
+    const weir_error before = *weir_last_error();
+    int error = ask_manager(manager);
+
+    if (error || !wait_gone(manager->manager_pidfd, manager->timeout_ms))
+        kill_manager(manager);
+    if (weir__scope_is_clean(manager->scope_fd)) {
+        weir__fail_with(&before);
+        return 0;
+    }
+    error = weir__scope_unlink_all(manager->scope_fd, manager->id, CLEAN_WAIT_MS, NULL);
+    if (!error)
+        weir__fail_with(&before);
+    return error;
+}
+
+int weir_end(weir_manager *manager)
+{
+    int error = 0;
+
+    if (!manager)
+        return 0;
+    if (!weir__manager_live(manager))
+        return -EINVAL;
+    if (manager->beginner == getpid())
+        run_on_end(manager);
+    if (!registry_remove(manager))
+        return weir__fail(-EINVAL, "the scope has ended");
+    if (manager->beginner == getpid())
+        error = end_names(manager);
+    release(manager);
+    return error;
+}
+
+void weir_scope_leave(weir_manager **manager)
+{
+    weir_end(*manager);
+}
+
+pid_t weir_manager_pid(const weir_manager *manager)
+{
+    const struct weir_manager *live = weir__manager_live(manager);
+
+    return live ? live->manager_pid : -EINVAL;
+}
+
+/* ---- for the pool --------------------------------------------------------------------------- */
+
+void weir__manager_on_end_add(weir_manager *manager, struct weir__on_end *on_end)
+{
+    weir__private_lock(&manager->space.lock);
+    on_end->next = manager->on_end;
+    on_end->link = &manager->on_end;
+    if (on_end->next)
+        on_end->next->link = &on_end->next;
+    manager->on_end = on_end;
+    weir__private_unlock(&manager->space.lock);
+}
+
+void weir__manager_on_end_remove(weir_manager *manager, struct weir__on_end *on_end)
+{
+    weir__private_lock(&manager->space.lock);
+    if (on_end->link) {
+        *on_end->link = on_end->next;
+        if (on_end->next)
+            on_end->next->link = on_end->link;
+        on_end->next = NULL;
+        on_end->link = NULL;
+    }
+    weir__private_unlock(&manager->space.lock);
+}
+
+int weir__manager_check_owner(const weir_manager *manager, const char *what)
+{
+    const struct weir_manager *live = weir__manager_live(manager);
+
+    if (!live)
+        return -EINVAL;
+    if (live->beginner != getpid())
+        return weir__fail(-EINVAL, "%s can only be made by process %d, which began the scope", what,
+                          (int)live->beginner);
+    return 0;
+}
+
+void weir__manager_before_fork(weir_manager *manager)
+{
+    weir__private_lock(&manager->space.lock);
+}
+
+void weir__manager_after_fork_parent(weir_manager *manager)
+{
+    weir__private_unlock(&manager->space.lock);
+}
+
+void weir__manager_after_fork_child(weir_manager *manager)
+{
+    close_fd(&manager->socket);
+    manager->on_end = NULL;
+    weir__space_forget_kept(&manager->space);
+    weir__private_unlock(&manager->space.lock);
+}
+
+const _Atomic uint64_t *weir__manager_generation(const weir_manager *manager)
+{
+    return &manager->space.table->generation;
+}
+
+uint64_t weir__manager_synced(const weir_manager *manager)
+{
+    /* relaxed: this process's own mappings, made by whoever stored it under the lock. */
+    return atomic_load_explicit(&manager->space.synced, memory_order_relaxed);
+}
+
+int weir__manager_host_pidfd(const weir_manager *manager)
+{
+    return manager->host_pidfd;
+}
+
+void weir__manager_clean_after_host(weir_manager *manager)
+{
+    if (wait_gone(manager->manager_pidfd, CLEAN_WAIT_MS) && weir__scope_is_clean(manager->scope_fd))
+        return;
+    weir__scope_unlink_all(manager->scope_fd, manager->id, CLEAN_WAIT_MS, NULL);
+}

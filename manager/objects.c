@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * objects.c: making, unlinking and closing a scope's objects.
+ *
+ * An object is made in this order: an entry of the table (its address), an unnamed file mapped
+ * there and filled, its record in the scope file, its name, and then the table says LIVE. Unlinking
+ * takes the name away and leaves the record (a name with another inode is never touched); closing
+ * an unlinked one retires the entry, gives the memory back, and blanks the record.
+ *
+ * Failure modes. Killed in between, the record may name a file that is not there (harmless), or a
+ * file that nobody has heard of (unlinked at the scope's end). The record is never missing.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "manager/scope.h"
+#include "manager/state.h"
+#include "shm/error.h"
+
+static void close_object(struct weir_shm *shm);
+static int unlink_object(struct weir_shm *shm);
+
+static const struct weir__shm_owner owner = {.close = close_object, .unlink = unlink_object};
+
+/* ---- making --------------------------------------------------------------------------------- */
+
+/* What to put into a new object before it gets its name. */
+struct plan {
+    const char *kind;
+    size_t size;
+    void (*fill)(void *buf, const struct plan *plan);
+    const weir_value *values;
+    size_t count;
+    int64_t start, stop, step;
+};
+
+/* The record lock belongs to the whole process: the first of its threads takes it, the last one
+ * gives it back. */
+static int creation_begin(struct weir_manager *manager)
+{
+    int error = 0;
+
+    weir__private_lock(&manager->space.lock);
+    if (manager->creators_pid != getpid()) {
+        manager->creators_pid = getpid();
+        manager->creators = 0;
+    }
+    /* Each looks at the header: the lock alone does not say that the scope is open. */
+    error = weir__scope_creation_begin(manager->scope_fd);
+    if (!error)
+        manager->creators++;
+    else if (manager->creators == 0)
+        weir__scope_creation_end(manager->scope_fd);
+    weir__private_unlock(&manager->space.lock);
+    return error;
+}
+
+static void creation_end(struct weir_manager *manager)
+{
+    weir__private_lock(&manager->space.lock);
+    if (--manager->creators == 0)
+        weir__scope_creation_end(manager->scope_fd);
+    weir__private_unlock(&manager->space.lock);
+}
+
+/* Record, then name. */
+static int name_block(struct weir_manager *manager, struct weir__entry *entry,
+                      const struct weir__block *block, const struct plan *plan)
+{
+    size_t index = weir__space_index(&manager->space, entry);
+    int error = weir__scope_note(manager->scope_fd, index, entry->shm.name, block->ino, plan->kind,
+                                 plan->size);
+
+    if (error)
+        return weir__fail(error, "cannot write the record of %s into the scope file: %s",
+                          entry->shm.name, strerror(-error));
+    /* Killed here: the record names nothing yet. */
+    error = weir__block_link(block, entry->shm.name);
+    /* Killed here: the record names this block, and the scope's end unlinks it. */
+    if (error)
+        weir__scope_blank(manager->scope_fd, index);
+    return error;
+}
+
+static int name_in_scope(struct weir_manager *manager, struct weir__entry *entry,
+                         const struct weir__block *block, const struct plan *plan)
+{
+    int error = creation_begin(manager);
+
+    if (error)
+        return error;
+    error = name_block(manager, entry, block, plan);
+    creation_end(manager);
+    return error;
+}
+
+static void set_handle(struct weir_manager *manager, struct weir__entry *entry,
+                       const struct weir__block *block)
+{
+    char name[WEIR__BLOCK_NAME_SIZE];
+    /* relaxed: only has to be different each time. */
+    uint64_t serial =
+        atomic_fetch_add_explicit(&manager->space.table->next_serial, 1, memory_order_relaxed);
+
+    weir__scope_block_name(name, manager->id, serial + 1);
+    memcpy(entry->shm.name, name, sizeof(name));
+    entry->shm.buf = block->addr;
+    entry->shm.size = block->size;
+    entry->shm.ino = block->ino;
+    entry->shm.owner = &owner;
+    atomic_store_explicit(&entry->unlinked, 0, memory_order_relaxed);
+    atomic_store_explicit(&entry->keeper, 0, memory_order_relaxed);
+}
+
+/* Takes an entry whose record's place is blank. One that is not may stand for a name that exists (a
+ * process died, or the table was damaged): it is left alone for good. */
+static struct weir__entry *take_entry(struct weir_manager *manager, size_t size)
+{
+    for (;;) {
+        struct weir__entry *entry = weir__space_take(&manager->space, size);
+        int blank;
+
+        if (!entry)
+            return NULL;
+        blank = weir__scope_is_blank(manager->scope_fd, weir__space_index(&manager->space, entry));
+        if (blank == 1)
+            return entry;
+        if (blank < 0) {
+            weir__space_give(&manager->space, entry);
+            weir__fail(blank, "cannot read the scope file: %s", strerror(-blank));
+            return NULL;
+        }
+    }
+}
+
+/* The whole way to an entry that is LIVE. NULL with the last error set, and nothing left. */
+static struct weir__entry *make(weir_manager *scope, const struct plan *plan)
+{
+    struct weir_manager *manager = weir__manager_live(scope);
+    struct weir__block block = WEIR__BLOCK_NONE;
+    struct weir__entry *entry;
+    int error;
+
+    if (!manager)
+        return NULL;
+    entry = take_entry(manager, plan->size);
+    if (!entry)
+        return NULL;
+    error = weir__block_reserve(&block, plan->size, 0, (void *)(uintptr_t)entry->address);
+    if (!error) {
+        set_handle(manager, entry, &block);
+        if (plan->fill)
+            plan->fill(block.addr, plan);
+        if (strcmp(plan->kind, "list") == 0)
+            error = weir__list_bind(&entry->list, &entry->shm);
+    }
+    if (!error)
+        error = name_in_scope(manager, entry, &block, plan);
+    weir__block_close_fd(&block);
+    if (error) {
+        weir__space_give(&manager->space, entry);
+        return NULL;
+    }
+    weir__space_publish(&manager->space, entry);
+    return entry;
+}
+
+weir_shm *weir_manager_shm(weir_manager *manager, size_t size)
+{
+    const struct plan plan = {.kind = "shm", .size = size};
+    struct weir__entry *entry;
+
+    if (size == 0 && weir__manager_live(manager)) {
+        weir__fail(-EINVAL, "a block of size 0 cannot be made");
+        return NULL;
+    }
+    entry = make(manager, &plan);
+    return entry ? &entry->shm : NULL;
+}
+
+static void fill_values(void *buf, const struct plan *plan)
+{
+    weir__list_fill(buf, plan->values, plan->count);
+}
+
+static void fill_range(void *buf, const struct plan *plan)
+{
+    weir__list_fill_range(buf, plan->start, plan->stop, plan->step);
+}
+
+static weir_list *make_list(weir_manager *manager, struct plan *plan, int64_t size)
+{
+    struct weir__entry *entry;
+
+    if (size < 0)
+        return NULL;
+    plan->kind = "list";
+    plan->size = (size_t)size;
+    entry = make(manager, plan);
+    return entry ? &entry->list : NULL;
+}
+
+weir_list *weir_manager_list(weir_manager *manager, const weir_value *values, size_t count)
+{
+    struct plan plan = {.fill = fill_values, .values = values, .count = count};
+
+    return make_list(manager, &plan, weir__list_size(values, count));
+}
+
+weir_list *weir_manager_list_range(weir_manager *manager, int64_t start, int64_t stop, int64_t step)
+{
+    struct plan plan = {.fill = fill_range, .start = start, .stop = stop, .step = step};
+
+    return make_list(manager, &plan, weir__list_range_size(start, stop, step));
+}
+
+int weir_manager_sync(weir_manager *manager)
+{
+    struct weir_manager *live = weir__manager_live(manager);
+
+    return live ? weir__space_sync(&live->space) : -EINVAL;
+}
+
+/* ---- unlinking and closing ------------------------------------------------------------------ */
+
+/* The entry behind a handle, if both its scope and the object are live. */
+static struct weir__entry *find(struct weir_shm *shm, struct weir_manager **manager)
+{
+    struct weir__entry *entry;
+
+    *manager = weir__manager_of(shm);
+    entry = *manager ? weir__space_entry(&(*manager)->space, shm) : NULL;
+    /* acquire: pairs with the release in weir__space_publish. */
+    if (!entry ||
+        (atomic_load_explicit(&entry->word, memory_order_acquire) & 3) != WEIR__ENTRY_LIVE)
+        return NULL;
+    return entry;
+}
+
+static int unlink_object(struct weir_shm *shm)
+{
+    struct weir_manager *manager;
+    struct weir__entry *entry = find(shm, &manager);
+    int error;
+
+    if (!entry)
+        return weir__fail(-EINVAL, "the object has been closed, or its scope has ended");
+    if (atomic_load_explicit(&entry->unlinked, memory_order_relaxed))
+        return weir__fail(-ENOENT, "%s has been unlinked already", shm->name);
+    weir__space_keep(&manager->space, entry);
+    error = weir__block_unlink(shm->name, shm->ino);
+    if (error && error != -ENOENT)
+        return error;
+    /* relaxed: who closes the object has been told by who unlinked it. */
+    atomic_store_explicit(&entry->unlinked, 1, memory_order_relaxed);
+    if (error)
+        return weir__fail(-ENOENT, "%s is gone, or another file has its name", shm->name);
+    return 0;
+}
+
+static void close_object(struct weir_shm *shm)
+{
+    struct weir_manager *manager;
+    struct weir__entry *entry = find(shm, &manager);
+
+    if (!entry || !atomic_load_explicit(&entry->unlinked, memory_order_relaxed))
+        return; /* with its name it belongs to the scope */
+    weir__space_sync(&manager->space);
+    if (!weir__space_retire(&manager->space, entry))
+        return;
+    /* Killed here: the entry stays RETIRED and its record names nothing. The blank comes before the
+     * entry is given back, so that its next owner alone writes there. */
+    weir__scope_blank(manager->scope_fd, weir__space_index(&manager->space, entry));
+    weir__space_give(&manager->space, entry);
+}

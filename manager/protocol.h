@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * protocol.h: what is said between a program and its manager: JSON objects, one a packet.
+ */
+#ifndef WEIR_MANAGER_PROTOCOL_H
+#define WEIR_MANAGER_PROTOCOL_H
+
+#include <jansson.h>
+
+#define WEIR__FRAME_MAX   65536
+#define WEIR__FRAME_DEPTH 16
+
+/* The descriptors that the manager program is started with. */
+#define WEIR__MANAGER_SOCKET 3 /* to the program: SOCK_SEQPACKET */
+#define WEIR__MANAGER_SCOPE  4 /* the scope file, which holds the scope's lock */
+#define WEIR__MANAGER_HOST   5 /* a pidfd of the program */
+
+/* Sends an object and drops the reference. 0 or a negative errno (the last error is not set). Never
+ * raises SIGPIPE. */
+int weir__frame_send(int fd, json_t *message);
+
+/* Receives one object. 1: *message is the caller's; 0: the other side is gone; -EAGAIN: nothing
+ * there (on a non-blocking socket); -EBADMSG: not a frame, and it was dropped; or another error. */
+int weir__frame_receive(int fd, json_t **message);
+
+#endif

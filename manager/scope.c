@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * scope.c: the scope file: its lock, its records, unlinking everything, and the sweep.
+ *
+ * Invariants
+ *  - The file is locked (flock) before it has a name, and its one open description is what members
+ *    inherit: seen unlocked, its scope is dead.
+ *  - A block's record is written before the block has a name, and blanked after it has lost it.
+ *  - Record i + 1 is written by the owner of table entry i only; by cleaners, once the header says
+ *    closed and no creation is under way.
+ *  - The header goes from open to closed once, and never back. The scope file loses its name last.
+ *
+ * Failure modes. Every function may be cut off by a kill between any two system calls: what stands
+ * in the file is then at most more than what exists, never less. Records that make no sense are
+ * skipped; nothing here trusts memory that another process can write. README.md argues each
+ * interleaving.
+ */
+#include "scope.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "shm/block.h"
+#include "shm/error.h"
+
+/* The header starts with its only byte that ever changes: '0' open, '1' closed. */
+#define HEADER_START  "{\"closed\":0,"
+#define HEADER_CLOSED 10
+
+void weir__scope_name(char name[WEIR__SCOPE_NAME_SIZE], uint64_t id)
+{
+    snprintf(name, WEIR__SCOPE_NAME_SIZE, "weir-%016" PRIx64 ".scope", id);
+}
+
+void weir__scope_block_name(char name[WEIR__BLOCK_NAME_SIZE], uint64_t id, uint64_t serial)
+{
+    snprintf(name, WEIR__BLOCK_NAME_SIZE, "weir-%016" PRIx64 "-%" PRIx64, id, serial);
+}
+
+static off_t record_at(size_t entry)
+{
+    return (off_t)(entry + 1) * WEIR__RECORD_SIZE;
+}
+
+/* 256 divides the page size, so a record lies in one page of tmpfs and is never torn. */
+static int write_record(int fd, const char record[WEIR__RECORD_SIZE], off_t at)
+{
+    ssize_t n;
+
+    do {
+        n = pwrite(fd, record, WEIR__RECORD_SIZE, at);
+    } while (n < 0 && errno == EINTR);
+    if (n == WEIR__RECORD_SIZE)
+        return 0;
+    return n < 0 ? -errno : -EIO;
+}
+
+/* Pads a record's text with spaces and ends it with a newline. */
+static void pad_record(char record[WEIR__RECORD_SIZE])
+{
+    size_t used = strnlen(record, WEIR__RECORD_SIZE - 1);
+
+    memset(record + used, ' ', WEIR__RECORD_SIZE - 1 - used);
+    record[WEIR__RECORD_SIZE - 1] = '\n';
+}
+
+static bool is_blank(const char *record)
+{
+    for (size_t i = 0; i < WEIR__RECORD_SIZE; i++) {
+        if (record[i] != '\0' && record[i] != ' ' && record[i] != '\n')
+            return false;
+    }
+    return true;
+}
+
+/* ---- making it ------------------------------------------------------------------------------ */
+
+static int write_header(int fd, uint64_t id)
+{
+    char record[WEIR__RECORD_SIZE];
+
+    snprintf(record, sizeof(record),
+             HEADER_START "\"weir\":1,\"id\":\"%016" PRIx64 "\",\"pid\":%d}", id, (int)getpid());
+    pad_record(record);
+    return write_record(fd, record, 0);
+}
+
+int weir__scope_make(uint64_t *id)
+{
+    struct stat st;
+    int fd = open(WEIR__SHM_DIR, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    int error;
+
+    if (fd < 0)
+        return weir__fail(-errno, "cannot make a scope file in %s: %s", WEIR__SHM_DIR,
+                          strerror(errno));
+    *id = weir__random64();
+    error = fstat(fd, &st) < 0 ? -errno : 0;
+    if (!error && (st.st_mode & 07777) != 0600 && fchmod(fd, 0600) < 0)
+        error = -errno;
+    if (!error && flock(fd, LOCK_EX | LOCK_NB) < 0)
+        error = -errno;
+    if (!error)
+        error = write_header(fd, *id);
+    if (!error)
+        return fd;
+    close(fd);
+    return weir__fail(error, "cannot prepare a scope file in %s: %s", WEIR__SHM_DIR,
+                      strerror(-error));
+}
+
+int weir__scope_link(int fd, uint64_t id)
+{
+    char name[WEIR__SCOPE_NAME_SIZE];
+
+    weir__scope_name(name, id);
+    return weir__block_link(&(struct weir__block){.fd = fd}, name);
+}
+
+/* ---- creations ------------------------------------------------------------------------------ */
+
+/* A POSIX record lock, not flock: it belongs to one process, a forked child does not inherit it,
+ * and the kernel drops it when the process dies. It would also be dropped if this process closed
+ * another descriptor of the same file, which is why the sweep never opens this process's own
+ * scopes. */
+static int creation_lock(int fd, short type)
+{
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
+    int result;
+
+    do {
+        result = fcntl(fd, F_SETLK, &lock);
+    } while (result < 0 && errno == EINTR);
+    return result < 0 ? -errno : 0;
+}
+
+int weir__scope_creation_begin(int fd)
+{
+    char closed = '1';
+    ssize_t n;
+    int error = creation_lock(fd, F_RDLCK);
+
+    /* Only a cleaner takes the lock for writing, and it has closed the scope before. */
+    if (error == -EAGAIN || error == -EACCES)
+        return weir__fail(-ESTALE, "the scope is being cleaned up: the program that began it is "
+                                   "gone, or it is ending");
+    if (error)
+        return weir__fail(error, "cannot lock the scope file: %s", strerror(-error));
+    n = pread(fd, &closed, 1, HEADER_CLOSED);
+    if (n == 1 && closed == '0')
+        return 0;
+    return weir__fail(-ESTALE, "the scope's names have been cleaned up already: the program that "
+                               "began it is gone");
+}
+
+void weir__scope_creation_end(int fd)
+{
+    creation_lock(fd, F_UNLCK);
+}
+
+int weir__scope_is_blank(int fd, size_t entry)
+{
+    char record[WEIR__RECORD_SIZE] = {0};
+    ssize_t n;
+
+    do {
+        n = pread(fd, record, sizeof(record), record_at(entry)); /* short: behind the end, blank */
+    } while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : is_blank(record);
+}
+
+int weir__scope_note(int fd, size_t entry, const char *name, uint64_t ino, const char *kind,
+                     size_t size)
+{
+    char record[WEIR__RECORD_SIZE];
+
+    snprintf(record, sizeof(record),
+             "{\"name\":\"%s\",\"ino\":%" PRIu64 ",\"kind\":\"%s\",\"size\":%zu,\"pid\":%d}", name,
+             ino, kind, size, (int)getpid());
+    pad_record(record);
+    return write_record(fd, record, record_at(entry));
+}
+
+int weir__scope_blank(int fd, size_t entry)
+{
+    char record[WEIR__RECORD_SIZE] = {0};
+
+    pad_record(record);
+    return write_record(fd, record, record_at(entry));
+}
+
+/* ---- unlinking all -------------------------------------------------------------------------- */
+
+struct cleaning {
+    int fd;
+    uint64_t id;
+    struct weir__tally tally;
+    int error; /* the first one */
+};
+
+/* A name that this scope may have given: nothing else is ever unlinked, whatever a record says. */
+static bool is_block_name(const char *name, uint64_t id)
+{
+    char prefix[WEIR__BLOCK_NAME_SIZE];
+    size_t length = (size_t)snprintf(prefix, sizeof(prefix), "weir-%016" PRIx64 "-", id);
+    size_t rest;
+
+    if (strncmp(name, prefix, length) != 0)
+        return false;
+    rest = strlen(name + length);
+    return rest > 0 && rest <= 16 && strspn(name + length, "0123456789abcdef") == rest;
+}
+
+static void clean_name(struct cleaning *cleaning, const char *name, uint64_t ino)
+{
+    int error = weir__block_unlink(name, ino);
+
+    if (error == 0)
+        cleaning->tally.unlinked++;
+    else if (error == -ENOENT)
+        cleaning->tally.gone++;
+    else if (!cleaning->error)
+        cleaning->error = error;
+}
+
+/* True when the record is settled and its place can be blanked. */
+static bool clean_record(struct cleaning *cleaning, const char *text)
+{
+    json_t *record = json_loadb(text, WEIR__RECORD_SIZE, JSON_REJECT_DUPLICATES, NULL);
+    const char *name = json_string_value(json_object_get(record, "name"));
+    json_t *ino = json_object_get(record, "ino");
+    int before = cleaning->error;
+    bool settled = false;
+
+    if (name && json_is_integer(ino) && json_integer_value(ino) > 0 &&
+        is_block_name(name, cleaning->id)) {
+        clean_name(cleaning, name, (uint64_t)json_integer_value(ino));
+        settled = cleaning->error == before;
+    } else {
+        cleaning->tally.malformed++;
+    }
+    json_decref(record);
+    return settled;
+}
+
+static void clean_chunk(struct cleaning *cleaning, const char *buf, size_t size, off_t at)
+{
+    char blank[WEIR__RECORD_SIZE] = {0};
+
+    pad_record(blank);
+    for (size_t i = 0; i + WEIR__RECORD_SIZE <= size; i += WEIR__RECORD_SIZE) {
+        if (at + (off_t)i == 0 || is_blank(buf + i))
+            continue;
+        if (clean_record(cleaning,
+                         buf + i)) /* killed before the next line: it is "gone" next time */
+            write_record(cleaning->fd, blank, at + (off_t)i);
+    }
+}
+
+/* Goes through all records, jumping over holes. */
+static void clean_records(struct cleaning *cleaning)
+{
+    char buf[16 * WEIR__RECORD_SIZE];
+    off_t at = 0;
+
+    while ((at = lseek(cleaning->fd, at, SEEK_DATA)) >= 0) {
+        ssize_t n;
+
+        at -= at % WEIR__RECORD_SIZE;
+        n = pread(cleaning->fd, buf, sizeof(buf), at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < WEIR__RECORD_SIZE) {
+            if (n < 0 && !cleaning->error)
+                cleaning->error = -errno;
+            return;
+        }
+        n -= n % WEIR__RECORD_SIZE;
+        clean_chunk(cleaning, buf, (size_t)n, at);
+        at += n;
+    }
+}
+
+static void close_scope(struct cleaning *cleaning)
+{
+    ssize_t n;
+
+    do {
+        n = pwrite(cleaning->fd, "1", 1, HEADER_CLOSED);
+    } while (n < 0 && errno == EINTR);
+    if (n != 1)
+        cleaning->error = n < 0 ? -errno : -EIO;
+}
+
+/* Waits until no creation is under way. 0, or the error of the last try. */
+static int wait_for_creations(int fd, int wait_ms)
+{
+    const long step_ms = 1;
+    struct timespec step = {.tv_nsec = step_ms * 1000000};
+    int error;
+
+    for (long waited = 0;; waited += step_ms) {
+        error = creation_lock(fd, F_WRLCK);
+        if ((error != -EAGAIN && error != -EACCES) || waited >= wait_ms)
+            return error;
+        nanosleep(&step, NULL);
+    }
+}
+
+/* The scope file's own name goes last, and only if nothing is left to do for a later sweep. */
+static void unlink_scope_file(struct cleaning *cleaning)
+{
+    char name[WEIR__SCOPE_NAME_SIZE];
+    struct stat st;
+    int error = fstat(cleaning->fd, &st) < 0 ? -errno : 0;
+
+    weir__scope_name(name, cleaning->id);
+    if (!error)
+        error = weir__block_unlink(name, st.st_ino);
+    if (error && error != -ENOENT)
+        cleaning->error = error;
+    else
+        cleaning->tally.complete = true;
+}
+
+int weir__scope_unlink_all(int fd, uint64_t id, int wait_ms, struct weir__tally *tally)
+{
+    struct cleaning cleaning = {.fd = fd, .id = id};
+    int lock;
+
+    close_scope(&cleaning);
+    lock = wait_for_creations(fd, 0);
+    clean_records(&cleaning);
+    if (lock == -EAGAIN || lock == -EACCES) {
+        /* A creation was under way and may have linked a name behind our back: once more. */
+        lock = wait_for_creations(fd, wait_ms);
+        clean_records(&cleaning);
+    }
+    if (!cleaning.error && lock && lock != -EAGAIN && lock != -EACCES)
+        cleaning.error = lock;
+    if (!cleaning.error && lock == 0)
+        unlink_scope_file(&cleaning);
+    creation_lock(fd, F_UNLCK);
+    if (tally)
+        *tally = cleaning.tally;
+    if (cleaning.error)
+        return weir__fail(cleaning.error, "cannot unlink all of scope %016" PRIx64 ": %s", id,
+                          strerror(-cleaning.error));
+    return 0;
+}
+
+bool weir__scope_is_clean(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && st.st_nlink == 0;
+}
+
+/* ---- the sweep ------------------------------------------------------------------------------ */
+
+static bool parse_scope_name(const char *name, uint64_t *id)
+{
+    char expected[WEIR__SCOPE_NAME_SIZE];
+    unsigned long long value;
+
+    if (sscanf(name, "weir-%16llx.scope", &value) != 1)
+        return false;
+    weir__scope_name(expected, value);
+    *id = value;
+    return strcmp(name, expected) == 0;
+}
+
+/* Locked means alive; the lock of a dead scope is taken, and then it is ours to clean. */
+static bool sweep_one(int dir, const char *name, uint64_t id)
+{
+    struct weir__tally tally = {0};
+    struct stat st;
+    int fd = openat(dir, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+    if (fd < 0)
+        return false;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
+        flock(fd, LOCK_EX | LOCK_NB) == 0) {
+        /* Whoever held it may have cleaned it between our open and our lock. */
+        if (fstat(fd, &st) == 0 && st.st_nlink == 1)
+            weir__scope_unlink_all(fd, id, 0, &tally);
+    }
+    close(fd);
+    return tally.complete;
+}
+
+int weir__scope_sweep(bool (*skip)(uint64_t id))
+{
+    DIR *dir = opendir(WEIR__SHM_DIR);
+    struct dirent *item;
+    int swept = 0;
+
+    if (!dir)
+        return 0;
+    while ((item = readdir(dir))) {
+        uint64_t id;
+
+        if (parse_scope_name(item->d_name, &id) && !skip(id) &&
+            sweep_one(dirfd(dir), item->d_name, id))
+            swept++;
+    }
+    closedir(dir);
+    return swept;
+}

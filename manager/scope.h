@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * scope.h: the scope file, in which stands everything that must survive a kill.
+ *
+ * /dev/shm/weir-<id>.scope holds records of 256 bytes. Record 0 is the header; record i + 1 belongs
+ * to entry i of the scope's table. Alive means that somebody holds flock on the file's one
+ * description, which the manager, the supervisor and all workers inherit.
+ */
+#ifndef WEIR_MANAGER_SCOPE_H
+#define WEIR_MANAGER_SCOPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define WEIR__RECORD_SIZE     256
+#define WEIR__SCOPE_NAME_SIZE 32 /* "weir-<16 hex>.scope" and the NUL */
+#define WEIR__BLOCK_NAME_SIZE 40 /* "weir-<16 hex>-<16 hex>" and the NUL */
+
+/* What a cleaning did. */
+struct weir__tally {
+    unsigned unlinked;  /* names removed */
+    unsigned gone;      /* records whose name was gone, or another file by then */
+    unsigned malformed; /* records that are none, skipped */
+    bool complete;      /* the scope file has no name any more */
+};
+
+void weir__scope_name(char name[WEIR__SCOPE_NAME_SIZE], uint64_t id);
+/* The name of the scope's block number `serial`. */
+void weir__scope_block_name(char name[WEIR__BLOCK_NAME_SIZE], uint64_t id, uint64_t serial);
+
+/* Makes the file without a name, locked, its header written. Returns the descriptor, or a negative
+ * error with the last error set. */
+int weir__scope_make(uint64_t *id);
+/* Gives it its name. */
+int weir__scope_link(int fd, uint64_t id);
+
+/* A creation is what happens between begin and end, in which a record is written and the block gets
+ * its name. It holds a record lock that the kernel takes back if this process is killed, so that a
+ * cleaner can wait for those that are under way. -ESTALE (with a message) when the scope has been
+ * closed. The lock belongs to the process: its threads must count their creations, and the last one
+ * ends, after a begin that failed too. */
+int weir__scope_creation_begin(int fd);
+void weir__scope_creation_end(int fd);
+
+/* The record of table entry `entry`. Only the entry's owner may call these. */
+int weir__scope_is_blank(int fd, size_t entry); /* 1, 0, or a negative error */
+int weir__scope_note(int fd, size_t entry, const char *name, uint64_t ino, const char *kind,
+                     size_t size);
+int weir__scope_blank(int fd, size_t entry);
+
+/* Closes the scope for creations and unlinks every recorded name that still is the recorded inode;
+ * then the scope file itself. Waits at most `wait_ms` for creations under way; if there still are
+ * any after that, or a name could not be removed, the scope file keeps its name, so that the next
+ * sweep goes on. May be called by any number of processes at once, and again. Returns 0, or the
+ * first error (last error set). `tally` may be NULL. */
+int weir__scope_unlink_all(int fd, uint64_t id, int wait_ms, struct weir__tally *tally);
+
+/* True when the scope file has no name: all is clean. */
+bool weir__scope_is_clean(int fd);
+
+/* Cleans every scope of this user in which nobody lives. `skip` says which scopes are this
+ * process's own. Returns the number of scopes cleaned. Errors of one scope leave it to the next
+ * sweep. */
+int weir__scope_sweep(bool (*skip)(uint64_t id));
+
+#endif
