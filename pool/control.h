@@ -60,27 +60,28 @@ struct weir__failure {
 #define WEIR__FAILURE_SUPERVISOR UINT32_MAX
 
 struct weir__job {
-    /* Written by the host while nobody is inside; constant while OPEN. */
-    alignas(WEIR__LINE) _Atomic uint32_t state; /* enum weir__job_state */
-    uint32_t cancel_epoch; /* control.cancel_epoch when opened; another one means cancelled */
-    uint32_t retries;
-    bool keep_going;
-    weir_task_fn function;
-    void *arg;
-    weir__cell *cells;
-    int64_t count; /* of chunks */
-    weir_range range;
-    int64_t grain; /* items a chunk; 0: cut evenly */
-
     /* Low half: processes inside. High half: chunks settled, a hint that is counted when a worker
-     * leaves, and lost with a worker that is killed. Written by all. */
+     * leaves, and lost with a worker that is killed. Written by all. One cache line with what else
+     * a worker needs on the way in, as each line that moves between CPUs costs 60 ns. */
     alignas(WEIR__LINE) _Atomic uint64_t activity;
+    _Atomic uint32_t state;     /* enum weir__job_state; by the host */
     _Atomic uint32_t stop;      /* STOP_..., by all */
     _Atomic uint32_t retry_seq; /* by the supervisor, after it made a cell FREE again */
-    _Atomic uint32_t waiting;   /* by the host: somebody sleeps until this job is settled */
-    _Atomic uint32_t wide; /* by the host: the job is worth waking one worker after the other */
     _Atomic uint32_t
         recount; /* by the supervisor: the hint in `activity` may be too low for good */
+    _Atomic uint32_t waiting; /* by the host: somebody sleeps until this job is settled */
+    _Atomic uint32_t wide;    /* by the host: the job is worth waking one worker after the other */
+    /* From here on: written by the host while nobody is inside; constant while OPEN. */
+    uint32_t cancel_epoch; /* control.cancel_epoch when opened; another one means cancelled */
+    uint16_t retries;
+    bool keep_going;
+    weir__cell *cells;
+    int64_t count; /* of chunks */
+
+    alignas(WEIR__LINE) weir_task_fn function;
+    void *arg;
+    weir_range range;
+    int64_t grain; /* items a chunk; 0: cut evenly */
 
     alignas(WEIR__LINE) weir__cell inline_cells[WEIR__CHUNKS_INLINE];
     alignas(WEIR__LINE) unsigned char inline_arg[WEIR__ARG_INLINE];

@@ -148,7 +148,7 @@ static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spe
     uint64_t settled = atomic_load(&job->activity) >> ACTIVITY_SETTLED_SHIFT;
 
     job->cancel_epoch = atomic_load(&pool->control->cancel_epoch);
-    job->retries = spec->retries;
+    job->retries = (uint16_t)spec->retries;
     job->keep_going = spec->keep_going;
     job->function = spec->function;
     job->arg = spec->arg;

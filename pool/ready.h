@@ -6,19 +6,16 @@
  * looking again. When a worker dies the supervisor puts every open job back, so a death in between
  * cannot lose one. Members without a FREE chunk are harmless: a worker looks and takes them out.
  *
- * Two levels, 64 words under one summary word. All operations are seq_cst: each "take out, then
- * look again" here, and "say that I sleep, then look again" in park.c, is one half of a store-load
- * pair whose other half is "make work visible, then look for sleepers".
+ * One bit a job, in words of which only those below `jobs_used` are ever looked at; the host reuses
+ * low indices first, so that is one word in most programs. Adding, removing and looking are
+ * seq_cst: each "take out, then look again" in worker.c, and "say that I sleep, then look again" in
+ * park.c, is one half of a store-load pair whose other half is "make work visible, then look for
+ * sleepers".
  */
 #ifndef WEIR_READY_H
 #define WEIR_READY_H
 
 #include "pool/control.h"
-
-static inline bool weir__ready_any(struct weir__control *control)
-{
-    return atomic_load(&control->ready_summary) != 0;
-}
 
 static inline bool weir__ready_has(struct weir__control *control, unsigned job)
 {
@@ -27,42 +24,42 @@ static inline bool weir__ready_has(struct weir__control *control, unsigned job)
 
 static inline void weir__ready_add(struct weir__control *control, unsigned job)
 {
-    uint64_t word = UINT64_C(1) << (job / 64);
-
     atomic_fetch_or(&control->ready[job / 64], UINT64_C(1) << (job % 64));
-    /* Somebody who empties the word meanwhile clears the summary first and looks at the word after.
-     */
-    if (!(atomic_load(&control->ready_summary) & word))
-        atomic_fetch_or(&control->ready_summary, word);
 }
 
 static inline void weir__ready_remove(struct weir__control *control, unsigned job)
 {
-    uint64_t bit = UINT64_C(1) << (job % 64), word = UINT64_C(1) << (job / 64);
+    atomic_fetch_and(&control->ready[job / 64], ~(UINT64_C(1) << (job % 64)));
+}
 
-    if (atomic_fetch_and(&control->ready[job / 64], ~bit) & ~bit)
-        return;
-    atomic_fetch_and(&control->ready_summary, ~word);
-    if (atomic_load(&control->ready[job / 64]) != 0)
-        atomic_fetch_or(&control->ready_summary, word);
+static inline unsigned weir__ready_words(struct weir__control *control)
+{
+    /* seq_cst: raised before the first job of a new word is added */
+    return (atomic_load(&control->jobs_used) + 63) / 64;
+}
+
+static inline bool weir__ready_any(struct weir__control *control)
+{
+    unsigned words = weir__ready_words(control);
+
+    for (unsigned w = 0; w < words; w++) {
+        if (atomic_load(&control->ready[w]) != 0)
+            return true;
+    }
+    return false;
 }
 
 /* The first member at or after `from`, going round; -1 when the set is empty. */
 static inline int weir__ready_find(struct weir__control *control, unsigned from)
 {
-    uint64_t summary = atomic_load(&control->ready_summary);
-    unsigned first = from / 64 % 64;
+    unsigned words = weir__ready_words(control);
 
-    if (summary == 0)
-        return -1;
-    for (unsigned i = 0; i <= 64; i++) {
-        unsigned w = (first + i) % 64;
-        uint64_t bits;
+    /* The first word is looked at twice: its upper part at first, all of it at last. */
+    for (unsigned i = 0; i <= words && words > 0; i++) {
+        unsigned w = (from / 64 + i) % words;
+        uint64_t bits = atomic_load(&control->ready[w]);
 
-        if (!(summary >> w & 1))
-            continue;
-        bits = atomic_load(&control->ready[w]);
-        if (i == 0)
+        if (i == 0 && w == from / 64)
             bits &= ~UINT64_C(0) << (from % 64);
         if (bits != 0)
             return (int)(w * 64 + (unsigned)__builtin_ctzll(bits));

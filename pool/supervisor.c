@@ -169,21 +169,6 @@ static void settle_job(struct child *child, int status)
     atomic_store(&mine->job, 0);
 }
 
-static void repair_ready_summary(struct weir__control *control)
-{
-    for (unsigned w = 0; w < WEIR__JOBS_MAX / 64; w++) {
-        uint64_t word = UINT64_C(1) << w;
-
-        if (atomic_load(&control->ready[w]) != 0) {
-            atomic_fetch_or(&control->ready_summary, word);
-            continue;
-        }
-        atomic_fetch_and(&control->ready_summary, ~word);
-        if (atomic_load(&control->ready[w]) != 0)
-            atomic_fetch_or(&control->ready_summary, word);
-    }
-}
-
 static void repair(struct weir__control *control)
 {
     uint32_t used = atomic_load(&control->jobs_used);
@@ -198,7 +183,6 @@ static void repair(struct weir__control *control)
         atomic_store(&job->recount, 1);
         weir__host_ring(control, job);
     }
-    repair_ready_summary(control);
     for (int i = 0; i < control->workers; i++)
         spinners += (int32_t)atomic_load(&control->slots[i].spinning);
     atomic_store(&control->spinners, spinners);

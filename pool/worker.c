@@ -104,7 +104,6 @@ static void run_chunk(struct weir_task *task)
         weir__cell_settle(&job->cells[task->chunk], CELL_FAILED);
     }
     task->settled++;
-    atomic_fetch_add_explicit(&task->control->slots[task->slot].finished, 1, memory_order_relaxed);
 }
 
 /* Goes once round the cells from this worker's own region. False if the job is to be stopped. */
@@ -175,7 +174,9 @@ static void work_on(struct weir_task *task, unsigned index)
 
     task->job = job;
     task->settled = 0;
-    atomic_store(&slot->job, index + 1);
+    /* release, before the count: who sees the count sees which job it is for (job.c, job_is_empty)
+     */
+    atomic_store_explicit(&slot->job, index + 1, memory_order_release);
     atomic_fetch_add(&job->activity, 1);
     work_inside(task, index);
     before =
@@ -184,7 +185,7 @@ static void work_on(struct weir_task *task, unsigned index)
         atomic_load_explicit(&job->stop, memory_order_relaxed) != 0 ||
         atomic_load_explicit(&job->recount, memory_order_relaxed) != 0)
         weir__host_ring(control, job);
-    atomic_store(&slot->job, 0);
+    atomic_store_explicit(&slot->job, 0, memory_order_release);
 }
 
 static void work_loop(struct weir_task *task)
