@@ -53,14 +53,15 @@ static __attribute__((cold)) int fail_damaged(const weir_list *list, uint64_t i,
                       list->shm->name, what);
 }
 
-/* The place of an element that is known to be an int; false if its offset is not one. `data_size`
- * is at least WORD, because there is an element. */
+/* The place of an element that is known to be an int; false if its offset is not one. Turned right
+ * by three bits, an offset that is no multiple of 8 becomes larger than any data, so that one
+ * comparison checks both. */
 static inline bool find_word(const weir_list *list, uint64_t i, unsigned char **word)
 {
     uint64_t begin = weir__read_offset(&list->offsets[i]);
 
     *word = list->data + begin;
-    return likely(begin % WORD == 0 && begin <= list->data_size - WORD);
+    return likely((begin >> 3 | begin << 61) < list->data_size / WORD);
 }
 
 struct element {
@@ -86,8 +87,11 @@ static int find_element(const weir_list *list, uint64_t i, struct element *eleme
 /* Negative indices count from the end. A NULL list is the caller's to check. */
 static inline bool resolve_index(const weir_list *list, int64_t index, uint64_t *i)
 {
-    *i = (uint64_t)(index < 0 ? index + list->count : index);
-    return likely(*i < (uint64_t)list->count);
+    *i = (uint64_t)index;
+    if (likely(*i < (uint64_t)list->count))
+        return true;
+    *i += (uint64_t)list->count;
+    return index < 0 && *i < (uint64_t)list->count;
 }
 
 /* ---- reading -------------------------------------------------------------------------------- */
@@ -156,9 +160,7 @@ static inline int get(const weir_list *list, uint64_t i, weir_value *out)
         unsigned char *word;
 
         if (find_word(list, i, &word)) {
-            out->type = WEIR_INT;
-            out->integer = (int64_t)weir__read_word(word);
-            out->size = 0;
+            *out = weir_int((int64_t)weir__read_word(word));
             return 0;
         }
     }

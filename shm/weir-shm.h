@@ -109,7 +109,7 @@ typedef struct weir_shm weir_shm;
  * Returns: the block, to be closed with weir_shm_close(); or NULL: EINVAL (name, size or flags),
  * ENAMETOOLONG, EEXIST (the other block is left alone), ENOSPC (/dev/shm is too full), ENOMEM
  * (more than this machine or memory cgroup has left), EFBIG (RLIMIT_FSIZE; no signal is raised),
- * EMFILE. */
+ * EMFILE, ENOTSUP (/dev/shm is no tmpfs). */
 WEIR_API weir_shm *weir_shm_create(const char *name, size_t size, unsigned flags);
 
 /* Maps the block of that name, read and write, at the size it has (as CPython does, whatever the
@@ -272,7 +272,8 @@ WEIR_API int64_t weir_list_len(const weir_list *list);
  * data of a str or bytes points into the block: `size` bytes, not always followed by a NUL
  * (printf "%.*s"). It is good until the list is closed, and changes when the element is set;
  * weir_list_get_data() copies.
- * Returns: 0 and *out; or -ERANGE (no such element), -EBADMSG (damaged); *out is then unchanged. */
+ * Returns: 0 and *out; or -ERANGE (no such element), -EBADMSG (damaged; or a str that is not UTF-8,
+ * where CPython raises UnicodeDecodeError); *out is then unchanged. */
 WEIR_API int weir_list_get(const weir_list *list, int64_t index, weir_value *out);
 
 /* Copies a str or bytes element to `buf` of `size` bytes and ends it with a NUL, cut off where it
