@@ -104,7 +104,7 @@ static int64_t parse(const char *text, int64_t max)
 
 int main(int argc, char **argv)
 {
-    int64_t count = argc > 1 ? parse(argv[1], INT64_C(1) << 40) : 10000000;
+    int64_t count = argc > 1 ? parse(argv[1], INT64_C(1) << 40) : 4000000;
     int64_t workers = argc > 2 ? parse(argv[2], WEIR_WORKERS_MAX) : weir_cpu_count();
     struct moments total = {0};
     int result = -1;
