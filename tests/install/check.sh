@@ -54,6 +54,18 @@ run_do_work() {
     [ "$(grep -c ': 2664667000$' "$work/out")" = 2 ] || fail "do_work: $(cat "$work/out")"
 }
 
+# The program on README.md's first screen prints what is shown below it.
+check_readme() {
+    awk '/^```c$/ { on = 1; next } /^```$/ && on { exit } on' "$root/README.md" >"$work/squares.c"
+    sed -n '/^\$ cc squares.c/{n;p;q}' "$root/README.md" >"$work/expected"
+    # shellcheck disable=SC2046,SC2086
+    $cc -Wall -Wextra "$work/squares.c" $(pkg-config --cflags --libs weir) -o "$work/squares" 2>"$work/log" ||
+        fail "README.md's program does not compile: $(cat "$work/log")"
+    [ ! -s "$work/log" ] || fail "README.md's program compiles with warnings: $(cat "$work/log")"
+    "$work/squares" >"$work/out" || fail "README.md's program ended with status $?"
+    [ -s "$work/expected" ] && cmp "$work/out" "$work/expected" || fail "README.md's program: $(cat "$work/out")"
+}
+
 test_prefix() {
     install_weir
     lib=$(libraries "$work/prefix")
@@ -71,6 +83,8 @@ test_prefix() {
     "$work/mean" 1000 | grep -q '^mean *499\.5' || fail "mean: $("$work/mean" 1000)"
     echo 'b a, a' >"$work/text"
     [ "$("$work/word_count" "$work/text" | tr -s ' \n' ' ')" = ' 2 a 1 b ' ] || fail 'word_count'
+
+    check_readme
 
     mkdir "$work/away"
     mv "$work/prefix" "$work/away/moved"
