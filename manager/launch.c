@@ -87,7 +87,8 @@ static int set_actions(posix_spawn_file_actions_t *actions, const int sources[3]
     for (int i = 1; i <= 2 && !error; i++)
         error = posix_spawn_file_actions_adddup2(actions, 0, i);
     for (int i = 0; i < 3 && !error; i++)
-        error = posix_spawn_file_actions_adddup2(actions, sources[i], targets[i]);
+        error = sources[i] >= 0 ? posix_spawn_file_actions_adddup2(actions, sources[i], targets[i])
+                                : posix_spawn_file_actions_addclose(actions, targets[i]);
     if (!error)
         error = posix_spawn_file_actions_addclosefrom_np(actions, WEIR__MANAGER_HOST + 1);
     if (error)
@@ -95,16 +96,26 @@ static int set_actions(posix_spawn_file_actions_t *actions, const int sources[3]
     return error;
 }
 
-/* Copies of the descriptors with numbers above all targets. */
+static void close_all(const int *fds, int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (fds[i] >= 0)
+            close(fds[i]);
+    }
+}
+
+/* Copies of the descriptors with numbers above all targets; -1 for those that are not there. */
 static int raise_descriptors(int raised[3], const int given[3])
 {
     for (int i = 0; i < 3; i++) {
+        raised[i] = -1;
+        if (given[i] < 0)
+            continue;
         raised[i] = fcntl(given[i], F_DUPFD_CLOEXEC, WEIR__MANAGER_HOST + 1);
         if (raised[i] < 0) {
             int error = errno;
 
-            while (i-- > 0)
-                close(raised[i]);
+            close_all(raised, i);
             return error;
         }
     }
@@ -166,8 +177,7 @@ pid_t weir__spawn_manager(const char *path, uint64_t id, int socket, int scope, 
         return weir__fail(-error, "no descriptors left to start the manager with: %s",
                           strerror(error));
     error = spawn_with(&spawn, raised);
-    for (int i = 0; i < 3; i++)
-        close(raised[i]);
+    close_all(raised, 3);
     if (!error)
         error = atomic_load_explicit(&report->error, memory_order_relaxed);
     pid = atomic_load_explicit(&report->pid, memory_order_relaxed);

@@ -16,8 +16,8 @@ struct weir__spawn_report {
 };
 
 /* Runs `path` with the scope's id as its argument and the three descriptors in the places of
- * protocol.h; all other descriptors are closed in it. `report` lies in MAP_SHARED memory. Returns
- * its pid, or a negative error with the last error set. */
+ * protocol.h; all other descriptors are closed in it. `host` may be -1. `report` lies in MAP_SHARED
+ * memory. Returns its pid, or a negative error with the last error set. */
 pid_t weir__spawn_manager(const char *path, uint64_t id, int socket, int scope, int host,
                           struct weir__spawn_report *report);
 

@@ -31,11 +31,10 @@ static void settle_signals(void)
 
 static bool started_by_weir(void)
 {
-    struct stat socket, scope, host;
+    struct stat socket, scope;
 
     return fstat(WEIR__MANAGER_SOCKET, &socket) == 0 && S_ISSOCK(socket.st_mode) &&
-           fstat(WEIR__MANAGER_SCOPE, &scope) == 0 && S_ISREG(scope.st_mode) &&
-           fstat(WEIR__MANAGER_HOST, &host) == 0;
+           fstat(WEIR__MANAGER_SCOPE, &scope) == 0 && S_ISREG(scope.st_mode);
 }
 
 int main(int argc, char **argv)

@@ -181,23 +181,24 @@ static void reap(int pidfd)
         ;
 }
 
-/* True once the process is gone. A pidfd, so it can be no other that got its number. */
-static bool wait_gone(int pidfd, int timeout_ms)
+/* True once the manager is gone. By its pidfd, so it can be no other process that got its number.
+ */
+static bool wait_gone(const struct weir_manager *manager, int timeout_ms)
 {
-    if (pidfd < 0)
-        return true;
-    if (wait_readable(pidfd, now_ms() + timeout_ms) != 1)
+    if (manager->manager_pidfd < 0)
+        return manager->socket < 0 || wait_readable(manager->socket, now_ms() + timeout_ms) == 1;
+    if (wait_readable(manager->manager_pidfd, now_ms() + timeout_ms) != 1)
         return false;
-    reap(pidfd);
+    reap(manager->manager_pidfd);
     return true;
 }
 
 static void kill_manager(const struct weir_manager *manager)
 {
     if (manager->manager_pidfd < 0)
-        return;
+        return; /* a bare pid could be anybody's by now; what it does later does no harm */
     pidfd_send_signal(manager->manager_pidfd, SIGKILL, NULL, 0);
-    wait_gone(manager->manager_pidfd, KILL_WAIT_MS);
+    wait_gone(manager, KILL_WAIT_MS);
 }
 
 /* ---- beginning ------------------------------------------------------------------------------ */
@@ -248,10 +249,12 @@ static void release(struct weir_manager *manager)
     registry_bury(manager);
 }
 
+/* Where there are no pidfds (under valgrind, say), only the socket tells one that the other is
+ * gone. */
 static int open_host_pidfd(struct weir_manager *manager)
 {
     manager->host_pidfd = pidfd_open(getpid(), 0); /* CLOEXEC by itself */
-    if (manager->host_pidfd < 0)
+    if (manager->host_pidfd < 0 && errno != ENOSYS)
         return weir__fail(-errno, "cannot open a pidfd of this process: %s", strerror(errno));
     return 0;
 }
@@ -285,6 +288,8 @@ static int open_manager_pidfd(struct weir_manager *manager)
     struct pollfd item = {.fd = manager->socket, .events = 0};
     int pidfd = pidfd_open(manager->manager_pid, 0);
 
+    if (pidfd < 0 && errno == ENOSYS)
+        return 0;
     if (pidfd < 0)
         return weir__fail(-errno, "cannot open a pidfd of the manager (process %d): %s",
                           (int)manager->manager_pid, strerror(errno));
@@ -344,8 +349,7 @@ static void abandon(struct weir_manager *manager)
 
     if (manager->manager_pid > 0 && manager->manager_pidfd < 0)
         open_manager_pidfd(manager);
-    if (manager->manager_pidfd >= 0)
-        kill_manager(manager);
+    kill_manager(manager);
     if (manager->scope_fd >= 0)
         weir__scope_unlink_all(manager->scope_fd, manager->id, 0, NULL);
     release(manager);
@@ -416,7 +420,7 @@ static int end_names(struct weir_manager *manager)
     const weir_error before = *weir_last_error();
     int error = ask_manager(manager);
 
-    if (error || !wait_gone(manager->manager_pidfd, manager->timeout_ms))
+    if (error || !wait_gone(manager, manager->timeout_ms))
         kill_manager(manager);
     if (weir__scope_is_clean(manager->scope_fd)) {
         weir__fail_with(&before);
@@ -532,7 +536,7 @@ int weir__manager_host_pidfd(const weir_manager *manager)
 
 void weir__manager_clean_after_host(weir_manager *manager)
 {
-    if (wait_gone(manager->manager_pidfd, CLEAN_WAIT_MS) && weir__scope_is_clean(manager->scope_fd))
+    if (wait_gone(manager, CLEAN_WAIT_MS) && weir__scope_is_clean(manager->scope_fd))
         return;
     weir__scope_unlink_all(manager->scope_fd, manager->id, CLEAN_WAIT_MS, NULL);
 }

@@ -14,6 +14,7 @@
 #include "server.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
@@ -110,7 +111,7 @@ int weir__server_run(uint64_t id)
 
     if (!error)
         error = watch(&server, &server.socket, WEIR__MANAGER_SOCKET, on_socket);
-    if (!error)
+    if (!error && fcntl(WEIR__MANAGER_HOST, F_GETFD) >= 0) /* not where pidfds do not exist */
         error = watch(&server, &server.host, WEIR__MANAGER_HOST, on_host);
     if (!error)
         error = say_ready();
