@@ -106,12 +106,15 @@ static int say_ready(void)
 
 int weir__server_run(uint64_t id)
 {
+    /* Asked before the loop opens descriptors of its own. There is none where pidfds do not exist.
+     */
+    const bool host_is_known = fcntl(WEIR__MANAGER_HOST, F_GETFD) >= 0;
     struct server server = {.id = id};
     int error = uv_loop_init(&server.loop);
 
     if (!error)
         error = watch(&server, &server.socket, WEIR__MANAGER_SOCKET, on_socket);
-    if (!error && fcntl(WEIR__MANAGER_HOST, F_GETFD) >= 0) /* not where pidfds do not exist */
+    if (!error && host_is_known)
         error = watch(&server, &server.host, WEIR__MANAGER_HOST, on_host);
     if (!error)
         error = say_ready();
