@@ -352,10 +352,10 @@ bool weir__space_retire(struct weir__space *space, struct weir__entry *entry)
 }
 
 /* Opens the block read and write if it is the file that it should be. */
-static int open_checked(const char *path, uint64_t ino, uint64_t size)
+static int open_checked(const char *path, int flags, uint64_t ino, uint64_t size)
 {
     struct stat st;
-    int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    int fd = open(path, flags | O_RDWR | O_NONBLOCK | O_CLOEXEC);
 
     if (fd < 0)
         return -errno;
@@ -371,7 +371,7 @@ static int open_named(const char *name, uint64_t ino, uint64_t size)
     char path[sizeof(WEIR__SHM_DIR) + 1 + WEIR_SHM_NAME_MAX];
 
     snprintf(path, sizeof(path), WEIR__SHM_DIR "/%s", name);
-    return open_checked(path, ino, size);
+    return open_checked(path, O_NOFOLLOW, ino, size);
 }
 
 static int open_kept(uint64_t keeper, uint64_t ino, uint64_t size)
@@ -381,7 +381,7 @@ static int open_kept(uint64_t keeper, uint64_t ino, uint64_t size)
     if (keeper == 0)
         return -ENOENT;
     snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)(keeper >> 32), (int)(uint32_t)keeper - 1);
-    return open_checked(path, ino, size);
+    return open_checked(path, 0, ino, size);
 }
 
 void weir__space_keep(struct weir__space *space, struct weir__entry *entry)

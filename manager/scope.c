@@ -6,8 +6,8 @@
  *  - The file is locked (flock) before it has a name, and its one open description is what members
  *    inherit: seen unlocked, its scope is dead.
  *  - A block's record is written before the block has a name, and blanked after it has lost it.
- *  - Record i + 1 is written by the owner of table entry i only; by cleaners, once the header says
- *    closed and no creation is under way.
+ *  - Record i + 1 is written by the owner of table entry i only. Cleaners write but one byte: the
+ * one in the header that says closed.
  *  - The header goes from open to closed once, and never back. The scope file loses its name last.
  *
  * Failure modes. Every function may be cut off by a kill between any two system calls: what stands
@@ -232,37 +232,27 @@ static void clean_name(struct cleaning *cleaning, const char *name, uint64_t ino
         cleaning->error = error;
 }
 
-/* True when the record is settled and its place can be blanked. */
-static bool clean_record(struct cleaning *cleaning, const char *text)
+static void clean_record(struct cleaning *cleaning, const char *text)
 {
     json_t *record = json_loadb(text, WEIR__RECORD_SIZE, JSON_REJECT_DUPLICATES, NULL);
     const char *name = json_string_value(json_object_get(record, "name"));
     json_t *ino = json_object_get(record, "ino");
-    int before = cleaning->error;
-    bool settled = false;
 
     if (name && json_is_integer(ino) && json_integer_value(ino) > 0 &&
-        is_block_name(name, cleaning->id)) {
+        is_block_name(name, cleaning->id))
         clean_name(cleaning, name, (uint64_t)json_integer_value(ino));
-        settled = cleaning->error == before;
-    } else {
+    else
         cleaning->tally.malformed++;
-    }
     json_decref(record);
-    return settled;
 }
 
+/* The records stay as they are: a creation that is under way may still give its record the name,
+ * and a cleaning that is cut off is simply done again. */
 static void clean_chunk(struct cleaning *cleaning, const char *buf, size_t size, off_t at)
 {
-    char blank[WEIR__RECORD_SIZE] = {0};
-
-    pad_record(blank);
     for (size_t i = 0; i + WEIR__RECORD_SIZE <= size; i += WEIR__RECORD_SIZE) {
-        if (at + (off_t)i == 0 || is_blank(buf + i))
-            continue;
-        if (clean_record(cleaning,
-                         buf + i)) /* killed before the next line: it is "gone" next time */
-            write_record(cleaning->fd, blank, at + (off_t)i);
+        if (at + (off_t)i != 0 && !is_blank(buf + i))
+            clean_record(cleaning, buf + i);
     }
 }
 
