@@ -66,24 +66,25 @@ void weir__control_free(struct weir__control *control)
         munmap(control, control->size);
 }
 
+void weir__job_cut(struct weir__job *job, int64_t grain)
+{
+    uint64_t length = (uint64_t)job->range.end - (uint64_t)job->range.begin;
+
+    job->grain = grain > 0 ? (uint64_t)grain : length / (uint64_t)job->count;
+    job->longer = grain > 0 ? 0 : (int64_t)(length % (uint64_t)job->count);
+}
+
 weir_range weir__job_chunk(const struct weir__job *job, int64_t chunk)
 {
-    /* unsigned: a range may be longer than INT64_MAX, its ends never leave [begin, end] */
+    /* unsigned: a range may be longer than INT64_MAX, but its ends never leave [begin, end] */
     uint64_t begin = (uint64_t)job->range.begin, length = (uint64_t)job->range.end - begin;
-    uint64_t i = (uint64_t)chunk, n = (uint64_t)job->count;
+    uint64_t from =
+        (uint64_t)chunk * job->grain + (uint64_t)(chunk < job->longer ? chunk : job->longer);
+    uint64_t size = job->grain + (chunk < job->longer);
 
-    if (job->grain > 0) {
-        uint64_t from = i * (uint64_t)job->grain;
-        uint64_t size = length - from < (uint64_t)job->grain ? length - from : (uint64_t)job->grain;
-
-        return (weir_range){(int64_t)(begin + from), (int64_t)(begin + from + size)};
-    } else {
-        uint64_t base = length / n, longer = length % n;
-        uint64_t from = i * base + (i < longer ? i : longer);
-
-        return (weir_range){(int64_t)(begin + from),
-                            (int64_t)(begin + from + base + (i < longer ? 1 : 0))};
-    }
+    if (size > length - from)
+        size = length - from;
+    return (weir_range){(int64_t)(begin + from), (int64_t)(begin + from + size)};
 }
 
 void weir__host_ring(struct weir__control *control, struct weir__job *job)

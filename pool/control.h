@@ -81,7 +81,8 @@ struct weir__job {
     alignas(WEIR__LINE) weir_task_fn function;
     void *arg;
     weir_range range;
-    int64_t grain; /* items a chunk; 0: cut evenly */
+    uint64_t grain; /* items a chunk, ... */
+    int64_t longer; /* ... one more in as many chunks at the front; the last may have fewer */
 
     alignas(WEIR__LINE) weir__cell inline_cells[WEIR__CHUNKS_INLINE];
     alignas(WEIR__LINE) unsigned char inline_arg[WEIR__ARG_INLINE];
@@ -157,8 +158,11 @@ struct weir__control {
     alignas(WEIR__LINE) struct weir__slot slots[];
 };
 
-/* The chunk's range: `grain` items each, or the range cut evenly, the first ones one item longer.
+/* Sets grain and longer from range and count: `grain` items each, or with 0 the range cut evenly.
  */
+void weir__job_cut(struct weir__job *job, int64_t grain);
+
+/* The range of one chunk. */
 weir_range weir__job_chunk(const struct weir__job *job, int64_t chunk);
 
 /* Maps a control block. `jobs`: with jobs and arena (a pool) or without. NULL: ENOMEM is set. */

@@ -174,22 +174,21 @@ int weir__fork_detached(weir_manager *manager, void (*run)(void *context, int li
 
 bool weir__detached_wait(const struct weir__detached *detached, int timeout_ms)
 {
-    int64_t limit = weir__now_ns() + (int64_t)timeout_ms * 1000000;
-    char byte;
+    int64_t limit = weir__now_ns() + (int64_t)timeout_ms * 1000000, left;
 
-    for (;;) {
+    do {
         struct pollfd poll_fd = {.fd = detached->lifeline, .events = POLLIN};
-        int64_t left = (limit - weir__now_ns() + 999999) / 1000000;
-        int ready = poll(&poll_fd, 1, left > 0 ? (int)left : 0);
+        char byte;
+        ssize_t got;
 
-        if (ready == 0)
-            return false;
-        if (ready < 0 && errno == EINTR)
+        left = limit - weir__now_ns();
+        if (poll(&poll_fd, 1, left > 0 ? (int)((left + 999999) / 1000000) : 0) <= 0)
             continue;
-        if (recv(detached->lifeline, &byte, 1, MSG_DONTWAIT) <= 0 && errno != EINTR &&
-            errno != EAGAIN)
+        got = recv(detached->lifeline, &byte, 1, MSG_DONTWAIT);
+        if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN))
             return true;
-    }
+    } while (left > 0);
+    return false;
 }
 
 void weir__detached_end(struct weir__detached *detached)

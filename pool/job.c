@@ -23,7 +23,8 @@
 #define WIDEN_HOT_NS                                                                               \
     3000 /* a job that lasts longer is worth waking more workers: spinning ones ... */
 #define WIDEN_COLD_NS  15000 /* ... and one that had to be woken up itself */
-#define PAUSES_A_LOOK  16
+#define LOOKS_AT_FIRST 200
+#define LOOKS_A_ROUND  8
 #define LAST_DEATHS_MS 2000
 
 /* ---- memory --------------------------------------------------------------------------------- */
@@ -134,6 +135,8 @@ static int take_job(weir_pool *pool, const struct weir__job_spec *spec)
     if (result < 0) {
         release_memory(pool, (unsigned)index);
         pool->vacant[pool->vacant_count++] = (uint16_t)index;
+    } else {
+        pool->open++;
     }
     if ((uint32_t)index >= atomic_load_explicit(&pool->control->jobs_used, memory_order_relaxed))
         atomic_store(&pool->control->jobs_used, (uint32_t)index + 1);
@@ -159,7 +162,7 @@ static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spe
     job->cells = held->cells != NULL ? held->cells : job->inline_cells;
     job->count = spec->count;
     job->range = spec->range;
-    job->grain = spec->grain;
+    weir__job_cut(job, spec->grain);
     /* Nobody is inside who could read this, but a worker may be entering and leaving, so only the
      * settled half is taken off. */
     atomic_fetch_sub(&job->activity, settled << ACTIVITY_SETTLED_SHIFT);
@@ -250,13 +253,17 @@ static bool spin_for_end(weir_pool *pool, int index)
 {
     struct weir__control *control = pool->control;
     struct weir__job *job = &control->jobs[index];
-    int64_t start = weir__now_ns(),
-            widen_at = pool->held[index].cold ? WIDEN_COLD_NS : WIDEN_HOT_NS;
+    int64_t widen_at = pool->held[index].cold ? WIDEN_COLD_NS : WIDEN_HOT_NS, start, passed;
 
-    for (;;) {
-        int64_t passed;
-
-        for (int i = 0; i < PAUSES_A_LOOK; i++) {
+    /* The shortest jobs end within a microsecond: not a pause (60 ns) nor a look at the clock for
+     * them. */
+    for (int i = 0; i < LOOKS_AT_FIRST; i++) {
+        if (worth_a_look(pool, job) && job_settled(pool, index))
+            return true;
+    }
+    start = weir__now_ns();
+    do {
+        for (int i = 0; i < LOOKS_A_ROUND; i++) {
             if (worth_a_look(pool, job) && job_settled(pool, index))
                 return true;
             weir__pause();
@@ -264,9 +271,8 @@ static bool spin_for_end(weir_pool *pool, int index)
         passed = weir__now_ns() - start;
         if (passed >= widen_at)
             widen(control, job, (unsigned)index);
-        if (passed >= SPIN_NS)
-            return false;
-    }
+    } while (passed < SPIN_NS);
+    return false;
 }
 
 void weir__job_wait(weir_pool *pool, int index)
@@ -359,5 +365,7 @@ void weir__job_close(weir_pool *pool, int index)
         weir__ready_remove(control, (unsigned)index);
     pthread_mutex_lock(&pool->lock);
     pool->vacant[pool->vacant_count++] = (uint16_t)index;
+    if (--pool->open == 0)
+        pthread_cond_broadcast(&pool->idle);
     pthread_mutex_unlock(&pool->lock);
 }

@@ -27,9 +27,10 @@
 
 #include "pool/ready.h"
 
-#define SPIN_MIN_NS   1000
-#define SPIN_MAX_NS   50000
-#define PAUSES_A_LOOK 8
+#define SPIN_MIN_NS    1000
+#define SPIN_MAX_NS    50000
+#define LOOKS_AT_FIRST 200 /* without a pause: less than a microsecond */
+#define LOOKS_A_ROUND  8
 
 int weir__futex_wait(const _Atomic uint32_t *word, uint32_t seen, int64_t timeout_ns)
 {
@@ -62,10 +63,15 @@ static bool something_to_do(struct weir__control *control)
 /* True when spinning was answered. */
 static bool spin_for_work(struct weir__control *control, struct weir__spin *spin)
 {
-    int64_t start = weir__now_ns();
+    int64_t start;
 
+    for (int i = 0; i < LOOKS_AT_FIRST; i++) {
+        if (something_to_do(control))
+            return true;
+    }
+    start = weir__now_ns();
     for (;;) {
-        for (int i = 0; i < PAUSES_A_LOOK; i++) {
+        for (int i = 0; i < LOOKS_A_ROUND; i++) {
             if (something_to_do(control))
                 return true;
             weir__pause();

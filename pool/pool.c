@@ -162,11 +162,11 @@ static void send_order(weir_pool *pool, char order)
         ;
 }
 
-/* Waits until no call of another thread is inside. */
+/* Waits until no other thread has a job open. */
 static void wait_until_idle(weir_pool *pool)
 {
     pthread_mutex_lock(&pool->lock);
-    while (pool->inside > 0)
+    while (pool->open > 0)
         pthread_cond_wait(&pool->idle, &pool->lock);
     pthread_mutex_unlock(&pool->lock);
 }
@@ -285,27 +285,12 @@ pid_t weir_pool_worker_pid(const weir_pool *pool, int worker)
 
 /* ---- running -------------------------------------------------------------------------------- */
 
-static void enter(weir_pool *pool)
-{
-    pthread_mutex_lock(&pool->lock);
-    pool->inside++;
-    pthread_mutex_unlock(&pool->lock);
-}
-
-static void leave(weir_pool *pool)
-{
-    pthread_mutex_lock(&pool->lock);
-    if (--pool->inside == 0)
-        pthread_cond_broadcast(&pool->idle);
-    pthread_mutex_unlock(&pool->lock);
-}
-
 int weir_pool_for(weir_pool *pool, weir_range range, weir_task_fn function, void *arg,
                   const weir_job_options *options)
 {
     weir_job_options defaults = {0};
     struct weir__job_spec spec = {.range = range, .function = function, .arg = arg};
-    int result = check_pool(pool);
+    int result = check_pool(pool), index;
 
     if (result < 0)
         return result;
@@ -331,19 +316,15 @@ int weir_pool_for(weir_pool *pool, weir_range range, weir_task_fn function, void
     spec.retries = (unsigned)options->retries;
     spec.keep_going = options->keep_going;
 
-    enter(pool);
-    result = weir__job_open(pool, &spec);
-    if (result >= 0) {
-        int index = result;
-
-        weir__job_wait(pool, index);
-        result = weir__job_result(pool, index);
-        weir__job_close(pool, index);
-        if (atomic_load_explicit(weir__manager_generation(pool->manager), memory_order_acquire) !=
-            weir__manager_synced(pool->manager))
-            weir_manager_sync(pool->manager);
-    }
-    leave(pool);
+    index = weir__job_open(pool, &spec);
+    if (index < 0)
+        return index;
+    weir__job_wait(pool, index);
+    result = weir__job_result(pool, index);
+    if (atomic_load_explicit(weir__manager_generation(pool->manager), memory_order_acquire) !=
+        weir__manager_synced(pool->manager))
+        weir_manager_sync(pool->manager);
+    weir__job_close(pool, index);
     return result;
 }
 

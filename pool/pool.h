@@ -30,8 +30,8 @@ struct weir_pool {
     const uint32_t *mine;       /* 1 here, 0 in a forked child (MADV_WIPEONFORK) */
 
     pthread_mutex_t lock; /* over what follows */
-    pthread_cond_t idle;  /* no call is inside any more */
-    int inside;           /* calls that use the pool */
+    pthread_cond_t idle;  /* open has become 0 */
+    int open;             /* jobs that are open: closing one is the last thing its caller does */
     struct weir__arena arena;
     struct weir__held *held; /* WEIR__JOBS_MAX */
     uint16_t *vacant;        /* stack of job indices */

@@ -137,6 +137,21 @@ static bool work_round(struct weir_task *task)
     return true;
 }
 
+/* Counts what was settled, and tells a host that waits when this may have been the end of it. It
+ * comes first of all that is to be done after the last chunk: the host is waiting for just this. */
+static void count_settled(struct weir_task *task)
+{
+    struct weir__job *job = task->job;
+    uint64_t before =
+        atomic_fetch_add(&job->activity, (uint64_t)task->settled << ACTIVITY_SETTLED_SHIFT);
+
+    if ((before >> ACTIVITY_SETTLED_SHIFT) + (uint64_t)task->settled >= (uint64_t)job->count ||
+        atomic_load_explicit(&job->stop, memory_order_relaxed) != 0 ||
+        atomic_load_explicit(&job->recount, memory_order_relaxed) != 0)
+        weir__host_ring(task->control, job);
+    task->settled = 0;
+}
+
 /* Takes the job out of the ready set once no chunk is free, or once it must not be worked on. */
 static void work_inside(struct weir_task *task, unsigned index)
 {
@@ -156,10 +171,11 @@ static void work_inside(struct weir_task *task, unsigned index)
         }
         retries = atomic_load(&job->retry_seq);
         stopped = !work_round(task);
+        if (task->settled > 0)
+            count_settled(task);
         weir__ready_remove(control, index);
-        /* A chunk that the supervisor freed after it had been passed: it counts in retry_seq before
-         * it adds to the ready set, so either this sees the number or the add came after the
-         * remove. */
+        /* A chunk that the supervisor freed after it had been passed is counted in retry_seq before
+         * the job is added: either this sees the number, or the job was added after the removal. */
         if (stopped || atomic_load(&job->retry_seq) == retries)
             return;
     }
@@ -167,24 +183,16 @@ static void work_inside(struct weir_task *task, unsigned index)
 
 static void work_on(struct weir_task *task, unsigned index)
 {
-    struct weir__control *control = task->control;
-    struct weir__job *job = &control->jobs[index];
-    struct weir__slot *slot = &control->slots[task->slot];
-    uint64_t before;
+    struct weir__job *job = &task->control->jobs[index];
+    struct weir__slot *slot = &task->control->slots[task->slot];
 
     task->job = job;
     task->settled = 0;
-    /* release, before the count: who sees the count sees which job it is for (job.c, job_is_empty)
-     */
+    /* release, before the count: who sees the count sees whose it is (job.c, job_is_empty) */
     atomic_store_explicit(&slot->job, index + 1, memory_order_release);
     atomic_fetch_add(&job->activity, 1);
     work_inside(task, index);
-    before =
-        atomic_fetch_add(&job->activity, ((uint64_t)task->settled << ACTIVITY_SETTLED_SHIFT) - 1);
-    if ((before >> ACTIVITY_SETTLED_SHIFT) + (uint64_t)task->settled >= (uint64_t)job->count ||
-        atomic_load_explicit(&job->stop, memory_order_relaxed) != 0 ||
-        atomic_load_explicit(&job->recount, memory_order_relaxed) != 0)
-        weir__host_ring(control, job);
+    atomic_fetch_sub(&job->activity, 1);
     atomic_store_explicit(&slot->job, 0, memory_order_release);
 }
 
