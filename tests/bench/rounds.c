@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * rounds.c: weir's side of the benchmarks that beside.py runs: one round for each line on stdin.
+ *
+ * Each case does what the case of the same name in peers.py or rounds-openmp.c does. A round is a
+ * number of operations, timed together; where something has to happen in between, only the
+ * operations are timed.
+ */
+#include <weir.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+struct bench {
+    weir_manager *scope;
+    weir_pool *pool;
+    weir_list *list;
+};
+
+struct bench_case {
+    const char *name;
+    int count; /* operations a round */
+    int pause_us;
+    void (*operation)(struct bench *bench, int i);
+};
+
+static void must(bool good, const char *what)
+{
+    if (good)
+        return;
+    fprintf(stderr, "%s: %s\n", what, weir_last_error()->message);
+    exit(1);
+}
+
+static double now_us(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
+}
+
+static int nothing(weir_task *task, weir_range range, void *arg)
+{
+    (void)task;
+    (void)range;
+    (void)arg;
+    return 0;
+}
+
+static void pool_map(struct bench *bench, int i)
+{
+    (void)i;
+    must(weir_pool_for(bench->pool, (weir_range){0, 16}, nothing, NULL,
+                       &(weir_job_options){.grain = 1}) == 0,
+         "weir_pool_for");
+}
+
+static void manager(struct bench *bench, int i)
+{
+    weir_manager *scope = weir_begin(NULL);
+
+    (void)bench;
+    (void)i;
+    must(scope && weir_end(scope) == 0, "begin and end");
+}
+
+static void pool_job(struct bench *bench, int i)
+{
+    weir_manager *scope = weir_begin(NULL);
+    weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = 2});
+
+    (void)bench;
+    (void)i;
+    must(pool != NULL, "weir_pool_new");
+    must(weir_pool_for(pool, (weir_range){0, 2}, nothing, NULL, NULL) == 0, "weir_pool_for");
+    weir_pool_free(pool);
+    must(weir_end(scope) == 0, "weir_end");
+}
+
+static void shm(struct bench *bench, int i)
+{
+    weir_shm *block = weir_shm_create(NULL, 4096, 0);
+
+    (void)bench;
+    (void)i;
+    must(block && weir_shm_unlink(block) == 0, "a block");
+    weir_shm_close(block);
+}
+
+static void manager_shm(struct bench *bench, int i)
+{
+    weir_shm *block = weir_manager_shm(bench->scope, 4096);
+
+    (void)i;
+    must(block && weir_shm_unlink(block) == 0, "a scope's block");
+    weir_shm_close(block);
+}
+
+static void list_get(struct bench *bench, int i)
+{
+    weir_value value;
+
+    must(weir_list_get(bench->list, i % 1000, &value) == 0, "weir_list_get");
+}
+
+static void list_set(struct bench *bench, int i)
+{
+    must(weir_list_set(bench->list, i % 1000, weir_int(i)) == 0, "weir_list_set");
+}
+
+static const struct bench_case cases[] = {
+    {"pool_map", 2000, 0, pool_map},
+    {"pool_map_cold", 20, 3000, pool_map},
+    {"manager", 5, 0, manager},
+    {"pool_job", 5, 0, pool_job},
+    {"shm", 200, 0, shm},
+    {"manager_shm", 200, 0, manager_shm},
+    {"list_get", 1000000, 0, list_get},
+    {"list_set", 1000000, 0, list_set},
+};
+
+static double run_round(const struct bench_case *which, struct bench *bench)
+{
+    double begin = now_us(), sum = 0;
+
+    for (int i = 0; i < which->count; i++) {
+        if (which->pause_us > 0) {
+            usleep((useconds_t)which->pause_us);
+            begin = now_us();
+        }
+        which->operation(bench, i);
+        if (which->pause_us > 0)
+            sum += now_us() - begin;
+    }
+    return (which->pause_us > 0 ? sum : now_us() - begin) / which->count;
+}
+
+static void run(const struct bench_case *which)
+{
+    struct bench bench = {.scope = weir_begin(NULL)};
+    char line[64];
+
+    must(bench.scope != NULL, "weir_begin");
+    if (which->operation == pool_map) {
+        bench.pool = weir_pool_new(bench.scope, &(weir_pool_options){.workers = 2});
+        must(bench.pool != NULL, "weir_pool_new");
+    }
+    bench.list = weir_manager_list_range(bench.scope, 0, 1000, 1);
+    must(bench.list != NULL, "a list");
+    run_round(which, &bench); /* what is done only once is done now */
+    while (fgets(line, sizeof line, stdin)) {
+        printf("%.5f\n", run_round(which, &bench));
+        fflush(stdout);
+    }
+    must(weir_end(bench.scope) == 0, "weir_end");
+}
+
+int main(int argc, char **argv)
+{
+    for (size_t i = 0; argc == 2 && i < sizeof cases / sizeof *cases; i++) {
+        if (strcmp(argv[1], cases[i].name) == 0) {
+            run(&cases[i]);
+            return 0;
+        }
+    }
+    fprintf(stderr, "usage: rounds CASE; then a line for each round\n");
+    return 2;
+}
