@@ -3,12 +3,13 @@
  * arena.c: first fit over a sorted array of vacant extents.
  *
  * Jobs in flight hold at most two pieces each, so there are few extents. The array grows when
- * memory is allocated, never when it is freed: a free therefore cannot fail. (A free adds at most
- * one extent, so there must be room for as many extents as there are pieces out, plus one.)
+ * memory is allocated, never when it is freed: a free therefore cannot fail. Invariant: there is
+ * room for one extent more than there are pieces out, as that many can lie around and between them.
  */
 #include "pool/arena.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,29 +47,37 @@ static void drop_extent(struct weir__arena *arena, size_t i)
     arena->count--;
 }
 
+/* Makes room for the extents there may be when one more piece is out. */
+static bool make_room(struct weir__arena *arena)
+{
+    struct weir__extent *more;
+
+    if (arena->pieces + 2 <= arena->capacity)
+        return true;
+    more = realloc(arena->vacant, arena->capacity * 2 * sizeof(*more));
+    if (more == NULL)
+        return false;
+    arena->vacant = more;
+    arena->capacity *= 2;
+    return true;
+}
+
 void *weir__arena_alloc(struct weir__arena *arena, size_t size)
 {
     size = round_up(size);
+    if (!make_room(arena))
+        return NULL;
     for (size_t i = 0; i < arena->count; i++) {
         struct weir__extent *extent = &arena->vacant[i];
         void *memory = arena->base + extent->offset;
 
         if (extent->size < size)
             continue;
-        /* Splitting off one piece allows at most one more extent later. */
-        if (arena->count + 1 >= arena->capacity / 2) {
-            struct weir__extent *more = realloc(arena->vacant, arena->capacity * 2 * sizeof(*more));
-
-            if (more == NULL)
-                return NULL;
-            arena->vacant = more;
-            arena->capacity *= 2;
-            extent = &arena->vacant[i];
-        }
         extent->offset += size;
         extent->size -= size;
         if (extent->size == 0)
             drop_extent(arena, i);
+        arena->pieces++;
         return memory;
     }
     return NULL;
@@ -90,6 +99,7 @@ void weir__arena_free(struct weir__arena *arena, void *memory, size_t size)
     if (memory == NULL)
         return;
     size = round_up(size);
+    arena->pieces--;
     give_back(memory, size);
     offset = (size_t)((unsigned char *)memory - arena->base);
     while (i < arena->count && arena->vacant[i].offset < offset)

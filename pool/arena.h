@@ -18,6 +18,7 @@ struct weir__arena {
     unsigned char *base;
     struct weir__extent *vacant; /* sorted by offset, never adjacent */
     size_t count, capacity;
+    size_t pieces; /* handed out */
 };
 
 /* 0 or -ENOMEM. */
