@@ -66,6 +66,14 @@ check_readme() {
     [ -s "$work/expected" ] && cmp "$work/out" "$work/expected" || fail "README.md's program: $(cat "$work/out")"
 }
 
+check_cplusplus() {
+    command -v c++ >/dev/null 2>&1 || return 0
+    # shellcheck disable=SC2046
+    c++ -std=c++17 -Wall -Wextra -Wpedantic -Werror "$root/tests/install/use.cpp" \
+        $(pkg-config --cflags --libs weir) -o "$work/use" || fail 'use.cpp does not compile'
+    "$work/use" || fail "use.cpp ended with status $?"
+}
+
 test_prefix() {
     install_weir
     lib=$(libraries "$work/prefix")
@@ -85,6 +93,7 @@ test_prefix() {
     [ "$("$work/word_count" "$work/text" | tr -s ' \n' ' ')" = ' 2 a 1 b ' ] || fail 'word_count'
 
     check_readme
+    check_cplusplus
 
     mkdir "$work/away"
     mv "$work/prefix" "$work/away/moved"
