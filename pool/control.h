@@ -60,9 +60,9 @@ struct weir__failure {
 #define WEIR__FAILURE_SUPERVISOR UINT32_MAX
 
 struct weir__job {
-    /* Low half: processes inside. High half: chunks settled, a hint that is counted when a worker
-     * leaves, and lost with a worker that is killed. Written by all. One cache line with what else
-     * a worker needs on the way in, as each line that moves between CPUs costs 60 ns. */
+    /* Processes inside, chunks settled and entries ever: see ACTIVITY_... below. Written by all.
+     * One cache line with what else a worker needs on the way in, as each line that moves between
+     * CPUs costs 60 ns. */
     alignas(WEIR__LINE) _Atomic uint64_t activity;
     _Atomic uint32_t state;     /* enum weir__job_state; by the host */
     _Atomic uint32_t stop;      /* STOP_..., by all */
@@ -89,7 +89,19 @@ struct weir__job {
     struct weir__failure failure;
 };
 
-#define ACTIVITY_SETTLED_SHIFT 32
+/* job.activity: bits 0-18 processes inside; 19-43 chunks settled, a hint that is lost with a worker
+ * that is killed before it has counted them; 44-63 entries, which wrap: two equal values mean that
+ * nobody came in between, even if as many left as came. */
+#define ACTIVITY_INSIDE        ((UINT64_C(1) << 19) - 1)
+#define ACTIVITY_SETTLED_SHIFT 19
+#define ACTIVITY_SETTLED       ((UINT64_C(1) << 25) - 1) /* shifted */
+#define ACTIVITY_ENTER         ((UINT64_C(1) << 44) + 1)
+#define ACTIVITY_LEAVE         UINT64_C(1) /* to be subtracted */
+
+static inline uint64_t weir__activity_settled(uint64_t activity)
+{
+    return activity >> ACTIVITY_SETTLED_SHIFT & ACTIVITY_SETTLED;
+}
 
 enum weir__slot_state {
     SLOT_EMPTY = 0, /* no process */

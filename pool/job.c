@@ -31,20 +31,20 @@
 
 /* True when no live process is inside the job, which is closed. Those that were killed inside are
  * taken out: they are what is counted while no slot names the job. A process names the job before
- * it enters and until it has left; if one enters meanwhile, the count has changed and the exchange
- * fails. */
+ * it enters and until it has left; if one enters meanwhile the exchange fails, even if another one
+ * left, because entries are counted too. */
 static bool job_is_empty(struct weir__control *control, unsigned index)
 {
     struct weir__job *job = &control->jobs[index];
     uint64_t seen = atomic_load(&job->activity);
 
-    if ((uint32_t)seen == 0)
+    if ((seen & ACTIVITY_INSIDE) == 0)
         return true;
     for (int i = 0; i <= control->workers; i++) {
         if (atomic_load(&control->slots[i].job) == index + 1)
             return false;
     }
-    return atomic_compare_exchange_strong(&job->activity, &seen, seen & ~(uint64_t)UINT32_MAX);
+    return atomic_compare_exchange_strong(&job->activity, &seen, seen & ~ACTIVITY_INSIDE);
 }
 
 static void release_memory(weir_pool *pool, unsigned index)
@@ -148,7 +148,7 @@ static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spe
 {
     struct weir__job *job = &pool->control->jobs[index];
     struct weir__held *held = &pool->held[index];
-    uint64_t settled = atomic_load(&job->activity) >> ACTIVITY_SETTLED_SHIFT;
+    uint64_t settled = weir__activity_settled(atomic_load(&job->activity));
 
     job->cancel_epoch = atomic_load(&pool->control->cancel_epoch);
     job->retries = (uint16_t)spec->retries;
@@ -164,7 +164,7 @@ static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spe
     job->range = spec->range;
     weir__job_cut(job, spec->grain);
     /* Nobody is inside who could read this, but a worker may be entering and leaving, so only the
-     * settled half is taken off. */
+     * settled part is taken off. */
     atomic_fetch_sub(&job->activity, settled << ACTIVITY_SETTLED_SHIFT);
     atomic_store_explicit(&job->stop, 0, memory_order_relaxed);
     atomic_store_explicit(&job->waiting, 0, memory_order_relaxed);
@@ -224,7 +224,7 @@ static bool job_settled(weir_pool *pool, int index)
 static bool worth_a_look(weir_pool *pool, const struct weir__job *job)
 {
     /* pairs with the counting in worker.c, work_on() */
-    return atomic_load(&job->activity) >> ACTIVITY_SETTLED_SHIFT >= (uint64_t)job->count ||
+    return weir__activity_settled(atomic_load(&job->activity)) >= (uint64_t)job->count ||
            must_stop(pool, job);
 }
 

@@ -162,10 +162,10 @@ static void settle_job(struct child *child, int status)
         return;
     job = &control->jobs[index - 1];
     atomic_store(&mine->job, index);
-    atomic_fetch_add(&job->activity, 1);
+    atomic_fetch_add(&job->activity, ACTIVITY_ENTER);
     if (atomic_load(&job->state) == JOB_OPEN)
         reclaim_chunk(child, job, status);
-    atomic_fetch_sub(&job->activity, 1);
+    atomic_fetch_sub(&job->activity, ACTIVITY_LEAVE);
     atomic_store(&mine->job, 0);
 }
 

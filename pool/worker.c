@@ -145,7 +145,7 @@ static void count_settled(struct weir_task *task)
     uint64_t before =
         atomic_fetch_add(&job->activity, (uint64_t)task->settled << ACTIVITY_SETTLED_SHIFT);
 
-    if ((before >> ACTIVITY_SETTLED_SHIFT) + (uint64_t)task->settled >= (uint64_t)job->count ||
+    if (weir__activity_settled(before) + (uint64_t)task->settled >= (uint64_t)job->count ||
         atomic_load_explicit(&job->stop, memory_order_relaxed) != 0 ||
         atomic_load_explicit(&job->recount, memory_order_relaxed) != 0)
         weir__host_ring(task->control, job);
@@ -190,9 +190,9 @@ static void work_on(struct weir_task *task, unsigned index)
     task->settled = 0;
     /* release, before the count: who sees the count sees whose it is (job.c, job_is_empty) */
     atomic_store_explicit(&slot->job, index + 1, memory_order_release);
-    atomic_fetch_add(&job->activity, 1);
+    atomic_fetch_add(&job->activity, ACTIVITY_ENTER);
     work_inside(task, index);
-    atomic_fetch_sub(&job->activity, 1);
+    atomic_fetch_sub(&job->activity, ACTIVITY_LEAVE);
     atomic_store_explicit(&slot->job, 0, memory_order_release);
 }
 
