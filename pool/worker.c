@@ -99,9 +99,11 @@ static void run_chunk(struct weir_task *task)
         weir__cell_settle(&job->cells[task->chunk], CELL_DONE);
     } else {
         describe_failure(task, returned, range);
+        weir__cell_settle(&job->cells[task->chunk], CELL_FAILED);
+        /* After the cell: killed in between, the failure stands and only more is done than need be.
+         * The other way round the job would stop for a chunk that is free again. */
         if (!job->keep_going)
             atomic_fetch_or(&job->stop, STOP_FAILED);
-        weir__cell_settle(&job->cells[task->chunk], CELL_FAILED);
     }
     task->settled++;
 }
