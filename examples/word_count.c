@@ -16,14 +16,12 @@
 #include <weir.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define CHUNKS 64
 
@@ -42,13 +40,13 @@ struct table {
     size_t used;
 };
 
+/* Upper and lower case differ in one bit. */
 static int is_letter(char c)
 {
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+    return (unsigned char)((c | 0x20) - 'a') < 26;
 }
 
-/* The place of a word, or the free place that it belongs in. Letters differ from lower case in one
- * bit. */
+/* The place of a word, or the free place that it belongs in. */
 static struct word *find(const struct table *table, const char *text, size_t length)
 {
     uint64_t hash = 14695981039346656037u;
@@ -104,34 +102,30 @@ static void compact(struct table *table)
             table->words[to++] = table->words[from];
 }
 
-/* ---- in the workers ---------------------------------------------------------------------------
- */
+/* ---- in the workers -------------------------------------------------------------------------- */
 
 /* What the workers need to know; a copy of it goes to them. */
 struct job {
     weir_manager *scope;
-    const char *text;
-    int64_t size;
-    weir_shm *
-        *results; /* one a chunk, in shared memory: its words and counts, or NULL for no words */
+    const char *text;   /* a NUL ends it */
+    weir_shm **results; /* one a chunk, in shared memory: its words; NULL when it has none */
 };
 
-static int count_range(const struct job *job, weir_range range, struct table *table)
+static int count_words(const char *text, weir_range range, struct table *table)
 {
-    int64_t at = range.begin;
+    const char *at = text + range.begin, *end = text + range.end;
 
-    if (at > 0 &&
-        is_letter(job->text[at - 1])) /* in the middle of the previous chunk's last word */
-        while (at < job->size && is_letter(job->text[at]))
+    if (range.begin > 0 && is_letter(at[-1])) /* in the middle of the previous chunk's last word */
+        while (is_letter(*at))
             at++;
-    while (at < range.end) {
-        int64_t begin = at;
+    while (at < end) {
+        const char *word = at;
 
-        while (at < job->size && is_letter(job->text[at]))
+        while (is_letter(*at)) /* maybe beyond the end */
             at++;
-        if (at == begin)
+        if (at == word)
             at++;
-        else if (add(table, job->text + begin, (size_t)(at - begin), 1) < 0)
+        else if (add(table, word, (size_t)(at - word), 1) < 0)
             return -1;
     }
     return 0;
@@ -144,15 +138,15 @@ static int count_chunk(weir_task *task, weir_range range, void *arg)
     weir_shm *result = NULL;
     int failed = 0;
 
-    if (count_range(job, range, &table) < 0) {
+    if (count_words(job->text, range, &table) < 0) {
         failed = weir_task_fail(task, ENOMEM, "out of memory");
     } else if (table.used > 0) {
         result = weir_manager_shm(job->scope, table.used * sizeof(struct word));
-        if (result) {
+        if (!result) {
+            failed = weir_task_fail(task, ENOMEM, "%s", weir_last_error()->message);
+        } else {
             compact(&table);
             memcpy(weir_shm_buf(result), table.words, table.used * sizeof(struct word));
-        } else {
-            failed = weir_task_fail(task, 1, "%s", weir_last_error()->message);
         }
     }
     job->results[weir_task_chunk(task)] = result;
@@ -160,80 +154,59 @@ static int count_chunk(weir_task *task, weir_range range, void *arg)
     return failed;
 }
 
-/* ---- in the host ------------------------------------------------------------------------------
- */
+/* ---- in the host ----------------------------------------------------------------------------- */
 
-static int complain(const char *what, const char *why)
+/* Reads a file into a block of the scope, with a NUL behind it. NULL on error. */
+static weir_shm *load(weir_manager *scope, const char *path)
 {
-    fprintf(stderr, "word_count: %s: %s\n", what, why);
-    return 1;
+    FILE *file = fopen(path, "rb");
+    weir_shm *text = NULL;
+    struct stat st;
+
+    if (!file || fstat(fileno(file), &st) < 0) {
+        fprintf(stderr, "word_count: %s: %s\n", path, strerror(errno));
+    } else if (!S_ISREG(st.st_mode)) {
+        fprintf(stderr, "word_count: %s: not a regular file\n", path);
+    } else if (!(text = weir_manager_shm(scope, (size_t)st.st_size + 1))) {
+        fprintf(stderr, "word_count: %s: %s\n", path, weir_last_error()->message);
+    } else if (fread(weir_shm_buf(text), 1, (size_t)st.st_size, file) < (size_t)st.st_size) {
+        fprintf(stderr, "word_count: %s: cannot read all of it\n", path);
+        text = NULL;
+    }
+    if (file)
+        fclose(file);
+    return text;
 }
 
-/* Reads the file straight into a block of the scope. `*text` is NULL for an empty file. */
-static int load(weir_manager *scope, const char *path, weir_shm **text)
+static int merge(weir_shm *const *results, struct table *all)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct stat st;
-    size_t done = 0;
-    ssize_t got = 1;
+    for (int i = 0; i < CHUNKS; i++) {
+        const struct word *words = results[i] ? weir_shm_buf(results[i]) : NULL;
+        size_t count = results[i] ? weir_shm_size(results[i]) / sizeof(struct word) : 0;
 
-    *text = NULL;
-    if (fd < 0 || fstat(fd, &st) < 0)
-        goto failed;
-    if (!S_ISREG(st.st_mode)) {
-        close(fd);
-        return complain(path, "not a regular file");
+        for (size_t k = 0; k < count; k++)
+            if (add(all, words[k].text, words[k].length, words[k].count) < 0)
+                return -1;
     }
-    if (st.st_size > 0 && !(*text = weir_manager_shm(scope, (size_t)st.st_size))) {
-        close(fd);
-        return complain(path, weir_last_error()->message);
-    }
-    while (done < (size_t)st.st_size && got > 0) {
-        got = read(fd, (char *)weir_shm_buf(*text) + done, (size_t)st.st_size - done);
-        if (got < 0 && errno != EINTR)
-            goto failed;
-        done += got > 0 ? (size_t)got : 0;
-        got = got < 0 ? 1 : got;
-    } /* a file that shrinks meanwhile leaves zeros, which are no letters */
-    close(fd);
     return 0;
-
-failed:
-    complain(path, strerror(errno));
-    if (fd >= 0)
-        close(fd);
-    return 1;
 }
 
 /* Most frequent first, then by the alphabet. */
 static int compare(const void *left, const void *right)
 {
     const struct word *a = left, *b = right;
-    size_t shorter = a->length < b->length ? a->length : b->length;
-    int order = strncasecmp(a->text, b->text, shorter);
+    int order = strncasecmp(a->text, b->text, a->length < b->length ? a->length : b->length);
 
     if (a->count != b->count)
         return a->count < b->count ? 1 : -1;
     return order ? order : (a->length > b->length) - (a->length < b->length);
 }
 
-static int merge(const struct job *job, struct table *all)
+static void print(struct table *all, size_t top)
 {
-    for (int i = 0; i < CHUNKS; i++) {
-        const struct word *words = job->results[i] ? weir_shm_buf(job->results[i]) : NULL;
-        size_t count = words ? weir_shm_size(job->results[i]) / sizeof(struct word) : 0;
-
-        for (size_t k = 0; k < count; k++)
-            if (add(all, words[k].text, words[k].length, words[k].count) < 0)
-                return complain("merging", "out of memory");
-    }
     compact(all);
-    qsort(all->words, all->used, sizeof(struct word), compare);
-    return 0;
-}
-
-static void print(const struct table *all, size_t top)
-{
+    if (all->used > 0)
+        qsort(all->words, all->used, sizeof(struct word), compare);
     for (size_t i = 0; i < all->used && i < top; i++) {
         const struct word *word = &all->words[i];
 
@@ -244,35 +217,38 @@ static void print(const struct table *all, size_t top)
     }
 }
 
+static int complain(const char *what)
+{
+    fprintf(stderr, "word_count: %s\n", what);
+    return 1;
+}
+
+/* Returns the program's exit status. */
 static int run(weir_manager *scope, const char *path, size_t top, int workers)
 {
+    const weir_job_options options = {.chunks = CHUNKS, .arg_size = sizeof(struct job)};
     weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = workers});
     weir_shm *results = weir_manager_shm(scope, CHUNKS * sizeof(weir_shm *));
-    struct table all = {0};
     weir_shm *text;
+    struct table all = {0};
     struct job job;
-    int failed;
+    int status = 0;
 
     if (!pool || !results)
-        return complain("no pool", weir_last_error()->message);
-    if (load(scope, path, &text) != 0)
-        return 1;
+        return complain(weir_last_error()->message);
+    text = load(scope, path);
     if (!text)
-        return 0;
-    job = (struct job){
-        .scope = scope,
-        .text = weir_shm_buf(text),
-        .size = (int64_t)weir_shm_size(text),
-        .results = weir_shm_buf(results),
-    };
-    if (weir_pool_for(pool, (weir_range){0, job.size}, count_chunk, &job,
-                      &(weir_job_options){.chunks = CHUNKS, .arg_size = sizeof job}) < 0)
-        return complain(path, weir_last_error()->message);
-    failed = merge(&job, &all);
-    if (!failed)
+        return 1;
+    job = (struct job){scope, weir_shm_buf(text), weir_shm_buf(results)};
+    if (weir_pool_for(pool, (weir_range){0, (int64_t)weir_shm_size(text)}, count_chunk, &job,
+                      &options) < 0)
+        return complain(weir_last_error()->message);
+    if (merge(job.results, &all) == 0)
         print(&all, top);
+    else
+        status = complain("out of memory");
     free(all.words);
-    return failed;
+    return status;
 }
 
 /* A decimal number from 0 to max, or -1. */
@@ -291,13 +267,12 @@ int main(int argc, char **argv)
     int status = -1;
 
     if (argc < 2 || argc > 4 || top < 0 || workers < 0) {
-        fprintf(stderr, "usage: word_count FILE [TOP [WORKERS]]\n"
-                        "TOP: how many words to print (10); WORKERS: 0 for one a CPU (0)\n");
+        fprintf(stderr, "usage: word_count FILE [TOP (10) [WORKERS (0: one a CPU)]]\n");
         return 2;
     }
     WEIR_SCOPE (scope, NULL)
         status = run(scope, argv[1], (size_t)top, (int)workers);
     if (status < 0)
-        status = complain("no scope", weir_last_error()->message);
+        status = complain(weir_last_error()->message);
     return status;
 }
