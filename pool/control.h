@@ -115,7 +115,6 @@ struct weir__slot {
     alignas(WEIR__LINE) _Atomic int32_t pid; /* supervisor; 0: none */
     _Atomic uint32_t state;       /* supervisor: EMPTY, STARTING, BROKEN; its worker: READY */
     _Atomic uint32_t incarnation; /* supervisor, before the fork */
-    _Atomic uint32_t spinning;    /* its worker: counted in control.spinners */
     _Atomic uint32_t job;      /* its worker: index + 1 of the job it is in, set before it enters */
     _Atomic int64_t chunk;     /* its worker: set before it claims that chunk of `job` */
     _Atomic uint64_t finished; /* its worker: chunks it settled, ever */
@@ -154,7 +153,11 @@ struct weir__control {
     /* Workers asleep, one bit a slot (park.c). Set by the worker, cleared by it or by who wakes it.
      */
     alignas(WEIR__LINE) _Atomic uint64_t parked[WEIR_WORKERS_MAX / 64];
-    _Atomic int32_t spinners; /* workers that spin for work; a hint */
+
+    /* Workers that spin for work, one bit a slot: set and cleared by the worker, cleared by the
+     * supervisor when it has died. Bits and no count: a count cannot be put right while others
+     * change it, and one that stays too high would keep sleepers from being woken. */
+    alignas(WEIR__LINE) _Atomic uint64_t spinning[WEIR_WORKERS_MAX / 64];
 
     /* What the host sleeps on: rung when a job that somebody waits for may be settled. */
     alignas(WEIR__LINE) _Atomic uint32_t host_bell;

@@ -189,7 +189,7 @@ int weir__job_open(weir_pool *pool, const struct weir__job_spec *spec)
     atomic_store(&control->jobs[index].state, JOB_OPEN);
     weir__ready_add(control, (unsigned)index);
     /* A spinning worker finds it by itself; should it be about to sleep, it looks once more. */
-    pool->held[index].cold = atomic_load(&control->spinners) <= 0 ? weir__wake_one(control) : false;
+    pool->held[index].cold = weir__spinners(control) == 0 ? weir__wake_one(control) : false;
     return index;
 }
 

@@ -81,15 +81,30 @@ static bool spin_for_work(struct weir__control *control, struct weir__spin *spin
     }
 }
 
-static bool try_spinning(struct weir__control *control, struct weir__slot *slot,
-                         struct weir__spin *spin)
+int weir__spinners(const struct weir__control *control)
 {
+    int count = 0;
+
+    for (int w = 0; w * 64 < control->workers; w++) {
+        uint64_t bits = atomic_load(&control->spinning[w]);
+
+        if (bits != 0)
+            count += __builtin_popcountll(bits);
+    }
+    return count;
+}
+
+static bool try_spinning(struct weir__control *control, unsigned index, struct weir__spin *spin)
+{
+    _Atomic uint64_t *spinning = &control->spinning[index / 64];
+    uint64_t bit = UINT64_C(1) << (index % 64);
     bool found = false;
 
-    if (atomic_load_explicit(&control->spinners, memory_order_relaxed) >= control->spinners_max)
+    if (weir__spinners(control) >= control->spinners_max)
         return false;
-    atomic_store_explicit(&slot->spinning, 1, memory_order_relaxed);
-    if (atomic_fetch_add(&control->spinners, 1) < control->spinners_max) {
+    atomic_fetch_or(spinning, bit);
+    /* Two that begin at once may both give up: they sleep, and are woken as any other. */
+    if (weir__spinners(control) <= control->spinners_max) {
         found = spin_for_work(control, spin);
         spin->budget_ns = found ? spin->budget_ns * 2 : spin->budget_ns / 2;
         if (spin->budget_ns > SPIN_MAX_NS)
@@ -97,8 +112,7 @@ static bool try_spinning(struct weir__control *control, struct weir__slot *slot,
         if (spin->budget_ns < SPIN_MIN_NS)
             spin->budget_ns = SPIN_MIN_NS;
     }
-    atomic_fetch_sub(&control->spinners, 1);
-    atomic_store_explicit(&slot->spinning, 0, memory_order_relaxed);
+    atomic_fetch_and(spinning, ~bit);
     return found;
 }
 
@@ -109,7 +123,7 @@ void weir__park(struct weir__control *control, unsigned index, struct weir__spin
     uint64_t bit = UINT64_C(1) << (index % 64);
     uint32_t seen;
 
-    if (something_to_do(control) || try_spinning(control, slot, spin))
+    if (something_to_do(control) || try_spinning(control, index, spin))
         return;
     seen = atomic_load(&slot->bell);
     atomic_fetch_or(parked, bit);

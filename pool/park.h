@@ -30,6 +30,9 @@ struct weir__spin {
     int64_t budget_ns;
 };
 
+/* How many workers spin for work. A hint: those that died lately may be among them. */
+int weir__spinners(const struct weir__control *control);
+
 /* Worker: returns when there may be work, or the pool's state has changed. */
 void weir__park(struct weir__control *control, unsigned slot, struct weir__spin *spin);
 

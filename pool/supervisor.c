@@ -172,7 +172,6 @@ static void settle_job(struct child *child, int status)
 static void repair(struct weir__control *control)
 {
     uint32_t used = atomic_load(&control->jobs_used);
-    int32_t spinners = 0;
 
     for (uint32_t i = 0; i < used && i < WEIR__JOBS_MAX; i++) {
         struct weir__job *job = &control->jobs[i];
@@ -183,9 +182,6 @@ static void repair(struct weir__control *control)
         atomic_store(&job->recount, 1);
         weir__host_ring(control, job);
     }
-    for (int i = 0; i < control->workers; i++)
-        spinners += (int32_t)atomic_load(&control->slots[i].spinning);
-    atomic_store(&control->spinners, spinners);
     weir__wake_all(control);
 }
 
@@ -253,6 +249,7 @@ static void bury(struct child *child, int status)
     struct supervisor *supervisor = child->supervisor;
     struct weir__control *control = supervisor->control;
     struct weir__slot *slot = &control->slots[child->slot];
+    uint64_t bit = UINT64_C(1) << (child->slot % 64);
     bool ready = atomic_load(&slot->state) == SLOT_READY;
 
     supervisor->alive--;
@@ -264,9 +261,9 @@ static void bury(struct child *child, int status)
     }
     settle_job(child, status);
     atomic_store(&slot->job, 0);
-    atomic_store(&slot->spinning, 0);
     atomic_store(&slot->pid, 0);
-    atomic_fetch_and(&control->parked[child->slot / 64], ~(UINT64_C(1) << (child->slot % 64)));
+    atomic_fetch_and(&control->parked[child->slot / 64], ~bit);
+    atomic_fetch_and(&control->spinning[child->slot / 64], ~bit);
     atomic_store(&slot->state, SLOT_EMPTY);
     if (ready)
         child->failed_starts = 0;
