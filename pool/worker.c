@@ -243,6 +243,9 @@ _Noreturn void weir__worker_main(struct weir__control *control, weir_manager *ma
     snprintf(name, sizeof(name),
              control->process_target != NULL ? "weir-process" : "weir-worker-%u", index);
     prctl(PR_SET_NAME, name);
+    /* What could not be flushed before the fork is the program's to write. */
+    __fpurge(stdout);
+    __fpurge(stderr);
     setvbuf(stdout, NULL, _IOLBF, 0);
     weir_manager_sync(manager);
     sigemptyset(&none);
