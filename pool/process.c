@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "manager/internal.h"
 #include "pool/control.h"
@@ -26,7 +27,7 @@ struct weir_process {
     struct weir__control *control;
     struct weir__detached supervisor;
     struct weir__on_end on_end;
-    pid_t pid;
+    pid_t pid, starter; /* only the program that started it ends it, not its forked children */
 };
 
 static void stop(weir_process *process)
@@ -63,6 +64,7 @@ weir_process *weir_process_start(weir_manager *manager, int (*target)(void *arg)
         return NULL;
     }
     process->manager = manager;
+    process->starter = getpid();
     process->control = weir__control_new(1, false);
     if (process->control == NULL) {
         free(process);
@@ -133,7 +135,7 @@ pid_t weir_process_pid(const weir_process *process)
 
 void weir_process_free(weir_process *process)
 {
-    if (process == NULL)
+    if (process == NULL || process->starter != getpid())
         return;
     weir__manager_on_end_remove(process->manager, &process->on_end);
     stop(process);
