@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * host.c: programs with a scope, as children of a test. See host.h.
+ */
+#include "host.h"
+
+#include <dirent.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+double now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+int shm_files(void)
+{
+    DIR *dir = opendir("/dev/shm");
+    struct dirent *item;
+    int count = 0;
+
+    while (dir && (item = readdir(dir)))
+        count += item->d_name[0] != '.';
+    if (dir)
+        closedir(dir);
+    return count;
+}
+
+double shm_clean_after_ms(int limit_ms)
+{
+    const double start = now_ms();
+
+    while (shm_files() > 0) {
+        if (now_ms() - start > limit_ms)
+            return -1;
+        usleep(200);
+    }
+    return now_ms() - start;
+}
+
+bool pidfd_gone(int pidfd, int timeout_ms)
+{
+    struct pollfd item = {.fd = pidfd, .events = POLLIN};
+
+    return poll(&item, 1, timeout_ms) == 1;
+}
+
+/* cmocka has handlers for the signals of a crash, which would report from the child. */
+void child_reset(void)
+{
+    for (int i = 1; i < NSIG; i++)
+        signal(i, SIG_DFL);
+}
+
+static void run_host(int objects, int report, int commands, int (*then)(weir_manager *))
+{
+    weir_manager *scope = weir_begin(NULL);
+    pid_t manager = weir_manager_pid(scope);
+    char byte;
+
+    if (!scope) {
+        fprintf(stderr, "host: %s\n", weir_last_error()->message);
+        _exit(101);
+    }
+    for (int i = 0; i < objects; i++) {
+        if (!(i % 2 ? (void *)weir_manager_shm(scope, 5000)
+                    : (void *)weir_manager_list_range(scope, 0, 10, 1)))
+            _exit(102);
+    }
+    if (write(report, &manager, sizeof(manager)) != sizeof(manager))
+        _exit(103);
+    while (read(commands, &byte, 1) > 0)
+        ;
+    _exit(then(scope));
+}
+
+bool host_start(struct host *host, int objects, int (*then)(weir_manager *scope))
+{
+    int report[2], commands[2];
+
+    if (pipe(report) < 0 || pipe(commands) < 0)
+        return false;
+    host->pid = fork();
+    if (host->pid == 0) {
+        child_reset();
+        close(report[0]);
+        close(commands[1]);
+        run_host(objects, report[1], commands[0], then);
+    }
+    close(report[1]);
+    close(commands[0]);
+    host->commands = commands[1];
+    host->manager = -1;
+    host->manager_pidfd = -1;
+    if (read(report[0], &host->manager, sizeof(host->manager)) == sizeof(host->manager))
+        host->manager_pidfd = pidfd_open(host->manager, 0);
+    close(report[0]);
+    return host->manager_pidfd >= 0;
+}
+
+void host_release(struct host *host)
+{
+    close(host->commands);
+    host->commands = -1;
+}
+
+int host_wait(struct host *host)
+{
+    int status = -1;
+
+    if (host->commands >= 0)
+        host_release(host);
+    waitpid(host->pid, &status, 0);
+    if (host->manager_pidfd >= 0)
+        close(host->manager_pidfd);
+    return status;
+}
