@@ -46,12 +46,12 @@ def tally(build, test, count):
     failed = [case for case in found if case[0] in ("FAILED", "ERROR")]
     result = test["result"]
 
+    for outcome, case, said in found:
+        if outcome == "SKIPPED":
+            count["skipped"] += 1
+            print("skipped %s: %s: %s" % (name, case, " ".join(said) or "no reason given"))
     if result in ("OK", "EXPECTEDFAIL") and not failed:
         count["passed"] += passed if found else 1
-        for outcome, case, said in found:
-            if outcome == "SKIPPED":
-                count["skipped"] += 1
-                print("skipped %s: %s: %s" % (name, case, " ".join(said) or "no reason given"))
     elif result == "SKIP":
         count["skipped"] += 1
         print("skipped %s: %s" % (name, (output(test) or ["no reason given"])[-1]))
