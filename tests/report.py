@@ -54,7 +54,7 @@ def tally(build, test, count):
         count["passed"] += passed if found else 1
     elif result == "SKIP":
         count["skipped"] += 1
-        print("skipped %s: %s" % (name, (output(test) or ["no reason given"])[-1]))
+        print("skipped %s: %s" % (name, (output(test) or ["no reason given"])[-1].replace("skipped: ", "", 1)))
     else:
         count["passed"] += passed
         count["failed"] += max(1, len(failed))
