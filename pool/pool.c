@@ -171,10 +171,15 @@ static void wait_until_idle(weir_pool *pool)
     pthread_mutex_unlock(&pool->lock);
 }
 
+/* Kills the workers, and waits until the calls of other threads have seen it. */
 static void kill_workers(weir_pool *pool)
 {
     send_order(pool, SUPERVISOR_KILL);
     weir__detached_wait(&pool->supervisor, KILL_MS);
+    atomic_store(&pool->supervisor_gone, true);
+    atomic_fetch_add(&pool->control->host_bell, 1);
+    weir__futex_wake(&pool->control->host_bell, INT32_MAX);
+    wait_until_idle(pool);
     weir__detached_end(&pool->supervisor);
 }
 
@@ -243,13 +248,7 @@ void weir_pool_kill(weir_pool *pool)
 {
     if (pool == NULL || check_pool(pool) < 0)
         return;
-    send_order(pool, SUPERVISOR_KILL);
-    weir__detached_wait(&pool->supervisor, KILL_MS);
-    atomic_store(&pool->supervisor_gone, true);
-    atomic_fetch_add(&pool->control->host_bell, 1);
-    weir__futex_wake(&pool->control->host_bell, INT32_MAX);
-    wait_until_idle(pool);
-    weir__detached_end(&pool->supervisor);
+    kill_workers(pool);
     end_pool(pool);
 }
 
