@@ -18,8 +18,8 @@ void weir__manager_on_end_add(weir_manager *manager, struct weir__on_end *on_end
 /* No effect when it is not on the list (any more). */
 void weir__manager_on_end_remove(weir_manager *manager, struct weir__on_end *on_end);
 
-/* 0, or -EINVAL with a message when the scope is NULL, has ended, or (for `what`: "a pool", ...) this
- * process did not begin it. */
+/* 0, or with a message: -EINVAL when the scope is NULL or has ended, -EDEADLK when (for `what`: "a
+ * pool", ...) this process did not begin it. */
 int weir__manager_check_owner(const weir_manager *manager, const char *what);
 
 /* Around a fork() of this process: holds the scope's lock so that the child's copy is whole.

@@ -495,7 +495,7 @@ int weir__manager_check_owner(const weir_manager *manager, const char *what)
     if (!live)
         return -EINVAL;
     if (live->beginner != getpid())
-        return weir__fail(-EINVAL, "%s can only be made by process %d, which began the scope", what,
+        return weir__fail(-EDEADLK, "%s can only be made by process %d, which began the scope", what,
                           (int)live->beginner);
     return 0;
 }

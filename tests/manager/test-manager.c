@@ -464,7 +464,7 @@ static void scope_lives_on__when_a_users_child_leaves_it(void **state)
         child_reset();
         strcpy(weir_shm_buf(block), "hello"); /* may use the objects meanwhile, */
         own = weir_manager_shm(scope, 10);    /* and make some */
-        if (!own || weir__manager_check_owner(scope, "a pool") != -EINVAL)
+        if (!own || weir__manager_check_owner(scope, "a pool") != -EDEADLK)
             _exit(1);
         strcpy(weir_shm_buf(own), "mine");
         if (weir_end(scope) != 0 || weir_end(scope) != -EINVAL)
