@@ -18,19 +18,24 @@ RUN = re.compile(r"\[ RUN +\] (\w+)$")
 
 
 def cases(test):
-    """The (outcome, name, what it said) of each cmocka case in a test's output, in order."""
+    """The (outcome, name, what it said) of each cmocka case in a test's output, in order. A case that began
+    and has no outcome on stdout failed outside of its body, or ended the program."""
     said = []
     running = None
     for line in (test.get("stdout") or "").splitlines():
         run = RUN.match(line)
         case = CASE.match(line)
         if run:
+            if running:
+                yield "ERROR", running, said
             running, said = run.group(1), []
         elif case and case.group(2) == running:
             yield case.group(1), running, said
             running, said = None, []
         elif line.strip():
             said.append(line.strip())
+    if running:
+        yield "ERROR", running, said
 
 
 def output(test):
