@@ -3,7 +3,7 @@
 
     report.py BUILD-FOLDER BUILD...
 
-A cmocka program counts as the cases it ran, any other test as one. A test that ends badly counts as at
+A program of cmocka's or of Python's unittest counts as the cases it ran, any other test as one. A test that ends badly counts as at
 least one failure, and so does a build without a test log. Each skip is printed with its reason: what the
 test said before it skipped.
 """
@@ -15,11 +15,12 @@ import sys
 
 CASE = re.compile(r"\[ +(OK|FAILED|SKIPPED|ERROR) +\] (\w+)$")
 RUN = re.compile(r"\[ RUN +\] (\w+)$")
+UNITTEST = re.compile(r"(test\w*) \(.*\.\.\. (?:(ok|FAIL|ERROR)|skipped (['\"])(.*)\3)$")
 
 
 def cases(test):
-    """The (outcome, name, what it said) of each cmocka case in a test's output, in order. A case that began
-    and has no outcome on stdout failed outside of its body, or ended the program."""
+    """The (outcome, name, what it said) of each case in a test's output. A case of cmocka's that began and has
+    no outcome on stdout failed outside of its body, or ended the program."""
     said = []
     running = None
     for line in (test.get("stdout") or "").splitlines():
@@ -36,6 +37,12 @@ def cases(test):
             said.append(line.strip())
     if running:
         yield "ERROR", running, said
+    for line in (test.get("stderr") or "").splitlines():
+        case = UNITTEST.match(line)
+        if case and case.group(2):
+            yield {"ok": "OK", "FAIL": "FAILED"}.get(case.group(2), "ERROR"), case.group(1), []
+        elif case:
+            yield "SKIPPED", case.group(1), [case.group(4)]
 
 
 def output(test):
