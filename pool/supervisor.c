@@ -11,7 +11,7 @@
  *  3. repair: every open job goes back into the ready set, every host thread that waits looks
  * again, and every worker is woken. That restores all invariants that a death between two steps of
  * park.c, ready.h or worker.c can break, wherever it happened;
- *  4. a replacement is forked, unless the worker died at its start three times in a row.
+ *  4. a replacement is forked, unless workers keep dying at their start.
  *
  * When the host is gone (end of file on the lifeline, or its pidfd: each sees cases that the other
  * does not), the workers are killed, and if the manager is gone too the scope is cleaned here.
@@ -39,7 +39,8 @@
 #include "pool/ready.h"
 #include "pool/worker.h"
 
-#define FAILED_STARTS_MAX 3
+#define FAILED_STARTS_MAX 3  /* in a row, of a worker that exits, ... */
+#define KILLED_STARTS_MAX 20 /* ... and of one that is killed, which may be somebody else's doing */
 #define FINISH_MS         5000
 #define FORK_AGAIN_MS     50
 
@@ -206,7 +207,7 @@ static void note_failed_start(struct child *child, int status)
     weir_error why;
     char how[128];
 
-    if (++child->failed_starts < FAILED_STARTS_MAX)
+    if (++child->failed_starts < (WIFSIGNALED(status) ? KILLED_STARTS_MAX : FAILED_STARTS_MAX))
         return;
     fill_death(&why, child, status);
     describe_status(how, sizeof(how), status);
