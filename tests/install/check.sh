@@ -54,7 +54,7 @@ run_do_work() {
     [ "$(grep -c ': 2664667000$' "$work/out")" = 2 ] || fail "do_work: $(cat "$work/out")"
 }
 
-# The program on README.md's first screen prints what is shown below it.
+# The program on README.md's first screen prints what is shown below it, and the tests it names exist.
 check_readme() {
     awk '/^```c$/ { on = 1; next } /^```$/ && on { exit } on' "$root/README.md" >"$work/squares.c"
     sed -n '/^\$ cc squares.c/{n;p;q}' "$root/README.md" >"$work/expected"
@@ -63,6 +63,9 @@ check_readme() {
         fail "README.md's program does not compile: $(cat "$work/log")"
     [ ! -s "$work/log" ] || fail "README.md's program compiles with warnings: $(cat "$work/log")"
     "$work/squares" >"$work/out" || fail "README.md's program ended with status $?"
+    for test in $(grep -o '[a-z0-9_]*__when_[a-z0-9_]*' "$root/README.md"); do
+        grep -rq "^static void $test(\|^$test(" "$root/tests" || fail "README.md names a test that does not exist: $test"
+    done
     [ -s "$work/expected" ] && cmp "$work/out" "$work/expected" || fail "README.md's program: $(cat "$work/out")"
 }
 
