@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define LIST_COUNT 1000
+
 struct bench {
     weir_manager *scope;
     weir_pool *pool;
@@ -22,7 +24,8 @@ struct bench {
 
 struct bench_case {
     const char *name;
-    int count; /* operations a round */
+    int count; /* calls a round */
+    int inner; /* operations a call */
     int pause_us;
     void (*operation)(struct bench *bench, int i);
 };
@@ -104,23 +107,26 @@ static void list_get(struct bench *bench, int i)
 {
     weir_value value;
 
-    must(weir_list_get(bench->list, i % 1000, &value) == 0, "weir_list_get");
+    (void)i;
+    for (int k = 0; k < LIST_COUNT; k++)
+        must(weir_list_get(bench->list, k, &value) == 0, "weir_list_get");
 }
 
 static void list_set(struct bench *bench, int i)
 {
-    must(weir_list_set(bench->list, i % 1000, weir_int(i)) == 0, "weir_list_set");
+    for (int k = 0; k < LIST_COUNT; k++)
+        must(weir_list_set(bench->list, k, weir_int(i)) == 0, "weir_list_set");
 }
 
 static const struct bench_case cases[] = {
-    {"pool_map", 2000, 0, pool_map},
-    {"pool_map_cold", 20, 3000, pool_map},
-    {"manager", 5, 0, manager},
-    {"pool_job", 5, 0, pool_job},
-    {"shm", 200, 0, shm},
-    {"manager_shm", 200, 0, manager_shm},
-    {"list_get", 1000000, 0, list_get},
-    {"list_set", 1000000, 0, list_set},
+    {"pool_map", 2000, 1, 0, pool_map},
+    {"pool_map_cold", 20, 1, 3000, pool_map},
+    {"manager", 5, 1, 0, manager},
+    {"pool_job", 5, 1, 0, pool_job},
+    {"shm", 200, 1, 0, shm},
+    {"manager_shm", 200, 1, 0, manager_shm},
+    {"list_get", 1000, LIST_COUNT, 0, list_get},
+    {"list_set", 1000, LIST_COUNT, 0, list_set},
 };
 
 static double run_round(const struct bench_case *which, struct bench *bench)
@@ -136,7 +142,7 @@ static double run_round(const struct bench_case *which, struct bench *bench)
         if (which->pause_us > 0)
             sum += now_us() - begin;
     }
-    return (which->pause_us > 0 ? sum : now_us() - begin) / which->count;
+    return (which->pause_us > 0 ? sum : now_us() - begin) / which->count / which->inner;
 }
 
 static void run(const struct bench_case *which)
@@ -149,7 +155,7 @@ static void run(const struct bench_case *which)
         bench.pool = weir_pool_new(bench.scope, &(weir_pool_options){.workers = 2});
         must(bench.pool != NULL, "weir_pool_new");
     }
-    bench.list = weir_manager_list_range(bench.scope, 0, 1000, 1);
+    bench.list = weir_manager_list_range(bench.scope, 0, LIST_COUNT, 1);
     must(bench.list != NULL, "a list");
     run_round(which, &bench); /* what is done only once is done now */
     while (fgets(line, sizeof line, stdin)) {
