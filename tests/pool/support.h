@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * support.h: what the tests of the pool share.
+ */
+#ifndef TEST_POOL_SUPPORT_H
+#define TEST_POOL_SUPPORT_H
+
+#include "leak.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+#include <weir.h>
+
+#define UNIT(test) cmocka_unit_test_setup_teardown(test, leak_setup, leak_teardown)
+
+#define OPTIONS(...) (&(weir_job_options){__VA_ARGS__})
+
+/* Zeroed memory that a pool made later shares. */
+static inline void *shared_memory(size_t size)
+{
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    assert_ptr_not_equal(memory, MAP_FAILED);
+    return memory;
+}
+
+static inline double now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+static inline weir_manager *begin(void)
+{
+    weir_manager *scope = weir_begin(NULL);
+
+    if (scope == NULL)
+        fail_msg("weir_begin: %s", weir_last_error()->message);
+    return scope;
+}
+
+static inline weir_pool *new_pool(weir_manager *scope, int workers)
+{
+    weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = workers});
+
+    if (pool == NULL)
+        fail_msg("weir_pool_new: %s", weir_last_error()->message);
+    return pool;
+}
+
+static inline void assert_message_has(const char *part)
+{
+    if (strstr(weir_last_error()->message, part) == NULL)
+        fail_msg("the message does not have \"%s\": %s", part, weir_last_error()->message);
+}
+
+/* False too for one that has ended but that nobody has waited for: orphans of a container, say. */
+static inline bool is_alive(pid_t pid)
+{
+    char path[64], state = 'Z';
+    FILE *file;
+
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    file = fopen(path, "re");
+    if (file == NULL)
+        return false;
+    if (fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+        state = 'Z';
+    fclose(file);
+    return state != 'Z' && state != 'X';
+}
+
+/* Adds one to each item of its range: for memory of shared_memory(). */
+static inline int count_items(weir_task *task, weir_range range, void *arg)
+{
+    _Atomic int *items = arg;
+
+    (void)task;
+    for (int64_t i = range.begin; i < range.end; i++)
+        items[i]++;
+    return 0;
+}
+
+/* Waits at most `timeout_ms` until the condition holds. */
+#define WAIT_UNTIL(condition, timeout_ms)                                                          \
+    do {                                                                                           \
+        double until_ = now_ms() + (timeout_ms);                                                   \
+        while (!(condition) && now_ms() < until_)                                                  \
+            usleep(200);                                                                           \
+        assert_true(condition);                                                                    \
+    } while (0)
+
+#endif
