@@ -63,7 +63,7 @@ check_readme() {
         fail "README.md's program does not compile: $(cat "$work/log")"
     [ ! -s "$work/log" ] || fail "README.md's program compiles with warnings: $(cat "$work/log")"
     "$work/squares" >"$work/out" || fail "README.md's program ended with status $?"
-    for test in $(grep -o '[a-z0-9_]*__when_[a-z0-9_]*' "$root/README.md"); do
+    for test in $(grep -o '`[a-z0-9_]*__[a-z0-9_]*`' "$root/README.md" | tr -d '`'); do
         grep -rq "^static void $test(\|^$test(" "$root/tests" || fail "README.md names a test that does not exist: $test"
     done
     [ -s "$work/expected" ] && cmp "$work/out" "$work/expected" || fail "README.md's program: $(cat "$work/out")"
