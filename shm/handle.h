@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * handle.h: the private handles behind weir_shm and weir_list.
+ * handle.h: the private handles behind weir_shm, weir_list and weir_array.
  *
  * A stand-alone object's handle is on the heap. A scope's handle lies in the scope's table, in
  * memory that all processes of the scope share at one address, so that the pointer itself can be
@@ -55,5 +55,15 @@ void weir__list_fill(void *buf, const weir_value *values, size_t count);
 void weir__list_fill_range(void *buf, int64_t start, int64_t stop, int64_t step);
 /* Checks the layout in shm's block and sets up the handle. -EBADMSG if it is not a list. */
 int weir__list_bind(struct weir_list *list, struct weir_shm *shm);
+
+/* An array is its block and what its items are; settled when it is bound, see array.c. */
+struct weir_array {
+    struct weir_shm *shm;
+    char *data;
+    int64_t count;
+    weir_dtype dtype;
+    int32_t ndim;
+    int64_t shape[WEIR_ARRAY_NDIM_MAX]; /* 0 beyond ndim */
+};
 
 #endif

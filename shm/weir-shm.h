@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * weir-shm.h: errors, SharedMemory, values and ShareableList.
+ * weir-shm.h: errors, SharedMemory, values, ShareableList and arrays.
  *
  * This is the bottom layer of weir and can be used alone. It follows Python's
  * multiprocessing.shared_memory: a block made here can be attached by stock CPython under the
@@ -306,6 +306,155 @@ WEIR_API int64_t weir_list_count(const weir_list *list, weir_value value);
  * ShareableList.format gives. Cut off and NUL-terminated as snprintf does.
  * Returns: the length of the whole format in bytes without the NUL, or -EBADMSG. */
 WEIR_API int64_t weir_list_format(const weir_list *list, char *buf, size_t size);
+
+/* ---- arrays --------------------------------------------------------------------------------- */
+
+/* What an array's items are. Complex numbers are two floats, the real part first, as in C and
+ * NumPy; all in the machine's byte order. */
+typedef enum weir_dtype {
+    WEIR_BOOL8 = 1, /* one byte, 0 or 1: C's bool and NumPy's */
+    WEIR_INT8,
+    WEIR_INT16,
+    WEIR_INT32,
+    WEIR_INT64,
+    WEIR_UINT8,
+    WEIR_UINT16,
+    WEIR_UINT32,
+    WEIR_UINT64,
+    WEIR_FLOAT32,
+    WEIR_FLOAT64,
+    WEIR_COMPLEX64,
+    WEIR_COMPLEX128,
+} weir_dtype;
+
+/* NumPy's name of it: "bool", "int8", ..., "complex128"; "?" for anything else. */
+WEIR_API const char *weir_dtype_name(weir_dtype dtype);
+
+/* Bytes of one item; 0 for anything else. */
+WEIR_API size_t weir_dtype_size(weir_dtype dtype);
+
+/* An array of one type with 0 to WEIR_ARRAY_NDIM_MAX axes, in C order (the last axis is
+ * contiguous), in a block of its own. Shape and type never change. The items are plain memory:
+ * processes that write the same item, or read it meanwhile, must agree among themselves.
+ *
+ * Two layouts. With WEIR_ARRAY_NPY the block is a .npy file: a header, padded to a multiple of 64
+ * bytes, then the items. np.load("/dev/shm/NAME", mmap_mode="r+") is the live array, and no Python
+ * ever tracks or unlinks it that way. Without it the items begin at the block's first byte, for
+ * np.ndarray(shape, dtype, buffer=shm.buf); type and shape are then not written down anywhere but
+ * in handles (weir_array_handle) and whoever attaches must know them. */
+typedef struct weir_array weir_array;
+
+#define WEIR_ARRAY_NDIM_MAX 16
+
+#define WEIR_ARRAY_LAZY WEIR_SHM_LAZY /* do not reserve the memory; see weir_array_populate() */
+#define WEIR_ARRAY_NPY  2u            /* begin with a .npy header */
+#define WEIR_ARRAY_HUGE 4u            /* huge pages, where the system gives any for shared memory */
+
+/* Makes a stand-alone array of zeros.
+ *
+ * `name` as for weir_shm_create(). `shape`: `ndim` lengths, each from 0; may be NULL when `ndim` is
+ * 0, which is an array of one item. `flags`: 0 or some of WEIR_ARRAY_....
+ * The items are aligned to 64 bytes, and without a header to a page. WEIR_ARRAY_HUGE is advice: the
+ * block is aligned to a huge page and the system asked for them (MADV_HUGEPAGE, and MADV_COLLAPSE
+ * from Linux 6.1 on, unless lazy); where it has none to give, nothing differs.
+ * Crash: as weir_shm_create().
+ * Returns: the array, to be closed with weir_array_close(); or NULL with weir_shm_create()'s errors
+ * and: EINVAL (dtype, ndim, a negative length, NULL shape, or unknown flags), E2BIG (too large to
+ * address). */
+WEIR_API weir_array *weir_array_create(const char *name, weir_dtype dtype, int ndim,
+                                       const int64_t *shape, unsigned flags);
+
+/* Opens a .npy file in /dev/shm, read and write: one made with WEIR_ARRAY_NPY, or by NumPy
+ * (np.save, np.lib.format.open_memmap), of format version 1.0, 2.0 or 3.0.
+ *
+ * Its items are aligned to 64 bytes, unless a NumPy older than 1.14 wrote it: then to 16.
+ * Returns: the array; or NULL with weir_shm_attach()'s errors and: EBADMSG (no such file, or a
+ * damaged one), ENOTSUP (a sound one that weir has no array for: Fortran order with more than one
+ * axis, objects, records, text, dates, another byte order, another size of number, more axes than
+ * WEIR_ARRAY_NDIM_MAX, another version of the format). */
+WEIR_API weir_array *weir_array_attach(const char *name);
+
+/* Opens a block whose items begin at its first byte, as an array of this type and shape.
+ * Returns: the array; or NULL with weir_shm_attach()'s errors, weir_array_create()'s EINVAL and
+ * E2BIG, and EBADMSG (the block is smaller than that). */
+WEIR_API weir_array *weir_array_attach_raw(const char *name, weir_dtype dtype, int ndim,
+                                           const int64_t *shape);
+
+/* Closes the array and its block here, as weir_shm_close(). NULL is allowed. */
+WEIR_API void weir_array_close(weir_array *array);
+
+/* The block that the array is in; it belongs to the array, so do not close it. */
+WEIR_API weir_shm *weir_array_shm(const weir_array *array);
+
+/* The first item, the type, the number of axes, their lengths (`ndim` of them), the bytes from one
+ * item to the next along an axis (0 to ndim - 1), and the number of items. They hold until the
+ * array is closed. Returns: for NULL, or no such axis: NULL, 0, or -EINVAL. */
+WEIR_API void *weir_array_data(const weir_array *array);
+WEIR_API weir_dtype weir_array_dtype(const weir_array *array);
+WEIR_API int weir_array_ndim(const weir_array *array);
+WEIR_API const int64_t *weir_array_shape(const weir_array *array);
+WEIR_API int64_t weir_array_stride(const weir_array *array, int axis);
+WEIR_API size_t weir_array_item_size(const weir_array *array);
+WEIR_API int64_t weir_array_count(const weir_array *array);
+
+/* Reserves the memory of some items of a lazy array, counted in C order, and maps it into this
+ * process; what has memory already keeps its contents. Called by a pool's workers, each for its own
+ * range, a large array is made ready in parallel.
+ *
+ * Memory comes in pages, so a few items beyond the range get theirs too.
+ * Context: any process; several may populate at once. Crash: some of the range has its memory.
+ * Returns: 0; -ERANGE (no such items), -ENOSPC (/dev/shm is too full; part of the range may have
+ * got memory), -ENOMEM (more than this machine or memory cgroup has left). */
+WEIR_API int weir_array_populate(const weir_array *array, weir_range items);
+
+/* Some of an array's items, without a copy: a plain value that can be copied, also to workers with
+ * weir_job_options.arg_size (data of a scope's array is the same address in all its processes). It
+ * holds as long as the array is open. Change its fields only by these functions. */
+typedef struct weir_view {
+    void *data; /* the item at index 0, 0, ... */
+    weir_dtype dtype;
+    int ndim;
+    int64_t shape[WEIR_ARRAY_NDIM_MAX];
+    int64_t strides[WEIR_ARRAY_NDIM_MAX]; /* in bytes; may be negative */
+} weir_view;
+
+/* An end of weir_view_slice() that is left out, as in Python's a[:]. */
+#define WEIR_OPEN INT64_MIN
+
+/* All of an array.
+ * Returns: 0; -EINVAL (NULL). */
+WEIR_API int weir_array_view(const weir_array *array, weir_view *out);
+
+/* Every `step`-th of start, start + step, ... up to but without `stop`, along one axis: Python's
+ * a[start:stop:step]. Negative ends count from the axis's end, ends beyond the axis are cut to it,
+ * and either may be WEIR_OPEN. `out` may be `view`.
+ * Returns: 0; -EINVAL (NULL, a view that is none, no such axis, a step of 0). */
+WEIR_API int weir_view_slice(const weir_view *view, int axis, int64_t start, int64_t stop,
+                             int64_t step, weir_view *out);
+
+/* The sub-array at one index of an axis, with one axis less: of axis 0 of a matrix, a row. A
+ * negative index counts from the end. `out` may be `view`. Returns: 0; -EINVAL (as above), -ERANGE
+ * (no such index). */
+WEIR_API int weir_view_at(const weir_view *view, int axis, int64_t index, weir_view *out);
+
+/* The number of items in a view, or -EINVAL; and the address of one (`index`: view->ndim numbers,
+ * negative ones count from the end), or NULL: EINVAL, ERANGE. */
+WEIR_API int64_t weir_view_count(const weir_view *view);
+WEIR_API void *weir_view_item(const weir_view *view, const int64_t *index);
+
+/* Sets all items to the one at `item`; copies all items from or to `size` bytes of private memory,
+ * in C order without gaps.
+ * Crash: any part of it is done.
+ * Returns: 0; -EINVAL (NULL, a view that is none, or `size` is not that of the items: nothing is
+ * changed). */
+WEIR_API int weir_view_fill(const weir_view *view, const void *item);
+WEIR_API int weir_view_copy_in(const weir_view *view, const void *from, size_t size);
+WEIR_API int weir_view_copy_out(const weir_view *view, void *to, size_t size);
+
+/* The same for all of an array. */
+WEIR_API int weir_array_fill(const weir_array *array, const void *item);
+WEIR_API int weir_array_copy_in(const weir_array *array, const void *from, size_t size);
+WEIR_API int weir_array_copy_out(const weir_array *array, void *to, size_t size);
 
 #ifdef __cplusplus
 }

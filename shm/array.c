@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * array.c: weir_array, typed items of n axes in a block, with a .npy header in front or without.
+ *
+ * Invariants. Type, shape and the place of the items are settled when the handle is bound, checked
+ * against the block's size, and never read from the block again; count * item size bytes from data
+ * on lie in the block. A block is filled before it has a name.
+ *
+ * Failure modes. A .npy header was written by somebody else and may change while it is read: it is
+ * copied first. Products of lengths can exceed any integer: every one of them is checked, also
+ * those in which another length is 0, because strides are made of them.
+ */
+#include "shm/array.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "shm/error.h"
+#include "shm/populate.h"
+
+#define FLAGS (WEIR_ARRAY_LAZY | WEIR_ARRAY_NPY | WEIR_ARRAY_HUGE)
+
+/* The only size of huge page that shared memory has on x86-64; elsewhere it is advice in vain. */
+#define HUGE_PAGE ((size_t)2 << 20)
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+/* ---- sizes ---------------------------------------------------------------------------------- */
+
+int64_t weir__array_count(int ndim, const int64_t *shape)
+{
+    int64_t count = 1;
+
+    for (int i = 0; i < ndim; i++)
+        count *= shape[i];
+    return count;
+}
+
+/* Bytes of the items; so many that no stride overflows either. */
+static int64_t items_size(weir_dtype dtype, int ndim, const int64_t *shape)
+{
+    int64_t size = (int64_t)weir_dtype_size(dtype);
+    bool empty = false;
+
+    for (int i = 0; i < ndim; i++) {
+        if (shape[i] == 0)
+            empty = true;
+        else if (__builtin_mul_overflow(size, shape[i], &size) || size > PTRDIFF_MAX)
+            return weir__fail(-E2BIG, "an array of %d axes of %s is too large to address", ndim,
+                              weir_dtype_name(dtype));
+    }
+    return empty ? 0 : size;
+}
+
+static int check_spec(weir_dtype dtype, int ndim, const int64_t *shape)
+{
+    if (weir_dtype_size(dtype) == 0)
+        return weir__fail(-EINVAL, "%d is no type of an array's items", (int)dtype);
+    if (ndim < 0 || ndim > WEIR_ARRAY_NDIM_MAX)
+        return weir__fail(-EINVAL, "an array has 0 to %d axes, not %d", WEIR_ARRAY_NDIM_MAX, ndim);
+    if (ndim > 0 && shape == NULL)
+        return weir__fail(-EINVAL, "the shape of an array with %d axes is NULL", ndim);
+    for (int i = 0; i < ndim; i++)
+        if (shape[i] < 0)
+            return weir__fail(-EINVAL, "axis %d of an array cannot have the length %lld", i,
+                              (long long)shape[i]);
+    return 0;
+}
+
+int64_t weir__array_size(const struct weir__array_spec *spec)
+{
+    char header[WEIR__NPY_WRITTEN_MAX];
+    int64_t size;
+    int result = check_spec(spec->dtype, spec->ndim, spec->shape);
+
+    if (result < 0)
+        return result;
+    if (spec->flags & ~FLAGS)
+        return weir__fail(-EINVAL, "unknown flags 0x%x for an array", spec->flags & ~FLAGS);
+    size = items_size(spec->dtype, spec->ndim, spec->shape);
+    if (size < 0)
+        return size;
+    if (spec->flags & WEIR_ARRAY_NPY)
+        size += (int64_t)weir__npy_write(header, spec->dtype, spec->ndim, spec->shape);
+    if (size < 0 || size > PTRDIFF_MAX)
+        return weir__fail(-E2BIG, "an array with its header is too large to address");
+    return size > 0 ? size : 1; /* a block cannot be empty */
+}
+
+unsigned weir__array_shm_flags(const struct weir__array_spec *spec)
+{
+    return spec->flags & WEIR_SHM_LAZY;
+}
+
+/* ---- filling a new block -------------------------------------------------------------------- */
+
+void weir__array_fill(void *buf, const struct weir__array_spec *spec)
+{
+    char header[WEIR__NPY_WRITTEN_MAX];
+
+    if (spec->flags & WEIR_ARRAY_NPY)
+        memcpy(buf, header, weir__npy_write(header, spec->dtype, spec->ndim, spec->shape));
+}
+
+/* Advice: every failure only means small pages. Pages of a reserved block are there already, so
+ * they are put together; those of a lazy one come as huge ones if the system is set to that. */
+void weir__array_advise(void *buf, size_t size, unsigned flags)
+{
+    if (!(flags & WEIR_ARRAY_HUGE) || size < HUGE_PAGE)
+        return;
+    madvise(buf, size, MADV_HUGEPAGE);
+    if (!(flags & WEIR_ARRAY_LAZY))
+        madvise(buf, size / HUGE_PAGE * HUGE_PAGE, MADV_COLLAPSE);
+}
+
+/* Moves a stand-alone block's mapping to a multiple of a huge page. */
+static void align_mapping(struct weir_shm *shm)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t room = (shm->size + page - 1) / page * page + HUGE_PAGE;
+    char *begin, *aligned, *end, *behind;
+
+    if (shm->size < HUGE_PAGE || (uintptr_t)shm->buf % HUGE_PAGE == 0)
+        return;
+    begin = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (begin == MAP_FAILED)
+        return;
+    aligned = begin + (HUGE_PAGE - (uintptr_t)begin % HUGE_PAGE) % HUGE_PAGE;
+    if (mremap(shm->buf, shm->size, shm->size, MREMAP_MAYMOVE | MREMAP_FIXED, aligned) ==
+        MAP_FAILED) {
+        munmap(begin, room);
+        return;
+    }
+    shm->buf = aligned;
+    if (aligned > begin)
+        munmap(begin, (size_t)(aligned - begin));
+    end = begin + room;
+    behind = aligned + room - HUGE_PAGE;
+    if (end > behind)
+        munmap(behind, (size_t)(end - behind));
+}
+
+/* ---- opening -------------------------------------------------------------------------------- */
+
+static void set_handle(struct weir_array *array, struct weir_shm *shm, const struct weir__npy *what)
+{
+    array->shm = shm;
+    array->data = (char *)shm->buf + what->offset;
+    array->dtype = what->dtype;
+    array->ndim = what->ndim;
+    memset(array->shape, 0, sizeof array->shape);
+    memcpy(array->shape, what->shape, (size_t)what->ndim * sizeof *what->shape);
+    array->count = weir__array_count(what->ndim, what->shape);
+}
+
+/* What `npy` says against what the block has room for. */
+static int bind_checked(struct weir_array *array, struct weir_shm *shm, const struct weir__npy *npy)
+{
+    int64_t size = items_size(npy->dtype, npy->ndim, npy->shape);
+
+    if (size < 0)
+        return (int)size;
+    if (npy->offset > shm->size || (uint64_t)size > shm->size - npy->offset)
+        return weir__fail(-EBADMSG,
+                          "block \"%s\" of %zu bytes is too small for the %lld bytes of the "
+                          "array's items behind %zu",
+                          shm->name, shm->size, (long long)size, npy->offset);
+    set_handle(array, shm, npy);
+    return 0;
+}
+
+int weir__array_bind_raw(struct weir_array *array, struct weir_shm *shm, weir_dtype dtype, int ndim,
+                         const int64_t *shape)
+{
+    struct weir__npy what = {.dtype = dtype, .ndim = ndim, .offset = 0};
+    int result = check_spec(dtype, ndim, shape);
+
+    if (result < 0)
+        return result;
+    if (ndim > 0)
+        memcpy(what.shape, shape, (size_t)ndim * sizeof *shape);
+    return bind_checked(array, shm, &what);
+}
+
+int weir__array_bind_npy(struct weir_array *array, struct weir_shm *shm)
+{
+    char header[WEIR__NPY_HEADER_MAX + 12]; /* a copy, so that nobody changes it while it is read */
+    size_t size = shm->size < sizeof header ? shm->size : sizeof header;
+    struct weir__npy npy;
+    int result;
+
+    memcpy(header, shm->buf, size);
+    result = weir__npy_read(header, size, &npy, shm->name);
+    if (result < 0)
+        return result;
+    result = bind_checked(array, shm, &npy);
+    if (result == -E2BIG)
+        return weir__fail(-EBADMSG, "block \"%s\" says that it holds more than can be addressed",
+                          shm->name);
+    return result;
+}
+
+int weir__array_bind_new(struct weir_array *array, struct weir_shm *shm,
+                         const struct weir__array_spec *spec)
+{
+    weir__array_advise(shm->buf, shm->size, spec->flags);
+    if (spec->flags & WEIR_ARRAY_NPY)
+        return weir__array_bind_npy(array, shm);
+    return weir__array_bind_raw(array, shm, spec->dtype, spec->ndim, spec->shape);
+}
+
+weir_array *weir__array_new_handle(void)
+{
+    weir_array *array = malloc(sizeof *array);
+
+    if (array == NULL)
+        weir__fail(-ENOMEM, "no memory for the handle of an array");
+    return array;
+}
+
+weir_array *weir__array_settle(weir_array *array, weir_shm *shm, int result)
+{
+    if (shm != NULL && result == 0)
+        return array;
+    weir_shm_close(shm);
+    free(array);
+    return NULL;
+}
+
+static void fill_block(void *buf, size_t size, const void *arg)
+{
+    (void)size;
+    weir__array_fill(buf, arg);
+}
+
+weir_array *weir_array_create(const char *name, weir_dtype dtype, int ndim, const int64_t *shape,
+                              unsigned flags)
+{
+    const struct weir__array_spec spec = {dtype, ndim, shape, flags};
+    int64_t size = weir__array_size(&spec);
+    weir_array *array;
+    weir_shm *shm;
+
+    if (size < 0)
+        return NULL;
+    array = weir__array_new_handle();
+    if (array == NULL)
+        return NULL;
+    shm = weir__shm_create_filled(name, (size_t)size, weir__array_shm_flags(&spec), fill_block,
+                                  &spec);
+    if (shm != NULL && (flags & WEIR_ARRAY_HUGE))
+        align_mapping(shm);
+    return weir__array_settle(array, shm,
+                              shm == NULL ? -1 : weir__array_bind_new(array, shm, &spec));
+}
+
+weir_array *weir_array_attach(const char *name)
+{
+    weir_array *array;
+    weir_shm *shm;
+
+    if (weir__block_check_name(name) < 0)
+        return NULL;
+    array = weir__array_new_handle();
+    if (array == NULL)
+        return NULL;
+    shm = weir_shm_attach(name);
+    return weir__array_settle(array, shm, shm == NULL ? -1 : weir__array_bind_npy(array, shm));
+}
+
+weir_array *weir_array_attach_raw(const char *name, weir_dtype dtype, int ndim,
+                                  const int64_t *shape)
+{
+    weir_array *array;
+    weir_shm *shm;
+
+    if (weir__block_check_name(name) < 0 || check_spec(dtype, ndim, shape) < 0)
+        return NULL;
+    array = weir__array_new_handle();
+    if (array == NULL)
+        return NULL;
+    shm = weir_shm_attach(name);
+    return weir__array_settle(
+        array, shm, shm == NULL ? -1 : weir__array_bind_raw(array, shm, dtype, ndim, shape));
+}
+
+void weir_array_close(weir_array *array)
+{
+    if (array == NULL)
+        return;
+    if (array->shm->owner != NULL) {
+        /* The handle lies in the scope's table and goes with the block. */
+        array->shm->owner->close(array->shm);
+        return;
+    }
+    weir_shm_close(array->shm);
+    free(array);
+}
+
+/* ---- asking --------------------------------------------------------------------------------- */
+
+static int is_null(const weir_array *array)
+{
+    return array == NULL ? weir__fail(-EINVAL, "the array is NULL") : 0;
+}
+
+weir_shm *weir_array_shm(const weir_array *array)
+{
+    return is_null(array) ? NULL : array->shm;
+}
+
+void *weir_array_data(const weir_array *array)
+{
+    return is_null(array) ? NULL : array->data;
+}
+
+weir_dtype weir_array_dtype(const weir_array *array)
+{
+    return is_null(array) ? (weir_dtype)0 : array->dtype;
+}
+
+int weir_array_ndim(const weir_array *array)
+{
+    return is_null(array) ? -EINVAL : array->ndim;
+}
+
+const int64_t *weir_array_shape(const weir_array *array)
+{
+    return is_null(array) ? NULL : array->shape;
+}
+
+int64_t weir_array_stride(const weir_array *array, int axis)
+{
+    if (is_null(array))
+        return -EINVAL;
+    if (axis < 0 || axis >= array->ndim)
+        return weir__fail(-EINVAL, "array \"%s\" of %d axes has no axis %d", array->shm->name,
+                          array->ndim, axis);
+    return weir__array_stride(array, axis);
+}
+
+size_t weir_array_item_size(const weir_array *array)
+{
+    return is_null(array) ? 0 : weir_dtype_size(array->dtype);
+}
+
+int64_t weir_array_count(const weir_array *array)
+{
+    return is_null(array) ? -EINVAL : array->count;
+}
+
+int weir_array_populate(const weir_array *array, weir_range items)
+{
+    size_t begin, item_size;
+
+    if (is_null(array))
+        return -EINVAL;
+    if (items.begin < 0 || items.begin > items.end || items.end > array->count)
+        return weir__fail(-ERANGE, "array \"%s\" of %lld items has no items [%lld, %lld)",
+                          array->shm->name, (long long)array->count, (long long)items.begin,
+                          (long long)items.end);
+    item_size = weir_dtype_size(array->dtype);
+    begin = (size_t)(array->data - (char *)array->shm->buf) + (size_t)items.begin * item_size;
+    return weir__populate(array->shm, begin, (size_t)(items.end - items.begin) * item_size);
+}
