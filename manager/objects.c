@@ -15,6 +15,7 @@
 
 #include "manager/scope.h"
 #include "manager/state.h"
+#include "shm/array.h"
 #include "shm/error.h"
 
 static void close_object(struct weir_shm *shm);
@@ -24,14 +25,17 @@ static const struct weir__shm_owner owner = {.close = close_object, .unlink = un
 
 /* ---- making --------------------------------------------------------------------------------- */
 
-/* What to put into a new object before it gets its name. */
+/* What to put into a new object before it gets its name, and how to set up its handle. */
 struct plan {
     const char *kind;
     size_t size;
-    void (*fill)(void *buf, const struct plan *plan);
+    unsigned flags;                                                  /* WEIR_SHM_LAZY */
+    void (*fill)(void *buf, const struct plan *plan);                /* NULL: nothing */
+    int (*bind)(struct weir__entry *entry, const struct plan *plan); /* NULL: it is a block */
     const weir_value *values;
     size_t count;
     int64_t start, stop, step;
+    const struct weir__array_spec *array;
 };
 
 /* The record lock belongs to the whole process: the first of its threads takes it, the last one
@@ -146,13 +150,13 @@ static struct weir__entry *make(weir_manager *scope, const struct plan *plan)
     entry = take_entry(manager, plan->size);
     if (!entry)
         return NULL;
-    error = weir__block_reserve(&block, plan->size, 0, (void *)(uintptr_t)entry->address);
+    error = weir__block_reserve(&block, plan->size, plan->flags, (void *)(uintptr_t)entry->address);
     if (!error) {
         set_handle(manager, entry, &block);
         if (plan->fill)
             plan->fill(block.addr, plan);
-        if (strcmp(plan->kind, "list") == 0)
-            error = weir__list_bind(&entry->list, &entry->shm);
+        if (plan->bind)
+            error = plan->bind(entry, plan);
     }
     if (!error)
         error = name_in_scope(manager, entry, &block, plan);
@@ -188,6 +192,12 @@ static void fill_range(void *buf, const struct plan *plan)
     weir__list_fill_range(buf, plan->start, plan->stop, plan->step);
 }
 
+static int bind_list(struct weir__entry *entry, const struct plan *plan)
+{
+    (void)plan;
+    return weir__list_bind(&entry->list, &entry->shm);
+}
+
 static weir_list *make_list(weir_manager *manager, struct plan *plan, int64_t size)
 {
     struct weir__entry *entry;
@@ -195,6 +205,7 @@ static weir_list *make_list(weir_manager *manager, struct plan *plan, int64_t si
     if (size < 0)
         return NULL;
     plan->kind = "list";
+    plan->bind = bind_list;
     plan->size = (size_t)size;
     entry = make(manager, plan);
     return entry ? &entry->list : NULL;
@@ -212,6 +223,32 @@ weir_list *weir_manager_list_range(weir_manager *manager, int64_t start, int64_t
     struct plan plan = {.fill = fill_range, .start = start, .stop = stop, .step = step};
 
     return make_list(manager, &plan, weir__list_range_size(start, stop, step));
+}
+
+static void fill_array(void *buf, const struct plan *plan)
+{
+    weir__array_fill(buf, plan->array);
+}
+
+static int bind_array(struct weir__entry *entry, const struct plan *plan)
+{
+    return weir__array_bind_new(&entry->array, &entry->shm, plan->array);
+}
+
+weir_array *weir_manager_array(weir_manager *manager, weir_dtype dtype, int ndim,
+                               const int64_t *shape, unsigned flags)
+{
+    const struct weir__array_spec spec = {dtype, ndim, shape, flags};
+    struct plan plan = {.kind = "array", .fill = fill_array, .bind = bind_array, .array = &spec};
+    int64_t size = weir__array_size(&spec);
+    struct weir__entry *entry;
+
+    if (size < 0)
+        return NULL;
+    plan.size = (size_t)size;
+    plan.flags = weir__array_shm_flags(&spec);
+    entry = make(manager, &plan);
+    return entry ? &entry->array : NULL;
 }
 
 int weir_manager_sync(weir_manager *manager)
