@@ -29,6 +29,7 @@
 
 #define SPACE_DEFAULT  ((size_t)4 << 40)
 #define SPACE_MIN      ((size_t)64 << 20)
+#define HUGE_PAGE      ((uint64_t)2 << 20)
 #define STATE(word)    ((enum weir__entry_state)((word)&3))
 #define NEXT(word, to) ((((word) >> 2) + 1) << 2 | (to)) /* the next incarnation, in state `to` */
 #define SAME(word, to) (((word) & ~(uint64_t)3) | (to))
@@ -183,17 +184,35 @@ static int64_t take_from(_Atomic uint64_t *counter, uint64_t amount, uint64_t li
     return (int64_t)at;
 }
 
+/* Takes a span off the range, a large one at the begin of a huge page. -1: no room. */
+static int64_t take_span(struct weir__space *space, uint64_t span)
+{
+    const uint64_t base = (uint64_t)(uintptr_t)space->base;
+    const uint64_t align = span > HUGE_PAGE ? HUGE_PAGE : space->page;
+    _Atomic uint64_t *next = &space->table->next_offset;
+    uint64_t at = atomic_load_explicit(next, memory_order_relaxed), begin;
+
+    do {
+        begin = ((base + at + align - 1) & ~(align - 1)) - base;
+        if (at > space->size || begin > space->size || span > space->size - begin)
+            return -1;
+        /* relaxed: as in take_from. */
+    } while (!atomic_compare_exchange_weak_explicit(next, &at, begin + span, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    return (int64_t)begin;
+}
+
 /* A span of a power of two pages, or, when the range is too full for that, of just enough. */
 static struct weir__entry *take_fresh(struct weir__space *space, uint64_t pages)
 {
     struct weir__table *table = space->table;
     uint64_t span = (uint64_t)space->page << (log2_floor(pages) + ((pages & (pages - 1)) != 0));
-    int64_t offset = take_from(&table->next_offset, span, space->size);
+    int64_t offset = take_span(space, span);
     int64_t index;
 
     if (offset < 0) {
         span = pages * space->page;
-        offset = take_from(&table->next_offset, span, space->size);
+        offset = take_span(space, span);
     }
     if (offset < 0)
         return NULL;
