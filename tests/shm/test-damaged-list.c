@@ -298,6 +298,32 @@ static void a_str_that_is_not_utf8_is_damage(void **state)
     assert_int_equal(weir_list_count(&list, weir_int(7)), 1);
 }
 
+/* The offset of an int is used alone; behind the data begin the formats. */
+static void an_int_outside_of_the_data_is_damage(void **state)
+{
+    struct weir_shm shm = fresh(block_size);
+    struct weir_list list;
+    uint64_t size, *offsets;
+
+    (void)state;
+    assert_int_equal(weir__list_bind(&list, &shm), 0);
+    size = list.data_size;
+    offsets = (uint64_t *)(void *)block + 1;
+    const uint64_t bad[] = {size,           size + 8,       size - 4,       1,        4,
+                            UINT64_MAX - 7, UINT64_MAX / 2, UINT64_MAX - 3, size * 8u};
+
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        weir_value value;
+
+        offsets[0] = bad[i];
+        assert_int_equal(weir_list_get(&list, 0, &value), -EBADMSG);
+        assert_int_equal(weir_list_set(&list, 0, weir_int(1)), -EBADMSG);
+        assert_int_equal(weir_list_add(&list, 0, 1, NULL), -EBADMSG);
+        offsets[0] = 0;
+        assert_memory_equal(block, sound, block_size);
+    }
+}
+
 /* Two processes use one list while a third writes nonsense over all of it. */
 static void readers_and_writers_live__while_a_process_writes_nonsense(void **state)
 {
@@ -382,6 +408,7 @@ int main(void)
         TEST(a_shorter_block_is_refused__whatever_its_length),
         TEST(random_bytes_do_no_harm),
         TEST(a_str_that_is_not_utf8_is_damage),
+        TEST(an_int_outside_of_the_data_is_damage),
         TEST(readers_and_writers_live__while_a_process_writes_nonsense),
         TEST(what_is_no_list_is_refused__on_attach),
     };
