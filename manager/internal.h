@@ -38,6 +38,10 @@ const _Atomic uint64_t *weir__manager_generation(const weir_manager *manager);
 /* The generation that this process has mapped. */
 uint64_t weir__manager_synced(const weir_manager *manager);
 
+/* True when all of [address, address + size) lies in the scope's address space, which every process of
+ * the scope shares. */
+bool weir__manager_has_address(const weir_manager *manager, const void *address, size_t size);
+
 /* For the supervisor, whose host is gone: waits a little for the manager to clean up the scope, and
  * does it itself if the manager is dead or slow. Safe to call when all is clean already. */
 void weir__manager_clean_after_host(weir_manager *manager);

@@ -529,6 +529,14 @@ uint64_t weir__manager_synced(const weir_manager *manager)
     return atomic_load_explicit(&manager->space.synced, memory_order_relaxed);
 }
 
+bool weir__manager_has_address(const weir_manager *manager, const void *address, size_t size)
+{
+    const char *base = manager->space.base, *first = address;
+
+    return first >= base && first < base + manager->space.size &&
+           size <= (size_t)(base + manager->space.size - first);
+}
+
 int weir__manager_host_pidfd(const weir_manager *manager)
 {
     return manager->host_pidfd;

@@ -32,6 +32,7 @@
 #define WEIR__CHUNKS_MAX    (INT64_C(1) << 24)
 #define WEIR__CHUNKS_INLINE 16 /* cells that a job has without asking the arena */
 #define WEIR__ARG_INLINE    64
+#define WEIR__RESULT_INLINE 64
 #define WEIR__LINE          64 /* of the cache */
 #define WEIR__TASK_MESSAGE  256
 
@@ -43,8 +44,9 @@ enum weir__job_state {
 /* job.stop: why no further chunk is to be started. Bits; set by whoever finds out, cleared by open.
  */
 enum {
-    STOP_FAILED = 1, /* a chunk failed and the job does not keep going */
-    STOP_CANCEL = 2, /* the host gave it up */
+    STOP_FAILED = 1,  /* a chunk failed and the job does not keep going */
+    STOP_CANCEL = 2,  /* the host gave it up */
+    STOP_TIMEOUT = 4, /* it has passed its deadline */
 };
 
 /* The first failure of a job. `owner` 0: none; slot + 1, or SUPERVISOR: being written by that
@@ -58,6 +60,15 @@ struct weir__failure {
 };
 
 #define WEIR__FAILURE_SUPERVISOR UINT32_MAX
+
+/* What the kinds of job need beyond the range; see map.c and reduce.c. */
+struct weir__job_data {
+    const unsigned char *in;
+    unsigned char *out;
+    size_t in_size, out_size; /* of one element, or the distance of two accumulators */
+    bool copy_in, copy_out;   /* the caller's arrays are private: they travel in the job's room */
+    weir_reduction reduction;
+};
 
 struct weir__job {
     /* Processes inside, chunks settled and entries ever: see ACTIVITY_... below. Written by all.
@@ -75,10 +86,12 @@ struct weir__job {
     uint32_t cancel_epoch; /* control.cancel_epoch when opened; another one means cancelled */
     uint16_t retries;
     bool keep_going;
+    bool async; /* of a future: nobody waits who would wake more workers for it */
     weir__cell *cells;
     int64_t count; /* of chunks */
 
-    alignas(WEIR__LINE) weir_task_fn function;
+    alignas(WEIR__LINE) int (*run)(struct weir_task *task, weir_range range); /* calls function */
+    void (*function)(void);                                                   /* the user's */
     void *arg;
     weir_range range;
     uint64_t grain; /* items a chunk, ... */
@@ -86,6 +99,15 @@ struct weir__job {
 
     alignas(WEIR__LINE) weir__cell inline_cells[WEIR__CHUNKS_INLINE];
     alignas(WEIR__LINE) unsigned char inline_arg[WEIR__ARG_INLINE];
+
+    /* What a call gives back: by the worker that has the one chunk, before it settles it. */
+    alignas(WEIR__LINE) unsigned char inline_result[WEIR__RESULT_INLINE];
+    weir_shm *_Atomic result_block; /* or here, when it is larger */
+    size_t result_size;
+
+    struct weir__job_data data; /* by the host, as the first fields */
+    int64_t deadline_ns;        /* CLOCK_MONOTONIC; 0: none */
+    int64_t chunk_timeout_ns;   /* 0: none */
     struct weir__failure failure;
 };
 
@@ -115,11 +137,18 @@ struct weir__slot {
     alignas(WEIR__LINE) _Atomic int32_t pid; /* supervisor; 0: none */
     _Atomic uint32_t state;       /* supervisor: EMPTY, STARTING, BROKEN; its worker: READY */
     _Atomic uint32_t incarnation; /* supervisor, before the fork */
-    _Atomic uint32_t job;      /* its worker: index + 1 of the job it is in, set before it enters */
-    _Atomic int64_t chunk;     /* its worker: set before it claims that chunk of `job` */
-    _Atomic uint64_t finished; /* its worker: chunks it settled, ever */
+    _Atomic uint32_t job;  /* its worker: index + 1 of the job it is in, set before it enters */
+    _Atomic int64_t chunk; /* its worker: set before it claims that chunk of `job` */
+    _Atomic int64_t started_ns; /* its worker: when it began that chunk, if the job wants to know */
+    _Atomic uint32_t killed;    /* supervisor: why it killed the worker, KILLED_... */
 
     alignas(WEIR__LINE) _Atomic uint32_t bell; /* futex its worker sleeps on; rung by all */
+};
+
+enum {
+    KILLED_NOT = 0,
+    KILLED_CHUNK, /* its chunk took longer than it may */
+    KILLED_JOB,   /* the job has passed its deadline */
 };
 
 enum weir__pool_state {
@@ -135,6 +164,8 @@ struct weir__control {
     int (*initializer)(void *arg);
     void (*finalizer)(void *arg);
     void *arg;
+    int64_t chunks_per_worker;
+    bool pin;
     int (*process_target)(void *arg); /* weir_process: the one worker runs this and ends */
     struct weir__job *jobs;           /* WEIR__JOBS_MAX; NULL for a weir_process */
     unsigned char *arena;             /* memory for cells and arguments, allocated by the host */
@@ -144,11 +175,10 @@ struct weir__control {
     alignas(WEIR__LINE) _Atomic uint32_t state; /* enum weir__pool_state */
     _Atomic uint32_t cancel_epoch;              /* host; one step cancels all jobs opened before */
     _Atomic uint32_t jobs_used;                 /* host: jobs ever used are below this index */
+    _Atomic uint32_t timed_jobs;                /* host: open jobs that have a deadline of a kind */
 
-    /* The ready set: jobs that may have FREE chunks (ready.h). Summary: which words are not zero.
-     */
-    alignas(WEIR__LINE) _Atomic uint64_t ready_summary;
-    _Atomic uint64_t ready[WEIR__JOBS_MAX / 64];
+    /* The ready set: jobs that may have FREE chunks (ready.h). */
+    alignas(WEIR__LINE) _Atomic uint64_t ready[WEIR__JOBS_MAX / 64];
 
     /* Workers asleep, one bit a slot (park.c). Set by the worker, cleared by it or by who wakes it.
      */

@@ -12,10 +12,12 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "pool/park.h"
 #include "pool/pool.h"
 #include "pool/ready.h"
+#include "pool/supervisor.h"
 #include "shm/error.h"
 
 #define TICK_MS 50
@@ -51,8 +53,11 @@ static void release_memory(weir_pool *pool, unsigned index)
 {
     struct weir__held *held = &pool->held[index];
 
-    weir__arena_free(&pool->arena, held->cells, held->cells_size);
-    weir__arena_free(&pool->arena, held->arg, held->arg_size);
+    weir__arena_free(&pool->arena, held->memory, held->size);
+    if (held->block != NULL) {
+        weir_shm_unlink(held->block);
+        weir_shm_close(held->block);
+    }
     *held = (struct weir__held){0};
 }
 
@@ -83,44 +88,61 @@ static void release_all(weir_pool *pool)
     }
 }
 
-static void *arena_get(weir_pool *pool, size_t size)
+void weir__jobs_release(weir_pool *pool)
 {
-    void *memory = weir__arena_alloc(&pool->arena, size);
-
-    if (memory != NULL)
-        return memory;
-    release_all(pool);
-    return weir__arena_alloc(&pool->arena, size);
+    for (unsigned i = 0; i < WEIR__JOBS_MAX; i++)
+        release_memory(pool, i);
 }
 
 /* ---- open ----------------------------------------------------------------------------------- */
 
-static int give_memory(weir_pool *pool, unsigned index, const struct weir__job_spec *spec)
+static size_t round_up(size_t size)
+{
+    return (size + WEIR__LINE - 1) & ~(size_t)(WEIR__LINE - 1);
+}
+
+/* From the arena; or, for what is too large for it, from the scope. */
+static unsigned char *get_memory(weir_pool *pool, struct weir__held *held, size_t size)
+{
+    held->memory = weir__arena_alloc(&pool->arena, size);
+    if (held->memory == NULL) {
+        release_all(pool);
+        held->memory = weir__arena_alloc(&pool->arena, size);
+    }
+    held->size = size;
+    if (held->memory != NULL)
+        return held->memory;
+    held->block = weir_manager_shm(pool->manager, size);
+    return held->block != NULL ? weir_shm_buf(held->block) : NULL;
+}
+
+static int give_memory(weir_pool *pool, unsigned index, const struct weir__job_spec *spec,
+                       unsigned char **room)
 {
     struct weir__held *held = &pool->held[index];
+    size_t cells =
+        spec->count > WEIR__CHUNKS_INLINE ? round_up((size_t)spec->count * sizeof(weir__cell)) : 0;
+    size_t arg = spec->arg_size > WEIR__ARG_INLINE ? round_up(spec->arg_size) : 0;
+    size_t size;
+    unsigned char *memory;
 
-    if (spec->count > WEIR__CHUNKS_INLINE) {
-        held->cells_size = (size_t)spec->count * sizeof(weir__cell);
-        held->cells = arena_get(pool, held->cells_size);
-        if (held->cells == NULL)
-            return weir__fail(-ENOMEM,
-                              "no memory in the pool for a job of %lld chunks (%zu bytes of %zu; "
-                              "other jobs in flight hold the rest)",
-                              (long long)spec->count, held->cells_size, pool->control->arena_size);
-    }
-    if (spec->arg_size > WEIR__ARG_INLINE) {
-        held->arg_size = spec->arg_size;
-        held->arg = arena_get(pool, held->arg_size);
-        if (held->arg == NULL)
-            return weir__fail(-ENOMEM,
-                              "no memory in the pool for arg_size %zu (of %zu bytes; other jobs in "
-                              "flight hold the rest)",
-                              spec->arg_size, pool->control->arena_size);
-    }
+    if (arg < spec->arg_size && spec->arg_size > WEIR__ARG_INLINE)
+        return weir__fail(-EINVAL, "arg_size is %zu", spec->arg_size);
+    if (__builtin_add_overflow(cells + spec->room, arg, &size))
+        return weir__fail(-ENOMEM, "a job needs %zu bytes and an argument of %zu",
+                          cells + spec->room, spec->arg_size);
+    if (size == 0)
+        return 0;
+    memory = get_memory(pool, held, size);
+    if (memory == NULL)
+        return weir_last_error()->code;
+    held->cells = cells > 0 ? (weir__cell *)memory : NULL;
+    held->arg = arg > 0 ? memory + cells : NULL;
+    *room = memory + cells + arg;
     return 0;
 }
 
-static int take_job(weir_pool *pool, const struct weir__job_spec *spec)
+static int take_job(weir_pool *pool, const struct weir__job_spec *spec, unsigned char **room)
 {
     int index, result;
 
@@ -128,10 +150,9 @@ static int take_job(weir_pool *pool, const struct weir__job_spec *spec)
     index = take_vacant(pool);
     if (index < 0) {
         pthread_mutex_unlock(&pool->lock);
-        return weir__fail(-EAGAIN, "%d jobs are in flight in this pool, and that is the limit",
-                          WEIR__JOBS_MAX);
+        return -EAGAIN;
     }
-    result = give_memory(pool, (unsigned)index, spec);
+    result = give_memory(pool, (unsigned)index, spec, room);
     if (result < 0) {
         release_memory(pool, (unsigned)index);
         pool->vacant[pool->vacant_count++] = (uint16_t)index;
@@ -144,6 +165,18 @@ static int take_job(weir_pool *pool, const struct weir__job_spec *spec)
     return result < 0 ? result : index;
 }
 
+/* Tells the supervisor when it has to look at the time from now on. */
+static void watch_time(weir_pool *pool, unsigned index)
+{
+    char order = SUPERVISOR_WATCH;
+
+    pool->held[index].timed = true;
+    if (atomic_fetch_add(&pool->control->timed_jobs, 1) > 0)
+        return;
+    while (send(pool->supervisor.lifeline, &order, 1, MSG_NOSIGNAL) < 0 && errno == EINTR)
+        ;
+}
+
 static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spec *spec)
 {
     struct weir__job *job = &pool->control->jobs[index];
@@ -153,8 +186,10 @@ static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spe
     job->cancel_epoch = atomic_load(&pool->control->cancel_epoch);
     job->retries = (uint16_t)spec->retries;
     job->keep_going = spec->keep_going;
+    job->async = spec->async;
+    job->run = spec->run;
     job->function = spec->function;
-    job->arg = spec->arg;
+    job->arg = (void *)spec->arg;
     if (spec->arg_size > 0) {
         job->arg = held->arg != NULL ? held->arg : job->inline_arg;
         memcpy(job->arg, spec->arg, spec->arg_size);
@@ -162,13 +197,18 @@ static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spe
     job->cells = held->cells != NULL ? held->cells : job->inline_cells;
     job->count = spec->count;
     job->range = spec->range;
+    job->data = spec->data;
+    job->deadline_ns = spec->timeout_ns > 0 ? weir__now_ns() + spec->timeout_ns : 0;
+    job->chunk_timeout_ns = spec->chunk_timeout_ns;
+    job->result_size = 0;
+    atomic_store_explicit(&job->result_block, NULL, memory_order_relaxed);
     weir__job_cut(job, spec->grain);
     /* Nobody is inside who could read this, but a worker may be entering and leaving, so only the
      * settled part is taken off. */
     atomic_fetch_sub(&job->activity, settled << ACTIVITY_SETTLED_SHIFT);
     atomic_store_explicit(&job->stop, 0, memory_order_relaxed);
     atomic_store_explicit(&job->waiting, 0, memory_order_relaxed);
-    atomic_store_explicit(&job->wide, 0, memory_order_relaxed);
+    atomic_store_explicit(&job->wide, spec->async, memory_order_relaxed);
     atomic_store_explicit(&job->recount, 0, memory_order_relaxed);
     atomic_store_explicit(&job->failure.owner, 0, memory_order_relaxed);
     atomic_store_explicit(&job->failure.published, 0, memory_order_relaxed);
@@ -179,17 +219,24 @@ static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spe
 int weir__job_open(weir_pool *pool, const struct weir__job_spec *spec)
 {
     struct weir__control *control = pool->control;
-    int index = take_job(pool, spec);
+    unsigned char *room = NULL;
+    int index = take_job(pool, spec, &room);
 
     if (index < 0)
         return index;
     fill_job(pool, (unsigned)index, spec);
+    if (spec->prepare != NULL)
+        spec->prepare(spec, &control->jobs[index], room);
     pool->held[index].cursor = 0;
     /* pairs with worker.c, work_inside(): who sees OPEN sees all of the above */
     atomic_store(&control->jobs[index].state, JOB_OPEN);
-    weir__ready_add(control, (unsigned)index);
-    /* A spinning worker finds it by itself; should it be about to sleep, it looks once more. */
-    pool->held[index].cold = weir__spinners(control) == 0 ? weir__wake_one(control) : false;
+    /* A spinning worker finds it by itself; should it be about to sleep, it looks once more. And
+     * where other jobs are ready, somebody was woken for them, and wakes the next one when he takes
+     * one. */
+    if (weir__ready_add(control, (unsigned)index) && weir__spinners(control) == 0)
+        pool->held[index].cold = weir__wake_one(control);
+    if (spec->timeout_ns > 0 || spec->chunk_timeout_ns > 0)
+        watch_time(pool, (unsigned)index);
     return index;
 }
 
@@ -207,12 +254,13 @@ static bool must_stop(weir_pool *pool, const struct weir__job *job)
 
 /* Looks at the cells. With the supervisor gone and all workers with it, what still says RUNNING is
  * running no more. */
-static bool job_settled(weir_pool *pool, int index)
+bool weir__job_settled(weir_pool *pool, int index)
 {
     struct weir__job *job = &pool->control->jobs[index];
 
     if (must_stop(pool, job)) {
-        atomic_fetch_or(&job->stop, STOP_CANCEL);
+        if (atomic_load(&job->stop) == 0)
+            atomic_fetch_or(&job->stop, STOP_CANCEL);
         weir__ledger_seal(job->cells, job->count);
     }
     if (atomic_load_explicit(&pool->supervisor_gone, memory_order_acquire))
@@ -220,7 +268,7 @@ static bool job_settled(weir_pool *pool, int index)
     return weir__ledger_settled(job->cells, job->count, &pool->held[index].cursor);
 }
 
-/* Cheap: whether job_settled() may be true. */
+/* Cheap: whether weir__job_settled() may be true. */
 static bool worth_a_look(weir_pool *pool, const struct weir__job *job)
 {
     /* pairs with the counting in worker.c, work_on() */
@@ -240,12 +288,12 @@ static void look_after_supervisor(weir_pool *pool)
 }
 
 /* Wakes one more worker, who wakes the next, once the job has proved to be more than a few us. */
-static void widen(struct weir__control *control, struct weir__job *job, unsigned index)
+static void widen(struct weir__control *control, struct weir__job *job)
 {
-    if (atomic_load_explicit(&job->wide, memory_order_relaxed) || job->count < 2)
+    if (atomic_load_explicit(&job->wide, memory_order_relaxed))
         return;
     atomic_store_explicit(&job->wide, 1, memory_order_relaxed);
-    if (weir__ready_has(control, index))
+    if (weir__ready_any(control))
         weir__wake_one(control);
 }
 
@@ -258,50 +306,59 @@ static bool spin_for_end(weir_pool *pool, int index)
     /* The shortest jobs end within a microsecond: not a pause (60 ns) nor a look at the clock for
      * them. */
     for (int i = 0; i < LOOKS_AT_FIRST; i++) {
-        if (worth_a_look(pool, job) && job_settled(pool, index))
+        if (worth_a_look(pool, job) && weir__job_settled(pool, index))
             return true;
     }
     start = weir__now_ns();
     do {
         for (int i = 0; i < LOOKS_A_ROUND; i++) {
-            if (worth_a_look(pool, job) && job_settled(pool, index))
+            if (worth_a_look(pool, job) && weir__job_settled(pool, index))
                 return true;
             weir__pause();
         }
         passed = weir__now_ns() - start;
         if (passed >= widen_at)
-            widen(control, job, (unsigned)index);
+            widen(control, job);
     } while (passed < SPIN_NS);
     return false;
 }
 
-void weir__job_wait(weir_pool *pool, int index)
+bool weir__host_sleep(weir_pool *pool, uint32_t bell, int64_t limit_ns)
+{
+    int64_t tick = (int64_t)TICK_MS * 1000000, left = limit_ns - weir__now_ns();
+
+    if (left < tick)
+        tick = left > 0 ? left : 0;
+    if (weir__futex_wait(&pool->control->host_bell, bell, tick) != -ETIMEDOUT)
+        return false;
+    look_after_supervisor(pool);
+    return true;
+}
+
+bool weir__job_wait(weir_pool *pool, int index, int64_t limit_ns)
 {
     struct weir__control *control = pool->control;
     struct weir__job *job = &control->jobs[index];
 
     if (spin_for_end(pool, index))
-        return;
+        return true;
     for (;;) {
         uint32_t bell = atomic_load(&control->host_bell);
-        int slept;
 
         /* seq_cst, then look once more; pairs with weir__host_ring() */
         atomic_store(&job->waiting, 1);
-        if (job_settled(pool, index))
-            return;
-        slept = weir__futex_wait(&control->host_bell, bell, (int64_t)TICK_MS * 1000000);
-        if (slept == -ETIMEDOUT) {
-            look_after_supervisor(pool);
-            if (weir__ready_has(control, (unsigned)index))
-                weir__wake_one(control);
-        }
+        if (weir__job_settled(pool, index))
+            return true;
+        if (limit_ns != INT64_MAX && weir__now_ns() >= limit_ns)
+            return false;
+        if (weir__host_sleep(pool, bell, limit_ns) && weir__ready_any(control))
+            weir__wake_one(control);
     }
 }
 
 /* ---- result and close ----------------------------------------------------------------------- */
 
-static int report_lost_supervisor(weir_pool *pool)
+int weir__report_lost_supervisor(const weir_pool *pool)
 {
     weir_error error = {
         .code = WEIR_EDIED,
@@ -348,9 +405,14 @@ int weir__job_result(weir_pool *pool, int index)
     if (tally.failed > 0)
         return report_failure(job, &tally);
     if (atomic_load(&pool->supervisor_gone))
-        return report_lost_supervisor(pool);
+        return weir__report_lost_supervisor(pool);
     if (atomic_load(&control->state) == POOL_BROKEN)
         return weir__fail_with(&control->broken);
+    if (atomic_load(&job->stop) & STOP_TIMEOUT)
+        return weir__fail(-ETIMEDOUT,
+                          "the job on [%lld, %lld) passed its timeout_ms: %lld of %lld chunks done",
+                          (long long)job->range.begin, (long long)job->range.end,
+                          (long long)tally.done, (long long)job->count);
     return weir__fail(-ECANCELED, "the job on [%lld, %lld) was cancelled: %lld of %lld chunks done",
                       (long long)job->range.begin, (long long)job->range.end, (long long)tally.done,
                       (long long)job->count);
@@ -363,6 +425,10 @@ void weir__job_close(weir_pool *pool, int index)
     atomic_store(&control->jobs[index].state, JOB_VACANT);
     if (weir__ready_has(control, (unsigned)index))
         weir__ready_remove(control, (unsigned)index);
+    if (pool->held[index].timed) {
+        pool->held[index].timed = false;
+        atomic_fetch_sub(&control->timed_jobs, 1);
+    }
     pthread_mutex_lock(&pool->lock);
     pool->vacant[pool->vacant_count++] = (uint16_t)index;
     if (--pool->open == 0)

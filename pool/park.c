@@ -139,6 +139,15 @@ static void ring(struct weir__slot *slot)
     weir__futex_wake(&slot->bell, 1);
 }
 
+bool weir__any_parked(const struct weir__control *control)
+{
+    for (int w = 0; w * 64 < control->workers; w++) {
+        if (atomic_load(&control->parked[w]) != 0)
+            return true;
+    }
+    return false;
+}
+
 bool weir__wake_one(struct weir__control *control)
 {
     for (int w = 0; w * 64 < control->workers; w++) {

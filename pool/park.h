@@ -36,6 +36,9 @@ int weir__spinners(const struct weir__control *control);
 /* Worker: returns when there may be work, or the pool's state has changed. */
 void weir__park(struct weir__control *control, unsigned slot, struct weir__spin *spin);
 
+/* Whether a worker sleeps, or is about to. */
+bool weir__any_parked(const struct weir__control *control);
+
 /* Wakes one sleeping worker. False when none sleeps. */
 bool weir__wake_one(struct weir__control *control);
 

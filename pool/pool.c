@@ -18,79 +18,24 @@
 #include "pool/supervisor.h"
 #include "shm/error.h"
 
-#define CHUNKS_DEFAULT 64
-#define RETRIES_MAX    30
-#define FREE_MS        6000 /* the supervisor gives workers 5 s to end */
-#define KILL_MS        2000
-
-/* ---- checks --------------------------------------------------------------------------------- */
-
-static bool any_reserved(const uint64_t *reserved, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (reserved[i] != 0)
-            return true;
-    }
-    return false;
-}
-
-#define RESERVED_COUNT(options) (sizeof((options)->reserved) / sizeof((options)->reserved[0]))
-
-static int check_pool(const weir_pool *pool)
-{
-    if (pool == NULL)
-        return weir__fail(-EINVAL, "the pool is NULL");
-    if (*pool->mine == 0)
-        return weir__fail(-EDEADLK, "a pool can only be used by the process that made it, not by a "
-                                    "worker or another child");
-    return 0;
-}
+#define FREE_MS 6000 /* the supervisor gives workers 5 s to end */
+#define KILL_MS 2000
 
 static int check_pool_options(const weir_pool_options *options)
 {
-    if (any_reserved(options->reserved, RESERVED_COUNT(options)))
-        return weir__fail(-EINVAL, "weir_pool_options.reserved must be zero");
+    for (size_t i = 0; i < sizeof(options->reserved) / sizeof(options->reserved[0]); i++) {
+        if (options->reserved[i] != 0)
+            return weir__fail(-EINVAL, "weir_pool_options.reserved must be zero");
+    }
     if (options->workers < 0)
         return weir__fail(-EINVAL, "workers is %d; it must be from 1 to %d, or 0 for the default",
                           options->workers, WEIR_WORKERS_MAX);
     if (options->workers > WEIR_WORKERS_MAX)
         return weir__fail(-E2BIG, "%d workers; a pool has at most %d", options->workers,
                           WEIR_WORKERS_MAX);
-    return 0;
-}
-
-static int check_job_options(const weir_job_options *options)
-{
-    if (any_reserved(options->reserved, RESERVED_COUNT(options)))
-        return weir__fail(-EINVAL, "weir_job_options.reserved must be zero");
-    if (options->chunks < 0 || options->grain < 0)
-        return weir__fail(-EINVAL, "chunks is %lld and grain %lld; neither may be negative",
-                          (long long)options->chunks, (long long)options->grain);
-    if (options->chunks > 0 && options->grain > 0)
-        return weir__fail(-EINVAL, "chunks (%lld) and grain (%lld) exclude each other",
-                          (long long)options->chunks, (long long)options->grain);
-    if (options->retries < 0 || options->retries > RETRIES_MAX)
-        return weir__fail(-EINVAL, "retries is %d; it must be from 0 to %d", options->retries,
-                          RETRIES_MAX);
-    return 0;
-}
-
-/* Into how many chunks the range is cut: from range and options alone. */
-static int count_chunks(weir_range range, const weir_job_options *options, int64_t *count)
-{
-    uint64_t length = (uint64_t)range.end - (uint64_t)range.begin;
-    uint64_t chunks = options->chunks > 0 ? (uint64_t)options->chunks : CHUNKS_DEFAULT;
-
-    if (options->grain > 0)
-        chunks = (length - 1) / (uint64_t)options->grain + 1;
-    if (chunks > length)
-        chunks = length;
-    if (chunks > WEIR__CHUNKS_MAX)
-        return weir__fail(
-            -E2BIG, "%llu chunks for [%lld, %lld); a job has at most %lld: give a larger grain",
-            (unsigned long long)chunks, (long long)range.begin, (long long)range.end,
-            (long long)WEIR__CHUNKS_MAX);
-    *count = (int64_t)chunks;
+    if (options->chunks_per_worker < 0)
+        return weir__fail(-EINVAL, "chunks_per_worker is %lld; it must not be negative",
+                          (long long)options->chunks_per_worker);
     return 0;
 }
 
@@ -134,6 +79,7 @@ static weir_pool *new_private(int workers)
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->idle, NULL);
     pool->supervisor = WEIR__DETACHED_NONE;
+    TAILQ_INIT(&pool->futures);
     pool->mine = map_mine();
     pool->held = calloc(WEIR__JOBS_MAX, sizeof(*pool->held));
     pool->vacant = calloc(WEIR__JOBS_MAX, sizeof(*pool->vacant));
@@ -174,11 +120,13 @@ static void wait_until_idle(weir_pool *pool)
 /* Kills the workers, and waits until the calls of other threads have seen it. */
 static void kill_workers(weir_pool *pool)
 {
+    atomic_store(&pool->killed, true);
     send_order(pool, SUPERVISOR_KILL);
     weir__detached_wait(&pool->supervisor, KILL_MS);
     atomic_store(&pool->supervisor_gone, true);
     atomic_fetch_add(&pool->control->host_bell, 1);
     weir__futex_wake(&pool->control->host_bell, INT32_MAX);
+    weir__futures_end(pool);
     wait_until_idle(pool);
     weir__detached_end(&pool->supervisor);
 }
@@ -186,6 +134,7 @@ static void kill_workers(weir_pool *pool)
 static void end_pool(weir_pool *pool)
 {
     weir__manager_on_end_remove(pool->manager, &pool->on_end);
+    weir__jobs_release(pool);
     free_private(pool);
 }
 
@@ -194,6 +143,7 @@ static void stop_with_scope(struct weir__on_end *on_end)
     weir_pool *pool = (weir_pool *)((unsigned char *)on_end - offsetof(struct weir_pool, on_end));
 
     kill_workers(pool);
+    weir__jobs_release(pool);
     free_private(pool);
 }
 
@@ -220,6 +170,8 @@ weir_pool *weir_pool_new(weir_manager *manager, const weir_pool_options *options
     pool->control->initializer = options->initializer;
     pool->control->finalizer = options->finalizer;
     pool->control->arg = options->arg;
+    pool->control->chunks_per_worker = options->chunks_per_worker;
+    pool->control->pin = options->pin;
     pool->control->spinners_max = cpus > 1 ? cpus - 1 : 0;
     supervision.control = pool->control;
     if (weir__fork_detached(manager, weir__supervisor_main, &supervision, &pool->supervisor) < 0) {
@@ -233,8 +185,9 @@ weir_pool *weir_pool_new(weir_manager *manager, const weir_pool_options *options
 
 void weir_pool_free(weir_pool *pool)
 {
-    if (pool == NULL || check_pool(pool) < 0)
+    if (pool == NULL || weir__check_pool(pool) < 0)
         return;
+    weir__futures_end(pool);
     wait_until_idle(pool);
     atomic_store(&pool->control->state, POOL_DRAINING);
     weir__wake_all(pool->control);
@@ -246,7 +199,7 @@ void weir_pool_free(weir_pool *pool)
 
 void weir_pool_kill(weir_pool *pool)
 {
-    if (pool == NULL || check_pool(pool) < 0)
+    if (pool == NULL || weir__check_pool(pool) < 0)
         return;
     kill_workers(pool);
     end_pool(pool);
@@ -256,21 +209,21 @@ void weir_pool_kill(weir_pool *pool)
 
 int weir_pool_workers(const weir_pool *pool)
 {
-    int error = check_pool(pool);
+    int error = weir__check_pool(pool);
 
     return error < 0 ? error : pool->control->workers;
 }
 
 pid_t weir_pool_supervisor_pid(const weir_pool *pool)
 {
-    int error = check_pool(pool);
+    int error = weir__check_pool(pool);
 
     return error < 0 ? error : pool->supervisor.pid;
 }
 
 pid_t weir_pool_worker_pid(const weir_pool *pool, int worker)
 {
-    int error = check_pool(pool);
+    int error = weir__check_pool(pool);
     pid_t pid;
 
     if (error < 0)
@@ -280,51 +233,6 @@ pid_t weir_pool_worker_pid(const weir_pool *pool, int worker)
                           pool->control->workers - 1);
     pid = atomic_load(&pool->control->slots[worker].pid);
     return pid > 0 ? pid : weir__fail(-ESRCH, "worker %d is being replaced", worker);
-}
-
-/* ---- running -------------------------------------------------------------------------------- */
-
-int weir_pool_for(weir_pool *pool, weir_range range, weir_task_fn function, void *arg,
-                  const weir_job_options *options)
-{
-    weir_job_options defaults = {0};
-    struct weir__job_spec spec = {.range = range, .function = function, .arg = arg};
-    int result = check_pool(pool), index;
-
-    if (result < 0)
-        return result;
-    if (options == NULL)
-        options = &defaults;
-    if (function == NULL)
-        return weir__fail(-EINVAL, "the task's function is NULL");
-    if (range.end < range.begin)
-        return weir__fail(-EINVAL, "the range [%lld, %lld) ends before it begins",
-                          (long long)range.begin, (long long)range.end);
-    result = check_job_options(options);
-    if (result < 0)
-        return result;
-    if (options->arg_size > 0 && arg == NULL)
-        return weir__fail(-EINVAL, "arg is NULL, but arg_size is %zu", options->arg_size);
-    if (range.end == range.begin)
-        return 0;
-    result = count_chunks(range, options, &spec.count);
-    if (result < 0)
-        return result;
-    spec.arg_size = options->arg_size;
-    spec.grain = options->grain;
-    spec.retries = (unsigned)options->retries;
-    spec.keep_going = options->keep_going;
-
-    index = weir__job_open(pool, &spec);
-    if (index < 0)
-        return index;
-    weir__job_wait(pool, index);
-    result = weir__job_result(pool, index);
-    if (atomic_load_explicit(weir__manager_generation(pool->manager), memory_order_acquire) !=
-        weir__manager_synced(pool->manager))
-        weir_manager_sync(pool->manager);
-    weir__job_close(pool, index);
-    return result;
 }
 
 void weir_pool_cancel(weir_pool *pool)

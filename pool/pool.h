@@ -6,20 +6,25 @@
 #define WEIR_POOL_INTERNAL_H
 
 #include <pthread.h>
+#include <stddef.h>
+#include <sys/queue.h>
 
 #include "manager/internal.h"
 #include "pool/arena.h"
 #include "pool/control.h"
 #include "pool/fork.h"
 
-/* What the host knows of a job besides the shared record; the same index. */
+/* What the host knows of a job besides the shared record; the same index. Its memory is one piece:
+ * cells, argument and room, each only if the shared record has no place for it. */
 struct weir__held {
-    weir__cell *cells; /* in the arena, or NULL: inline */
-    size_t cells_size;
-    void *arg; /* in the arena, or NULL */
-    size_t arg_size;
+    void *memory; /* in the arena; NULL: none */
+    size_t size;
+    weir_shm *block; /* or here, in a block of the scope, when the arena has not enough */
+    weir__cell *cells;
+    void *arg;
     int64_t cursor; /* cells below it are known to be final */
     bool cold;      /* a worker had to be woken for it */
+    bool timed;     /* counted in control.timed_jobs */
 };
 
 struct weir_pool {
@@ -36,30 +41,86 @@ struct weir_pool {
     struct weir__held *held; /* WEIR__JOBS_MAX */
     uint16_t *vacant;        /* stack of job indices */
     int vacant_count;
+    TAILQ_HEAD(, weir_future) futures; /* those that have a job, oldest first */
 
     _Atomic bool supervisor_gone;
+    _Atomic bool killed; /* by its owner */
 };
 
-/* ---- job.c: the host's side of one job ------------------------------------------------------ */
+/* ---- spec.c: from a call's arguments to a job ----------------------------------------------- */
 
 /* What a job is, before it has memory. */
 struct weir__job_spec {
-    weir_range range;
-    weir_task_fn function;
-    void *arg;
+    int (*run)(weir_task *task, weir_range range); /* in the worker: calls function on a chunk */
+    void (*function)(void);                        /* the user's */
+    const void *arg;
     size_t arg_size;
+    weir_range range;
     int64_t count, grain;
     unsigned retries;
-    bool keep_going;
+    bool keep_going, async;
+    int64_t timeout_ns, chunk_timeout_ns;
+    struct weir__job_data data;
+    size_t room; /* bytes of memory that the job needs for its data */
+    /* Host, before the job is open: puts the room to use. May be NULL. */
+    void (*prepare)(const struct weir__job_spec *spec, struct weir__job *job, unsigned char *room);
+    /* Host, after the job's end and before it is closed: takes what it gave. 0 or a negative error.
+     */
+    int (*finish)(weir_future *future, struct weir__job *job);
 };
 
-/* Gives the job memory and shows it to the workers. Returns its index or a negative error. */
+/* 0, or a negative error with the last error set. */
+int weir__check_pool(const weir_pool *pool);
+/* Checks everything that all calls have in common, and sets the spec but for what is special to the
+ * call: run, data, room, prepare and finish. `options` may be NULL. */
+int weir__spec_init(struct weir__job_spec *spec, weir_range range, void (*function)(void),
+                    void *arg, const weir_job_options *options, unsigned retries);
+
+/* ---- job.c: the host's side of one job ------------------------------------------------------ */
+
+/* Gives the job memory and shows it to the workers. Returns its index or a negative error; -EAGAIN,
+ * without a message: too many are in flight. */
 int weir__job_open(weir_pool *pool, const struct weir__job_spec *spec);
-/* Waits until all its chunks are final (stopping it if it is to stop). */
-void weir__job_wait(weir_pool *pool, int index);
+/* True when all its chunks are final; stops it if it is to stop. */
+bool weir__job_settled(weir_pool *pool, int index);
+/* Waits for that until `limit_ns` of CLOCK_MONOTONIC (INT64_MAX: for ever). */
+bool weir__job_wait(weir_pool *pool, int index, int64_t limit_ns);
 /* The job's result, as weir_pool_for() returns it; sets the last error. */
 int weir__job_result(weir_pool *pool, int index);
 /* Takes the job away; its memory is reused once no worker looks at it any more. */
 void weir__job_close(weir_pool *pool, int index);
+/* The error of whatever job is left when the supervisor is gone, or was ended by the owner. */
+int weir__report_lost_supervisor(const weir_pool *pool);
+/* Gives back the memory of all jobs; none is open. */
+void weir__jobs_release(weir_pool *pool);
+/* Sleeps until a job that is marked as waited for may be settled, at most a tick, and not past the
+ * limit; `bell` was read before the jobs were looked at. */
+bool weir__host_sleep(weir_pool *pool, uint32_t bell, int64_t limit_ns);
+
+/* ---- future.c: a job that somebody will ask about ------------------------------------------- */
+
+struct weir_future {
+    weir_pool *pool; /* NULL once the job has ended */
+    int index;
+    int code; /* once it has ended */
+    int (*finish)(weir_future *future, struct weir__job *job);
+    struct weir__job_data data; /* as the caller gave it: private arrays, the reduction */
+    void *user_out;             /* where finish puts it; NULL: in `result` */
+    const void *arg;
+    bool keep_going;
+    void *result; /* malloc'ed */
+    size_t result_size;
+    weir_error *error; /* malloc'ed; NULL while there is none */
+    bool listed;       /* on pool->futures */
+    int users;         /* threads that look at its job; pool->lock */
+    TAILQ_ENTRY(weir_future) link;
+};
+
+/* Opens the job, waits for it and finishes it. */
+int weir__run(weir_pool *pool, const struct weir__job_spec *spec, void *user_out);
+/* Opens the job. NULL with the last error set. */
+weir_future *weir__launch(weir_pool *pool, struct weir__job_spec *spec, void *user_out);
+/* Waits for the jobs of all futures and finishes them: the pool is about to end. */
+void weir__futures_end(weir_pool *pool);
 
 #endif

@@ -22,9 +22,10 @@ static inline bool weir__ready_has(struct weir__control *control, unsigned job)
     return atomic_load_explicit(&control->ready[job / 64], memory_order_relaxed) >> (job % 64) & 1;
 }
 
-static inline void weir__ready_add(struct weir__control *control, unsigned job)
+/* Returns whether its word of the set was empty before. */
+static inline bool weir__ready_add(struct weir__control *control, unsigned job)
 {
-    atomic_fetch_or(&control->ready[job / 64], UINT64_C(1) << (job % 64));
+    return atomic_fetch_or(&control->ready[job / 64], UINT64_C(1) << (job % 64)) == 0;
 }
 
 static inline void weir__ready_remove(struct weir__control *control, unsigned job)
@@ -44,6 +45,22 @@ static inline bool weir__ready_any(struct weir__control *control)
 
     for (unsigned w = 0; w < words; w++) {
         if (atomic_load(&control->ready[w]) != 0)
+            return true;
+    }
+    return false;
+}
+
+/* Whether any other job is in the set. */
+static inline bool weir__ready_other(struct weir__control *control, unsigned job)
+{
+    unsigned words = weir__ready_words(control);
+
+    for (unsigned w = 0; w < words; w++) {
+        uint64_t bits = atomic_load(&control->ready[w]);
+
+        if (w == job / 64)
+            bits &= ~(UINT64_C(1) << (job % 64));
+        if (bits != 0)
             return true;
     }
     return false;

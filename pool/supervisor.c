@@ -34,13 +34,14 @@
 #include <uv.h>
 
 #include "manager/internal.h"
+#include "pool/deadline.h"
 #include "pool/fork.h"
 #include "pool/park.h"
 #include "pool/ready.h"
 #include "pool/worker.h"
 
 #define FAILED_STARTS_MAX 3  /* in a row, of a worker that exits, ... */
-#define KILLED_STARTS_MAX 20 /* ... and of one that is killed, which may be somebody else's doing */
+#define KILLED_STARTS_MAX 20 /* ... or is killed: that may be somebody else's doing */
 #define FINISH_MS         5000
 #define FORK_AGAIN_MS     50
 
@@ -57,7 +58,7 @@ struct child {
 struct supervisor {
     uv_loop_t loop;
     uv_poll_t lifeline_poll, host_poll;
-    uv_timer_t finish_timer, fork_timer;
+    uv_timer_t finish_timer, fork_timer, deadline_timer;
     struct weir__control *control;
     weir_manager *manager;
     int lifeline;
@@ -92,9 +93,21 @@ static void fill_death(weir_error *error, const struct child *child, int status)
     error->exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+/* Why the supervisor itself killed the worker, if it did. */
+static bool describe_timeout(char *out, size_t size, const struct weir__job *job, uint32_t killed)
+{
+    if (killed == KILLED_CHUNK)
+        snprintf(out, size, "was killed: the chunk took longer than chunk_timeout_ms %lld",
+                 (long long)(job->chunk_timeout_ns / 1000000));
+    else if (killed == KILLED_JOB)
+        snprintf(out, size, "was killed: the job passed its timeout_ms");
+    return killed != KILLED_NOT;
+}
+
 static void report_death(struct child *child, struct weir__job *job, int64_t chunk, int status,
                          unsigned attempt)
 {
+    uint32_t killed = atomic_load(&child->supervisor->control->slots[child->slot].killed);
     weir_range range = weir__job_chunk(job, chunk);
     weir_error *error = &job->failure.error;
     char how[128];
@@ -104,7 +117,10 @@ static void report_death(struct child *child, struct weir__job *job, int64_t chu
     fill_death(error, child, status);
     error->attempt = (int)attempt;
     error->range = range;
-    describe_status(how, sizeof(how), status);
+    if (describe_timeout(how, sizeof(how), job, killed))
+        error->code = -ETIMEDOUT;
+    else
+        describe_status(how, sizeof(how), status);
     snprintf(error->message, sizeof(error->message),
              "worker %u (pid %d) %s on [%lld, %lld), attempt %u of %u", child->slot,
              (int)child->pid, how, (long long)range.begin, (long long)range.end, attempt,
@@ -127,7 +143,7 @@ static void reclaim_chunk(struct child *child, struct weir__job *job, int status
 {
     struct weir__slot *slot = &child->supervisor->control->slots[child->slot];
     int64_t chunk = atomic_load_explicit(&slot->chunk, memory_order_acquire);
-    unsigned attempt = 0;
+    unsigned attempt = 0, retries = job->retries;
     weir__cell *cell;
 
     if (chunk < 0 || chunk >= job->count)
@@ -137,14 +153,16 @@ static void reclaim_chunk(struct child *child, struct weir__job *job, int status
         weir__cell_owner(atomic_load(cell)) != child->slot)
         return;
     withdraw_failure(job, child->slot, chunk);
+    if (atomic_load(&job->stop) & STOP_TIMEOUT)
+        retries = 0;
     /* reported before the cell is final: who sees FAILED finds the reason */
     attempt = weir__cell_attempt(atomic_load(cell));
-    if (attempt > job->retries) {
+    if (attempt > retries) {
         report_death(child, job, chunk, status, attempt);
         if (!job->keep_going)
             atomic_fetch_or(&job->stop, STOP_FAILED);
     }
-    weir__cell_reclaim(cell, child->slot, atomic_load(&slot->incarnation), job->retries, &attempt);
+    weir__cell_reclaim(cell, child->slot, atomic_load(&slot->incarnation), retries, &attempt);
     /* pairs with worker.c, work_inside(): counted before repair() adds to the ready set */
     atomic_fetch_add(&job->retry_seq, 1);
 }
@@ -262,6 +280,7 @@ static void bury(struct child *child, int status)
     }
     settle_job(child, status);
     atomic_store(&slot->job, 0);
+    atomic_store(&slot->killed, KILLED_NOT);
     atomic_store(&slot->pid, 0);
     atomic_fetch_and(&control->parked[child->slot / 64], ~bit);
     atomic_fetch_and(&control->spinning[child->slot / 64], ~bit);
@@ -383,6 +402,27 @@ static void kill_all(struct supervisor *supervisor)
     end_if_done(supervisor);
 }
 
+static void kill_worker(void *context, unsigned slot)
+{
+    struct supervisor *supervisor = context;
+
+    /* not reaped yet, so the pid is still its own */
+    if (supervisor->children[slot].pid > 0)
+        kill(supervisor->children[slot].pid, SIGKILL);
+}
+
+static void on_deadline_timer(uv_timer_t *timer)
+{
+    struct supervisor *supervisor = timer->data;
+
+    /* The host counts a job before it asks for this timer, so a job that is not seen here asks
+     * again. */
+    if (atomic_load(&supervisor->control->timed_jobs) == 0)
+        uv_timer_stop(timer);
+    else
+        weir__deadlines_look(supervisor->control, kill_worker, supervisor);
+}
+
 static void on_finish_timer(uv_timer_t *timer)
 {
     kill_all(timer->data);
@@ -423,6 +463,8 @@ static void on_lifeline(uv_poll_t *poll, int status, int events)
         end_with_host(supervisor);
     if (order == SUPERVISOR_KILL) {
         kill_all(supervisor);
+    } else if (order == SUPERVISOR_WATCH) {
+        uv_timer_start(&supervisor->deadline_timer, on_deadline_timer, 0, WEIR__DEADLINE_LOOK_MS);
     } else if (order == SUPERVISOR_FINISH) {
         supervisor->ending = true;
         uv_timer_start(&supervisor->finish_timer, on_finish_timer, FINISH_MS, 0);
@@ -439,6 +481,8 @@ static int start_loop(struct supervisor *supervisor)
     if (error == 0)
         error = uv_timer_init(&supervisor->loop, &supervisor->fork_timer);
     if (error == 0)
+        error = uv_timer_init(&supervisor->loop, &supervisor->deadline_timer);
+    if (error == 0)
         error = uv_poll_init(&supervisor->loop, &supervisor->lifeline_poll, supervisor->lifeline);
     if (error == 0)
         error = uv_poll_init(&supervisor->loop, &supervisor->host_poll,
@@ -447,6 +491,7 @@ static int start_loop(struct supervisor *supervisor)
         return error;
     supervisor->finish_timer.data = supervisor;
     supervisor->fork_timer.data = supervisor;
+    supervisor->deadline_timer.data = supervisor;
     supervisor->lifeline_poll.data = supervisor;
     supervisor->host_poll.data = supervisor;
     uv_poll_start(&supervisor->lifeline_poll, UV_READABLE, on_lifeline);

@@ -15,6 +15,7 @@ struct weir__supervision {
 /* One byte on the lifeline, from the host. End of file there means the host is gone. */
 enum {
     SUPERVISOR_FINISH = 'f', /* the pool drains: do not replace workers, end when all have ended */
+    SUPERVISOR_WATCH = 'w',  /* a job with a deadline was opened, and none was before */
     SUPERVISOR_KILL = 'k',   /* kill all workers and end */
 };
 

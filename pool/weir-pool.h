@@ -69,6 +69,9 @@ typedef struct weir_pool_options {
                                       replacement; nonzero ends the worker */
     void (*finalizer)(void *arg);  /* run in each worker that ends in order */
     void *arg;                     /* for both */
+    int64_t chunks_per_worker;     /* a worker is replaced by a fresh one after this many chunks; 0:
+                                      never     (Python's maxtasksperchild) */
+    bool pin; /* bind worker i to the i-th CPU of the affinity mask, going round */
     uint64_t reserved[8];
 } weir_pool_options;
 
@@ -79,8 +82,15 @@ typedef struct weir_job_options {
     int64_t grain; /* items a piece, instead of `chunks`; giving both is an error */
     size_t
         arg_size; /* copy this many bytes at `arg` to the workers; 0: pass the pointer as it is */
-    int retries;  /* times a chunk is run again after its *worker died*, 0 to 30; 0: never */
-    bool keep_going; /* run the remaining chunks after a failure; the first failure is reported */
+    int retries; /* times a chunk is run again after its *worker died*, up to 30; -1: never; 0: once
+                    for map and reduce, whose outputs the pool commits, never for `for` and submit,
+                    whose side effects it cannot undo */
+    int timeout_ms;       /* the whole job, from the call on; 0: none. Then -ETIMEDOUT */
+    int chunk_timeout_ms; /* each attempt at a chunk; 0: none. Then its worker is killed, and the
+                             chunk is retried or fails with -ETIMEDOUT */
+    bool keep_going;      /* run the remaining chunks after a failure; the first one is reported */
+    bool shared;          /* weir_pool_map(): `in` and `out` lie in memory that the workers share,
+                             though it is not the scope's */
     uint64_t reserved[8];
 } weir_job_options;
 
@@ -117,7 +127,8 @@ WEIR_API pid_t weir_pool_worker_pid(const weir_pool *pool, int worker);
  * succeeds at once.
  * Crash: when the program dies, the workers are killed.
  * Returns: 0; or -EINVAL (pool, function, a range with end before begin, options), -E2BIG (too many
- * chunks; the message gives the limit), -ENOMEM, -EDEADLK (called in a worker), WEIR_EFAILED (a
+ * chunks; the message gives the limit), -ENOMEM or -ENOSPC (memory for chunks and a copied argument
+ * beyond 256 MiB comes from the scope, as weir_manager_shm()), -ETIMEDOUT (options), -EDEADLK (called in a worker), WEIR_EFAILED (a
  * task failed: weir_last_error() has its message, code, range and worker), WEIR_EDIED (a worker
  * died, or the supervisor did; weir_last_error() has range, pid, signal or exit status, and
  * attempt), -ECANCELED (weir_pool_cancel). No chunk is running any more when this returns, whatever
@@ -125,14 +136,125 @@ WEIR_API pid_t weir_pool_worker_pid(const weir_pool *pool, int worker);
 WEIR_API int weir_pool_for(weir_pool *pool, weir_range range, weir_task_fn function, void *arg,
                            const weir_job_options *options);
 
+/* Works on one element: reads in_size bytes at `in`, writes out_size bytes at `out`. Returns 0 for
+ * success. */
+typedef int (*weir_map_fn)(weir_task *task, const void *in, void *out, void *arg);
+
+/* Calls function for each of `count` elements of the arrays `in` and `out`, as Python's Pool.map.
+ *
+ * An array that lies in the scope (or options->shared) is used where it is, and elements are
+ * written there directly. Any other array is private memory: the input is copied to the workers,
+ * and the output copied back once all elements are done (with keep_going: of the chunks that are
+ * done), so a failed call leaves it as it was. A size may be 0 and its pointer NULL: nothing to
+ * read, or nothing to write. Returns: as weir_pool_for(); the error's range is the element for a
+ * failure, the chunk for a death. */
+WEIR_API int weir_pool_map(weir_pool *pool, weir_map_fn function, const void *in, size_t in_size,
+                           void *out, size_t out_size, size_t count, void *arg,
+                           const weir_job_options *options);
+
+/* A reduction: every chunk folds its part of the range into an accumulator of its own, and those
+ * are combined in a fixed tree over the order of the chunks. The result has the same bits for any
+ * number of workers, any timing and any killed worker, as long as range and options are the same.
+ */
+typedef struct weir_reduction {
+    size_t size; /* of an accumulator, from 1; one has the alignment of max_align_t at least */
+    void (*init)(void *accumulator,
+                 void *arg); /* sets it to the neutral element; NULL: zero bytes */
+    int (*fold)(weir_task *task, weir_range range, void *accumulator, void *arg); /* in a worker */
+    void (*combine)(void *into, const void *from, void *arg); /* in the caller's process: `from`
+                                                                 holds later items than `into` */
+    uint64_t reserved[4];
+} weir_reduction;
+
+/* Runs the reduction over the range; `result` gets `size` bytes. An empty range gives the neutral
+ * element. *result is unchanged on failure, also with keep_going.
+ * Returns: as weir_pool_for(). */
+WEIR_API int weir_pool_reduce(weir_pool *pool, weir_range range, const weir_reduction *reduction,
+                              void *result, void *arg, const weir_job_options *options);
+
+/* ---- futures -------------------------------------------------------------------------------- */
+
+/* A job that runs while the program goes on. A future is used by one thread at a time; different
+ * ones by different threads at once. What its function, arg and arrays point to must stay until it
+ * has ended. */
+typedef struct weir_future weir_future;
+
+/* Any function of the program, called once, in a worker. `arg` points to a copy of what was
+ * submitted. Returns 0 for success; weir_task_result() passes a result on. */
+typedef int (*weir_call_fn)(weir_task *task, void *arg);
+
+/* Submits one call. `arg_size` bytes at `arg` are copied; with arg_size 0 the pointer is passed as
+ * it is. options->chunks and grain do not apply. When 4,096 jobs are in flight, this waits until
+ * one has ended. Returns: the future, to be freed with weir_future_free(); or NULL with
+ * weir_pool_for()'s errors of bad arguments, ENOMEM, EDEADLK; WEIR_EDIED when the supervisor is
+ * gone. */
+WEIR_API weir_future *weir_pool_submit(weir_pool *pool, weir_call_fn function, const void *arg,
+                                       size_t arg_size, const weir_job_options *options);
+
+/* The calls of the same name, without waiting. weir_pool_map_async() copies a private `out` back
+ * when the end is noticed, in whatever call on the future notices it. The result of
+ * weir_pool_reduce_async() is had with weir_future_result(). */
+WEIR_API weir_future *weir_pool_for_async(weir_pool *pool, weir_range range, weir_task_fn function,
+                                          void *arg, const weir_job_options *options);
+WEIR_API weir_future *weir_pool_map_async(weir_pool *pool, weir_map_fn function, const void *in,
+                                          size_t in_size, void *out, size_t out_size, size_t count,
+                                          void *arg, const weir_job_options *options);
+WEIR_API weir_future *weir_pool_reduce_async(weir_pool *pool, weir_range range,
+                                             const weir_reduction *reduction, void *arg,
+                                             const weir_job_options *options);
+
+/* Waits until the job has ended, at most `timeout_ms` milliseconds (negative: for ever).
+ * Returns: the job's result: 0, or its error as weir_pool_for() returns it (with the last error
+ * set, at each call); or -ETIMEDOUT when it has not ended, which weir_future_done() tells from a
+ * job that timed out; -EINVAL (NULL). */
+WEIR_API int weir_future_wait(weir_future *future, int timeout_ms);
+
+/* True when the job has ended. Does not block. */
+WEIR_API bool weir_future_done(weir_future *future);
+
+/* What the job gave: valid until the future is freed, and then no longer. `size` (may be NULL) gets
+ * its size in bytes. Waits for the end. Returns: the result, aligned as malloc's; NULL when the job
+ * failed or gave nothing (*size is 0 then). */
+WEIR_API const void *weir_future_result(weir_future *future, size_t *size);
+
+/* The failure, or NULL when the job succeeded or has not ended. Valid until the future is freed. */
+WEIR_API const weir_error *weir_future_error(weir_future *future);
+
+/* Cancels the job: chunks that have not been started are not. It ends, with -ECANCELED unless all
+ * was done, once the running ones are through. Context: signal-safe while no other call uses the
+ * future. */
+WEIR_API void weir_future_cancel(weir_future *future);
+
+/* Frees the future. One that has not ended is cancelled, and its running chunks are waited for:
+ * nothing of it runs any more when this returns. NULL is allowed. Futures may be freed after their
+ * pool. */
+WEIR_API void weir_future_free(weir_future *future);
+
+typedef enum weir_when {
+    WEIR_WHEN_ANY = 0,     /* one has ended */
+    WEIR_WHEN_ALL,         /* all have ended */
+    WEIR_WHEN_FIRST_ERROR, /* one has failed, or all have ended */
+} weir_when;
+
+/* Waits for several futures of one pool, as Python's concurrent.futures.wait(). NULLs among them
+ * are passed over. `timeout_ms` as for weir_future_wait(). Returns: the index of the one that has
+ * ended (ANY) or failed (FIRST_ERROR), the lowest if several; `count` when all have ended (ALL), or
+ * none has failed, or there is none; -ETIMEDOUT; -EINVAL (NULL, an unknown `when`, futures of
+ * several pools). */
+WEIR_API int64_t weir_future_wait_many(weir_future *const *futures, size_t count, weir_when when,
+                                       int timeout_ms);
+
+/* ---- ending --------------------------------------------------------------------------------- */
+
 /* Cancels all jobs that are in flight: chunks that have not been started are not, the calls return
  * -ECANCELED once the running ones are done. Later jobs run as usual.
  * Context: any thread of the program; signal-safe. NULL is allowed. */
 WEIR_API void weir_pool_cancel(weir_pool *pool);
 
-/* Ends the pool when the jobs in flight are done: workers run the finalizer and exit. A worker that
- * does not end within 5 s of having no more work is killed. NULL is allowed.
- * Context: the program that made the pool; no other thread may use the pool any more. */
+/* Ends the pool when the jobs in flight are done, those of futures included: workers run the
+ * finalizer and exit. A worker that does not end within 5 s of having no more work is killed. NULL
+ * is allowed. Context: the program that made the pool; no other thread may use the pool any more.
+ */
 WEIR_API void weir_pool_free(weir_pool *pool);
 
 /* The same at once: kills the workers. Jobs that other threads wait for return WEIR_EDIED first. */
@@ -146,6 +268,11 @@ WEIR_API void weir_pool_kill(weir_pool *pool);
  * task fails even if it then returns 0. */
 WEIR_API int weir_task_fail(weir_task *task, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Gives the result of a submitted call: `size` bytes at `data` are copied (the last call counts).
+ * Returns: 0; -EINVAL (the task is not of weir_pool_submit(); NULL data); or, for more than 64
+ * bytes, the errors of weir_manager_shm(). */
+WEIR_API int weir_task_result(weir_task *task, const void *data, size_t size);
 
 /* Index of the worker that runs the task (from 0), which attempt at this chunk it is (from 1), and
  * the chunk's number (from 0). */

@@ -17,6 +17,7 @@
 #include "pool/worker.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -55,9 +56,10 @@ static bool job_stopped(const struct weir__control *control, const struct weir__
            atomic_load_explicit(&control->cancel_epoch, memory_order_relaxed) != job->cancel_epoch;
 }
 
-static void describe_failure(struct weir_task *task, int returned, weir_range range)
+static void describe_failure(struct weir_task *task, int returned)
 {
     struct weir__job *job = task->job;
+    weir_range range = task->at;
     weir_error *error = &job->failure.error;
 
     if (!weir__failure_claim(job, task->slot + 1, task->chunk))
@@ -87,18 +89,19 @@ static void run_chunk(struct weir_task *task)
 
     task->fail_code = 0;
     task->message[0] = '\0';
+    task->at = range;
     if (atomic_load_explicit(weir__manager_generation(task->manager), memory_order_acquire) !=
         weir__manager_synced(task->manager))
         weir_manager_sync(task->manager); /* an object that is gone is only missed if it is used */
 
-    returned = job->function(task, range, job->arg);
+    returned = job->run(task, range);
 
     if (__fpending(stdout) > 0)
         fflush(stdout);
     if (returned == 0 && task->fail_code == 0) {
         weir__cell_settle(&job->cells[task->chunk], CELL_DONE);
     } else {
-        describe_failure(task, returned, range);
+        describe_failure(task, returned);
         weir__cell_settle(&job->cells[task->chunk], CELL_FAILED);
         /* After the cell: killed in between, the failure stands and only more is done than need be.
          * The other way round the job would stop for a chunk that is free again. */
@@ -106,37 +109,110 @@ static void run_chunk(struct weir_task *task)
             atomic_fetch_or(&job->stop, STOP_FAILED);
     }
     task->settled++;
+    task->total++;
 }
 
-/* Goes once round the cells from this worker's own region. False if the job is to be stopped. */
-static bool work_round(struct weir_task *task)
+/* The supervisor looks at the time since then. */
+static void start_clock(struct weir_task *task)
+{
+    if (task->job->chunk_timeout_ns > 0 || task->job->deadline_ns > 0)
+        atomic_store_explicit(&task->control->slots[task->slot].started_ns, weir__now_ns(),
+                              memory_order_release);
+}
+
+static bool worn_out(const struct weir_task *task)
+{
+    return task->control->chunks_per_worker > 0 && task->total >= task->control->chunks_per_worker;
+}
+
+enum round {
+    ROUND_ALL,     /* no chunk was free any more where it looked */
+    ROUND_STOPPED, /* the job is to be stopped */
+    ROUND_WORN_OUT /* this worker has done its share for ever; chunks may be left */
+};
+
+static int64_t chunk_at(const struct weir__job *job, int64_t start, int64_t position)
+{
+    int64_t chunk = start + position;
+
+    return chunk < job->count ? chunk : chunk - job->count;
+}
+
+/* The first position from `position` on, counted round from `start`, at which a chunk is FREE;
+ * `count` when there is none. */
+static int64_t find_free(const struct weir__job *job, int64_t start, int64_t position)
+{
+    while (position < job->count &&
+           weir__cell_state_of(atomic_load_explicit(&job->cells[chunk_at(job, start, position)],
+                                                    memory_order_relaxed)) != CELL_FREE)
+        position++;
+    return position;
+}
+
+/* Takes the job out of the ready set as no chunk of it is free. False, and it is back, when the
+ * supervisor has freed one that had been passed: it counts that in retry_seq before it adds the
+ * job, so either this sees the number, or the job was added after the removal. */
+static bool take_out(struct weir_task *task, uint32_t retries)
+{
+    unsigned index = (unsigned)(task->job - task->control->jobs);
+
+    weir__ready_remove(task->control, index);
+    if (atomic_load(&task->job->retry_seq) == retries)
+        return true;
+    weir__ready_add(task->control, index);
+    return false;
+}
+
+/* The chain: who takes work and leaves some wakes one more worker, who will do the same. Of a job
+ * that its caller waits for only once that has found it long enough to be worth it. */
+static void wake_next(struct weir_task *task, bool more)
 {
     struct weir__control *control = task->control;
-    struct weir__job *job = task->job;
-    struct weir__slot *slot = &control->slots[task->slot];
-    int64_t start = job->count * (int64_t)task->slot / control->workers;
 
-    for (int64_t i = 0, chunk = start; i < job->count; i++, chunk++) {
-        if (chunk == job->count)
-            chunk = 0;
-        if (weir__cell_state_of(atomic_load_explicit(&job->cells[chunk], memory_order_relaxed)) !=
-            CELL_FREE)
-            continue;
-        if (job_stopped(control, job))
-            return false;
-        /* release: set before the claim, for the supervisor */
-        atomic_store_explicit(&slot->chunk, chunk, memory_order_release);
-        task->attempt = weir__cell_claim(&job->cells[chunk], task->slot, task->incarnation);
-        if (task->attempt == 0)
-            continue;
-        task->chunk = chunk;
-        /* the chain: the host has found the job long enough to be worth a wake-up */
-        if (atomic_load_explicit(&job->wide, memory_order_relaxed) &&
-            weir__ready_has(control, (unsigned)(job - control->jobs)))
-            weir__wake_one(control);
-        run_chunk(task);
+    if (!weir__any_parked(control))
+        return;
+    if ((more && atomic_load_explicit(&task->job->wide, memory_order_relaxed)) ||
+        weir__ready_other(control, (unsigned)(task->job - control->jobs)))
+        weir__wake_one(control);
+}
+
+static bool claim(struct weir_task *task, int64_t chunk)
+{
+    struct weir__slot *slot = &task->control->slots[task->slot];
+
+    start_clock(task);
+    /* release: set before the claim, for the supervisor */
+    atomic_store_explicit(&slot->chunk, chunk, memory_order_release);
+    task->attempt = weir__cell_claim(&task->job->cells[chunk], task->slot, task->incarnation);
+    task->chunk = chunk;
+    return task->attempt != 0;
+}
+
+/* Goes once round the cells from this worker's own region. *out: the job has been taken out of the
+ * ready set. A job of a future is taken out as soon as its last chunk is taken, not when that has
+ * ended: whether the set was empty tells the program whether it has to wake somebody for its next
+ * one. */
+static enum round work_round(struct weir_task *task, uint32_t retries, bool *out)
+{
+    struct weir__job *job = task->job;
+    int64_t start = job->count * (int64_t)task->slot / task->control->workers;
+    int64_t position = find_free(job, start, 0), next;
+
+    for (; position < job->count; position = next) {
+        if (job_stopped(task->control, job))
+            return ROUND_STOPPED;
+        if (worn_out(task))
+            return ROUND_WORN_OUT;
+        next = position + 1;
+        if (claim(task, chunk_at(job, start, position))) {
+            next = find_free(job, start, next);
+            if (next == job->count && job->async)
+                *out = take_out(task, retries);
+            wake_next(task, next < job->count);
+            run_chunk(task);
+        }
     }
-    return true;
+    return ROUND_ALL;
 }
 
 /* Counts what was settled, and tells a host that waits when this may have been the end of it. It
@@ -154,15 +230,17 @@ static void count_settled(struct weir_task *task)
     task->settled = 0;
 }
 
-/* Takes the job out of the ready set once no chunk is free, or once it must not be worked on. */
+/* Works on the job until no chunk is free, or it must not be worked on, and takes it out of the
+ * ready set. */
 static void work_inside(struct weir_task *task, unsigned index)
 {
     struct weir__control *control = task->control;
     struct weir__job *job = task->job;
+    enum round round;
+    bool out;
 
-    for (;;) {
+    do {
         uint32_t retries;
-        bool stopped;
 
         if (atomic_load(&job->state) != JOB_OPEN) {
             weir__ready_remove(control, index);
@@ -172,15 +250,15 @@ static void work_inside(struct weir_task *task, unsigned index)
             weir__ready_add(control, index);
         }
         retries = atomic_load(&job->retry_seq);
-        stopped = !work_round(task);
+        out = false;
+        round = work_round(task, retries, &out);
         if (task->settled > 0)
             count_settled(task);
-        weir__ready_remove(control, index);
-        /* A chunk that the supervisor freed after it had been passed is counted in retry_seq before
-         * the job is added: either this sees the number, or the job was added after the removal. */
-        if (stopped || atomic_load(&job->retry_seq) == retries)
-            return;
-    }
+        if (round == ROUND_STOPPED)
+            weir__ready_remove(control, index);
+        else if (round == ROUND_ALL && !out)
+            out = take_out(task, retries);
+    } while (round == ROUND_ALL && !out);
 }
 
 static void work_on(struct weir_task *task, unsigned index)
@@ -204,7 +282,7 @@ static void work_loop(struct weir_task *task)
     struct weir__spin spin = {SPIN_START_NS};
     unsigned from = 0;
 
-    for (;;) {
+    while (!worn_out(task)) {
         int index = weir__ready_find(control, from);
 
         if (index >= 0) {
@@ -215,6 +293,24 @@ static void work_loop(struct weir_task *task)
         } else {
             weir__park(control, task->slot, &spin);
         }
+    }
+}
+
+static void pin_to_cpu(unsigned slot)
+{
+    cpu_set_t may, one;
+    int skip, count;
+
+    if (sched_getaffinity(0, sizeof(may), &may) < 0 || (count = CPU_COUNT(&may)) == 0)
+        return;
+    skip = (int)slot % count;
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (!CPU_ISSET(cpu, &may) || skip-- > 0)
+            continue;
+        CPU_ZERO(&one);
+        CPU_SET(cpu, &one);
+        sched_setaffinity(0, sizeof(one), &one); /* a wish; without it the pool works as well */
+        return;
     }
 }
 
@@ -252,6 +348,8 @@ _Noreturn void weir__worker_main(struct weir__control *control, weir_manager *ma
     sigprocmask(SIG_SETMASK, &none, NULL);
     if (control->process_target != NULL)
         process_main(control);
+    if (control->pin)
+        pin_to_cpu(index);
     if (control->initializer != NULL && control->initializer(control->arg) != 0)
         _exit(WEIR__EXIT_INITIALIZER);
     atomic_store(&slot->state, SLOT_READY);

@@ -17,6 +17,8 @@ struct weir_task {
     unsigned attempt;
     int64_t chunk;
     int64_t settled; /* since it entered the job */
+    int64_t total;   /* chunks since it was forked */
+    weir_range at;   /* what a failure is about: the chunk, or the element of a map */
     int fail_code;   /* 0: weir_task_fail() was not called */
     char message[WEIR__TASK_MESSAGE];
 };

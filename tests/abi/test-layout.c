@@ -43,20 +43,32 @@ PLACE(weir_options, address_space, 0);
 PLACE(weir_options, timeout_ms, 8);
 PLACE(weir_options, reserved, 16);
 
-SIZE(weir_pool_options, 96);
+SIZE(weir_pool_options, 112);
 PLACE(weir_pool_options, workers, 0);
 PLACE(weir_pool_options, initializer, 8);
 PLACE(weir_pool_options, finalizer, 16);
 PLACE(weir_pool_options, arg, 24);
-PLACE(weir_pool_options, reserved, 32);
+PLACE(weir_pool_options, chunks_per_worker, 32);
+PLACE(weir_pool_options, pin, 40);
+PLACE(weir_pool_options, reserved, 48);
 
-SIZE(weir_job_options, 96);
+SIZE(weir_job_options, 104);
 PLACE(weir_job_options, chunks, 0);
 PLACE(weir_job_options, grain, 8);
 PLACE(weir_job_options, arg_size, 16);
 PLACE(weir_job_options, retries, 24);
-PLACE(weir_job_options, keep_going, 28);
-PLACE(weir_job_options, reserved, 32);
+PLACE(weir_job_options, timeout_ms, 28);
+PLACE(weir_job_options, chunk_timeout_ms, 32);
+PLACE(weir_job_options, keep_going, 36);
+PLACE(weir_job_options, shared, 37);
+PLACE(weir_job_options, reserved, 40);
+
+SIZE(weir_reduction, 64);
+PLACE(weir_reduction, size, 0);
+PLACE(weir_reduction, init, 8);
+PLACE(weir_reduction, fold, 16);
+PLACE(weir_reduction, combine, 24);
+PLACE(weir_reduction, reserved, 32);
 #endif
 
 _Static_assert(WEIR_NONE == 0 && WEIR_BOOL == 1 && WEIR_INT == 2 && WEIR_FLOAT == 3 &&

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * future.c: a job that somebody asks about later, and the calls that wait for one at once.
+ *
+ * A future has a job until its end is noticed: then what the job gave is taken into private memory
+ * and the job is closed, so its place is free for another one. That happens in whatever call looks
+ * at the future next; and when all places are taken, in the submitting of another one, for futures
+ * at which no thread is looking. When the pool ends, all its futures are finished first, so they
+ * can be asked and freed after it.
+ *
+ * pool->lock guards the list, `users`, and the step from "has a job" to "has none".
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "pool/park.h"
+#include "pool/pool.h"
+#include "pool/supervisor.h"
+#include "shm/error.h"
+
+#define WAIT_FOR_PLACE_NS 100000
+#define PLACES_AT_ONCE    256
+#define LOOK_AT_OLDEST    1024
+
+/* ---- from a job to its end ------------------------------------------------------------------ */
+
+static void init(weir_future *future, weir_pool *pool, const struct weir__job_spec *spec,
+                 void *user_out)
+{
+    *future = (weir_future){
+        .pool = pool,
+        .finish = spec->finish,
+        .data = spec->data,
+        .user_out = user_out,
+        .arg = spec->arg,
+        .keep_going = spec->keep_going,
+    };
+}
+
+/* The job has settled: takes its result and closes it. */
+static void finish(weir_future *future)
+{
+    weir_pool *pool = future->pool;
+    int result;
+
+    future->code = weir__job_result(pool, future->index);
+    if (atomic_load_explicit(weir__manager_generation(pool->manager), memory_order_acquire) !=
+        weir__manager_synced(pool->manager))
+        weir_manager_sync(pool->manager);
+    if (future->finish != NULL) {
+        result = future->finish(future, &pool->control->jobs[future->index]);
+        if (future->code == 0)
+            future->code = result;
+    }
+}
+
+/* ---- futures -------------------------------------------------------------------------------- */
+
+static void list_add(weir_pool *pool, weir_future *future)
+{
+    TAILQ_INSERT_TAIL(&pool->futures, future, link);
+    future->listed = true;
+}
+
+static void list_remove(weir_pool *pool, weir_future *future)
+{
+    if (future->listed)
+        TAILQ_REMOVE(&pool->futures, future, link);
+    future->listed = false;
+}
+
+/* Claims the future's job for this thread: nobody else finishes it until look_end(). NULL: it has
+ * ended. */
+static weir_pool *look_begin(weir_future *future)
+{
+    weir_pool *pool = future->pool;
+
+    if (pool == NULL)
+        return NULL;
+    pthread_mutex_lock(&pool->lock);
+    if (future->pool != NULL)
+        future->users++;
+    pthread_mutex_unlock(&pool->lock);
+    return future->pool;
+}
+
+static void keep_error(weir_future *future)
+{
+    if (future->code == 0)
+        return;
+    future->error = malloc(sizeof(*future->error));
+    if (future->error != NULL)
+        *future->error = *weir_last_error();
+}
+
+static void look_end(weir_pool *pool, weir_future *future, bool settled)
+{
+    int index = future->index;
+
+    if (settled) {
+        finish(future);
+        keep_error(future);
+    }
+    pthread_mutex_lock(&pool->lock);
+    future->users--;
+    if (settled) {
+        list_remove(pool, future);
+        future->pool = NULL;
+    }
+    pthread_mutex_unlock(&pool->lock);
+    if (settled)
+        weir__job_close(pool, index);
+}
+
+/* One of the oldest futures at which nobody looks and whose job has settled; it is claimed. */
+static weir_future *claim_settled(weir_pool *pool)
+{
+    weir_future *future;
+    int looked = 0;
+
+    pthread_mutex_lock(&pool->lock);
+    TAILQ_FOREACH(future, &pool->futures, link)
+    {
+        if (future->users == 0 && weir__job_settled(pool, future->index))
+            break;
+        if (++looked == LOOK_AT_OLDEST) {
+            future = NULL;
+            break;
+        }
+    }
+    if (future != NULL)
+        future->users++;
+    pthread_mutex_unlock(&pool->lock);
+    return future;
+}
+
+/* Ends futures that have settled, to have their places; if there are none, waits a little for one.
+ */
+static bool make_place(weir_pool *pool)
+{
+    uint32_t bell = atomic_load(&pool->control->host_bell);
+    weir_future *future = NULL;
+    int places = 0;
+
+    while (places < PLACES_AT_ONCE && (future = claim_settled(pool)) != NULL) {
+        look_end(pool, future, true);
+        places++;
+    }
+    if (places == 0)
+        weir__host_sleep(pool, bell, weir__now_ns() + WAIT_FOR_PLACE_NS);
+    return !atomic_load(&pool->supervisor_gone);
+}
+
+/* Opens the job; where there is no place for it, waits until there is. */
+static int open_at_last(weir_pool *pool, const struct weir__job_spec *spec)
+{
+    for (;;) {
+        int index = weir__job_open(pool, spec);
+
+        if (index != -EAGAIN)
+            return index;
+        if (!make_place(pool))
+            return weir__report_lost_supervisor(pool);
+    }
+}
+
+int weir__run(weir_pool *pool, const struct weir__job_spec *spec, void *user_out)
+{
+    weir_future future;
+
+    if (spec->count == 0)
+        return 0;
+    init(&future, pool, spec, user_out);
+    future.index = open_at_last(pool, spec);
+    if (future.index < 0)
+        return future.index;
+    weir__job_wait(pool, future.index, INT64_MAX);
+    finish(&future);
+    weir__job_close(pool, future.index);
+    return future.code;
+}
+
+weir_future *weir__launch(weir_pool *pool, struct weir__job_spec *spec, void *user_out)
+{
+    weir_future *future = malloc(sizeof(*future));
+
+    if (future == NULL) {
+        weir__fail(-ENOMEM, "no memory for a future");
+        return NULL;
+    }
+    init(future, pool, spec, user_out);
+    if (spec->count == 0) {
+        future->pool = NULL;
+        return future;
+    }
+    spec->async = true;
+    future->index = open_at_last(pool, spec);
+    if (future->index < 0) {
+        free(future);
+        return NULL;
+    }
+    pthread_mutex_lock(&pool->lock);
+    list_add(pool, future);
+    pthread_mutex_unlock(&pool->lock);
+    return future;
+}
+
+void weir__futures_end(weir_pool *pool)
+{
+    weir_future *future;
+
+    while ((future = TAILQ_FIRST(&pool->futures)) != NULL) {
+        if (look_begin(future) != NULL)
+            look_end(pool, future, weir__job_wait(pool, future->index, INT64_MAX));
+    }
+}
+
+/* Sets the last error again for a result that was noticed earlier. */
+static int report(const weir_future *future)
+{
+    if (future->code == 0)
+        return 0;
+    return future->error != NULL ? weir__fail_with(future->error)
+                                 : weir__fail(future->code, "the job failed");
+}
+
+static int check(const weir_future *future)
+{
+    return future != NULL ? 0 : weir__fail(-EINVAL, "the future is NULL");
+}
+
+static int64_t limit_of(int timeout_ms)
+{
+    return timeout_ms < 0 ? INT64_MAX : weir__now_ns() + (int64_t)timeout_ms * 1000000;
+}
+
+int weir_future_wait(weir_future *future, int timeout_ms)
+{
+    weir_pool *pool;
+    bool settled = true;
+
+    if (check(future) < 0)
+        return -EINVAL;
+    pool = look_begin(future);
+    if (pool != NULL) {
+        settled = weir__job_wait(pool, future->index, limit_of(timeout_ms));
+        look_end(pool, future, settled);
+    }
+    if (!settled)
+        return weir__fail(-ETIMEDOUT, "the job has not ended within %d ms", timeout_ms);
+    return report(future);
+}
+
+bool weir_future_done(weir_future *future)
+{
+    weir_pool *pool;
+    bool settled;
+
+    if (future == NULL)
+        return false;
+    pool = look_begin(future);
+    if (pool == NULL)
+        return true;
+    settled = weir__job_settled(pool, future->index);
+    look_end(pool, future, settled);
+    return settled;
+}
+
+const void *weir_future_result(weir_future *future, size_t *size)
+{
+    if (size != NULL)
+        *size = 0;
+    if (check(future) < 0 || weir_future_wait(future, -1) < 0)
+        return NULL;
+    if (size != NULL)
+        *size = future->result_size;
+    return future->result;
+}
+
+const weir_error *weir_future_error(weir_future *future)
+{
+    if (future == NULL || !weir_future_done(future) || future->code == 0)
+        return NULL;
+    return future->error;
+}
+
+void weir_future_cancel(weir_future *future)
+{
+    weir_pool *pool = future != NULL ? future->pool : NULL;
+
+    if (pool == NULL)
+        return;
+    atomic_fetch_or(&pool->control->jobs[future->index].stop, STOP_CANCEL);
+    weir__host_ring(pool->control, &pool->control->jobs[future->index]);
+}
+
+void weir_future_free(weir_future *future)
+{
+    if (future == NULL)
+        return;
+    if (future->pool != NULL && !weir_future_done(future)) {
+        const weir_error before = *weir_last_error();
+
+        weir_future_cancel(future);
+        weir_future_wait(future, -1);
+        weir__fail_with(&before);
+    }
+    free(future->result);
+    free(future->error);
+    free(future);
+}
+
+/* ---- several -------------------------------------------------------------------------------- */
+
+static weir_pool *common_pool(weir_future *const *futures, size_t count, bool *several)
+{
+    weir_pool *pool = NULL;
+
+    *several = false;
+    for (size_t i = 0; i < count; i++) {
+        weir_pool *other = futures[i] != NULL ? futures[i]->pool : NULL;
+
+        *several |= other != NULL && pool != NULL && other != pool;
+        pool = other != NULL ? other : pool;
+    }
+    return pool;
+}
+
+/* The answer, or -EAGAIN when there is none yet. */
+static int64_t look_at_all(weir_future *const *futures, size_t count, weir_when when)
+{
+    bool open = false, any = false;
+
+    for (size_t i = 0; i < count; i++) {
+        if (futures[i] == NULL)
+            continue;
+        any = true;
+        if (!weir_future_done(futures[i]))
+            open = true;
+        else if (when == WEIR_WHEN_ANY || (when == WEIR_WHEN_FIRST_ERROR && futures[i]->code != 0))
+            return (int64_t)i;
+    }
+    return any && open ? -EAGAIN : (int64_t)count;
+}
+
+static void mark_waiting(weir_pool *pool, weir_future *const *futures, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (futures[i] != NULL && look_begin(futures[i]) != NULL) {
+            /* seq_cst, then look once more; pairs with weir__host_ring() */
+            atomic_store(&pool->control->jobs[futures[i]->index].waiting, 1);
+            look_end(pool, futures[i], false);
+        }
+    }
+}
+
+int64_t weir_future_wait_many(weir_future *const *futures, size_t count, weir_when when,
+                              int timeout_ms)
+{
+    int64_t limit = limit_of(timeout_ms), answer;
+    bool several;
+    weir_pool *pool;
+
+    if (futures == NULL && count > 0)
+        return weir__fail(-EINVAL, "the array of futures is NULL");
+    if (when != WEIR_WHEN_ANY && when != WEIR_WHEN_ALL && when != WEIR_WHEN_FIRST_ERROR)
+        return weir__fail(-EINVAL, "weir_when is %d; it must be from %d to %d", (int)when,
+                          WEIR_WHEN_ANY, WEIR_WHEN_FIRST_ERROR);
+    pool = common_pool(futures, count, &several);
+    if (several)
+        return weir__fail(-EINVAL, "the futures are of several pools");
+    for (;;) {
+        uint32_t bell = pool != NULL ? atomic_load(&pool->control->host_bell) : 0;
+
+        answer = look_at_all(futures, count, when);
+        if (answer != -EAGAIN)
+            return answer;
+        mark_waiting(pool, futures, count);
+        answer = look_at_all(futures, count, when);
+        if (answer != -EAGAIN)
+            return answer;
+        if (limit != INT64_MAX && weir__now_ns() >= limit)
+            return weir__fail(-ETIMEDOUT, "not within %d ms", timeout_ms);
+        weir__host_sleep(pool, bell, limit);
+    }
+}
