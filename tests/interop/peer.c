@@ -120,8 +120,12 @@ static char *read_line(void)
 {
     ssize_t size = getline(&line, &line_size, stdin);
 
-    if (size <= 0)
+    if (size <= 0) {
+        weir_list_close(list);
+        weir_shm_close(shm);
+        free(line);
         exit(0);
+    }
     line[size - 1] = '\0';
     return line;
 }
@@ -145,6 +149,7 @@ static int64_t create_list(const char *name, size_t count)
             give_up("no memory");
         values[i] = parse_value(texts[i]);
     }
+    weir_list_close(list);
     list = weir_list_create(name, values, count);
     result = opened(list);
     for (size_t i = 0; i < count; i++)
@@ -197,9 +202,11 @@ static bool list_command(const char *verb, char *rest, int64_t *result)
 
         if (sscanf(rest, "%255s %" SCNd64 " %" SCNd64 " %" SCNd64, name, &start, &stop, &step) != 4)
             give_up("no range");
+        weir_list_close(list);
         list = weir_list_create_range(name, start, stop, step);
         *result = opened(list);
     } else if (strcmp(verb, "attach") == 0) {
+        weir_list_close(list);
         list = weir_list_attach(rest);
         *result = opened(list);
     } else if (strcmp(verb, "len") == 0) {
@@ -235,9 +242,11 @@ static bool block_command(const char *verb, char *rest, int64_t *result)
     if (strcmp(verb, "shm") == 0) { /* shm NAME SIZE */
         next = strchr(rest, ' ');
         *next++ = '\0';
+        weir_shm_close(shm);
         shm = weir_shm_create(rest, strtoull(next, NULL, 10), 0);
         *result = opened(shm);
     } else if (strcmp(verb, "shm-attach") == 0) {
+        weir_shm_close(shm);
         shm = weir_shm_attach(rest);
         *result = opened(shm);
     } else if (strcmp(verb, "shm-size") == 0) {
