@@ -418,6 +418,7 @@ static int ask_manager(struct weir_manager *manager)
 static int end_names(struct weir_manager *manager)
 {
     const weir_error before = *weir_last_error();
+    struct weir__tally tally = {0};
     int error = ask_manager(manager);
 
     if (error || !wait_gone(manager, manager->timeout_ms))
@@ -426,7 +427,11 @@ static int end_names(struct weir_manager *manager)
         weir__fail_with(&before);
         return 0;
     }
-    error = weir__scope_unlink_all(manager->scope_fd, manager->id, CLEAN_WAIT_MS, NULL);
+    error = weir__scope_unlink_all(manager->scope_fd, manager->id, CLEAN_WAIT_MS, &tally);
+    if (!error && !tally.complete)
+        error =
+            weir__fail(-EBUSY, "a process that this program forked is in the middle of making an "
+                               "object; the next weir_begin() removes the rest of the scope");
     if (!error)
         weir__fail_with(&before);
     return error;
@@ -495,8 +500,8 @@ int weir__manager_check_owner(const weir_manager *manager, const char *what)
     if (!live)
         return -EINVAL;
     if (live->beginner != getpid())
-        return weir__fail(-EDEADLK, "%s can only be made by process %d, which began the scope", what,
-                          (int)live->beginner);
+        return weir__fail(-EDEADLK, "%s can only be made by process %d, which began the scope",
+                          what, (int)live->beginner);
     return 0;
 }
 

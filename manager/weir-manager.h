@@ -53,8 +53,9 @@ WEIR_API weir_manager *weir_begin(const weir_options *options);
  * never hangs. What the user unlinked before is no error.
  * Context: the process that began the scope; no other thread may use the scope any more. In a forked
  * child it only unmaps, and returns 0.
- * Returns: 0, or the first error of unlinking (the rest is unlinked all the same); -EINVAL when this
- * scope has already been ended. */
+ * Returns: 0, or the first error of unlinking (the rest is unlinked all the same); -EBUSY when a child
+ * that the program forked hangs in the middle of making an object (the next weir_begin() removes what
+ * is left then); -EINVAL when this scope has already been ended. */
 WEIR_API int weir_end(weir_manager *manager);
 
 /* WEIR_SCOPE(name, options) { ... } begins a scope called `name`, runs the block, and ends the scope

@@ -16,6 +16,8 @@
 
 #include "host.h"
 #include "manager/internal.h"
+#include "manager/scope.h"
+#include "manager/state.h"
 
 #define OBJECTS 11
 
@@ -461,6 +463,36 @@ static void supervisor_cleans__when_program_and_manager_are_killed(void **state)
     close(result_pipe[1]);
 }
 
+/* A child of the user's own, stopped in the middle of making an object. */
+static void end_says_so__when_a_creation_does_not_end(void **state)
+{
+    const weir_options options = {.timeout_ms = 200};
+    weir_manager *scope = weir_begin(&options);
+    int ready[2], status;
+    char byte;
+    pid_t pid;
+
+    (void)state;
+    assert_int_equal(pipe(ready), 0);
+    pid = fork();
+    if (pid == 0) {
+        child_reset();
+        if (weir__scope_creation_begin(scope->scope_fd) || write(ready[1], "r", 1) != 1)
+            _exit(1);
+        raise(SIGSTOP);
+        _exit(0);
+    }
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    assert_int_equal(weir_end(scope), -EBUSY);
+    assert_int_equal(shm_files(), 1);
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(weir_end(weir_begin(NULL)), 0);
+    assert_int_equal(shm_files(), 0);
+    close(ready[0]);
+    close(ready[1]);
+}
+
 static int make_for_ever(weir_manager *scope)
 {
     return by_making_for_ever(scope);
@@ -508,6 +540,7 @@ int main(void)
         TEST(next_begin_finishes__when_the_manager_is_killed_while_cleaning),
         TEST(late_creations_are_refused__when_the_program_is_gone),
         TEST(supervisor_cleans__when_program_and_manager_are_killed),
+        TEST(end_says_so__when_a_creation_does_not_end),
         TEST(scope_is_sound__when_members_are_killed_while_making),
     };
 
