@@ -39,6 +39,9 @@
 #define STEP_MAX ((size_t)16 << 20)
 #define STEP_MIN ((size_t)64 << 10)
 
+/* What a lazy block has from the beginning; fallocate makes it a page. */
+#define HEAD ((size_t)512)
+
 /* From this size on the limits are looked up first: it costs about as much as reserving this much.
  */
 #define COMPARE_FROM ((size_t)1 << 20)
@@ -235,7 +238,7 @@ static int fallocate_in_steps(int fd, size_t size)
 static int reserve_memory(int fd, size_t size, unsigned flags)
 {
     struct held_signal hold;
-    int result, error;
+    int result, error = 0;
 
     if (!(flags & WEIR_SHM_LAZY) && size >= COMPARE_FROM) {
         result = compare_with_limits(fd, size);
@@ -245,8 +248,10 @@ static int reserve_memory(int fd, size_t size, unsigned flags)
     hold = hold_sigxfsz();
     if (flags & WEIR_SHM_LAZY)
         error = ftruncate(fd, (off_t)size) < 0 ? errno : 0;
-    else
-        error = fallocate_in_steps(fd, size);
+    /* A lazy block has its first page all the same: what is written before it has a name is there.
+     */
+    if (error == 0)
+        error = fallocate_in_steps(fd, flags & WEIR_SHM_LAZY && size > HEAD ? HEAD : size);
     release_sigxfsz(&hold, error == EFBIG);
     return error == 0 ? 0 : fail_reserve(error, fd, size);
 }

@@ -23,9 +23,9 @@ struct weir__block {
 
 #define WEIR__BLOCK_NONE ((struct weir__block){.fd = -1})
 
-/* Makes an unnamed file of `size` bytes in /dev/shm, reserves its memory (unless WEIR_SHM_LAZY) and
- * maps it: at `at` with MAP_FIXED, or anywhere if `at` is NULL. On failure nothing is left, and a
- * mapping that was at `at` is as before or PROT_NONE. */
+/* Makes an unnamed file of `size` bytes in /dev/shm, reserves its memory (with WEIR_SHM_LAZY its
+ * first page alone) and maps it: at `at` with MAP_FIXED, or anywhere if `at` is NULL. On failure
+ * nothing is left, and a mapping that was at `at` is as before or PROT_NONE. */
 int weir__block_reserve(struct weir__block *block, size_t size, unsigned flags, void *at);
 
 /* Gives the block its name. -EEXIST leaves the other file alone. */

@@ -92,7 +92,7 @@ WEIR_API const char *weir_strerror(int code);
 /* A named block of shared memory, mapped into this process. */
 typedef struct weir_shm weir_shm;
 
-#define WEIR_SHM_LAZY 1u /* do not reserve the memory: a full /dev/shm is then SIGBUS on touch */
+#define WEIR_SHM_LAZY 1u /* reserve one page alone: a full /dev/shm is then SIGBUS on touch */
 
 /* Longest name of a block in bytes, without the NUL: a file name in /dev/shm. */
 #define WEIR_SHM_NAME_MAX 255
