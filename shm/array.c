@@ -190,11 +190,16 @@ int weir__array_bind_raw(struct weir_array *array, struct weir_shm *shm, weir_dt
 int weir__array_bind_npy(struct weir_array *array, struct weir_shm *shm)
 {
     char header[WEIR__NPY_HEADER_MAX + 12]; /* a copy, so that nobody changes it while it is read */
-    size_t size = shm->size < sizeof header ? shm->size : sizeof header;
+    const size_t room = shm->size < sizeof header ? shm->size : sizeof header;
     struct weir__npy npy;
+    size_t size;
     int result;
 
-    memcpy(header, shm->buf, size);
+    /* No more than the header is touched: what is behind may be a hole of a lazy block. */
+    memcpy(header, shm->buf, room < 12 ? room : 12);
+    size = weir__npy_header_size(header, room);
+    if (size > 12)
+        memcpy(header + 12, (const char *)shm->buf + 12, size - 12);
     result = weir__npy_read(header, size, &npy, shm->name);
     if (result < 0)
         return result;

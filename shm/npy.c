@@ -276,6 +276,30 @@ static int read_descr(const char *descr, weir_dtype *dtype, const char *name)
                       name, descr);
 }
 
+/* Where the dict begins, and how long it is said to be. */
+static size_t text_begin(const unsigned char *bytes)
+{
+    return bytes[6] == 1 ? MAGIC_SIZE + 4 : MAGIC_SIZE + 6;
+}
+
+static size_t text_length(const unsigned char *bytes)
+{
+    size_t length = bytes[8] | (size_t)bytes[9] << 8;
+
+    return bytes[6] == 1 ? length : length | (size_t)bytes[10] << 16 | (size_t)bytes[11] << 24;
+}
+
+size_t weir__npy_header_size(const char *bytes, size_t size)
+{
+    const unsigned char *b = (const unsigned char *)bytes;
+    size_t end;
+
+    if (size <= MAGIC_SIZE + 6)
+        return size;
+    end = text_begin(b) + text_length(b);
+    return end < MAGIC_SIZE + 6 ? MAGIC_SIZE + 6 : end < size ? end : size;
+}
+
 /* Where the dict lies: 0, or an error. */
 static int find_text(const char *bytes, size_t size, struct cursor *text, const char *name)
 {
@@ -288,12 +312,10 @@ static int find_text(const char *bytes, size_t size, struct cursor *text, const 
     if (b[6] < 1 || b[6] > 3 || b[7] != 0)
         return weir__fail(-ENOTSUP, "block \"%s\" is a .npy file of version %d.%d", name, b[6],
                           b[7]);
-    begin = b[6] == 1 ? MAGIC_SIZE + 4 : MAGIC_SIZE + 6;
+    begin = text_begin(b);
     if (size < begin)
         return weir__fail(-EBADMSG, "the .npy header of block \"%s\" is cut off", name);
-    length = b[8] | (size_t)b[9] << 8;
-    if (b[6] > 1)
-        length |= (size_t)b[10] << 16 | (size_t)b[11] << 24;
+    length = text_length(b);
     if (length > WEIR__NPY_HEADER_MAX)
         return weir__fail(-ENOTSUP, "the .npy header of block \"%s\" has %zu bytes, more than %d",
                           name, length, WEIR__NPY_HEADER_MAX);

@@ -25,10 +25,13 @@ struct weir__npy {
 size_t weir__npy_write(char header[WEIR__NPY_WRITTEN_MAX], weir_dtype dtype, int ndim,
                        const int64_t *shape);
 
-/* Reads the header that begins `size` bytes of a file. `bytes` must not change meanwhile; it is
- * enough to give as many as the longest header has: WEIR__NPY_HEADER_MAX + 12. The lengths of the
- * axes are not negative; whether so many items exist is for the caller to check. 0; or -EBADMSG or
- * -ENOTSUP with a message about block `name`. */
+/* How many of a file's `size` bytes are its header, judged by the first 12 of them (or fewer): what
+ * weir__npy_read() needs. At most `size`. */
+size_t weir__npy_header_size(const char *bytes, size_t size);
+
+/* Reads the header that begins `size` bytes of a file. `bytes` must not change meanwhile. The
+ * lengths of the axes are not negative; whether so many items exist is for the caller to check. 0;
+ * or -EBADMSG or -ENOTSUP with a message about block `name`. */
 int weir__npy_read(const char *bytes, size_t size, struct weir__npy *npy, const char *name);
 
 /* The type of that name (weir_dtype_name), or 0. */
