@@ -256,7 +256,14 @@ static void clean_chunk(struct cleaning *cleaning, const char *buf, size_t size,
     }
 }
 
-/* Goes through all records, jumping over holes. */
+static void note_error(struct cleaning *cleaning, int error)
+{
+    if (!cleaning->error)
+        cleaning->error = error;
+}
+
+/* Goes through all records, jumping over holes. Whatever stops it before the end is an error: a
+ * record that was not read must keep the scope file from being unlinked. */
 static void clean_records(struct cleaning *cleaning)
 {
     char buf[16 * WEIR__RECORD_SIZE];
@@ -269,15 +276,16 @@ static void clean_records(struct cleaning *cleaning)
         n = pread(cleaning->fd, buf, sizeof(buf), at);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < WEIR__RECORD_SIZE) {
-            if (n < 0 && !cleaning->error)
-                cleaning->error = -errno;
-            return;
-        }
+        if (n < 0)
+            note_error(cleaning, -errno);
+        if (n < WEIR__RECORD_SIZE)
+            return; /* a rest that is no record: the file's end */
         n -= n % WEIR__RECORD_SIZE;
         clean_chunk(cleaning, buf, (size_t)n, at);
         at += n;
     }
+    if (errno != ENXIO) /* no data behind `at`: the end */
+        note_error(cleaning, -errno);
 }
 
 static void close_scope(struct cleaning *cleaning)

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -58,6 +59,18 @@ static int begin(uint64_t *id)
     assert_true(fd >= 0);
     assert_int_equal(weir__scope_link(fd, *id), 0);
     return fd;
+}
+
+/* Takes the place of libc's, to fail when told to. */
+static int fail_lseek;
+
+off_t lseek(int fd, off_t offset, int whence)
+{
+    if (fail_lseek) {
+        errno = fail_lseek;
+        return -1;
+    }
+    return (off_t)syscall(SYS_lseek, fd, offset, whence);
 }
 
 static bool none(uint64_t id)
@@ -225,6 +238,34 @@ static void header_damage_is_harmless__when_all_is_unlinked(void **state)
     weir__scope_creation_end(fd);
     assert_int_equal(weir__scope_unlink_all(fd, id, 0, &tally), 0);
     assert_int_equal(tally.unlinked, 1);
+    close(fd);
+}
+
+static void scope_file_stays__when_the_records_cannot_be_read(void **state)
+{
+    char name[WEIR__BLOCK_NAME_SIZE], scope[WEIR__SCOPE_NAME_SIZE], path[300];
+    struct weir__tally tally;
+    uint64_t id, ino;
+    int fd = begin(&id), blind;
+
+    (void)state;
+    weir__scope_block_name(name, id, 1);
+    weir__scope_name(scope, id);
+    ino = put_file(name);
+    assert_int_equal(weir__scope_note(fd, 0, name, ino, "shm", 1), 0);
+    fail_lseek = ENOMEM;
+    assert_int_equal(weir__scope_unlink_all(fd, id, 0, &tally), -ENOMEM);
+    fail_lseek = 0;
+    assert_false(tally.complete);
+    snprintf(path, sizeof(path), "/dev/shm/%s", scope);
+    blind = open(path, O_WRONLY | O_CLOEXEC);
+    assert_true(blind >= 0);
+    assert_int_equal(weir__scope_unlink_all(blind, id, 0, &tally), -EBADF);
+    close(blind);
+    assert_false(tally.complete);
+    assert_true(exists(scope) && exists(name));
+    assert_int_equal(weir__scope_unlink_all(fd, id, 0, &tally), 0);
+    assert_false(exists(scope) || exists(name));
     close(fd);
 }
 
@@ -428,6 +469,7 @@ int main(void)
         TEST(foreign_name_stays__when_a_record_claims_it),
         TEST(rest_is_unlinked__when_records_are_damaged),
         TEST(header_damage_is_harmless__when_all_is_unlinked),
+        TEST(scope_file_stays__when_the_records_cannot_be_read),
         TEST(creation_is_refused__when_the_scope_is_closed),
         TEST(late_name_is_unlinked__when_a_creation_is_under_way),
         TEST(scope_file_stays__when_a_creation_does_not_end),
