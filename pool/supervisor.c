@@ -236,11 +236,17 @@ static void note_failed_start(struct child *child, int status)
     give_up_if_all_broken(child->supervisor, &why);
 }
 
+/* Draining is known here before the host's order is read: a worker may have ended because of it. */
+static bool replaces_workers(const struct supervisor *supervisor)
+{
+    return !supervisor->ending && atomic_load(&supervisor->control->state) != POOL_DRAINING;
+}
+
 static void on_fork_timer(uv_timer_t *timer)
 {
     struct supervisor *supervisor = timer->data;
 
-    for (int i = 0; i < supervisor->control->workers && !supervisor->ending; i++) {
+    for (int i = 0; i < supervisor->control->workers && replaces_workers(supervisor); i++) {
         struct child *child = &supervisor->children[i];
 
         if (child->pid == 0 && !child->closing &&
@@ -301,7 +307,7 @@ static void on_child_closed(uv_handle_t *handle)
     close(child->pidfd);
     child->pidfd = -1;
     child->closing = false;
-    if (!supervisor->ending &&
+    if (replaces_workers(supervisor) &&
         atomic_load(&supervisor->control->slots[child->slot].state) == SLOT_EMPTY)
         fork_into(child);
     end_if_done(supervisor);
