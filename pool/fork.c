@@ -160,10 +160,11 @@ int weir__fork_detached(weir_manager *manager, void (*run)(void *context, int li
     out->lifeline = ends[0];
     result = wait_for_hello(ends[0], &hello);
     if (result == 0) {
-        /* It lives, or its end of the lifeline would be closed: a wrong process cannot be meant. */
+        /* One that has done its work by now, or was killed, may be reaped already: ESRCH. There is
+         * no pidfd then, and its closed end of the lifeline says the same. */
         out->pid = hello.pid;
         out->pidfd = (int)syscall(SYS_pidfd_open, hello.pid, 0);
-        if (out->pidfd < 0)
+        if (out->pidfd < 0 && errno != ESRCH)
             result =
                 weir__fail(-errno, "cannot open a pidfd of the supervisor: %s", strerror(errno));
     }

@@ -280,7 +280,8 @@ static void look_after_supervisor(weir_pool *pool)
 {
     struct pollfd gone = {.fd = pool->supervisor.pidfd, .events = POLLIN};
 
-    if (poll(&gone, 1, 0) <= 0 || !(gone.revents & POLLIN))
+    /* Without a pidfd it was gone before the pool was there; see fork.c. */
+    if (gone.fd >= 0 && (poll(&gone, 1, 0) <= 0 || !(gone.revents & POLLIN)))
         return;
     /* The kernel has signalled its workers; wait until they are really gone. */
     weir__detached_wait(&pool->supervisor, LAST_DEATHS_MS);
