@@ -221,6 +221,7 @@ class ListsTest(Case):
         self.assertEqual(listed.format, self.peer.ask("format"))
         self.assertEqual(self.peer.number("unlink"), 0)
         self.assertEqual(self.peer.number("close"), 0)
+        listed.shm.close()  # a container's /dev/shm of 64 MiB has room for one of the large lists
 
         listed = self.python_list(values)
         self.assertEqual(self.peer.number("attach " + listed.shm.name), 0)
@@ -229,6 +230,7 @@ class ListsTest(Case):
         self.assertEqual(self.peer.number("unlink"), 0)
         self.assertEqual(self.peer.number("close"), 0)
         forget(listed.shm)
+        listed.shm.close()
 
     def test_howdy(self):
         self.both_ways(HOWDY)
