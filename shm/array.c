@@ -237,10 +237,11 @@ weir_array *weir__array_settle(weir_array *array, weir_shm *shm, int result)
     return NULL;
 }
 
-static void fill_block(void *buf, size_t size, const void *arg)
+static int fill_block(void *buf, size_t size, const void *arg)
 {
     (void)size;
     weir__array_fill(buf, arg);
+    return 0;
 }
 
 weir_array *weir_array_create(const char *name, weir_dtype dtype, int ndim, const int64_t *shape,

@@ -11,6 +11,8 @@
 #ifndef WEIR_HANDLE_H
 #define WEIR_HANDLE_H
 
+#include <stdatomic.h>
+
 #include "shm/block.h"
 
 /* What differs when a block belongs to somebody: the manager layer's part of close and unlink. */
@@ -28,8 +30,9 @@ struct weir_shm {
 };
 
 /* Makes a stand-alone block that `fill` (NULL: nothing) has written before it gets its name. `buf`
- * is `size` zero bytes. Otherwise as weir_shm_create(). */
-typedef void (*weir__fill)(void *buf, size_t size, const void *arg);
+ * is `size` zero bytes. If it returns an error (set as the last one) no block is made. Otherwise as
+ * weir_shm_create(). */
+typedef int (*weir__fill)(void *buf, size_t size, const void *arg);
 weir_shm *weir__shm_create_filled(const char *name, size_t size, unsigned flags, weir__fill fill,
                                   const void *arg);
 
@@ -64,6 +67,18 @@ struct weir_array {
     weir_dtype dtype;
     int32_t ndim;
     int64_t shape[WEIR_ARRAY_NDIM_MAX]; /* 0 beyond ndim */
+};
+
+/* A dictionary is its block and where its parts lie, derived from the block's size; see dict.h. */
+struct weir__dict_header;
+struct weir_dict {
+    struct weir_shm *shm;
+    struct weir__dict_header *header;
+    _Atomic uint64_t *buckets;
+    unsigned char *heap;
+    uint64_t granules; /* that the heap can grow to */
+    uint64_t seed[2];
+    unsigned order_max;
 };
 
 #endif

@@ -227,12 +227,13 @@ struct contents {
     size_t count;
 };
 
-static void fill_contents(void *buf, size_t size, const void *arg)
+static int fill_contents(void *buf, size_t size, const void *arg)
 {
     const struct contents *contents = arg;
 
     (void)size;
     weir__list_fill(buf, contents->values, contents->count);
+    return 0;
 }
 
 weir_list *weir_list_create(const char *name, const weir_value *values, size_t count)
@@ -254,12 +255,13 @@ struct range {
     int64_t start, stop, step;
 };
 
-static void fill_range(void *buf, size_t size, const void *arg)
+static int fill_range(void *buf, size_t size, const void *arg)
 {
     const struct range *range = arg;
 
     (void)size;
     weir__list_fill_range(buf, range->start, range->stop, range->step);
+    return 0;
 }
 
 weir_list *weir_list_create_range(const char *name, int64_t start, int64_t stop, int64_t step)

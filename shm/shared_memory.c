@@ -66,8 +66,11 @@ weir_shm *weir__shm_create_filled(const char *name, size_t size, unsigned flags,
         free(shm);
         return NULL;
     }
-    if (fill != NULL)
-        fill(block.addr, size, arg);
+    if (fill != NULL && fill(block.addr, size, arg) < 0) {
+        weir__block_discard(&block);
+        free(shm);
+        return NULL;
+    }
     if (name == NULL) {
         result = link_under_chosen_name(&block, shm->name, sizeof shm->name);
     } else {
