@@ -36,6 +36,9 @@ typedef int (*weir__fill)(void *buf, size_t size, const void *arg);
 weir_shm *weir__shm_create_filled(const char *name, size_t size, unsigned flags, weir__fill fill,
                                   const void *arg);
 
+/* weir_shm_attach(); `ino` != 0: only if the name still is that inode (else ENOENT). */
+weir_shm *weir__shm_attach(const char *name, uint64_t ino);
+
 /* A list is its block and where its parts lie; see shm/README.md for the layout. The pointers are
  * derived from N and offsets[N] once, when the handle is bound, and never read from the block
  * again. */
@@ -56,6 +59,8 @@ int64_t weir__list_range_size(int64_t start, int64_t stop, int64_t step);
 /* Writes the whole layout into `buf` of exactly that size, all zero before. */
 void weir__list_fill(void *buf, const weir_value *values, size_t count);
 void weir__list_fill_range(void *buf, int64_t start, int64_t stop, int64_t step);
+/* The list in a block, which it takes over, also when there is none (NULL) or it is no list. */
+weir_list *weir__list_of(weir_shm *shm);
 /* Checks the layout in shm's block and sets up the handle. -EBADMSG if it is not a list. */
 int weir__list_bind(struct weir_list *list, struct weir_shm *shm);
 

@@ -222,6 +222,17 @@ static weir_list *bind_handle(weir_list *list, weir_shm *shm)
     return NULL;
 }
 
+weir_list *weir__list_of(weir_shm *shm)
+{
+    weir_list *list = shm == NULL ? NULL : new_handle();
+
+    if (list == NULL) {
+        weir_shm_close(shm);
+        return NULL;
+    }
+    return bind_handle(list, shm);
+}
+
 struct contents {
     const weir_value *values;
     size_t count;

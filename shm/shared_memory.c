@@ -92,7 +92,7 @@ weir_shm *weir_shm_create(const char *name, size_t size, unsigned flags)
     return weir__shm_create_filled(name, size, flags, NULL, NULL);
 }
 
-weir_shm *weir_shm_attach(const char *name)
+weir_shm *weir__shm_attach(const char *name, uint64_t ino)
 {
     struct weir__block block;
     weir_shm *shm;
@@ -102,7 +102,7 @@ weir_shm *weir_shm_attach(const char *name)
     shm = new_handle();
     if (shm == NULL)
         return NULL;
-    if (weir__block_open(&block, name, 0, NULL) < 0) {
+    if (weir__block_open(&block, name, ino, NULL) < 0) {
         free(shm);
         return NULL;
     }
@@ -110,6 +110,11 @@ weir_shm *weir_shm_attach(const char *name)
     strcpy(shm->name, name);
     set_handle(shm, &block);
     return shm;
+}
+
+weir_shm *weir_shm_attach(const char *name)
+{
+    return weir__shm_attach(name, 0);
 }
 
 static int is_null(const weir_shm *shm)

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * handle.c: an object as a line of JSON, and back.
+ *
+ * A handle says which block (its name and inode number: the same name on another block is not the
+ * object) and what it holds. Writing one is plain; reading one is not, for its text may come from
+ * anybody. Its length is looked at before it is parsed, which bounds what the parser can take;
+ * duplicate members are refused by the parser; then each member is taken out by its name, type and
+ * range, and one that was not taken is refused. What nests deeper than a shape is of the wrong
+ * type.
+ *
+ * Failure modes. Text of a wrong form is -EINVAL with what is wrong with it. A name that is gone,
+ * or another block's, is -ENOENT. A block that is not what the text says is -EBADMSG, found by the
+ * same checks as when attaching by name.
+ */
+#include <errno.h>
+#include <jansson.h>
+#include <string.h>
+
+#include "shm/array.h"
+#include "shm/error.h"
+#include "shm/handle.h"
+
+#define FORM 1 /* the value of the member "weir" */
+
+/* ---- writing -------------------------------------------------------------------------------- */
+
+/* Adds a new value to the object, and takes over the reference. */
+static bool add(json_t *object, const char *key, json_t *value)
+{
+    return json_object_set_new(object, key, value) == 0;
+}
+
+static char *fail_write(json_t *object)
+{
+    json_decref(object);
+    weir__fail(-ENOMEM, "no memory for a handle");
+    return NULL;
+}
+
+static char *finish(json_t *object)
+{
+    char *text = json_dumps(object, JSON_COMPACT);
+
+    if (text == NULL)
+        return fail_write(object);
+    json_decref(object);
+    return text;
+}
+
+/* What all handles have. NULL with the last error set. */
+static json_t *begin(const weir_shm *shm, const char *kind)
+{
+    json_t *object, *name = json_string(shm->name);
+
+    if (name == NULL) {
+        weir__fail(-EINVAL, "the name \"%s\" cannot be in a handle: it is not UTF-8", shm->name);
+        return NULL;
+    }
+    object = json_object();
+    if (add(object, "weir", json_integer(FORM)) && add(object, "kind", json_string(kind)) &&
+        add(object, "name", json_incref(name)) &&
+        add(object, "ino", json_integer((json_int_t)shm->ino)) &&
+        add(object, "size", json_integer((json_int_t)shm->size))) {
+        json_decref(name);
+        return object;
+    }
+    json_decref(name);
+    fail_write(object);
+    return NULL;
+}
+
+char *weir_shm_handle(const weir_shm *shm)
+{
+    json_t *object;
+
+    if (shm == NULL) {
+        weir__fail(-EINVAL, "the block is NULL");
+        return NULL;
+    }
+    object = begin(shm, "shm");
+    return object == NULL ? NULL : finish(object);
+}
+
+char *weir_list_handle(const weir_list *list)
+{
+    json_t *object;
+
+    if (list == NULL) {
+        weir__fail(-EINVAL, "the list is NULL");
+        return NULL;
+    }
+    object = begin(list->shm, "list");
+    if (object == NULL)
+        return NULL;
+    return add(object, "count", json_integer(list->count)) ? finish(object) : fail_write(object);
+}
+
+char *weir_array_handle(const weir_array *array)
+{
+    json_t *object, *shape;
+
+    if (array == NULL) {
+        weir__fail(-EINVAL, "the array is NULL");
+        return NULL;
+    }
+    object = begin(array->shm, "array");
+    if (object == NULL)
+        return NULL;
+    shape = json_array();
+    for (int i = 0; i < array->ndim; i++)
+        if (json_array_append_new(shape, json_integer(array->shape[i])) < 0) {
+            json_decref(shape);
+            return fail_write(object);
+        }
+    if (!add(object, "dtype", json_string(weir_dtype_name(array->dtype))) ||
+        !add(object, "shape", shape) ||
+        !add(object, "offset", json_integer(array->data - (char *)array->shm->buf)))
+        return fail_write(object);
+    return finish(object);
+}
+
+/* ---- reading -------------------------------------------------------------------------------- */
+
+static json_t *parse(const char *text)
+{
+    json_error_t error;
+    json_t *object;
+    size_t size;
+
+    if (text == NULL) {
+        weir__fail(-EINVAL, "the handle is NULL");
+        return NULL;
+    }
+    size = strnlen(text, WEIR_HANDLE_MAX + 1);
+    if (size > WEIR_HANDLE_MAX) {
+        weir__fail(-E2BIG, "a handle has at most %d bytes", WEIR_HANDLE_MAX);
+        return NULL;
+    }
+    object = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
+    if (object == NULL && json_error_code(&error) == json_error_out_of_memory)
+        weir__fail(-ENOMEM, "no memory for a handle");
+    else if (object == NULL)
+        weir__fail(-EINVAL, "this is no handle: %s at byte %d", error.text, error.position);
+    else if (!json_is_object(object)) {
+        weir__fail(-EINVAL, "this is no handle: it is no JSON object");
+        json_decref(object);
+        object = NULL;
+    }
+    return object;
+}
+
+/* Takes a member out of the object: a new reference, or NULL with the last error set. */
+static json_t *take(json_t *object, const char *key)
+{
+    json_t *value = json_incref(json_object_get(object, key));
+
+    if (value == NULL)
+        weir__fail(-EINVAL, "the handle has no \"%s\"", key);
+    else
+        json_object_del(object, key);
+    return value;
+}
+
+/* Takes an integer from `min` on. */
+static int take_integer(json_t *object, const char *key, int64_t min, int64_t *number)
+{
+    json_t *value = take(object, key);
+    bool good = json_is_integer(value) && json_integer_value(value) >= min;
+
+    if (value == NULL)
+        return -EINVAL;
+    *number = json_integer_value(value);
+    json_decref(value);
+    return good ? 0
+                : weir__fail(-EINVAL, "\"%s\" of the handle is not an integer from %lld on", key,
+                             (long long)min);
+}
+
+/* Takes a string of at most `room` - 1 bytes. */
+static int take_string(json_t *object, const char *key, char *string, size_t room)
+{
+    json_t *value = take(object, key);
+    bool good = json_is_string(value) && json_string_length(value) < room;
+
+    if (value == NULL)
+        return -EINVAL;
+    if (good)
+        strcpy(string, json_string_value(value)); /* it has no NUL inside: the parser refuses one */
+    json_decref(value);
+    return good ? 0
+                : weir__fail(-EINVAL, "\"%s\" of the handle is not a string of at most %zu bytes",
+                             key, room - 1);
+}
+
+/* Takes the lengths of an array's axes. */
+static int take_shape(json_t *object, struct weir__npy *what)
+{
+    json_t *value = take(object, "shape");
+    bool good = json_is_array(value) && json_array_size(value) <= WEIR_ARRAY_NDIM_MAX;
+
+    if (value == NULL)
+        return -EINVAL;
+    what->ndim = good ? (int)json_array_size(value) : 0;
+    for (int i = 0; good && i < what->ndim; i++) {
+        const json_t *length = json_array_get(value, (size_t)i);
+
+        good = json_is_integer(length) && json_integer_value(length) >= 0;
+        what->shape[i] = json_integer_value(length);
+    }
+    json_decref(value);
+    return good ? 0
+                : weir__fail(-EINVAL, "\"shape\" of the handle is not a list of at most %d lengths",
+                             WEIR_ARRAY_NDIM_MAX);
+}
+
+static int take_dtype(json_t *object, struct weir__npy *what)
+{
+    char name[16];
+    int result = take_string(object, "dtype", name, sizeof name);
+
+    if (result < 0)
+        return result;
+    what->dtype = weir__dtype_of_name(name);
+    return what->dtype ? 0 : weir__fail(-EINVAL, "\"%s\" is no type of an array's items", name);
+}
+
+/* The block that a handle names. */
+struct block_facts {
+    char name[WEIR_SHM_NAME_MAX + 1];
+    int64_t ino, size;
+};
+
+static int take_block_facts(json_t *object, const char *kind, struct block_facts *facts)
+{
+    int64_t form;
+    char said[16];
+    int result = take_integer(object, "weir", 1, &form);
+
+    if (result < 0)
+        return result;
+    if (form != FORM)
+        return weir__fail(-EINVAL, "the handle is of form %lld, this library knows form %d",
+                          (long long)form, FORM);
+    result = take_string(object, "kind", said, sizeof said);
+    if (result < 0)
+        return result;
+    if (strcmp(said, kind) != 0)
+        return weir__fail(-EINVAL, "the handle is of kind \"%s\", not \"%s\"", said, kind);
+    result = take_string(object, "name", facts->name, sizeof facts->name);
+    if (result == 0)
+        result = weir__block_check_name(facts->name);
+    if (result == 0)
+        result = take_integer(object, "ino", 1, &facts->ino);
+    if (result == 0)
+        result = take_integer(object, "size", 1, &facts->size);
+    return result;
+}
+
+/* Refuses what was not taken. */
+static int check_empty(json_t *object)
+{
+    void *first = json_object_iter(object);
+
+    return first == NULL ? 0
+                         : weir__fail(-EINVAL, "the handle has an unknown member \"%.40s\"",
+                                      json_object_iter_key(first));
+}
+
+static weir_shm *open_block(const struct block_facts *facts)
+{
+    weir_shm *shm = weir__shm_attach(facts->name, (uint64_t)facts->ino);
+
+    if (shm != NULL && shm->size != (uint64_t)facts->size) {
+        weir__fail(-EBADMSG, "block \"%s\" has %zu bytes, not %lld as the handle says", shm->name,
+                   shm->size, (long long)facts->size);
+        weir_shm_close(shm);
+        shm = NULL;
+    }
+    return shm;
+}
+
+weir_shm *weir_shm_from_handle(const char *handle)
+{
+    struct block_facts facts;
+    json_t *object = parse(handle);
+    int result;
+
+    if (object == NULL)
+        return NULL;
+    result = take_block_facts(object, "shm", &facts);
+    if (result == 0)
+        result = check_empty(object);
+    json_decref(object);
+    return result < 0 ? NULL : open_block(&facts);
+}
+
+weir_list *weir_list_from_handle(const char *handle)
+{
+    struct block_facts facts;
+    int64_t count = 0;
+    json_t *object = parse(handle);
+    weir_list *list;
+    int result;
+
+    if (object == NULL)
+        return NULL;
+    result = take_block_facts(object, "list", &facts);
+    if (result == 0)
+        result = take_integer(object, "count", 0, &count);
+    if (result == 0)
+        result = check_empty(object);
+    json_decref(object);
+    if (result < 0)
+        return NULL;
+    list = weir__list_of(open_block(&facts));
+    if (list != NULL && list->count != count) {
+        weir__fail(-EBADMSG, "list \"%s\" has %lld elements, not %lld as the handle says",
+                   facts.name, (long long)list->count, (long long)count);
+        weir_list_close(list);
+        list = NULL;
+    }
+    return list;
+}
+
+static int take_array_facts(json_t *object, struct block_facts *facts, struct weir__npy *what)
+{
+    int64_t offset = 0;
+    int result = take_block_facts(object, "array", facts);
+
+    if (result == 0)
+        result = take_dtype(object, what);
+    if (result == 0)
+        result = take_shape(object, what);
+    if (result == 0)
+        result = take_integer(object, "offset", 0, &offset);
+    if (result == 0)
+        result = check_empty(object);
+    what->offset = (size_t)offset;
+    return result;
+}
+
+/* Behind a header the header has to say the same; otherwise the items begin the block. */
+static int bind_array(weir_array *array, weir_shm *shm, const struct weir__npy *what)
+{
+    int result;
+
+    if (what->offset == 0)
+        result = weir__array_bind_raw(array, shm, what->dtype, what->ndim, what->shape);
+    else
+        result = weir__array_bind_npy(array, shm);
+    if (result == -E2BIG)
+        return weir__fail(-EBADMSG, "block \"%s\" is too small for the handle's array", shm->name);
+    if (result < 0)
+        return result;
+    if (array->dtype != what->dtype || array->ndim != what->ndim ||
+        memcmp(array->shape, what->shape, sizeof array->shape) != 0 ||
+        (size_t)(array->data - (char *)shm->buf) != what->offset)
+        return weir__fail(-EBADMSG, "array \"%s\" is not the one that the handle says", shm->name);
+    return 0;
+}
+
+weir_array *weir_array_from_handle(const char *handle)
+{
+    struct weir__npy what = {.ndim = 0};
+    struct block_facts facts;
+    json_t *object = parse(handle);
+    weir_array *array;
+    weir_shm *shm;
+    int result;
+
+    if (object == NULL)
+        return NULL;
+    result = take_array_facts(object, &facts, &what);
+    json_decref(object);
+    if (result < 0)
+        return NULL;
+    array = weir__array_new_handle();
+    if (array == NULL)
+        return NULL;
+    shm = open_block(&facts);
+    return weir__array_settle(array, shm, shm == NULL ? -1 : bind_array(array, shm, &what));
+}
