@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * weir-shm.h: errors, SharedMemory, values, ShareableList and arrays.
+ * weir-shm.h: errors, SharedMemory, values, ShareableList, arrays and dictionaries.
  *
  * This is the bottom layer of weir and can be used alone. It follows Python's
  * multiprocessing.shared_memory: a block made here can be attached by stock CPython under the
@@ -495,6 +495,142 @@ WEIR_API char *weir_array_handle(const weir_array *array);
 WEIR_API weir_shm *weir_shm_from_handle(const char *handle);
 WEIR_API weir_list *weir_list_from_handle(const char *handle);
 WEIR_API weir_array *weir_array_from_handle(const char *handle);
+
+/* ---- dict ----------------------------------------------------------------------------------- */
+
+/* A dictionary in a block of shared memory, used by any number of processes and threads at once.
+ * Keys are str, bytes or int (a str and bytes of the same content are different keys, and a bool
+ * is no key); values are of all six types. It follows the methods of a Python dict as
+ * Manager().dict() shares it, but there is no server: every call works on the memory itself, and
+ * none waits for another process or makes a system call, except when the dictionary needs more
+ * memory.
+ *
+ * Every call on one key is atomic: all processes see it done at one instant or not at all, and a
+ * key has the value of one call, never a mixture. weir_dict_clear(), weir_dict_update() and
+ * weir_dict_copy() are a number of such calls, one after the other.
+ *
+ * Crash: a process killed inside a call leaves a dictionary that everybody else goes on using, with
+ * that call done or not done. Nothing has to be repaired and nobody waits. What may be lost is the
+ * memory of one item; it is given back with the block.
+ *
+ * The memory: a dictionary takes what its items need, in steps, up to its block's size. Memory of
+ * deleted keys and replaced values is used again for others of about the same size.
+ *
+ * Results of type str and bytes are copied to the caller's buffer, where out->data then points; a
+ * NUL follows them that out->size does not count. If it is too small (room for the NUL included)
+ * the call returns -ENOBUFS, out->type and out->size tell what there is, and nothing was changed.
+ *
+ * Everything read from a block is checked first: what a damaged or hostile block gets is -EBADMSG,
+ * and a call that changes something may then have been done in part. */
+typedef struct weir_dict weir_dict;
+
+#define WEIR_DICT_KEY_MAX   65535     /* longest str or bytes as a key, in bytes */
+#define WEIR_DICT_VALUE_MAX 134217727 /* longest str or bytes as a value, in bytes */
+
+/* Zero means the default everywhere; `reserved` must be zero. */
+typedef struct weir_dict_options {
+    size_t max_size; /* bytes that the dictionary can grow to: the size of its block, of which only
+                        the part in use takes memory. From 64 KiB to 64 GiB; 0: 64 MiB. An eighth
+                        is for finding keys; an int with an int takes 48 bytes. */
+    uint64_t reserved[4];
+} weir_dict_options;
+
+/* Makes an empty stand-alone dictionary in a block of its own. `name` as for weir_shm_create();
+ * `options` may be NULL.
+ * Crash: as weir_shm_create().
+ * Returns: the dictionary, to be closed with weir_dict_close(); or NULL with weir_shm_create()'s
+ * errors, and EINVAL (options). Kernels before Linux 5.14 reserve all of max_size at once. */
+WEIR_API weir_dict *weir_dict_create(const char *name, const weir_dict_options *options);
+
+/* Opens the dictionary of that name. Returns: as weir_shm_attach(), and EBADMSG (not a
+ * dictionary). */
+WEIR_API weir_dict *weir_dict_attach(const char *name);
+
+/* Closes the dictionary and its block here, as weir_shm_close(). NULL is allowed. */
+WEIR_API void weir_dict_close(weir_dict *dict);
+
+/* The block that the dictionary is in; it belongs to it, so do not close it. */
+WEIR_API weir_shm *weir_dict_shm(const weir_dict *dict);
+
+/* In all calls below. Context: any process and thread that has the dictionary open; not
+ * signal-safe.
+ * Returns besides what is said there: -EINVAL (NULL, a key of another type, a value of no type, a
+ * str that is not UTF-8), -E2BIG (longer than WEIR_DICT_KEY_MAX or WEIR_DICT_VALUE_MAX), -EBADMSG.
+ * Calls that store something: -ENOSPC (max_size is reached, or /dev/shm is full; the message gives
+ * the numbers), -ENOMEM (the machine or memory cgroup has too little left); nothing is changed
+ * then. */
+
+/* Reads the value of a key into *out; str and bytes go to `buf` of `size` bytes.
+ * Returns: 0; -ENOENT (no such key), -ENOBUFS; *out is unchanged but for the latter. */
+WEIR_API int weir_dict_get(const weir_dict *dict, weir_value key, weir_value *out, void *buf,
+                           size_t size);
+
+/* Returns: 1 when the key is there, 0 when it is not. */
+WEIR_API int weir_dict_contains(const weir_dict *dict, weir_value key);
+
+/* Stores the value under the key, new or not; both are copied. Returns: 0. */
+WEIR_API int weir_dict_set(weir_dict *dict, weir_value key, weir_value value);
+
+/* Stores the value if the key is new; otherwise reads the one that is there, as weir_dict_get().
+ * Returns: 1 (stored; *out is `value` itself), 0 (it was there), -ENOBUFS. `out` may be NULL. */
+WEIR_API int weir_dict_setdefault(weir_dict *dict, weir_value key, weir_value value,
+                                  weir_value *out, void *buf, size_t size);
+
+/* Adds to an int; a key that is not there counts as 0 and is made. `after` (may be NULL) gets the
+ * sum.
+ * Returns: 0; -EINVAL (the value is not an int), -EOVERFLOW (beyond 64 bits): unchanged then. */
+WEIR_API int weir_dict_add(weir_dict *dict, weir_value key, int64_t delta, int64_t *after);
+
+/* Sets an int to `desired` if it is *expected, otherwise reads it into *expected.
+ * Returns: 1 (set), 0 (it has another value); -ENOENT (no such key), -EINVAL (not an int). */
+WEIR_API int weir_dict_compare_and_set(weir_dict *dict, weir_value key, int64_t *expected,
+                                       int64_t desired);
+
+/* Removes the key. Returns: 0; -ENOENT (no such key). */
+WEIR_API int weir_dict_delete(weir_dict *dict, weir_value key);
+
+/* Removes the key and gives the value that it had, as weir_dict_get(); of several processes that
+ * pop one key, one gets it. Returns: 0; -ENOENT, -ENOBUFS (the key stays). */
+WEIR_API int weir_dict_pop(weir_dict *dict, weir_value key, weir_value *out, void *buf,
+                           size_t size);
+
+/* Removes any one item (Python: the newest) and gives it; its key and then its value go to `buf`.
+ * Returns: 0; -ENOENT (it is empty), -ENOBUFS (the item stays). */
+WEIR_API int weir_dict_popitem(weir_dict *dict, weir_value *key, weir_value *value, void *buf,
+                               size_t size);
+
+/* Where an iteration is; {{0, 0}} is before the first item. It is good for ever, in every process.
+ * */
+typedef struct weir_dict_cursor {
+    uint64_t at[2];
+} weir_dict_cursor;
+
+/* Gives the next item and moves the cursor on. The order is none that means anything. `key` and
+ * `value` may be NULL; what they need goes to `buf`, first the key.
+ *
+ * Keys that are there from the first call to the last are given exactly once, whatever else happens
+ * meanwhile; keys that come or go may be given or not. (Two keys of more than 8 bytes whose hashes
+ * of 126 bits are equal count as one here, and here only.)
+ * Returns: 1; 0 (that was all), -ENOBUFS (the cursor stays). */
+WEIR_API int weir_dict_next(const weir_dict *dict, weir_dict_cursor *cursor, weir_value *key,
+                            weir_value *value, void *buf, size_t size);
+
+/* Counts the items, one after the other: some 30 ns each. While others change the dictionary, keys
+ * that come or go may be counted or not. Returns: the number of items. */
+WEIR_API int64_t weir_dict_len(const weir_dict *dict);
+
+/* Removes all items, one after the other; those that others store meanwhile may stay.
+ * Crash: some are removed. Returns: 0. */
+WEIR_API int weir_dict_clear(weir_dict *dict);
+
+/* Stores all items of `source`, one after the other. Crash, and errors: some are stored. Returns:
+ * 0. */
+WEIR_API int weir_dict_update(weir_dict *dict, const weir_dict *source);
+
+/* Makes a stand-alone dictionary with the items of `source` and its max_size.
+ * Crash: as weir_shm_create(): there is a whole copy or none.
+ * Returns: as weir_dict_create(). */
+WEIR_API weir_dict *weir_dict_copy(const char *name, const weir_dict *source);
 
 #ifdef __cplusplus
 }
