@@ -48,11 +48,13 @@ struct weir__entry {
     union {
         struct weir_list list;
         struct weir_array array;
+        struct weir_dict dict;
         unsigned char room[160]; /* for the handles of other kinds of object */
     };
 };
 
 _Static_assert(sizeof(struct weir_array) <= 160, "an array's handle fits into the room");
+_Static_assert(sizeof(struct weir_dict) <= 160, "a dictionary's handle fits into the room");
 _Static_assert(sizeof(struct weir__entry) <= 512, "an entry is at most 512 bytes");
 
 /* In shared memory, all zero at first. */

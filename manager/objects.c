@@ -16,6 +16,7 @@
 #include "manager/scope.h"
 #include "manager/state.h"
 #include "shm/array.h"
+#include "shm/dict.h"
 #include "shm/error.h"
 
 static void close_object(struct weir_shm *shm);
@@ -249,6 +250,27 @@ weir_array *weir_manager_array(weir_manager *manager, weir_dtype dtype, int ndim
     plan.flags = weir__array_shm_flags(&spec);
     entry = make(manager, &plan);
     return entry ? &entry->array : NULL;
+}
+
+/* Filled here and not before, because this can fail. */
+static int bind_dict(struct weir__entry *entry, const struct plan *plan)
+{
+    int error = weir__dict_fill(entry->shm.buf, plan->size, NULL);
+
+    return error ? error : weir__dict_bind(&entry->dict, &entry->shm);
+}
+
+weir_dict *weir_manager_dict(weir_manager *manager, const weir_dict_options *options)
+{
+    struct plan plan = {.kind = "dict", .bind = bind_dict, .flags = weir__dict_flags()};
+    int64_t size = weir__dict_size(options);
+    struct weir__entry *entry;
+
+    if (size < 0)
+        return NULL;
+    plan.size = (size_t)size;
+    entry = make(manager, &plan);
+    return entry ? &entry->dict : NULL;
 }
 
 int weir_manager_sync(weir_manager *manager)

@@ -71,8 +71,9 @@ WEIR_API int weir_end(weir_manager *manager);
 WEIR_API void weir_scope_leave(weir_manager **manager);
 
 /* Makes an object in the scope, as weir_shm_create(), weir_list_create(),
- * weir_list_create_range() and weir_array_create() do, under a name of the scope's own ("weir-..."), and with their errors;
- * besides: EINVAL (the scope is NULL or has ended), ENOSPC (65,536 objects, or no address space left),
+ * weir_list_create_range(), weir_array_create() and weir_dict_create() do, under a name of the
+ * scope's own ("weir-..."), and with their errors; besides: EINVAL (the scope is NULL or has
+ * ended), ENOSPC (65,536 objects, or no address space left),
  * ESTALE (the scope's names have been cleaned up already, because the program that began it is gone).
  *
  * The handle belongs to the scope and is valid in all its processes until the scope ends. To give
@@ -86,6 +87,7 @@ WEIR_API weir_list *weir_manager_list_range(weir_manager *manager, int64_t start
                                             int64_t step);
 WEIR_API weir_array *weir_manager_array(weir_manager *manager, weir_dtype dtype, int ndim,
                                         const int64_t *shape, unsigned flags);
+WEIR_API weir_dict *weir_manager_dict(weir_manager *manager, const weir_dict_options *options);
 
 /* Maps into this process what other processes of the scope have made since. Workers do this before
  * every chunk, and the program whenever a job or process has ended; it is only needed when a pointer
