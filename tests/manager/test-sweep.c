@@ -153,8 +153,13 @@ static void live_scopes_stay__when_programs_begin_and_die(void **state)
         weir_shm_close(shm);
         assert_int_equal(weir_end(scope), 0);
     }
-    assert_int_equal(weir_end(weir_begin(NULL)), 0);
-    assert_true(shm_clean_after_ms(1000) >= 0);
+    /* On a busy machine a manager that was killed may hold its scope's lock for a moment yet. */
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(weir_end(weir_begin(NULL)), 0);
+        if (shm_clean_after_ms(50) >= 0)
+            break;
+    }
+    assert_int_equal(shm_files(), 0);
     print_message("%u programs killed\n", killed);
 }
 
