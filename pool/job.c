@@ -53,6 +53,7 @@ static void release_memory(weir_pool *pool, unsigned index)
 {
     struct weir__held *held = &pool->held[index];
 
+    weir__arena_free(&pool->arena, held->cells, held->cells_size);
     weir__arena_free(&pool->arena, held->memory, held->size);
     if (held->block != NULL) {
         weir_shm_unlink(held->block);
@@ -101,44 +102,54 @@ static size_t round_up(size_t size)
     return (size + WEIR__LINE - 1) & ~(size_t)(WEIR__LINE - 1);
 }
 
-/* From the arena; or, for what is too large for it, from the scope. */
-static unsigned char *get_memory(weir_pool *pool, struct weir__held *held, size_t size)
+static void *get_arena(weir_pool *pool, size_t size)
 {
-    held->memory = weir__arena_alloc(&pool->arena, size);
-    if (held->memory == NULL) {
-        release_all(pool);
-        held->memory = weir__arena_alloc(&pool->arena, size);
-    }
-    held->size = size;
-    if (held->memory != NULL)
-        return held->memory;
-    held->block = weir_manager_shm(pool->manager, size);
-    return held->block != NULL ? weir_shm_buf(held->block) : NULL;
+    void *memory = weir__arena_alloc(&pool->arena, size);
+
+    if (memory != NULL)
+        return memory;
+    release_all(pool);
+    return weir__arena_alloc(&pool->arena, size);
 }
 
-static int give_memory(weir_pool *pool, unsigned index, const struct weir__job_spec *spec,
+static int give_cells(weir_pool *pool, struct weir__held *held, int64_t count)
+{
+    if (count <= WEIR__CHUNKS_INLINE)
+        return 0;
+    held->cells_size = round_up((size_t)count * sizeof(weir__cell));
+    held->cells = get_arena(pool, held->cells_size);
+    if (held->cells == NULL)
+        return weir__fail(-ENOMEM,
+                          "no memory in the pool for a job of %lld chunks (%zu bytes of %zu; other "
+                          "jobs in flight hold the rest)",
+                          (long long)count, held->cells_size, pool->control->arena_size);
+    return 0;
+}
+
+/* Argument and room. */
+static int give_memory(weir_pool *pool, struct weir__held *held, const struct weir__job_spec *spec,
                        unsigned char **room)
 {
-    struct weir__held *held = &pool->held[index];
-    size_t cells =
-        spec->count > WEIR__CHUNKS_INLINE ? round_up((size_t)spec->count * sizeof(weir__cell)) : 0;
-    size_t arg = spec->arg_size > WEIR__ARG_INLINE ? round_up(spec->arg_size) : 0;
-    size_t size;
+    size_t arg = spec->arg_size > WEIR__ARG_INLINE ? round_up(spec->arg_size) : 0, size;
     unsigned char *memory;
 
     if (arg < spec->arg_size && spec->arg_size > WEIR__ARG_INLINE)
         return weir__fail(-EINVAL, "arg_size is %zu", spec->arg_size);
-    if (__builtin_add_overflow(cells + spec->room, arg, &size))
-        return weir__fail(-ENOMEM, "a job needs %zu bytes and an argument of %zu",
-                          cells + spec->room, spec->arg_size);
+    if (__builtin_add_overflow(spec->room, arg, &size))
+        return weir__fail(-ENOMEM, "a job needs %zu bytes and an argument of %zu", spec->room,
+                          spec->arg_size);
     if (size == 0)
         return 0;
-    memory = get_memory(pool, held, size);
-    if (memory == NULL)
-        return weir_last_error()->code;
-    held->cells = cells > 0 ? (weir__cell *)memory : NULL;
-    held->arg = arg > 0 ? memory + cells : NULL;
-    *room = memory + cells + arg;
+    held->size = size;
+    held->memory = memory = get_arena(pool, size);
+    if (memory == NULL) {
+        held->block = weir_manager_shm(pool->manager, size);
+        if (held->block == NULL)
+            return weir_last_error()->code;
+        memory = weir_shm_buf(held->block);
+    }
+    held->arg = arg > 0 ? memory : NULL;
+    *room = memory + arg;
     return 0;
 }
 
@@ -152,7 +163,9 @@ static int take_job(weir_pool *pool, const struct weir__job_spec *spec, unsigned
         pthread_mutex_unlock(&pool->lock);
         return -EAGAIN;
     }
-    result = give_memory(pool, (unsigned)index, spec, room);
+    result = give_cells(pool, &pool->held[index], spec->count);
+    if (result == 0)
+        result = give_memory(pool, &pool->held[index], spec, room);
     if (result < 0) {
         release_memory(pool, (unsigned)index);
         pool->vacant[pool->vacant_count++] = (uint16_t)index;

@@ -14,17 +14,19 @@
 #include "pool/control.h"
 #include "pool/fork.h"
 
-/* What the host knows of a job besides the shared record; the same index. Its memory is one piece:
- * cells, argument and room, each only if the shared record has no place for it. */
+/* What the host knows of a job besides the shared record; the same index. Each piece of memory only
+ * if the shared record has no place for it. Cells are always in the arena: the supervisor reads
+ * them, and must not depend on a block that may have been taken away. */
 struct weir__held {
-    void *memory; /* in the arena; NULL: none */
-    size_t size;
-    weir_shm *block; /* or here, in a block of the scope, when the arena has not enough */
     weir__cell *cells;
-    void *arg;
-    int64_t cursor; /* cells below it are known to be final */
-    bool cold;      /* a worker had to be woken for it */
-    bool timed;     /* counted in control.timed_jobs */
+    size_t cells_size;
+    void *memory; /* argument and room: in the arena ... */
+    size_t size;
+    weir_shm *block; /* ... or in a block of the scope, when they are too large for it */
+    void *arg;       /* in memory or block */
+    int64_t cursor;  /* cells below it are known to be final */
+    bool cold;       /* a worker had to be woken for it */
+    bool timed;      /* counted in control.timed_jobs */
 };
 
 struct weir_pool {

@@ -202,7 +202,7 @@ static void a_job_is_refused__when_its_arguments_are_wrong(void **state)
     assert_refused(pool, (weir_range){0, 20000000}, count_items, items, OPTIONS(.chunks = 16777217),
                    -E2BIG, "16777217", "16777216");
     assert_refused(pool, range, count_items, items, OPTIONS(.arg_size = (size_t)1 << 40), -ENOSPC,
-                   "1099511628288", "/dev/shm");
+                   "1099511627776", "/dev/shm");
     for (int i = 0; i < 100; i++)
         assert_int_equal(items[i], 0);
     /* and all memory is there again */
