@@ -473,6 +473,8 @@ static int sync_entry(struct weir__space *space, size_t index)
 
     if (word == *seen || STATE(word) == WEIR__ENTRY_BUSY)
         return 0;
+    if (STATE(word) == WEIR__ENTRY_LIVE && *seen == SAME(word, WEIR__ENTRY_RETIRED))
+        return 0; /* it could not be mapped before, and that has been said */
     if (STATE(word) == WEIR__ENTRY_LIVE) {
         error = map_entry(entry, space, word);
         if (error == 1)
@@ -485,8 +487,21 @@ static int sync_entry(struct weir__space *space, size_t index)
     if ((STATE(word) != WEIR__ENTRY_LIVE || error) && STATE(*seen) == WEIR__ENTRY_LIVE &&
         span_is_sound(space, entry->address, entry->span))
         unmap_span(entry);
-    *seen = word;
+    *seen = error ? SAME(word, WEIR__ENTRY_RETIRED) : word;
     return error;
+}
+
+bool weir__space_is_mapped(struct weir__space *space, const struct weir__entry *entry)
+{
+    /* acquire: pairs with the release in weir__space_publish. */
+    uint64_t word = atomic_load_explicit(&entry->word, memory_order_acquire);
+    bool mapped;
+
+    weir__private_lock(&space->lock);
+    mapped =
+        STATE(word) == WEIR__ENTRY_LIVE && space->seen[weir__space_index(space, entry)] == word;
+    weir__private_unlock(&space->lock);
+    return mapped;
 }
 
 static int sync_group(struct weir__space *space, size_t group)

@@ -11,6 +11,7 @@
 
 #include <stdatomic.h>
 
+#include "manager/arena.h"
 #include "manager/private_lock.h"
 #include "shm/handle.h"
 
@@ -48,6 +49,7 @@ struct weir__entry {
     union {
         struct weir_list list;
         struct weir_array array;
+        struct weir_arena arena;
         struct weir_dict dict;
         unsigned char room[160]; /* for the handles of other kinds of object */
     };
@@ -55,6 +57,7 @@ struct weir__entry {
 
 _Static_assert(sizeof(struct weir_array) <= 160, "an array's handle fits into the room");
 _Static_assert(sizeof(struct weir_dict) <= 160, "a dictionary's handle fits into the room");
+_Static_assert(sizeof(struct weir_arena) <= 160, "an arena's handle fits into the room");
 _Static_assert(sizeof(struct weir__entry) <= 512, "an entry is at most 512 bytes");
 
 /* In shared memory, all zero at first. */
@@ -63,6 +66,7 @@ struct weir__table {
     _Atomic uint64_t next_serial;
     _Atomic uint64_t next_offset; /* bytes of the range that are given out */
     _Atomic uint64_t next_entry;
+    _Atomic uint64_t arena; /* address of the handle that weir_manager_alloc() uses; 0: none yet */
     _Atomic uint64_t free[WEIR__SPAN_CLASSES]; /* tag << 32 | index + 1; class: log2 of pages */
     _Atomic uint64_t groups[WEIR__GROUPS];     /* as generation, of 64 entries each */
     struct weir__entry entries[WEIR__ENTRIES];
@@ -111,6 +115,9 @@ void weir__space_give(struct weir__space *space, struct weir__entry *entry);
 bool weir__space_retire(struct weir__space *space, struct weir__entry *entry);
 /* Keeps a descriptor of the block open for those that have not mapped it yet. */
 void weir__space_keep(struct weir__space *space, struct weir__entry *entry);
+
+/* True when the object of a LIVE entry is mapped in this process. */
+bool weir__space_is_mapped(struct weir__space *space, const struct weir__entry *entry);
 
 size_t weir__space_index(const struct weir__space *space, const struct weir__entry *entry);
 

@@ -37,6 +37,8 @@ struct plan {
     size_t count;
     int64_t start, stop, step;
     const struct weir__array_spec *array;
+    uint64_t block_size; /* of an arena */
+    struct weir_arena *older;
 };
 
 /* The record lock belongs to the whole process: the first of its threads takes it, the last one
@@ -271,6 +273,35 @@ weir_dict *weir_manager_dict(weir_manager *manager, const weir_dict_options *opt
     plan.size = (size_t)size;
     entry = make(manager, &plan);
     return entry ? &entry->dict : NULL;
+}
+
+static int bind_arena(struct weir__entry *entry, const struct plan *plan)
+{
+    struct weir_arena *block = &entry->arena;
+
+    block->shm = &entry->shm;
+    block->size = plan->size;
+    block->block_size = plan->block_size;
+    block->older = plan->older;
+    /* relaxed: the entry is published when all of it is in place. */
+    atomic_store_explicit(&block->used, 0, memory_order_relaxed);
+    atomic_store_explicit(&block->reserved, 0, memory_order_relaxed);
+    atomic_store_explicit(&block->newest, block, memory_order_relaxed);
+    return 0;
+}
+
+struct weir_arena *weir__arena_block(weir_manager *manager, uint64_t size, uint64_t block_size,
+                                     struct weir_arena *older)
+{
+    const struct plan plan = {.kind = "arena",
+                              .size = size,
+                              .flags = WEIR_SHM_LAZY,
+                              .bind = bind_arena,
+                              .block_size = block_size,
+                              .older = older};
+    struct weir__entry *entry = make(manager, &plan);
+
+    return entry ? &entry->arena : NULL;
 }
 
 int weir_manager_sync(weir_manager *manager)

@@ -89,6 +89,39 @@ WEIR_API weir_array *weir_manager_array(weir_manager *manager, weir_dtype dtype,
                                         const int64_t *shape, unsigned flags);
 WEIR_API weir_dict *weir_manager_dict(weir_manager *manager, const weir_dict_options *options);
 
+/* An arena: memory for structures that are linked by pointers (lists, trees), shared like all of a
+ * scope. A pointer into it means the same in every process of the scope, also in those that ran
+ * before it was allocated. An arena only grows: what is in it is released all at once, with the arena
+ * or with the scope. */
+typedef struct weir_arena weir_arena;
+
+/* Makes an arena in the scope. It is one block at first, and gets further ones when that is full.
+ *
+ * `block_size`: bytes of address space of each block, no memory is used by it; 0: 64 GiB, or less
+ * where the scope or this process may not have so much.
+ * Returns: the arena, which belongs to the scope; or NULL with weir_manager_shm()'s errors. */
+WEIR_API weir_arena *weir_manager_arena(weir_manager *manager, size_t block_size);
+
+/* Takes `size` (from 1) zero bytes, aligned to 16, out of the arena, or out of one that the scope
+ * itself keeps and that is made by the first such call.
+ *
+ * The memory is reserved, so it cannot run out later. Where a further block was needed (more than
+ * 64 GiB in one arena, unless it was made with less) another process can use it after its next
+ * weir_manager_sync(), as any new object.
+ * Context: any process of the scope, any thread; takes no lock in shared memory.
+ * Crash: the bytes are taken or not; at most they are lost until the arena is released.
+ * Returns: the first byte; or NULL: EINVAL (NULL, size 0 or beyond PTRDIFF_MAX, or the scope has
+ * ended), ENOSPC (/dev/shm is too full, or no address space left), ENOMEM. */
+WEIR_API void *weir_arena_alloc(weir_arena *arena, size_t size);
+WEIR_API void *weir_manager_alloc(weir_manager *manager, size_t size);
+
+/* Bytes taken out of the arena so far; each piece counts as a multiple of 16. 0 for NULL. */
+WEIR_API size_t weir_arena_size(const weir_arena *arena);
+
+/* Releases the arena with everything in it; from then on no process may use either. NULL is allowed.
+ * Crash: what is left of it is released with the scope. */
+WEIR_API void weir_arena_free(weir_arena *arena);
+
 /* Maps into this process what other processes of the scope have made since. Workers do this before
  * every chunk, and the program whenever a job or process has ended; it is only needed when a pointer
  * reaches a process in another way.
