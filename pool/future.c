@@ -15,6 +15,7 @@
 
 #include "pool/park.h"
 #include "pool/pool.h"
+#include "pool/progress.h"
 #include "pool/supervisor.h"
 #include "shm/error.h"
 
@@ -171,11 +172,16 @@ int weir__run(weir_pool *pool, const struct weir__job_spec *spec, void *user_out
     if (spec->count == 0)
         return 0;
     init(&future, pool, spec, user_out);
+    if (weir__progress_new(&spec->progress, &future.progress) < 0)
+        return -ENOMEM;
     future.index = open_at_last(pool, spec);
-    if (future.index < 0)
+    if (future.index < 0) {
+        weir__progress_free(future.progress);
         return future.index;
-    weir__job_wait(pool, future.index, INT64_MAX);
+    }
+    weir__progress_wait(pool, future.index, INT64_MAX, future.progress);
     finish(&future);
+    weir__progress_free(future.progress);
     weir__job_close(pool, future.index);
     return future.code;
 }
@@ -194,8 +200,13 @@ weir_future *weir__launch(weir_pool *pool, struct weir__job_spec *spec, void *us
         return future;
     }
     spec->async = true;
+    if (weir__progress_new(&spec->progress, &future->progress) < 0) {
+        free(future);
+        return NULL;
+    }
     future->index = open_at_last(pool, spec);
     if (future->index < 0) {
+        weir__progress_free(future->progress);
         free(future);
         return NULL;
     }
@@ -243,7 +254,8 @@ int weir_future_wait(weir_future *future, int timeout_ms)
         return -EINVAL;
     pool = look_begin(future);
     if (pool != NULL) {
-        settled = weir__job_wait(pool, future->index, limit_of(timeout_ms));
+        settled =
+            weir__progress_wait(pool, future->index, limit_of(timeout_ms), future->progress);
         look_end(pool, future, settled);
     }
     if (!settled)
@@ -307,6 +319,7 @@ void weir_future_free(weir_future *future)
     }
     free(future->result);
     free(future->error);
+    weir__progress_free(future->progress);
     free(future);
 }
 

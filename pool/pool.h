@@ -29,6 +29,8 @@ struct weir__held {
     bool timed;      /* counted in control.timed_jobs */
 };
 
+struct weir__progress;
+
 struct weir_pool {
     weir_manager *manager;
     struct weir__control *control;
@@ -47,9 +49,18 @@ struct weir_pool {
 
     _Atomic bool supervisor_gone;
     _Atomic bool killed; /* by its owner */
+    struct weir__progress *_Atomic draws; /* whose bar is on the terminal */
 };
 
 /* ---- spec.c: from a call's arguments to a job ----------------------------------------------- */
+
+/* What of progress the options ask for; all zero: nothing. */
+struct weir__progress_wish {
+    const char *label;
+    bool lines;
+    void (*call)(const weir_progress *progress, void *arg);
+    void *arg;
+};
 
 /* What a job is, before it has memory. */
 struct weir__job_spec {
@@ -62,6 +73,7 @@ struct weir__job_spec {
     unsigned retries;
     bool keep_going, async;
     int64_t timeout_ns, chunk_timeout_ns;
+    struct weir__progress_wish progress;
     struct weir__job_data data;
     size_t room; /* bytes of memory that the job needs for its data */
     /* Host, before the job is open: puts the room to use. May be NULL. */
@@ -113,6 +125,7 @@ struct weir_future {
     void *result; /* malloc'ed */
     size_t result_size;
     weir_error *error; /* malloc'ed; NULL while there is none */
+    struct weir__progress *progress; /* NULL: none is shown */
     bool listed;       /* on pool->futures */
     int users;         /* threads that look at its job; pool->lock */
     TAILQ_ENTRY(weir_future) link;

@@ -41,6 +41,8 @@ static int check_options(const weir_job_options *options)
         return weir__fail(-EINVAL,
                           "timeout_ms is %d and chunk_timeout_ms %d; neither may be negative",
                           options->timeout_ms, options->chunk_timeout_ms);
+    if (options->progress_lines && options->progress == NULL)
+        return weir__fail(-EINVAL, "progress_lines needs a label in progress, if only an empty one");
     return 0;
 }
 
@@ -93,6 +95,13 @@ int weir__spec_init(struct weir__job_spec *spec, weir_range range, void (*functi
         .keep_going = options->keep_going,
         .timeout_ns = (int64_t)options->timeout_ms * 1000000,
         .chunk_timeout_ns = (int64_t)options->chunk_timeout_ms * 1000000,
+        .progress =
+            {
+                .label = options->progress,
+                .lines = options->progress_lines,
+                .call = options->on_progress,
+                .arg = options->on_progress_arg,
+            },
     };
     return count_chunks(range, options, &spec->count);
 }

@@ -75,6 +75,19 @@ typedef struct weir_pool_options {
     uint64_t reserved[8];
 } weir_pool_options;
 
+/* How far a job is, in items of its range; for weir_job_options.on_progress. */
+typedef struct weir_progress {
+    const char *label;    /* weir_job_options.progress; may be NULL */
+    uint64_t done;        /* in chunks that are done */
+    uint64_t failed;      /* in chunks that have failed */
+    uint64_t total;       /* in all */
+    int64_t elapsed_ms;   /* since the call */
+    int64_t left_ms;      /* expected at this rate; -1: not known yet */
+    double rate;          /* items done a second, since the call */
+    bool ended;           /* this is the last time: the job has ended, well if all items are done */
+    uint64_t reserved[4]; /* zero */
+} weir_progress;
+
 /* How a job is run. Zero means the default everywhere; `reserved` must be zero. */
 typedef struct weir_job_options {
     int64_t
@@ -91,8 +104,32 @@ typedef struct weir_job_options {
     bool keep_going;      /* run the remaining chunks after a failure; the first one is reported */
     bool shared;          /* weir_pool_map(): `in` and `out` lie in memory that the workers share,
                              though it is not the scope's */
-    uint64_t reserved[8];
+    bool progress_lines;  /* with `progress`, where no bar can be drawn: a line now and then */
+    const char *progress; /* draw a bar with this label ("": none); see below */
+    void (*on_progress)(const weir_progress *progress, void *arg); /* draw nothing: call this */
+    void *on_progress_arg;
+    uint64_t reserved[5];
 } weir_job_options;
+
+/* Progress is shown by the thread that waits for the job, while it waits: in the call itself, or, of
+ * a future, in weir_future_wait() or weir_future_result(). There is no thread and no signal handler
+ * for it.
+ *
+ * With `progress`, and stderr a terminal, that is a bar in one line, drawn at most ten times a
+ * second: what is done, how fast, and the time left, as much as the terminal's width has room for
+ * (TIOCGWINSZ, else COLUMNS). It ends as a line of its own that says how the job went; a wait that
+ * ends before the job (weir_future_wait()'s timeout) leaves an empty line to write to. No colours
+ * if NO_COLOR is set. Nothing is drawn while the program is in the background, or while the terminal
+ * takes nothing (Ctrl-S). Of several threads that wait with bars, one draws at a time.
+ *
+ * Where stderr is no terminal, or TERM is "dumb" or not set, nothing is written; with
+ * progress_lines there is a line for each tenth that is done, at most one a second, one a minute if
+ * a tenth takes longer, and one at the end.
+ *
+ * With on_progress nothing is ever written: it is called instead, in the waiting thread, as often as
+ * a bar would be drawn, and once more when the wait sees the job's end. It may cancel the job, but
+ * not wait for it or free it.
+ * The label is copied; control characters in it are shown as "?". */
 
 /* Number of CPUs this process may use: its affinity mask, cut to its cgroups' CPU quota (rounded
  * up). At least 1. */

@@ -61,7 +61,22 @@ PLACE(weir_job_options, timeout_ms, 28);
 PLACE(weir_job_options, chunk_timeout_ms, 32);
 PLACE(weir_job_options, keep_going, 36);
 PLACE(weir_job_options, shared, 37);
-PLACE(weir_job_options, reserved, 40);
+PLACE(weir_job_options, progress_lines, 38);
+PLACE(weir_job_options, progress, 40);
+PLACE(weir_job_options, on_progress, 48);
+PLACE(weir_job_options, on_progress_arg, 56);
+PLACE(weir_job_options, reserved, 64);
+
+SIZE(weir_progress, 96);
+PLACE(weir_progress, label, 0);
+PLACE(weir_progress, done, 8);
+PLACE(weir_progress, failed, 16);
+PLACE(weir_progress, total, 24);
+PLACE(weir_progress, elapsed_ms, 32);
+PLACE(weir_progress, left_ms, 40);
+PLACE(weir_progress, rate, 48);
+PLACE(weir_progress, ended, 56);
+PLACE(weir_progress, reserved, 64);
 
 SIZE(weir_reduction, 64);
 PLACE(weir_reduction, size, 0);

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * progress.c: a job's progress, shown by the thread that waits for it.
+ *
+ * The numbers are derived from the ledger's cells at each look; nothing is counted on the side, so
+ * a worker that dies cannot make them wrong. A look costs at most a hundredth of the time: after
+ * one that took long (millions of chunks) the next one comes later.
+ *
+ * On a terminal every frame is one write() that begins at the start of the line and leaves no
+ * colour on: whatever ends the program between two frames leaves a terminal that is in order.
+ * Nothing here can keep the job from being waited for: a terminal that takes nothing is passed
+ * over, an error of writing is nobody's business, and a closed pipe raises no signal.
+ */
+#include "pool/progress.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "pool/park.h"
+#include "shm/error.h"
+
+#define FRAME_NS       100000000
+#define LOOK_SHARE     100 /* of the time goes into looking, at most one part in so many */
+#define LINE_MS        1000
+#define LINE_AT_ALL_MS 60000
+#define LINE_WIDTH     120
+#define WIDTH_DEFAULT  80
+#define WIDTH_MAX      500
+
+enum mode {
+    MODE_QUIET,
+    MODE_CALL,
+    MODE_BAR,
+    MODE_LINES,
+};
+
+struct weir__progress {
+    struct weir__progress_wish wish;
+    enum mode mode;
+    bool colour;
+    bool drawn; /* the terminal's line has a bar of this job */
+    int64_t start_ns;
+    int64_t next_ns;      /* no look before */
+    int64_t line_ms;      /* when the last line was written, since the start */
+    unsigned line_tenths; /* done then */
+    char label[];
+};
+
+/* ---- where to ------------------------------------------------------------------------------- */
+
+static enum mode choose_mode(const struct weir__progress_wish *wish)
+{
+    const char *terminal = getenv("TERM");
+
+    if (wish->call != NULL)
+        return MODE_CALL;
+    if (wish->label == NULL)
+        return MODE_QUIET;
+    if (isatty(STDERR_FILENO) && terminal != NULL && terminal[0] != '\0' &&
+        strcmp(terminal, "dumb") != 0)
+        return MODE_BAR;
+    return wish->lines ? MODE_LINES : MODE_QUIET;
+}
+
+static int terminal_width(void)
+{
+    const char *columns = getenv("COLUMNS");
+    struct winsize size;
+    long width = 0;
+
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0)
+        width = size.ws_col;
+    if (width <= 0 && columns != NULL)
+        width = strtol(columns, NULL, 10);
+    if (width <= 0)
+        width = WIDTH_DEFAULT;
+    return width < WIDTH_MAX ? (int)width : WIDTH_MAX;
+}
+
+/* Writing would neither wait nor stop this process. */
+static bool may_write(void)
+{
+    struct pollfd output = {.fd = STDERR_FILENO, .events = POLLOUT};
+    pid_t foreground = tcgetpgrp(STDERR_FILENO); /* -1: another session's terminal */
+
+    return (foreground < 0 || foreground == getpgrp()) && poll(&output, 1, 0) == 1 &&
+           (output.revents & POLLOUT);
+}
+
+/* One write, without the signal that a closed pipe brings. */
+static void put(const char *text, size_t size)
+{
+    static const struct timespec now = {0, 0};
+    sigset_t pipe_signal, before, pending;
+    bool was_pending;
+
+    sigemptyset(&pipe_signal);
+    sigaddset(&pipe_signal, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
+    was_pending = sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE);
+    if (write(STDERR_FILENO, text, size) < 0 && errno == EPIPE && !was_pending)
+        sigtimedwait(&pipe_signal, NULL, &now);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* ---- what ----------------------------------------------------------------------------------- */
+
+/* Items of the chunks [from, to) that are done and that have failed. */
+static void add_items(const struct weir__job *job, int64_t from, int64_t to, uint64_t size,
+                      weir_progress *out)
+{
+    struct weir__tally tally = weir__ledger_tally(job->cells + from, to - from);
+
+    out->done += (uint64_t)tally.done * size;
+    out->failed += (uint64_t)tally.failed * size;
+}
+
+static weir_progress look_at(const struct weir__progress *progress, const struct weir__job *job)
+{
+    int64_t last = job->count - 1, longer = job->longer < last ? job->longer : last;
+    weir_range end = weir__job_chunk(job, last);
+    weir_progress out = {
+        .label = progress->wish.label,
+        .total = (uint64_t)job->range.end - (uint64_t)job->range.begin,
+        .elapsed_ms = (weir__now_ns() - progress->start_ns) / 1000000,
+        .left_ms = -1,
+    };
+
+    add_items(job, 0, longer, job->grain + 1, &out);
+    add_items(job, longer, last, job->grain, &out);
+    /* the last one may be shorter */
+    add_items(job, last, job->count, (uint64_t)end.end - (uint64_t)end.begin, &out);
+    if (out.elapsed_ms > 0)
+        out.rate = (double)out.done * 1000 / (double)out.elapsed_ms;
+    if (out.rate > 0) {
+        double left = (double)(out.total - out.done) / out.rate * 1000;
+
+        out.left_ms = left < 1e15 ? (int64_t)left : -1;
+    }
+    return out;
+}
+
+/* ---- showing -------------------------------------------------------------------------------- */
+
+static void put_frame(struct weir__progress *progress, const weir_progress *now)
+{
+    char frame[WEIR__PROGRESS_TEXT + 8] = "\r";
+    size_t size = 1;
+
+    if (!may_write())
+        return;
+    size += weir__progress_bar(frame + size, now, terminal_width(), progress->colour);
+    memcpy(frame + size, "\033[K", 3);
+    put(frame, size + 3);
+    progress->drawn = true;
+}
+
+static void put_end(struct weir__progress *progress, const weir_progress *now)
+{
+    char frame[WEIR__PROGRESS_TEXT + 8] = "\r";
+    size_t size = 1;
+
+    if (!may_write())
+        return;
+    size += weir__progress_line(frame + size, now, terminal_width(), progress->colour);
+    memcpy(frame + size, "\033[K\n", 4);
+    put(frame, size + 4);
+    progress->drawn = false;
+}
+
+static void clear_frame(struct weir__progress *progress)
+{
+    if (progress->drawn && may_write())
+        put("\r\033[K", 4);
+    progress->drawn = false;
+}
+
+static void put_line(struct weir__progress *progress, const weir_progress *now)
+{
+    unsigned tenths = now->total > 0 ? (unsigned)((double)now->done / (double)now->total * 10) : 10;
+    int64_t since = now->elapsed_ms - progress->line_ms;
+    char line[WEIR__PROGRESS_TEXT + 1];
+    size_t size;
+
+    if (!now->ended &&
+        (since < LINE_MS || (tenths == progress->line_tenths && since < LINE_AT_ALL_MS)))
+        return;
+    progress->line_ms = now->elapsed_ms;
+    progress->line_tenths = tenths;
+    size = weir__progress_line(line, now, LINE_WIDTH, false);
+    line[size] = '\n';
+    put(line, size + 1);
+}
+
+static void show(struct weir__progress *progress, const weir_progress *now)
+{
+    int before = errno;
+
+    if (progress->mode == MODE_CALL)
+        progress->wish.call(now, progress->wish.arg);
+    else if (progress->mode == MODE_BAR && now->ended)
+        put_end(progress, now);
+    else if (progress->mode == MODE_BAR)
+        put_frame(progress, now);
+    else if (progress->mode == MODE_LINES)
+        put_line(progress, now);
+    errno = before;
+}
+
+/* Of several bars one is drawn at a time: the first until its job has ended or is no longer waited
+ * for. */
+static bool take_terminal(weir_pool *pool, struct weir__progress *progress)
+{
+    struct weir__progress *nobody = NULL;
+
+    return progress->mode != MODE_BAR ||
+           atomic_compare_exchange_strong(&pool->draws, &nobody, progress) || nobody == progress;
+}
+
+static void leave_terminal(weir_pool *pool, struct weir__progress *progress)
+{
+    struct weir__progress *me = progress;
+
+    clear_frame(progress);
+    atomic_compare_exchange_strong(&pool->draws, &me, NULL);
+}
+
+bool weir__progress_wait(weir_pool *pool, int index, int64_t limit_ns,
+                         struct weir__progress *progress)
+{
+    const struct weir__job *job = &pool->control->jobs[index];
+    bool settled;
+
+    if (progress == NULL || progress->mode == MODE_QUIET)
+        return weir__job_wait(pool, index, limit_ns);
+    for (;;) {
+        int64_t next = progress->next_ns;
+        int64_t now;
+        weir_progress look;
+
+        settled = weir__job_wait(pool, index, next < limit_ns ? next : limit_ns);
+        now = weir__now_ns();
+        if (!settled && now >= limit_ns)
+            break;
+        look = look_at(progress, job);
+        look.ended = settled;
+        if (settled || take_terminal(pool, progress))
+            show(progress, &look);
+        if (settled)
+            break;
+        next = weir__now_ns();
+        progress->next_ns = next + FRAME_NS;
+        if ((next - now) * LOOK_SHARE > FRAME_NS)
+            progress->next_ns = next + (next - now) * LOOK_SHARE;
+    }
+    leave_terminal(pool, progress);
+    return settled;
+}
+
+/* ---- making --------------------------------------------------------------------------------- */
+
+int weir__progress_new(const struct weir__progress_wish *wish, struct weir__progress **out)
+{
+    const char *no_colour = getenv("NO_COLOR");
+    size_t size = wish->label != NULL ? strlen(wish->label) + 1 : 0;
+    struct weir__progress *progress;
+
+    *out = NULL;
+    if (wish->label == NULL && wish->call == NULL)
+        return 0;
+    progress = calloc(1, sizeof(*progress) + size);
+    if (progress == NULL)
+        return weir__fail(-ENOMEM, "no memory for a job's progress");
+    progress->wish = *wish;
+    if (wish->label != NULL) {
+        memcpy(progress->label, wish->label, size);
+        progress->wish.label = progress->label;
+    }
+    progress->mode = choose_mode(wish);
+    progress->colour = no_colour == NULL || no_colour[0] == '\0';
+    progress->start_ns = weir__now_ns();
+    progress->next_ns = progress->start_ns + FRAME_NS;
+    *out = progress;
+    return 0;
+}
+
+void weir__progress_free(struct weir__progress *progress)
+{
+    free(progress);
+}

@@ -1,0 +1,685 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Progress: what a terminal would show of it, on a real pseudo-terminal; and that nothing is
+ * written where nothing was asked for.
+ */
+#include "support.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+
+#include "pool/progress.h"
+
+/* ---- a terminal ------------------------------------------------------------------------------ */
+
+#define ROWS    64
+#define COLUMNS 512
+
+#define WIDTH_UNKNOWN 30 /* of a terminal that says 0 */
+
+struct screen {
+    int width;
+    char rows[ROWS][COLUMNS];
+    int row, column;
+    bool wrapped; /* a character was written to the last column or beyond */
+    int frames;   /* carriage returns that began a frame */
+    int bars;     /* frames that had a bar */
+    bool coloured;
+    bool strange; /* an escape sequence or control character that a bar has no use for */
+};
+
+static void put_char(struct screen *screen, char c)
+{
+    if (screen->column >= screen->width - 1)
+        screen->wrapped = true;
+    if (screen->column < COLUMNS - 1)
+        screen->rows[screen->row][screen->column++] = c;
+}
+
+/* "\033[K" and "\033[...m". Returns its length. */
+static size_t escape(struct screen *screen, const char *text)
+{
+    size_t size = 2 + strspn(text + 2, "0123456789;");
+
+    if (text[1] != '[' || (text[size] != 'K' && text[size] != 'm')) {
+        screen->strange = true;
+        return 1;
+    }
+    if (text[size] == 'm')
+        screen->coloured = true;
+    else
+        memset(&screen->rows[screen->row][screen->column], 0, (size_t)(COLUMNS - screen->column));
+    return size + 1;
+}
+
+/* Plain text only: one byte, one column. */
+static void play(struct screen *screen, const char *text, int width)
+{
+    memset(screen, 0, sizeof *screen);
+    screen->width = width;
+    for (size_t i = 0; text[i] != '\0';) {
+        if (text[i] == '\033') {
+            i += escape(screen, text + i);
+            continue;
+        }
+        if (text[i] == '\r') {
+            screen->bars += memchr(screen->rows[screen->row], '[', COLUMNS) != NULL;
+            screen->column = 0;
+            screen->frames += text[i + 1] != '\n'; /* "\n" arrives as "\r\n" */
+        } else if (text[i] == '\n' && screen->row < ROWS - 1) {
+            screen->row++;
+        } else if ((unsigned char)text[i] < ' ') {
+            screen->strange = true;
+        } else {
+            put_char(screen, text[i]);
+        }
+        i++;
+    }
+}
+
+static void read_all(int fd, char *out, size_t size)
+{
+    size_t used = 0;
+    ssize_t got;
+
+    while ((got = read(fd, out + used, size - 1 - used)) > 0)
+        used += (size_t)got;
+    out[used] = '\0';
+    close(fd);
+}
+
+static int open_terminal(int width, char *name, size_t size)
+{
+    struct winsize window = {.ws_row = 24, .ws_col = (unsigned short)width};
+    int fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+    assert_true(fd >= 0);
+    assert_int_equal(grantpt(fd), 0);
+    assert_int_equal(unlockpt(fd), 0);
+    assert_int_equal(ptsname_r(fd, name, size), 0);
+    assert_int_equal(ioctl(fd, TIOCSWINSZ, &window), 0);
+    return fd;
+}
+
+static void reset_signals(void)
+{
+    static const int signals[] = {SIGSEGV, SIGILL, SIGFPE, SIGBUS, SIGABRT, SIGPIPE};
+
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        signal(signals[i], SIG_DFL);
+}
+
+/* Runs program() in a process whose stderr is a terminal, and plays what it wrote. Its exit status
+ * must be 0. */
+static void run_on_terminal(int (*program)(void), int width, struct screen *screen)
+{
+    static char text[1 << 16];
+    char name[64];
+    int master = open_terminal(width, name, sizeof name), status, terminal;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        reset_signals();
+        setsid();
+        terminal = open(name, O_RDWR); /* it becomes this session's */
+        dup2(terminal, STDERR_FILENO);
+        close(terminal);
+        _exit(program());
+    }
+    read_all(master, text, sizeof text);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    if (status != 0)
+        fail_msg("status %d: %s", status, text);
+    play(screen, text, width > 0 ? width : WIDTH_UNKNOWN);
+    if (screen->strange)
+        fail_msg("not for a terminal: %s", text);
+}
+
+/* The same with a pipe; text is what came out of it. */
+static const char *run_on_pipe(int (*program)(void))
+{
+    static char text[1 << 16];
+    int ends[2], status;
+    pid_t pid;
+
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    pid = fork();
+    if (pid == 0) {
+        reset_signals();
+        dup2(ends[1], STDERR_FILENO);
+        close(ends[0]);
+        _exit(program());
+    }
+    close(ends[1]);
+    read_all(ends[0], text, sizeof text);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    if (status != 0)
+        fail_msg("status %d: %s", status, text);
+    return text;
+}
+
+/* ---- programs -------------------------------------------------------------------------------- */
+
+static int nap(weir_task *task, weir_range range, void *arg)
+{
+    (void)task;
+    usleep((useconds_t)((range.end - range.begin) * *(const int *)arg * 1000));
+    return 0;
+}
+
+static int nap_then_fail(weir_task *task, weir_range range, void *arg)
+{
+    nap(task, range, arg);
+    return range.begin >= 30 ? weir_task_fail(task, 5, "no luck at %d", (int)range.begin) : 0;
+}
+
+/* Runs a job of 40 naps of nap_ms each on two workers. Returns what the call does. */
+static int run_job(weir_task_fn function, int nap_ms, const weir_job_options *options)
+{
+    weir_job_options all = *options;
+    int result = -1;
+
+    all.grain = 1;
+    all.arg_size = sizeof nap_ms;
+    WEIR_SCOPE (scope, NULL) {
+        weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = 2});
+
+        result = weir_pool_for(pool, (weir_range){0, 40}, function, &nap_ms, &all);
+    }
+    return result;
+}
+
+static int program_with_bar(void)
+{
+    setenv("TERM", "xterm", 1);
+    unsetenv("NO_COLOR");
+    return run_job(nap, 25, OPTIONS(.progress = "sum"));
+}
+
+static int program_without_colour(void)
+{
+    setenv("TERM", "xterm", 1);
+    setenv("NO_COLOR", "1", 1);
+    return run_job(nap, 25, OPTIONS(.progress = "sum"));
+}
+
+static int program_on_dumb_terminal(void)
+{
+    setenv("TERM", "dumb", 1);
+    return run_job(nap, 10, OPTIONS(.progress = "sum"));
+}
+
+static int program_with_columns(void)
+{
+    setenv("COLUMNS", "30", 1);
+    return program_with_bar();
+}
+
+static int program_that_fails(void)
+{
+    setenv("TERM", "xterm", 1);
+    if (run_job(nap_then_fail, 20, OPTIONS(.progress = "load")) != WEIR_EFAILED)
+        return 1;
+    fprintf(stderr, "%s\n", weir_last_error()->message);
+    return 0;
+}
+
+static int program_with_strange_label(void)
+{
+    setenv("TERM", "xterm", 1);
+    return run_job(nap, 10, OPTIONS(.progress = "a\033[2Jb\nc\td\x9b"));
+}
+
+static int program_that_waits_in_between(void)
+{
+    static int nap_ms = 20;
+    int result = -1;
+
+    setenv("TERM", "xterm", 1);
+    WEIR_SCOPE (scope, NULL) {
+        weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = 2});
+        weir_future *future = weir_pool_for_async(pool, (weir_range){0, 40}, nap, &nap_ms,
+                                                  OPTIONS(.grain = 1, .progress = "wait"));
+
+        if (weir_future_wait(future, 180) == -ETIMEDOUT)
+            fprintf(stderr, "in between\n");
+        result = weir_future_wait(future, -1);
+        weir_future_free(future);
+    }
+    return result;
+}
+
+static int program_in_background(void)
+{
+    int status = -1;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        setpgid(0, 0);
+        signal(SIGTTOU, SIG_IGN);
+        _exit(program_with_bar());
+    }
+    waitpid(pid, &status, 0);
+    return status != 0;
+}
+
+static int program_that_is_quiet(void)
+{
+    setenv("TERM", "xterm", 1);
+    return run_job(nap, 10, OPTIONS(.progress = "sum"));
+}
+
+static int program_with_lines(void)
+{
+    return run_job(nap, 130, OPTIONS(.progress = "sum", .progress_lines = true));
+}
+
+/* The pipe's other end is closed at once. */
+static int program_with_closed_pipe(void)
+{
+    int ends[2];
+
+    if (pipe2(ends, O_CLOEXEC) != 0 || dup2(ends[1], STDERR_FILENO) < 0)
+        return 1;
+    close(ends[0]);
+    return run_job(nap, 1, OPTIONS(.progress = "sum", .progress_lines = true));
+}
+
+/* ---- on a terminal --------------------------------------------------------------------------- */
+
+static void assert_row_begins(const struct screen *screen, int row, const char *text)
+{
+    if (strncmp(screen->rows[row], text, strlen(text)) != 0)
+        fail_msg("row %d is: %s", row, screen->rows[row]);
+}
+
+static void assert_row_has(const struct screen *screen, int row, const char *text)
+{
+    if (strstr(screen->rows[row], text) == NULL)
+        fail_msg("row %d is: %s", row, screen->rows[row]);
+}
+
+static void a_bar_becomes_a_line_and_never_breaks__at_any_width(void **state)
+{
+    static const int widths[] = {20, 80, 200};
+    struct screen screen;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+        double start = now_ms();
+
+        run_on_terminal(program_with_bar, widths[i], &screen);
+        assert_false(screen.wrapped);
+        assert_true(screen.frames >= 3);
+        /* one more for the end */
+        assert_true(screen.frames <= (int)((now_ms() - start) / 100) + 1);
+        assert_true(widths[i] == 20 ? screen.bars == 0 : screen.bars >= 2);
+        assert_row_begins(&screen, 0, "sum 100%");
+        if (widths[i] > 20)
+            assert_row_has(&screen, 0, "40/40");
+        /* the program goes on below it */
+        assert_int_equal(screen.row, 1);
+        assert_int_equal(screen.column, 0);
+        assert_string_equal(screen.rows[1], "");
+    }
+}
+
+static void colours_are_used__unless_no_color_is_set(void **state)
+{
+    struct screen screen;
+
+    (void)state;
+    run_on_terminal(program_with_bar, 80, &screen);
+    assert_true(screen.coloured);
+    run_on_terminal(program_without_colour, 80, &screen);
+    assert_true(screen.bars >= 2);
+    assert_false(screen.coloured);
+}
+
+static void columns_counts__when_the_terminal_does_not_know_its_width(void **state)
+{
+    struct screen screen;
+
+    (void)state;
+    run_on_terminal(program_with_columns, 0, &screen);
+    assert_false(screen.wrapped);
+    assert_true(screen.frames >= 3);
+    assert_row_begins(&screen, 0, "sum 100%  in 0:0");
+    assert_null(strstr(screen.rows[0], "/s"));
+    run_on_terminal(program_with_columns, 100, &screen);
+    assert_row_has(&screen, 0, "/s"); /* the terminal knows better */
+}
+
+static void the_error_has_a_line_of_its_own__when_a_job_fails(void **state)
+{
+    struct screen screen;
+
+    (void)state;
+    run_on_terminal(program_that_fails, 80, &screen);
+    assert_false(screen.wrapped && screen.row < 2);
+    assert_row_begins(&screen, 0, "load ");
+    assert_row_has(&screen, 0, "failed after 0:0");
+    assert_row_begins(&screen, 1, "task failed on [3");
+}
+
+static void the_line_is_free__when_a_wait_ends_before_the_job(void **state)
+{
+    struct screen screen;
+
+    (void)state;
+    run_on_terminal(program_that_waits_in_between, 80, &screen);
+    assert_string_equal(screen.rows[0], "in between");
+    assert_row_begins(&screen, 1, "wait 100%");
+    assert_int_equal(screen.row, 2);
+}
+
+static void a_label_cannot_command_the_terminal__whatever_it_is(void **state)
+{
+    struct screen screen;
+
+    (void)state;
+    run_on_terminal(program_with_strange_label, 80, &screen);
+    assert_row_begins(&screen, 0, "a?[2Jb?c?d? 100%");
+    assert_int_equal(screen.row, 1);
+}
+
+static void nothing_is_drawn__in_the_background_or_on_a_dumb_terminal(void **state)
+{
+    struct screen screen;
+
+    (void)state;
+    run_on_terminal(program_in_background, 80, &screen);
+    assert_string_equal(screen.rows[0], "");
+    assert_int_equal(screen.frames, 0);
+    run_on_terminal(program_on_dumb_terminal, 80, &screen);
+    assert_string_equal(screen.rows[0], "");
+    assert_int_equal(screen.frames, 0);
+}
+
+/* ---- elsewhere ------------------------------------------------------------------------------- */
+
+static void nothing_is_written__when_stderr_is_no_terminal(void **state)
+{
+    (void)state;
+    assert_string_equal(run_on_pipe(program_that_is_quiet), "");
+}
+
+static void lines_are_few_and_whole__when_they_are_asked_for(void **state)
+{
+    const char *text = run_on_pipe(program_with_lines), *end;
+    int lines = 0;
+
+    (void)state;
+    assert_null(strchr(text, '\r'));
+    assert_null(strchr(text, '\033'));
+    for (; (end = strchr(text, '\n')) != NULL; text = end + 1) {
+        assert_int_equal(strncmp(text, "sum ", 4), 0);
+        if (end[1] == '\0')
+            assert_int_equal(strncmp(text, "sum 100%  in 0:0", 16), 0);
+        lines++;
+    }
+    assert_string_equal(text, "");
+    /* a job of 2.6 s: two on the way and the last one; more on a slow machine, at most one a second
+     */
+    assert_in_range(lines, 3, 11);
+}
+
+static void the_program_lives__when_nobody_reads_the_lines(void **state)
+{
+    (void)state;
+    assert_string_equal(run_on_pipe(program_with_closed_pipe), "");
+}
+
+/* ---- the program's own ----------------------------------------------------------------------- */
+
+struct seen {
+    pthread_t thread;
+    uint64_t done;
+    int calls, ends;
+    bool wrong;
+    const char *label;
+    weir_pool *cancel;
+    weir_progress last;
+};
+
+static void look(const weir_progress *progress, void *arg)
+{
+    struct seen *seen = arg;
+
+    seen->wrong |=
+        progress->done < seen->done || progress->done + progress->failed > progress->total;
+    seen->wrong |= !pthread_equal(pthread_self(), seen->thread) || progress->elapsed_ms < 0;
+    seen->wrong |= (progress->label == NULL) != (seen->label == NULL);
+    seen->done = progress->done;
+    seen->calls++;
+    seen->ends += progress->ended;
+    seen->last = *progress;
+    if (seen->cancel != NULL && progress->done > 0)
+        weir_pool_cancel(seen->cancel);
+}
+
+static void the_callback_sees_all_of_a_job__in_the_thread_that_waits(void **state)
+{
+    weir_manager *scope = begin();
+    weir_pool *pool = new_pool(scope, 2);
+    struct seen seen = {.thread = pthread_self(), .label = "x"};
+    int nap_ms = 5;
+
+    (void)state;
+    /* 17 does not divide 103: the last chunk is shorter */
+    assert_int_equal(weir_pool_for(pool, (weir_range){-3, 100}, nap, &nap_ms,
+                                   OPTIONS(.grain = 17, .arg_size = sizeof nap_ms, .progress = "x",
+                                           .on_progress = look, .on_progress_arg = &seen)),
+                     0);
+    assert_false(seen.wrong);
+    assert_in_range(seen.calls, 2, 20);
+    assert_int_equal(seen.ends, 1);
+    assert_true(seen.last.ended);
+    assert_int_equal(seen.last.done, 103);
+    assert_int_equal(seen.last.total, 103);
+    assert_int_equal(seen.last.left_ms, 0);
+    assert_true(seen.last.rate > 0);
+    weir_pool_free(pool);
+    weir_end(scope);
+}
+
+static int fail_first(weir_task *task, weir_range range, void *arg)
+{
+    (void)task;
+    (void)arg;
+    return range.begin == 0;
+}
+
+static void failed_items_are_told__when_a_job_keeps_going(void **state)
+{
+    weir_manager *scope = begin();
+    weir_pool *pool = new_pool(scope, 2);
+    struct seen seen = {.thread = pthread_self()};
+
+    (void)state;
+    assert_int_equal(weir_pool_for(pool, (weir_range){0, 100}, fail_first, NULL,
+                                   OPTIONS(.chunks = 3, .keep_going = true, .on_progress = look,
+                                           .on_progress_arg = &seen)),
+                     WEIR_EFAILED);
+    assert_int_equal(seen.ends, 1);
+    assert_int_equal(seen.last.failed, 34);
+    assert_int_equal(seen.last.done, 66);
+    weir_pool_free(pool);
+    weir_end(scope);
+}
+
+static void a_job_can_be_cancelled__from_its_callback(void **state)
+{
+    weir_manager *scope = begin();
+    weir_pool *pool = new_pool(scope, 2);
+    struct seen seen = {.thread = pthread_self(), .cancel = pool};
+    int nap_ms = 20;
+
+    (void)state;
+    assert_int_equal(weir_pool_for(pool, (weir_range){0, 1000}, nap, &nap_ms,
+                                   OPTIONS(.grain = 1, .arg_size = sizeof nap_ms,
+                                           .on_progress = look, .on_progress_arg = &seen)),
+                     -ECANCELED);
+    assert_int_equal(seen.ends, 1);
+    assert_true(seen.last.done < 1000);
+    weir_pool_free(pool);
+    weir_end(scope);
+}
+
+static void a_future_shows_it_while_it_is_waited_for__and_only_then(void **state)
+{
+    static int nap_ms = 10;
+    weir_manager *scope = begin();
+    weir_pool *pool = new_pool(scope, 2);
+    struct seen seen = {.thread = pthread_self()};
+    weir_future *future;
+
+    (void)state;
+    future =
+        weir_pool_for_async(pool, (weir_range){0, 80}, nap, &nap_ms,
+                            OPTIONS(.grain = 1, .on_progress = look, .on_progress_arg = &seen));
+    assert_non_null(future);
+    usleep(150000);
+    assert_int_equal(seen.calls, 0);
+    assert_int_equal(weir_future_wait(future, 50), -ETIMEDOUT);
+    assert_int_equal(seen.ends, 0);
+    assert_int_equal(weir_future_wait(future, -1), 0);
+    assert_int_equal(seen.ends, 1);
+    assert_false(seen.wrong);
+    weir_future_free(future);
+    weir_pool_free(pool);
+    weir_end(scope);
+}
+
+static void lines_are_refused__without_a_label(void **state)
+{
+    weir_manager *scope = begin();
+    weir_pool *pool = new_pool(scope, 1);
+
+    (void)state;
+    assert_int_equal(
+        weir_pool_for(pool, (weir_range){0, 1}, fail_first, NULL, OPTIONS(.progress_lines = true)),
+        -EINVAL);
+    assert_message_has("progress_lines");
+    weir_pool_free(pool);
+    weir_end(scope);
+}
+
+/* ---- the text alone -------------------------------------------------------------------------- */
+
+static int columns_of(const char *text)
+{
+    int columns = 0;
+
+    for (; *text != '\0'; text++)
+        columns += ((unsigned char)*text & 0xc0) != 0x80; /* of narrow characters */
+    return columns;
+}
+
+static void no_line_is_too_wide__for_any_width_and_progress(void **state)
+{
+    static const char *const labels[] = {NULL, "", "sum",
+                                         "r\xc3\xa9sum\xc3\xa9 of all the files there are"};
+    char text[WEIR__PROGRESS_TEXT];
+    size_t size;
+    weir_progress progress = {.rate = 12.5, .left_ms = 3723000, .elapsed_ms = 754321};
+
+    (void)state;
+    for (size_t l = 0; l < 4; l++) {
+        for (uint64_t total = 1; total < UINT64_MAX / 11; total *= 10) {
+            for (int width = 1; width < 260; width++) {
+                progress.label = labels[l];
+                progress.total = total;
+                progress.done = total / 3 * 2;
+                progress.ended = width % 2;
+                size = weir__progress_bar(text, &progress, width, false);
+                assert_int_equal(size, strlen(text));
+                assert_true(columns_of(text) < width);
+                assert_true(width < 6 || strchr(text, '%') != NULL);
+                size = weir__progress_line(text, &progress, width, false);
+                assert_int_equal(size, strlen(text));
+                assert_true(columns_of(text) < width);
+            }
+        }
+    }
+}
+
+static void a_line_says_what_it_should__at_some_widths(void **state)
+{
+    char text[WEIR__PROGRESS_TEXT];
+    weir_progress progress = {
+        .label = "sum", .done = 430, .total = 1000, .rate = 83.2, .left_ms = 7200};
+
+    (void)state;
+    weir__progress_bar(text, &progress, 60, false);
+    assert_string_equal(text, "sum  43% [=========>           ]  430/1000  83/s  0:07 left");
+    weir__progress_bar(text, &progress, 40, false);
+    assert_string_equal(text, "sum  43% [====>      ]  83/s  0:07 left");
+    weir__progress_bar(text, &progress, 20, false);
+    assert_string_equal(text, "sum  43%  0:07 left");
+    weir__progress_bar(text, &progress, 6, false);
+    assert_string_equal(text, " 43%");
+    weir__progress_bar(text, &progress, 4, false);
+    assert_string_equal(text, "");
+    progress.rate = 0.25;
+    progress.left_ms = -1;
+    weir__progress_bar(text, &progress, 40, false);
+    assert_string_equal(text, "sum  43% [====>     ]  430/1000  0.25/s");
+    progress.done = 999;
+    progress.ended = true;
+    progress.failed = 1;
+    progress.elapsed_ms = 3723000;
+    progress.rate = 12345;
+    weir__progress_line(text, &progress, 80, false);
+    assert_string_equal(text, "sum  99%  failed after 1:02:03  999/1000  12k/s");
+}
+
+static void a_label_is_cut_between_characters__when_it_is_long(void **state)
+{
+    char text[WEIR__PROGRESS_TEXT];
+    weir_progress progress = {.label = "\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e\xe6\x97\xa5",
+                              .total = 1};
+
+    (void)state;
+    /* three of its characters, two columns each, in a room of 7 */
+    weir__progress_bar(text, &progress, 13, false);
+    assert_string_equal(text, "\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e   0%");
+    progress.label = "\xe6\x97";
+    weir__progress_bar(text, &progress, 13, false);
+    assert_string_equal(text, "??   0%");
+    progress.label = "\xc2\x9b\xe2\x80\xae\xed\xa0\x80";
+    weir__progress_bar(text, &progress, 20, false);
+    assert_true(strncmp(text, "?????   0%", 10) == 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        UNIT(a_bar_becomes_a_line_and_never_breaks__at_any_width),
+        UNIT(colours_are_used__unless_no_color_is_set),
+        UNIT(columns_counts__when_the_terminal_does_not_know_its_width),
+        UNIT(the_error_has_a_line_of_its_own__when_a_job_fails),
+        UNIT(the_line_is_free__when_a_wait_ends_before_the_job),
+        UNIT(a_label_cannot_command_the_terminal__whatever_it_is),
+        UNIT(nothing_is_drawn__in_the_background_or_on_a_dumb_terminal),
+        UNIT(nothing_is_written__when_stderr_is_no_terminal),
+        UNIT(lines_are_few_and_whole__when_they_are_asked_for),
+        UNIT(the_program_lives__when_nobody_reads_the_lines),
+        UNIT(the_callback_sees_all_of_a_job__in_the_thread_that_waits),
+        UNIT(failed_items_are_told__when_a_job_keeps_going),
+        UNIT(a_job_can_be_cancelled__from_its_callback),
+        UNIT(a_future_shows_it_while_it_is_waited_for__and_only_then),
+        UNIT(lines_are_refused__without_a_label),
+        UNIT(no_line_is_too_wide__for_any_width_and_progress),
+        UNIT(a_line_says_what_it_should__at_some_widths),
+        UNIT(a_label_is_cut_between_characters__when_it_is_long),
+    };
+
+    leak_isolate();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
