@@ -43,6 +43,10 @@ has_python() {
     /usr/bin/python3 -c 'import json, multiprocessing.shared_memory' >/dev/null 2>&1
 }
 
+has_numpy() {
+    /usr/bin/python3 -c 'import numpy' >/dev/null 2>&1
+}
+
 missing=
 
 # need PACKAGE PROBE [ARGUMENT]: notes the Debian package if the probe fails.
@@ -66,6 +70,7 @@ need_to_test() {
     need g++ has_cplusplus
     need libcmocka-dev has_module cmocka
     need python3 has_python
+    need python3-numpy has_numpy
     need strace has_command strace
     need spin has_command spin
 }
