@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 #
-# check.sh do_work|word_count|mean PROGRAM: runs an example and compares its output with what other means find.
+# check.sh do_work|word_count|mean|array PROGRAM: runs an example and compares its output with what other means find.
 
 set -eu
 what=$1 program=$(realpath "$2")
+root=$(cd "$(dirname "$0")/../.." && pwd)
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/weir-example.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -63,6 +64,20 @@ mean)
     refused 2 usage 10 0
     refused 2 usage 10 2 3
     refused 1 'mean: .' 1099511627776
+    ;;
+array)
+    # 0, 1, ..., 999999; NumPy doubles them, where it is installed.
+    "$program" >out || fail "status $?"
+    echo 'sum 499999500000' | cmp - out || fail "$(cat out)"
+    if /usr/bin/python3 -c 'import numpy' 2>/dev/null; then
+        "$program" /usr/bin/python3 "$root/examples/array.py" >out || fail "status $?"
+        printf 'NumPy sees (1000, 1000) float64 with a mean of 499999.5\nsum 999999000000\n' |
+            cmp - out || fail "$(cat out)"
+    else
+        echo 'without NumPy, for it is not installed'
+    fi
+    refused 1 'cannot run' /no/such/program
+    refused 1 'false failed' false
     ;;
 word_count)
     cat /usr/include/*.h | head -c 1000000 >text
