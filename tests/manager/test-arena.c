@@ -6,6 +6,7 @@
 #include "leak.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -216,43 +217,97 @@ static void structure_is_whole__when_processes_build_it_at_once(void **state)
     assert_int_equal(weir_arena_size(arena), CHILDREN * NODES * 64 + (sizeof *root + 15) / 16 * 16);
 }
 
-/* The children are there before the scope has an arena: each of them may be the one to make it. */
-static void scope_has_one_arena__when_processes_race_for_the_first_piece(void **state)
+/* Lets children that spin begin in the same instant. */
+struct gate {
+    struct root root;
+    _Atomic int ready, open;
+};
+
+static void pass(struct gate *gate)
 {
-    const weir_shm *shm = weir_manager_shm(scope, 4096);
-    struct root *root = weir_shm_buf(shm);
+    atomic_fetch_add(&gate->ready, 1);
+    while (!atomic_load(&gate->open))
+        sched_yield();
+}
+
+static void open_when_all_are_there(struct gate *gate, int children)
+{
+    while (atomic_load(&gate->ready) < children)
+        sched_yield();
+    atomic_store(&gate->open, 1);
+}
+
+/* The children are there before the scope has an arena: each of them may be the one to make it. */
+static void race_for_the_first_piece(void)
+{
+    struct gate *gate = weir_shm_buf(weir_manager_shm(scope, sizeof *gate));
     const int files = shm_files();
     uint64_t counts[CHILDREN] = {0};
     pid_t children[CHILDREN];
-    int gate[2];
 
-    (void)state;
-    assert_int_equal(pipe(gate), 0);
     for (int i = 0; i < CHILDREN; i++) {
         children[i] = fork();
         if (children[i] == 0) {
-            char byte;
-
             child_reset();
-            close(gate[1]);
-            if (read(gate[0], &byte, 1) != 0)
-                _exit(1);
+            pass(gate);
             for (uint64_t n = 0; n < 100; n++)
-                if (!push(NULL, root, (uint64_t)i, n))
+                if (!push(NULL, &gate->root, (uint64_t)i, n))
                     _exit(2);
             _exit(0);
         }
     }
-    close(gate[0]);
-    close(gate[1]); /* all at once */
+    open_when_all_are_there(gate, CHILDREN);
     for (int i = 0; i < CHILDREN; i++)
         join(children[i]);
     assert_int_equal(shm_files(), files + 1);
     assert_int_equal(weir_manager_sync(scope), 0);
-    assert_int_equal(count_nodes(root, counts), CHILDREN * 100);
+    assert_int_equal(count_nodes(&gate->root, counts), CHILDREN * 100);
     /* This process allocates out of the same one. */
-    assert_true(push(NULL, root, 0, 100));
+    assert_true(push(NULL, &gate->root, 0, 100));
     assert_int_equal(shm_files(), files + 1);
+}
+
+static void scope_has_one_arena__when_processes_race_for_the_first_piece(void **state)
+{
+    weir_manager *outer = scope;
+
+    (void)state;
+    for (int round = 0; round < 30; round++) {
+        scope = weir_begin(NULL);
+        assert_non_null(scope);
+        race_for_the_first_piece();
+        assert_int_equal(weir_end(scope), 0);
+    }
+    scope = outer;
+}
+
+static void no_block_is_lost__when_processes_race_for_the_next_one(void **state)
+{
+    weir_arena *arena = weir_manager_arena(scope, 8192);
+    struct gate *gate = weir_arena_alloc(arena, sizeof *gate);
+    const int files = shm_files();
+    pid_t children[CHILDREN];
+    int blocks = 0;
+
+    (void)state;
+    for (int i = 0; i < CHILDREN; i++) {
+        children[i] = fork();
+        if (children[i] == 0) {
+            child_reset();
+            pass(gate);
+            for (int n = 0; n < 500; n++)
+                if (!weir_arena_alloc(arena, 4000))
+                    _exit(1);
+            _exit(0);
+        }
+    }
+    open_when_all_are_there(gate, CHILDREN);
+    for (int i = 0; i < CHILDREN; i++)
+        join(children[i]);
+    for (const weir_arena *block = atomic_load(&arena->newest); block->older; block = block->older)
+        blocks++;
+    assert_in_range(blocks, CHILDREN * 250 - 1, CHILDREN * 250);
+    assert_int_equal(shm_files(), files + blocks);
 }
 
 static void pieces_are_good__when_a_child_made_the_block(void **state)
@@ -279,6 +334,8 @@ static void pieces_are_good__when_a_child_made_the_block(void **state)
         }
         _exit(0);
     }
+    close(ask[0]);
+    close(answer[1]);
     assert_int_equal(read(answer[0], &byte, 1), 1);
     for (uint64_t n = 0; n < 40000; n++)
         assert_true(push(arena, root, 0, n));
@@ -287,10 +344,8 @@ static void pieces_are_good__when_a_child_made_the_block(void **state)
     assert_int_equal(weir_manager_sync(scope), 0);
     assert_int_equal(count_nodes(root, counts), 80000);
     assert_int_equal(weir_arena_size(arena), 200 * each + (sizeof *root + 15) / 16 * 16);
-    for (int i = 0; i < 2; i++) {
-        close(ask[i]);
-        close(answer[i]);
-    }
+    close(ask[1]);
+    close(answer[0]);
 }
 
 static void arena_goes_on__when_processes_are_killed_in_it(void **state)
@@ -400,6 +455,7 @@ int main(void)
         CASE(taking_is_refused__when_it_makes_no_sense),
         CASE(structure_is_whole__when_processes_build_it_at_once),
         CASE(scope_has_one_arena__when_processes_race_for_the_first_piece),
+        CASE(no_block_is_lost__when_processes_race_for_the_next_one),
         CASE(pieces_are_good__when_a_child_made_the_block),
         CASE(arena_goes_on__when_processes_are_killed_in_it),
         CASE(taking_fails__when_the_block_is_gone_before_it_is_mapped),
