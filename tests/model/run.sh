@@ -1,0 +1,71 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# run.sh: checks the model of a pool's job: no error in any order of events, in each configuration; and
+# each bug that can be put into it is found in at least one. Needs spin and a C compiler.
+#
+# Usage: run.sh MODEL [long]      long: three chunks and two kills too (minutes, and 4 GiB)
+
+model=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
+command -v spin >/dev/null || { echo "skipped: spin is not installed"; exit 77; }
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+cd "$dir" || exit 1
+failed=0
+
+# check FLAGS...: prints the number of errors and of states, or what went wrong.
+check() {
+    spin "$@" -a "$model" >log 2>&1 &&
+        ${CC:-cc} -O2 -w -DSAFETY -DCOLLAPSE -DVECTORSZ=2048 -o pan pan.c >log 2>&1 ||
+        { cat log; return; }
+    ./pan -m1000000 -w23 >log 2>&1
+    grep -E 'errors:|states, stored|too small|out of memory|truncated' log | tr -s ' \n' ' '
+}
+
+ledger="-DNO_BELLS -DCHUNKS=3 -DCHUNKS_AGAIN=0 -DKILLS=1"
+twice="-DNO_BELLS -DCHUNKS=1 -DCHUNKS_AGAIN=0 -DKILLS=2"
+failing="-DNO_BELLS -DCHUNKS=2 -DCHUNKS_AGAIN=0 -DKILLS=1 -DRETRIES=0"
+reuse="-DNO_BELLS -DCHUNKS=1 -DCHUNKS_AGAIN=1 -DKILLS=1"
+cancel="-DNO_BELLS -DCHUNKS=1 -DCHUNKS_AGAIN=0 -DKILLS=1 -DCANCEL"
+bells="-DCHUNKS=1 -DCHUNKS_AGAIN=0 -DKILLS=1"
+
+good() {
+    result=$(check $1)
+    echo "$1: $result"
+    case $result in
+    *"too small"* | *"out of memory"* | *truncated*) failed=1 ;;
+    *"errors: 0 "*) ;;
+    *) failed=1 ;;
+    esac
+}
+
+for options in "$ledger" "$twice" "$failing" "$reuse" "$cancel" "$bells"; do
+    good "$options"
+done
+[ "${2:-}" != long ] || good "-DNO_BELLS -DCHUNKS=3 -DCHUNKS_AGAIN=0 -DKILLS=2"
+
+# bug NAME CONFIGURATION: it must be found there.
+bug() {
+    result=$(check "-D$1" $2)
+    case $result in
+    *"errors: 1"*) echo "$1: found" ;;
+    *) echo "$1: NOT FOUND with $2: $result"; failed=1 ;;
+    esac
+}
+
+bug BUG_CLAIM_BEFORE_CHUNK "$twice"
+bug BUG_FORK_BEFORE_RECLAIMING "$twice"
+bug BUG_NO_REPAIR "$twice"
+bug BUG_NO_RETRY_SEQ "$twice"
+bug BUG_RECLAIM_BEFORE_REAPING "$twice"
+bug BUG_HINT_ONLY "$bells"
+bug BUG_HOST_NOT_RUNG "$bells"
+bug BUG_NO_LOOK_AFTER_WAITING "$bells"
+bug BUG_NO_LOOK_BEFORE_SLEEPING "$bells"
+bug BUG_NAME_AFTER_ENTERING "$reuse"
+bug BUG_NO_COUNT_OF_ENTRIES "$reuse"
+bug BUG_NO_LOOK_AFTER_REMOVAL "$reuse"
+bug BUG_NO_LOOK_AT_STATE "$reuse"
+bug BUG_REUSE_WHILE_INSIDE "$reuse"
+bug BUG_SEAL_IN_TWO_STEPS "$cancel"
+exit $failed
