@@ -1,0 +1,870 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * weir_dict: every call, every type, every error; and several processes against what they know.
+ */
+#include "leak.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "shm/dict.h"
+
+static bool isolated;
+static char buf[4096];
+
+static weir_dict *make(size_t max_size)
+{
+    weir_dict *dict = weir_dict_create(leak_name("dict"), &(weir_dict_options){max_size, {0}});
+
+    if (dict == NULL)
+        fail_msg("%s", weir_last_error()->message);
+    return dict;
+}
+
+static void drop(weir_dict *dict)
+{
+    assert_int_equal(weir_shm_unlink(weir_dict_shm(dict)), 0);
+    weir_dict_close(dict);
+}
+
+static int code(int result)
+{
+    if (result < 0) {
+        assert_int_equal(weir_last_error()->code, result);
+        assert_true(weir_last_error()->message[0] != '\0');
+    }
+    return result;
+}
+
+static void assert_same(const weir_value *found, const weir_value *wanted)
+{
+    assert_int_equal(found->type, wanted->type);
+    assert_int_equal(found->size, wanted->size);
+    if (wanted->type == WEIR_STR || wanted->type == WEIR_BYTES) {
+        assert_memory_equal(found->data, wanted->data == NULL ? "" : wanted->data, wanted->size);
+        assert_int_equal(found->data[found->size], '\0');
+    } else if (wanted->type == WEIR_BOOL) {
+        assert_true(found->boolean == wanted->boolean);
+    } else if (wanted->type != WEIR_NONE) {
+        assert_true(found->integer == wanted->integer); /* of a float: its bits */
+    }
+}
+
+static void assert_int_at(const weir_dict *dict, weir_value key, int64_t wanted)
+{
+    weir_value value = weir_none();
+
+    assert_int_equal(weir_dict_get(dict, key, &value, NULL, 0), 0);
+    assert_int_equal(value.type, WEIR_INT);
+    assert_true(value.integer == wanted);
+}
+
+static weir_value text(const char *string, size_t size)
+{
+    weir_value value = weir_bytes(string, size);
+
+    value.type = WEIR_STR;
+    return value;
+}
+
+/* ---- values and keys ------------------------------------------------------------------------ */
+
+static size_t some_values(weir_value *values)
+{
+    static char long_text[1000];
+    size_t n = 0;
+
+    memset(long_text, 'x', sizeof long_text);
+    values[n++] = weir_none();
+    values[n++] = weir_bool(false);
+    values[n++] = weir_bool(true);
+    for (unsigned bits = 0; bits < 63; bits++) {
+        values[n++] = weir_int((int64_t)1 << bits);
+        values[n++] = weir_int(-((int64_t)1 << bits) - 1);
+    }
+    values[n++] = weir_int(0);
+    values[n++] = weir_int(INT64_MAX);
+    values[n++] = weir_int(INT64_MIN);
+    values[n++] = weir_float(0.0);
+    values[n++] = weir_float(-0.0);
+    values[n++] = weir_float(-273.154);
+    values[n++] = weir_float((double)INFINITY);
+    values[n++] = weir_float((double)NAN);
+    values[n++] = weir_str("");
+    values[n++] = weir_str("h\303\244ndy");
+    values[n++] = text("a\0b\0", 4);
+    values[n++] = weir_bytes("", 0);
+    values[n++] = weir_bytes(NULL, 0);
+    values[n++] = weir_bytes("\377\0\376", 3);
+    for (size_t size = 1; size <= 64; size++)
+        values[n++] = text(long_text, size);
+    values[n++] = weir_bytes(long_text, sizeof long_text);
+    return n;
+}
+
+static void value_comes_back__when_any_type_follows_any(void **state)
+{
+    static weir_value values[300];
+    size_t count = some_values(values);
+    weir_dict *dict = make(1 << 20);
+    weir_value out;
+
+    (void)state;
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < count; j += i % 7 + 1) {
+            assert_int_equal(weir_dict_set(dict, weir_str("k"), values[i]), 0);
+            assert_int_equal(weir_dict_get(dict, weir_str("k"), &out, buf, sizeof buf), 0);
+            assert_same(&out, &values[i]);
+            assert_int_equal(weir_dict_set(dict, weir_str("k"), values[j]), 0);
+            assert_int_equal(weir_dict_get(dict, weir_str("k"), &out, buf, sizeof buf), 0);
+            assert_same(&out, &values[j]);
+        }
+    assert_int_equal(weir_dict_len(dict), 1);
+    drop(dict);
+}
+
+/* Every int, str and bytes among the values as a key; each key's value is its number. */
+static void keys_are_told_apart__when_type_or_one_byte_differs(void **state)
+{
+    static weir_value values[300];
+    size_t count = some_values(values), keys = 0;
+    weir_dict *dict = make(1 << 20);
+
+    (void)state;
+    for (size_t i = 0; i < count; i++) {
+        int result = weir_dict_set(dict, values[i], weir_int((int64_t)i));
+
+        if (values[i].type != WEIR_INT && values[i].type != WEIR_STR &&
+            values[i].type != WEIR_BYTES) {
+            assert_int_equal(code(result), -EINVAL);
+            assert_int_equal(code(weir_dict_contains(dict, values[i])), -EINVAL);
+        } else {
+            assert_int_equal(result, 0);
+            keys++;
+        }
+    }
+    keys--; /* b"" is there twice */
+    assert_int_equal(weir_dict_len(dict), keys);
+    for (size_t i = 0; i < count; i++) {
+        if (weir_dict_contains(dict, values[i]) != 1)
+            continue;
+        if (values[i].type != WEIR_BYTES || values[i].size != 0)
+            assert_int_at(dict, values[i], (int64_t)i);
+        assert_int_equal(weir_dict_delete(dict, values[i]), 0);
+        assert_int_equal(weir_dict_contains(dict, values[i]), 0);
+        assert_int_equal(code(weir_dict_delete(dict, values[i])), -ENOENT);
+        assert_int_equal(weir_dict_len(dict), --keys);
+    }
+    assert_int_equal(keys, 0);
+    drop(dict);
+}
+
+static void longest_key_and_value_fit__when_there_is_room(void **state)
+{
+    weir_dict *dict = make((size_t)400 << 20);
+    char *data = malloc(WEIR_DICT_VALUE_MAX + 1), *back = malloc(WEIR_DICT_VALUE_MAX + 1);
+    weir_value out;
+
+    (void)state;
+    assert_true(data != NULL && back != NULL);
+    for (size_t i = 0; i <= WEIR_DICT_VALUE_MAX; i++)
+        data[i] = (char)(i * 31 + i / 4096);
+    assert_int_equal(weir_dict_set(dict, weir_bytes(data, WEIR_DICT_KEY_MAX),
+                                   weir_bytes(data, WEIR_DICT_VALUE_MAX)),
+                     0);
+    assert_int_equal(weir_dict_get(dict, weir_bytes(data, WEIR_DICT_KEY_MAX), &out, back,
+                                   WEIR_DICT_VALUE_MAX + 1),
+                     0);
+    assert_int_equal(out.size, WEIR_DICT_VALUE_MAX);
+    assert_memory_equal(back, data, WEIR_DICT_VALUE_MAX);
+    assert_int_equal(code(weir_dict_set(dict, weir_bytes(data, WEIR_DICT_KEY_MAX + 1), out)),
+                     -E2BIG);
+    assert_int_equal(
+        code(weir_dict_set(dict, weir_int(1), weir_bytes(data, WEIR_DICT_VALUE_MAX + 1))), -E2BIG);
+    assert_int_equal(weir_dict_len(dict), 1);
+    free(data);
+    free(back);
+    drop(dict);
+}
+
+static void size_is_told__when_the_buffer_is_too_small(void **state)
+{
+    weir_dict *dict = make(1 << 16);
+    weir_dict_cursor cursor = {{0, 0}};
+    weir_value key, out;
+    char small[8];
+
+    (void)state;
+    assert_int_equal(weir_dict_set(dict, weir_str("key"), weir_str("1234567")), 0);
+    assert_int_equal(weir_dict_get(dict, weir_str("key"), &out, small, 8), 0);
+    assert_string_equal(out.data, "1234567");
+    memset(small, 'z', sizeof small);
+    for (size_t size = 0; size < 8; size++) {
+        assert_int_equal(code(weir_dict_get(dict, weir_str("key"), &out, small, size)), -ENOBUFS);
+        assert_int_equal(out.type, WEIR_STR);
+        assert_int_equal(out.size, 7);
+        assert_null(out.data);
+        assert_int_equal(code(weir_dict_pop(dict, weir_str("key"), &out, small, size)), -ENOBUFS);
+        assert_int_equal(out.size, 7);
+        assert_int_equal(
+            code(weir_dict_setdefault(dict, weir_str("key"), weir_int(1), &out, small, size)),
+            -ENOBUFS);
+        assert_memory_equal(small, "zzzzzzzz", 8);
+    }
+    for (size_t size = 0; size < 12; size++) {
+        assert_int_equal(code(weir_dict_next(dict, &cursor, &key, &out, buf, size)), -ENOBUFS);
+        assert_int_equal(key.size, 3);
+        assert_int_equal(out.size, 7);
+        assert_int_equal(code(weir_dict_popitem(dict, &key, &out, buf, size)), -ENOBUFS);
+        assert_int_equal(cursor.at[0], 0);
+    }
+    assert_int_equal(weir_dict_next(dict, &cursor, &key, &out, buf, 12), 1);
+    assert_string_equal(key.data, "key");
+    assert_string_equal(out.data, "1234567");
+    assert_int_equal(weir_dict_next(dict, &cursor, &key, &out, buf, 12), 0);
+    assert_int_equal(weir_dict_popitem(dict, &key, &out, buf, 12), 0);
+    assert_string_equal(out.data, "1234567");
+    assert_int_equal(weir_dict_len(dict), 0);
+    drop(dict);
+}
+
+/* ---- numbers -------------------------------------------------------------------------------- */
+
+static void sum_is_exact__when_it_leaves_and_enters_the_word(void **state)
+{
+    const int64_t edge = (int64_t)1 << 35;
+    weir_dict *dict = make(1 << 16);
+    weir_value key = weir_str("n");
+    int64_t after = 0;
+
+    (void)state;
+    assert_int_equal(weir_dict_add(dict, key, 5, &after), 0); /* a new key counts as 0 */
+    assert_int_equal(after, 5);
+    assert_int_equal(weir_dict_add(dict, key, edge - 6, NULL), 0);
+    assert_int_at(dict, key, edge - 1);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(weir_dict_add(dict, key, 1, &after), 0);
+        assert_true(after == edge);
+        assert_int_equal(weir_dict_add(dict, key, -1, &after), 0);
+        assert_true(after == edge - 1);
+    }
+    assert_int_equal(weir_dict_add(dict, key, -2 * edge + 1, &after), 0);
+    assert_int_at(dict, key, -edge);
+    assert_int_equal(weir_dict_add(dict, key, -1, &after), 0);
+    assert_int_at(dict, key, -edge - 1);
+    assert_int_equal(weir_dict_set(dict, key, weir_int(INT64_MAX)), 0);
+    assert_int_equal(code(weir_dict_add(dict, key, 1, &after)), -EOVERFLOW);
+    assert_int_at(dict, key, INT64_MAX);
+    assert_int_equal(weir_dict_set(dict, key, weir_int(INT64_MIN)), 0);
+    assert_int_equal(code(weir_dict_add(dict, key, -1, &after)), -EOVERFLOW);
+    assert_int_equal(weir_dict_add(dict, key, INT64_MAX, &after), 0);
+    assert_int_equal(after, -1);
+    drop(dict);
+}
+
+static void adding_is_refused__when_it_is_no_int(void **state)
+{
+    const weir_value others[] = {weir_none(), weir_bool(true), weir_float(1), weir_str("1"),
+                                 weir_bytes("1", 1)};
+    weir_dict *dict = make(1 << 16);
+    int64_t number = 1;
+    weir_value out;
+
+    (void)state;
+    for (size_t i = 0; i < 5; i++) {
+        assert_int_equal(weir_dict_set(dict, weir_int(1), others[i]), 0);
+        assert_int_equal(code(weir_dict_add(dict, weir_int(1), 1, NULL)), -EINVAL);
+        assert_int_equal(code(weir_dict_compare_and_set(dict, weir_int(1), &number, 2)), -EINVAL);
+        assert_int_equal(weir_dict_get(dict, weir_int(1), &out, buf, sizeof buf), 0);
+        assert_same(&out, &others[i]);
+    }
+    drop(dict);
+}
+
+static void int_is_swapped__when_it_is_as_expected(void **state)
+{
+    const int64_t numbers[] = {0, -1, 12345, (int64_t)1 << 35, INT64_MIN, INT64_MAX};
+    weir_dict *dict = make(1 << 16);
+    int64_t expected = 0;
+
+    (void)state;
+    assert_int_equal(code(weir_dict_compare_and_set(dict, weir_int(7), &expected, 1)), -ENOENT);
+    assert_int_equal(weir_dict_len(dict), 0);
+    for (size_t i = 0; i < 6; i++)
+        for (size_t j = 0; j < 6; j++) {
+            assert_int_equal(weir_dict_set(dict, weir_int(7), weir_int(numbers[i])), 0);
+            expected = numbers[i] ^ 1;
+            assert_int_equal(weir_dict_compare_and_set(dict, weir_int(7), &expected, numbers[j]),
+                             0);
+            assert_true(expected == numbers[i]);
+            assert_int_at(dict, weir_int(7), numbers[i]);
+            assert_int_equal(weir_dict_compare_and_set(dict, weir_int(7), &expected, numbers[j]),
+                             1);
+            assert_int_at(dict, weir_int(7), numbers[j]);
+        }
+    drop(dict);
+}
+
+/* ---- the other calls ------------------------------------------------------------------------ */
+
+static void default_is_set_once__when_the_key_is_new(void **state)
+{
+    weir_dict *dict = make(1 << 16);
+    weir_value out;
+
+    (void)state;
+    assert_int_equal(
+        weir_dict_setdefault(dict, weir_str("a"), weir_str("first"), &out, buf, sizeof buf), 1);
+    assert_int_equal(out.size, 5);
+    assert_int_equal(
+        weir_dict_setdefault(dict, weir_str("a"), weir_str("second"), &out, buf, sizeof buf), 0);
+    assert_string_equal(out.data, "first");
+    assert_int_equal(weir_dict_setdefault(dict, weir_str("a"), weir_int(3), NULL, NULL, 0), 0);
+    assert_int_equal(weir_dict_setdefault(dict, weir_str("b"), weir_int(3), NULL, NULL, 0), 1);
+    assert_int_at(dict, weir_str("b"), 3);
+    drop(dict);
+}
+
+static void popped_item_is_gone__when_keys_are_many(void **state)
+{
+    enum { COUNT = 3000 };
+    weir_dict *dict = make(1 << 20);
+    static bool seen[COUNT];
+    weir_value key, value;
+
+    (void)state;
+    memset(seen, 0, sizeof seen);
+    for (int i = 0; i < COUNT; i++)
+        assert_int_equal(weir_dict_set(dict, weir_int(i), weir_int(-i)), 0);
+    for (int i = 0; i < COUNT; i += 2) {
+        assert_int_equal(weir_dict_pop(dict, weir_int(i), &value, NULL, 0), 0);
+        assert_int_equal(value.integer, -i);
+        assert_int_equal(code(weir_dict_pop(dict, weir_int(i), &value, NULL, 0)), -ENOENT);
+    }
+    for (int i = 0; i < COUNT / 2; i++) {
+        assert_int_equal(weir_dict_popitem(dict, &key, &value, NULL, 0), 0);
+        assert_int_equal(value.integer, -key.integer);
+        assert_true(key.integer % 2 == 1 && !seen[key.integer]);
+        seen[key.integer] = true;
+    }
+    assert_int_equal(code(weir_dict_popitem(dict, &key, &value, NULL, 0)), -ENOENT);
+    assert_int_equal(weir_dict_len(dict), 0);
+    drop(dict);
+}
+
+/* Half the keys stay throughout; others come and go, and the buckets double, between the steps. */
+static void each_key_is_given_once__when_others_come_and_go_meanwhile(void **state)
+{
+    enum { STAY = 500 };
+    weir_dict *dict = make(1 << 22);
+    weir_dict_cursor cursor = {{0, 0}};
+    int seen[STAY] = {0}, more = STAY, result;
+    weir_value key, value;
+
+    (void)state;
+    for (int i = 0; i < STAY; i++)
+        assert_int_equal(weir_dict_set(dict, weir_int(i), weir_int(i)), 0);
+    while ((result = weir_dict_next(dict, &cursor, &key, &value, NULL, 0)) > 0) {
+        assert_true(key.integer == value.integer);
+        if (key.integer < STAY)
+            seen[key.integer]++;
+        else if (key.integer % 3 == 0)
+            assert_int_equal(weir_dict_delete(dict, key), 0);
+        for (int i = 0; i < 20 && more < 20 * STAY; i++, more++)
+            assert_int_equal(weir_dict_set(dict, weir_int(more), weir_int(more)), 0);
+    }
+    assert_int_equal(result, 0);
+    for (int i = 0; i < STAY; i++)
+        assert_int_equal(seen[i], 1);
+    drop(dict);
+}
+
+static void copy_is_independent__when_the_source_changes(void **state)
+{
+    static weir_value values[300];
+    size_t count = some_values(values);
+    weir_dict *dict = make(1 << 20), *copy, *third;
+    weir_value out;
+
+    (void)state;
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(weir_dict_set(dict, weir_int((int64_t)i), values[i]), 0);
+    assert_int_equal(weir_dict_set(dict, weir_str("text"), weir_str("t")), 0);
+    copy = weir_dict_copy(leak_name("copy"), dict);
+    assert_non_null(copy);
+    assert_int_equal(weir_shm_size(weir_dict_shm(copy)), 1 << 20);
+    assert_int_equal(weir_dict_clear(dict), 0);
+    assert_int_equal(weir_dict_len(dict), 0);
+    assert_int_equal(weir_dict_len(copy), count + 1);
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(weir_dict_get(copy, weir_int((int64_t)i), &out, buf, sizeof buf), 0);
+        assert_same(&out, &values[i]);
+    }
+    assert_int_equal(weir_dict_set(dict, weir_int(0), weir_int(9)), 0);
+    assert_int_equal(weir_dict_set(dict, weir_str("own"), weir_int(9)), 0);
+    assert_int_equal(weir_dict_update(dict, copy), 0);
+    assert_int_equal(weir_dict_len(dict), count + 2);
+    assert_int_at(dict, weir_str("own"), 9);
+    assert_int_equal(weir_dict_update(dict, dict), 0);
+    assert_int_equal(weir_dict_len(dict), count + 2);
+    third = weir_dict_copy(leak_name("copy"), dict); /* the name is taken */
+    assert_null(third);
+    assert_int_equal(weir_last_error()->code, -EEXIST);
+    drop(copy);
+    drop(dict);
+}
+
+static void both_see_it__when_attached_at_two_addresses(void **state)
+{
+    weir_dict *dict = make(1 << 20), *other = weir_dict_attach(leak_name("dict"));
+    weir_value out;
+
+    (void)state;
+    assert_non_null(other);
+    assert_ptr_not_equal(weir_shm_buf(weir_dict_shm(dict)), weir_shm_buf(weir_dict_shm(other)));
+    for (int i = 0; i < 5000; i++)
+        assert_int_equal(weir_dict_set(i % 2 ? dict : other, weir_int(i), weir_str("one")), 0);
+    for (int i = 0; i < 5000; i++) {
+        assert_int_equal(weir_dict_get(i % 2 ? other : dict, weir_int(i), &out, buf, sizeof buf),
+                         0);
+        assert_string_equal(out.data, "one");
+    }
+    weir_dict_close(dict);
+    assert_int_equal(weir_dict_len(other), 5000);
+    drop(other);
+}
+
+/* ---- errors --------------------------------------------------------------------------------- */
+
+static void call_is_refused__when_an_argument_is_wrong(void **state)
+{
+    weir_dict *dict = make(1 << 16);
+    weir_value none = weir_none(), bad_text = text("\377", 1), no_data = weir_bytes(NULL, 3), out;
+    weir_value bad_type = {.type = (weir_type)77};
+    weir_dict_cursor cursor = {{0, 0}};
+    int64_t number = 0;
+
+    (void)state;
+    no_data.size = 3;
+    assert_int_equal(code(weir_dict_set(NULL, weir_int(1), none)), -EINVAL);
+    assert_int_equal(code(weir_dict_get(NULL, weir_int(1), &out, NULL, 0)), -EINVAL);
+    assert_int_equal(code(weir_dict_get(dict, weir_int(1), NULL, NULL, 0)), -EINVAL);
+    assert_int_equal(code(weir_dict_get(dict, weir_int(1), &out, NULL, 5)), -EINVAL);
+    assert_int_equal(code(weir_dict_contains(NULL, weir_int(1))), -EINVAL);
+    assert_int_equal(code(weir_dict_setdefault(NULL, weir_int(1), none, NULL, NULL, 0)), -EINVAL);
+    assert_int_equal(code(weir_dict_add(NULL, weir_int(1), 1, NULL)), -EINVAL);
+    assert_int_equal(code(weir_dict_compare_and_set(NULL, weir_int(1), &number, 1)), -EINVAL);
+    assert_int_equal(code(weir_dict_compare_and_set(dict, weir_int(1), NULL, 1)), -EINVAL);
+    assert_int_equal(code(weir_dict_delete(NULL, weir_int(1))), -EINVAL);
+    assert_int_equal(code(weir_dict_pop(NULL, weir_int(1), &out, NULL, 0)), -EINVAL);
+    assert_int_equal(code(weir_dict_pop(dict, weir_int(1), NULL, NULL, 0)), -EINVAL);
+    assert_int_equal(code(weir_dict_popitem(NULL, &out, &out, NULL, 0)), -EINVAL);
+    assert_int_equal(code(weir_dict_popitem(dict, NULL, &out, NULL, 0)), -EINVAL);
+    assert_int_equal(code(weir_dict_popitem(dict, &out, NULL, NULL, 0)), -EINVAL);
+    assert_int_equal(code(weir_dict_next(NULL, &cursor, NULL, NULL, NULL, 0)), -EINVAL);
+    assert_int_equal(code(weir_dict_next(dict, NULL, NULL, NULL, NULL, 0)), -EINVAL);
+    assert_int_equal(code((int)weir_dict_len(NULL)), -EINVAL);
+    assert_int_equal(code(weir_dict_clear(NULL)), -EINVAL);
+    assert_int_equal(code(weir_dict_update(NULL, dict)), -EINVAL);
+    assert_int_equal(code(weir_dict_update(dict, NULL)), -EINVAL);
+    assert_null(weir_dict_copy(NULL, NULL));
+    assert_null(weir_dict_shm(NULL));
+    weir_dict_close(NULL);
+    for (int i = 0; i < 3; i++) {
+        weir_value wrong = i == 0 ? bad_text : i == 1 ? no_data : bad_type;
+
+        assert_int_equal(code(weir_dict_set(dict, weir_int(1), wrong)), -EINVAL);
+        assert_int_equal(code(weir_dict_setdefault(dict, weir_int(1), wrong, NULL, NULL, 0)),
+                         -EINVAL);
+        assert_int_equal(code(weir_dict_set(dict, wrong, none)), -EINVAL);
+        assert_int_equal(code(weir_dict_get(dict, wrong, &out, NULL, 0)), -EINVAL);
+        assert_int_equal(code(weir_dict_delete(dict, wrong)), -EINVAL);
+        assert_int_equal(code(weir_dict_add(dict, wrong, 1, NULL)), -EINVAL);
+    }
+    assert_int_equal(weir_dict_len(dict), 0);
+    drop(dict);
+}
+
+static void making_is_refused__when_options_are_wrong(void **state)
+{
+    weir_shm *shm;
+
+    (void)state;
+    assert_null(weir_dict_create(leak_name("x"), &(weir_dict_options){1, {0}}));
+    assert_int_equal(weir_last_error()->code, -EINVAL);
+    assert_null(weir_dict_create(leak_name("x"), &(weir_dict_options){(size_t)65 << 30, {0}}));
+    assert_int_equal(weir_last_error()->code, -EINVAL);
+    assert_null(weir_dict_create(leak_name("x"), &(weir_dict_options){0, {0, 0, 0, 1}}));
+    assert_int_equal(weir_last_error()->code, -EINVAL);
+    assert_null(weir_dict_create("a/b", NULL));
+    assert_int_equal(weir_last_error()->code, -EINVAL);
+    assert_null(weir_dict_attach(leak_name("missing")));
+    assert_int_equal(weir_last_error()->code, -ENOENT);
+    shm = weir_shm_create(leak_name("block"), 1 << 16, 0);
+    assert_null(weir_dict_attach(leak_name("block")));
+    assert_int_equal(weir_last_error()->code, -EBADMSG);
+    assert_int_equal(weir_shm_unlink(shm), 0);
+    weir_shm_close(shm);
+}
+
+/* ---- memory --------------------------------------------------------------------------------- */
+
+static void nothing_is_lost__when_the_dictionary_is_full(void **state)
+{
+    weir_dict *dict = make(1 << 16);
+    int64_t count = 0, refused = 0;
+    int result;
+    char value[100];
+    weir_value out;
+
+    (void)state;
+    memset(value, 'v', sizeof value);
+    while ((result = weir_dict_set(dict, weir_int(count), weir_bytes(value, sizeof value))) == 0)
+        count++;
+    assert_int_equal(code(result), -ENOSPC);
+    assert_non_null(strstr(weir_last_error()->message, "65536"));
+    assert_true(count > 200 && count < 65536 / 100);
+    assert_int_equal(weir_dict_len(dict), count);
+    for (int64_t i = 0; i < count; i++) {
+        assert_int_equal(weir_dict_get(dict, weir_int(i), &out, buf, sizeof buf), 0);
+        assert_memory_equal(out.data, value, sizeof value);
+        /* an int needs no memory; a longer value is refused and the old one stays */
+        refused += weir_dict_set(dict, weir_int(i), weir_bytes(buf, 1000)) == -ENOSPC;
+    }
+    assert_int_equal(refused, count);
+    assert_int_equal(code(weir_dict_add(dict, weir_int(-1), 1, NULL)), -ENOSPC);
+    for (int64_t i = 0; i < count; i++)
+        assert_int_equal(weir_dict_delete(dict, weir_int(i)), 0);
+    /* what was given back is enough for the same again */
+    for (int64_t i = 0; i < count; i++)
+        assert_int_equal(weir_dict_set(dict, weir_int(-i), weir_bytes(value, sizeof value)), 0);
+    assert_int_equal(weir_dict_len(dict), count);
+    drop(dict);
+}
+
+static void memory_is_used_again__when_items_come_and_go(void **state)
+{
+    weir_dict *dict = make(1 << 16);
+    char value[500];
+    uint64_t used = 0;
+
+    (void)state;
+    memset(value, 'v', sizeof value);
+    for (int round = 0; round < 200000; round++) {
+        weir_value key = round % 2 ? weir_int(round % 50) : text(value, (size_t)(round % 50));
+
+        if (round % 3 == 0)
+            weir_dict_delete(dict, key);
+        else
+            assert_int_equal(weir_dict_set(dict, key, weir_bytes(value, (size_t)(round % 400))), 0);
+        if (round == 100000)
+            used = atomic_load(&dict->header->used);
+    }
+    assert_true(atomic_load(&dict->header->used) == used);
+    drop(dict);
+}
+
+static uint64_t shm_free(void)
+{
+    struct statvfs fs;
+
+    assert_int_equal(statvfs("/dev/shm", &fs), 0);
+    return (uint64_t)fs.f_bavail * fs.f_frsize;
+}
+
+static void memory_is_taken_in_steps__when_items_come(void **state)
+{
+    uint64_t before = shm_free();
+    weir_dict *dict;
+
+    (void)state;
+    if (!isolated || !weir__dict_can_reserve())
+        skip();
+    dict = make((size_t)1 << 30);
+    assert_true(before - shm_free() <= 64 << 10);
+    for (int i = 0; i < 20000; i++)
+        assert_int_equal(weir_dict_set(dict, weir_int(i), weir_int(i)), 0);
+    assert_true(before - shm_free() >= 20000 * 48);
+    assert_true(before - shm_free() <= 2 * 20000 * 48);
+    drop(dict);
+    assert_true(shm_free() == before);
+}
+
+static void full_shm_is_an_error__when_the_dictionary_grows(void **state)
+{
+    weir_dict *dict;
+    int64_t count = 0, got;
+    int result;
+
+    (void)state;
+    if (!isolated || !leak_limit_shm((size_t)4 << 20))
+        skip();
+    dict = make((size_t)1 << 30);
+    while ((result = weir_dict_set(dict, weir_int(count), weir_str("a line of some length"))) == 0)
+        count++;
+    assert_int_equal(code(result), -ENOSPC);
+    assert_non_null(strstr(weir_last_error()->message, "/dev/shm"));
+    assert_true(count > 20000);
+    got = weir_dict_len(dict);
+    assert_int_equal(got, count);
+    assert_int_equal(weir_dict_delete(dict, weir_int(0)), 0);
+    assert_int_equal(weir_dict_set(dict, weir_int(-1), weir_str("a line of some length")), 0);
+    assert_null(weir_dict_copy(leak_name("copy"), dict)); /* no half a copy stays */
+    assert_int_equal(weir_last_error()->code, -ENOSPC);
+    assert_null(weir_dict_attach(leak_name("copy")));
+    drop(dict);
+    leak_limit_shm((size_t)1 << 30);
+}
+
+/* ---- several processes ---------------------------------------------------------------------- */
+
+enum { PROCESSES = 4, OWN_KEYS = 200, ROUNDS = 30000, COUNTERS = 8 };
+
+static uint64_t next_random(uint64_t *seed)
+{
+    *seed = *seed * 6364136223846793005u + 1442695040888963407u;
+    return *seed >> 33;
+}
+
+/* A value that shows whose it is and that it is whole: size bytes, all the same. */
+static weir_value pattern(char *to, int who, unsigned size)
+{
+    memset(to, 'a' + who, size);
+    return text(to, size);
+}
+
+static bool is_whole(const weir_value *value)
+{
+    if (value->type == WEIR_INT)
+        return true;
+    for (uint32_t i = 1; i < value->size; i++)
+        if (value->data[i] != value->data[0])
+            return false;
+    return value->type == WEIR_STR;
+}
+
+/* Keys of one's own, of which all is known. False: something was not as it must be. */
+static bool own_step(weir_dict *dict, int who, int64_t *known, uint64_t random)
+{
+    unsigned i = (unsigned)(random % OWN_KEYS);
+    weir_value key = weir_int(who * OWN_KEYS + (int)i), out;
+    char room[256];
+    int result = weir_dict_get(dict, key, &out, room, sizeof room);
+
+    if (known[i] < 0
+            ? result != -ENOENT
+            : result != 0 || (known[i] % 2 ? out.type != WEIR_INT || out.integer != known[i]
+                                           : out.size != (uint32_t)known[i] / 2 % 200))
+        return false;
+    switch (random / OWN_KEYS % 4) {
+    case 0:
+        result = weir_dict_delete(dict, key);
+        if (result != (known[i] < 0 ? -ENOENT : 0))
+            return false;
+        known[i] = -1;
+        return true;
+    case 1:
+        known[i] = (int64_t)(random | 1);
+        return weir_dict_set(dict, key, weir_int(known[i])) == 0;
+    default:
+        known[i] = (int64_t)(random & ~(uint64_t)1);
+        return weir_dict_set(dict, key,
+                             pattern(room, who, (unsigned)((uint32_t)known[i] / 2 % 200))) == 0;
+    }
+}
+
+/* Keys that all use: a value is always somebody's, whole. */
+static bool shared_step(weir_dict *dict, int who, uint64_t random)
+{
+    weir_value key = weir_str(random % 2 ? "shared" : "other"), out, item;
+    char room[700];
+    int result;
+
+    if (weir_dict_add(dict, weir_int(-1 - (int64_t)(random % COUNTERS)), 1, NULL) < 0)
+        return false;
+    switch (random / 16 % 6) {
+    case 0:
+        result = weir_dict_pop(dict, key, &out, room, sizeof room);
+        break;
+    case 1:
+        return weir_dict_delete(dict, key) != -EBADMSG;
+    case 2:
+        result = weir_dict_setdefault(dict, key, weir_int(3), &out, room, sizeof room);
+        break;
+    case 3: {
+        weir_dict_cursor cursor = {{random << 33, 0}};
+
+        result = weir_dict_next(dict, &cursor, &item, &out, room, sizeof room);
+        if (result == 0)
+            return true;
+        break;
+    }
+    default:
+        if (weir_dict_set(dict, key, pattern(room, who, (unsigned)(random / 128 % 300))) < 0)
+            return false;
+        result = weir_dict_get(dict, key, &out, room, sizeof room);
+    }
+    return result == -ENOENT || (result >= 0 && is_whole(&out));
+}
+
+static int work(weir_dict *dict, int who)
+{
+    int64_t known[OWN_KEYS];
+    uint64_t seed = (uint64_t)who * 77 + 1;
+
+    for (int i = 0; i < OWN_KEYS; i++)
+        known[i] = -1;
+    for (int round = 0; round < ROUNDS; round++) {
+        if (!own_step(dict, who, known, next_random(&seed)))
+            return 1;
+        if (!shared_step(dict, who, next_random(&seed)))
+            return 2;
+    }
+    for (int i = 0; i < OWN_KEYS; i++)
+        if (weir_dict_contains(dict, weir_int(who * OWN_KEYS + i)) != (known[i] >= 0))
+            return 3;
+    return 0;
+}
+
+static void assert_counters(const weir_dict *dict, int64_t wanted)
+{
+    int64_t sum = 0;
+    weir_value value;
+
+    for (int i = 0; i < COUNTERS; i++) {
+        assert_int_equal(weir_dict_get(dict, weir_int(-1 - i), &value, NULL, 0), 0);
+        sum += value.integer;
+    }
+    assert_int_equal(sum, wanted);
+}
+
+static void all_is_as_each_knows__when_processes_work_at_once(void **state)
+{
+    weir_dict *dict = make(1 << 20);
+    int status;
+
+    (void)state;
+    for (int who = 0; who < PROCESSES; who++) {
+        if (fork() == 0) {
+            weir_dict *mine = who % 2 ? dict : weir_dict_attach(leak_name("dict"));
+
+            for (int s = 1; s < NSIG; s++)
+                signal(s, SIG_DFL);
+            alarm(100);
+            _exit(mine == NULL ? 99 : work(mine, who));
+        }
+    }
+    for (int who = 0; who < PROCESSES; who++) {
+        assert_true(wait(&status) > 0);
+        assert_int_equal(status, 0);
+    }
+    assert_counters(dict, (int64_t)PROCESSES * ROUNDS);
+    drop(dict);
+}
+
+struct worker {
+    weir_dict *dict;
+    int who, result;
+};
+
+static void *run_worker(void *arg)
+{
+    struct worker *worker = arg;
+
+    worker->result = work(worker->dict, worker->who);
+    return NULL;
+}
+
+static void all_is_as_each_knows__when_threads_work_at_once(void **state)
+{
+    weir_dict *dict = make(1 << 20);
+    struct worker workers[PROCESSES];
+    pthread_t threads[PROCESSES];
+
+    (void)state;
+    for (int i = 0; i < PROCESSES; i++) {
+        workers[i] = (struct worker){dict, i, -1};
+        assert_int_equal(pthread_create(&threads[i], NULL, run_worker, &workers[i]), 0);
+    }
+    for (int i = 0; i < PROCESSES; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_int_equal(workers[i].result, 0);
+    }
+    assert_counters(dict, (int64_t)PROCESSES * ROUNDS);
+    drop(dict);
+}
+
+/* All insert the same keys, while the buckets double many times. */
+static void each_key_is_there_once__when_processes_insert_the_same(void **state)
+{
+    enum { KEYS = 50000 };
+    weir_dict *dict = make((size_t)16 << 20);
+    int status;
+    int64_t made = 0;
+
+    (void)state;
+    for (int who = 0; who < PROCESSES; who++) {
+        if (fork() == 0) {
+            int64_t mine = 0;
+
+            for (int i = 0; i < KEYS; i++)
+                mine += weir_dict_setdefault(dict, weir_int(i), weir_int(who), NULL, NULL, 0);
+            _exit(weir_dict_set(dict, weir_int(-1 - who), weir_int(mine)) < 0);
+        }
+    }
+    for (int who = 0; who < PROCESSES; who++) {
+        assert_true(wait(&status) > 0);
+        assert_int_equal(status, 0);
+    }
+    for (int who = 0; who < PROCESSES; who++) {
+        weir_value value;
+
+        assert_int_equal(weir_dict_pop(dict, weir_int(-1 - who), &value, NULL, 0), 0);
+        made += value.integer;
+    }
+    assert_int_equal(made, KEYS);
+    assert_int_equal(weir_dict_len(dict), KEYS);
+    drop(dict);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, leak_setup, leak_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(value_comes_back__when_any_type_follows_any),
+        TEST(keys_are_told_apart__when_type_or_one_byte_differs),
+        TEST(longest_key_and_value_fit__when_there_is_room),
+        TEST(size_is_told__when_the_buffer_is_too_small),
+        TEST(sum_is_exact__when_it_leaves_and_enters_the_word),
+        TEST(adding_is_refused__when_it_is_no_int),
+        TEST(int_is_swapped__when_it_is_as_expected),
+        TEST(default_is_set_once__when_the_key_is_new),
+        TEST(popped_item_is_gone__when_keys_are_many),
+        TEST(each_key_is_given_once__when_others_come_and_go_meanwhile),
+        TEST(copy_is_independent__when_the_source_changes),
+        TEST(both_see_it__when_attached_at_two_addresses),
+        TEST(call_is_refused__when_an_argument_is_wrong),
+        TEST(making_is_refused__when_options_are_wrong),
+        TEST(nothing_is_lost__when_the_dictionary_is_full),
+        TEST(memory_is_used_again__when_items_come_and_go),
+        TEST(memory_is_taken_in_steps__when_items_come),
+        TEST(full_shm_is_an_error__when_the_dictionary_grows),
+        TEST(all_is_as_each_knows__when_processes_work_at_once),
+        TEST(all_is_as_each_knows__when_threads_work_at_once),
+        TEST(each_key_is_there_once__when_processes_insert_the_same),
+    };
+
+    isolated = leak_isolate();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
