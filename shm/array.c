@@ -85,10 +85,10 @@ int64_t weir__array_size(const struct weir__array_spec *spec)
     size = items_size(spec->dtype, spec->ndim, spec->shape);
     if (size < 0)
         return size;
+    if (spec->flags & WEIR_ARRAY_NPY && size > PTRDIFF_MAX - WEIR__NPY_WRITTEN_MAX)
+        return weir__fail(-E2BIG, "an array with its header is too large to address");
     if (spec->flags & WEIR_ARRAY_NPY)
         size += (int64_t)weir__npy_write(header, spec->dtype, spec->ndim, spec->shape);
-    if (size < 0 || size > PTRDIFF_MAX)
-        return weir__fail(-E2BIG, "an array with its header is too large to address");
     return size > 0 ? size : 1; /* a block cannot be empty */
 }
 
