@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 #
-# check.sh do_work|word_count|mean|array PROGRAM: runs an example and compares its output with what other means find.
+# check.sh do_work|word_count|mean|array|pid_lines PROGRAM: runs an example and compares its output with what other means find.
 
 set -eu
 what=$1 program=$(realpath "$2")
@@ -97,5 +97,20 @@ word_count)
     refused 1 'No such file' missing
     refused 1 'not a regular file' .
     refused 1 'not a regular file' /dev/null
+    ;;
+pid_lines)
+    for count in 1 2 20 100; do
+        "$program" $count >out || fail "status $?"
+        # one is killed before it records its line, and all have counted to a thousand
+        printf '%d lines, counted to %d\n' $((count - 1)) $((count * 1000)) >expected
+        tail -n 1 out | cmp - expected || fail "$(tail -n 1 out)"
+        [ "$(sed '$d' out | wc -l)" = $((count - 1)) ] || fail "$count: $(cat out)"
+        sed '$d' out | sed 's/.*process \([0-9]*\) of.*/\1/' | sort -n >numbers
+        seq 1 $((count - 1)) | cmp - numbers || fail "$count: not each process once"
+        sed '$d' out | sort -c -n || fail "$count: not in the order of the pids"
+    done
+    refused 2 usage 0
+    refused 2 usage 1001
+    refused 2 usage 1 2
     ;;
 esac
