@@ -22,6 +22,7 @@
 #include "pool/supervisor.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -480,8 +481,14 @@ static void on_lifeline(uv_poll_t *poll, int status, int events)
 
 static int start_loop(struct supervisor *supervisor)
 {
-    int error = uv_loop_init(&supervisor->loop);
+    int probe[2], error;
 
+    /* libuv aborts when it cannot have the two descriptors of its signal pipe. */
+    if (pipe2(probe, O_CLOEXEC) < 0)
+        return -errno;
+    close(probe[0]);
+    close(probe[1]);
+    error = uv_loop_init(&supervisor->loop);
     if (error == 0)
         error = uv_timer_init(&supervisor->loop, &supervisor->finish_timer);
     if (error == 0)
