@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Programs that make it hard for a pool: with closed streams, other children, many threads, low
+ * limits. Each is a child of the test, as its signals, descriptors or limits are not like others'.
+ */
+#include "support.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+/* Runs host() in a child. Its result 0 is success; others are told by the test's failure. */
+static void assert_host(int (*host)(void), int timeout_ms)
+{
+    double until = now_ms() + timeout_ms;
+    int status;
+    pid_t child = fork();
+
+    if (child == 0) {
+        for (int i = 1; i < NSIG; i++)
+            signal(i, SIG_DFL);
+        _exit(host());
+    }
+    while (waitpid(child, &status, WNOHANG) == 0) {
+        if (now_ms() > until) {
+            kill(child, SIGKILL);
+            waitpid(child, &status, 0);
+            fail_msg("the host hangs");
+        }
+        usleep(1000);
+    }
+    if (status != 0)
+        fail_msg("the host: wait status %#x", status);
+}
+
+static _Atomic int *map_items(void)
+{
+    void *memory = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+/* 0 when a pool of that many workers ran a job with the right result. */
+static int try_pool(weir_manager *scope, int workers)
+{
+    _Atomic int *items = map_items();
+    weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = workers});
+    int result = 0;
+
+    if (items == NULL || pool == NULL)
+        return 21;
+    if (weir_pool_for(pool, (weir_range){0, 10000}, count_items, items, NULL) != 0)
+        return 22;
+    for (int i = 0; i < 10000; i++)
+        result = items[i] == 1 ? result : 23;
+    weir_pool_free(pool);
+    munmap((void *)items, 65536);
+    return result;
+}
+
+static int print_much(weir_task *task, weir_range range, void *arg)
+{
+    (void)task;
+    (void)arg;
+    for (int64_t i = range.begin; i < range.end; i++)
+        printf("a line that has to go somewhere: %lld\n", (long long)i);
+    fprintf(stderr, "and to stderr\n");
+    return 0;
+}
+
+static int without_streams(void)
+{
+    weir_manager *scope;
+    weir_pool *pool;
+    int result;
+
+    close(0);
+    close(1);
+    close(2);
+    scope = weir_begin(NULL);
+    pool = weir_pool_new(scope, &(weir_pool_options){.workers = 2});
+    if (pool == NULL)
+        return 1;
+    if (weir_pool_for(pool, (weir_range){0, 50000}, print_much, NULL, NULL) != 0)
+        return 2;
+    if (weir_manager_shm(scope, 4096) == NULL)
+        return 3;
+    weir_pool_free(pool);
+    result = try_pool(scope, 2);
+    return result != 0 ? result : weir_end(scope) != 0 ? 4 : 0;
+}
+
+static void output_harms_nothing__when_the_standard_streams_are_closed(void **state)
+{
+    (void)state;
+    assert_host(without_streams, 20000);
+}
+
+static int ignoring_children(void)
+{
+    weir_manager *scope;
+    int result;
+
+    signal(SIGCHLD, SIG_IGN);
+    scope = weir_begin(NULL);
+    result = scope == NULL ? 1 : try_pool(scope, 2);
+    return result != 0 ? result : weir_end(scope) != 0 ? 2 : 0;
+}
+
+static void a_pool_works__when_sigchld_is_ignored(void **state)
+{
+    (void)state;
+    assert_host(ignoring_children, 20000);
+}
+
+static void *wait_for_anybody(void *arg)
+{
+    _Atomic bool *stop = arg;
+
+    while (!*stop) {
+        if (waitpid(-1, NULL, 0) < 0)
+            usleep(20);
+    }
+    return NULL;
+}
+
+static int die_once(weir_task *task, weir_range range, void *arg)
+{
+    if (range.begin == 0 && weir_task_attempt(task) == 1)
+        raise(SIGKILL);
+    return count_items(task, range, arg);
+}
+
+static int die_always(weir_task *task, weir_range range, void *arg)
+{
+    (void)arg;
+    (void)task;
+    if (range.begin == 0)
+        raise(SIGTERM);
+    return 0;
+}
+
+static int waiting_for_anybody(void)
+{
+    _Atomic bool stop = false;
+    _Atomic int *items = map_items();
+    weir_manager *scope = weir_begin(NULL);
+    weir_pool *pool;
+    pthread_t thread;
+    int result;
+
+    pthread_create(&thread, NULL, wait_for_anybody, &stop);
+    for (int round = 0; round < 20; round++) {
+        result = try_pool(scope, 2);
+        if (result != 0)
+            return result;
+    }
+    pool = weir_pool_new(scope, &(weir_pool_options){.workers = 2});
+    if (weir_pool_for(pool, (weir_range){0, 100}, die_once, items, OPTIONS(.retries = 1)) != 0)
+        return 1;
+    if (weir_pool_for(pool, (weir_range){0, 100}, die_always, NULL, NULL) != WEIR_EDIED ||
+        weir_last_error()->signal != SIGTERM)
+        return 2; /* the status was not stolen */
+    weir_pool_free(pool);
+    if (weir_end(scope) != 0)
+        return 3;
+    stop = true;
+    pthread_join(thread, NULL);
+    return 0;
+}
+
+static void no_status_is_lost__when_the_program_waits_for_any_child(void **state)
+{
+    (void)state;
+    assert_host(waiting_for_anybody, 30000);
+}
+
+static int not_seeing_children(void)
+{
+    weir_manager *scope = weir_begin(NULL);
+    weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = 2});
+
+    if (waitpid(-1, NULL, 0) != -1 || errno != ECHILD)
+        return 1;
+    weir_pool_free(pool);
+    return weir_end(scope) != 0 ? 2 : 0;
+}
+
+static void the_program_has_no_child__while_it_has_a_pool(void **state)
+{
+    (void)state;
+    assert_host(not_seeing_children, 10000);
+}
+
+#define THREADS 8
+
+static _Atomic bool stop_allocating;
+
+static void *allocate(void *arg)
+{
+    unsigned seed = (unsigned)(uintptr_t)arg;
+    void *memory[64] = {NULL};
+
+    while (!stop_allocating) {
+        unsigned i = (unsigned)rand_r(&seed) % 64;
+
+        free(memory[i]);
+        memory[i] = malloc((size_t)rand_r(&seed) % 5000 + 1);
+    }
+    for (int i = 0; i < 64; i++)
+        free(memory[i]);
+    return NULL;
+}
+
+static int allocate_in_task(weir_task *task, weir_range range, void *arg)
+{
+    free(strdup("a copy"));
+    return count_items(task, range, arg);
+}
+
+static int allocating(void)
+{
+    pthread_t threads[THREADS];
+    weir_manager *scope = weir_begin(NULL);
+    _Atomic int *items = map_items();
+
+    for (uintptr_t i = 0; i < THREADS; i++)
+        pthread_create(&threads[i], NULL, allocate, (void *)i);
+    for (int round = 0; round < 40; round++) {
+        weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = 2});
+
+        if (pool == NULL ||
+            weir_pool_for(pool, (weir_range){0, 100}, allocate_in_task, items, NULL) != 0)
+            return 1;
+        weir_pool_free(pool);
+    }
+    stop_allocating = true;
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    return items[99] != 40 ? 2 : weir_end(scope) != 0 ? 3 : 0;
+}
+
+static void a_pool_can_be_made__while_other_threads_allocate(void **state)
+{
+    (void)state;
+    assert_host(allocating, 60000);
+}
+
+static void *make_pools(void *arg)
+{
+    double slowest = 0;
+
+    for (int round = 0; round < 10; round++) {
+        double start = now_ms();
+
+        if (try_pool(arg, 2) != 0)
+            return (void *)1;
+        slowest = now_ms() - start > slowest ? now_ms() - start : slowest;
+    }
+    return slowest > 5000 ? (void *)2 : NULL;
+}
+
+static int making_pools_at_once(void)
+{
+    weir_manager *scope = weir_begin(NULL);
+    pthread_t threads[4];
+    void *result, *worst = NULL;
+
+    for (int i = 0; i < 4; i++)
+        pthread_create(&threads[i], NULL, make_pools, scope);
+    for (int i = 0; i < 4; i++) {
+        pthread_join(threads[i], &result);
+        worst = result != NULL ? result : worst;
+    }
+    return worst != NULL ? (int)(intptr_t)worst : weir_end(scope) != 0 ? 3 : 0;
+}
+
+static void no_pool_holds_up_another__when_threads_make_them_at_once(void **state)
+{
+    (void)state;
+    assert_host(making_pools_at_once, 60000);
+}
+
+/* ---- many ----------------------------------------------------------------------------------- */
+
+static int count_descriptors(void)
+{
+    DIR *directory = opendir("/proc/self/fd");
+    int count = 0;
+
+    while (readdir(directory) != NULL)
+        count++;
+    closedir(directory);
+    return count;
+}
+
+static long count_pages(void)
+{
+    FILE *file = fopen("/proc/self/statm", "re");
+    long virtual = 0, resident = 0;
+
+    if (file == NULL || fscanf(file, "%ld %ld", &virtual, &resident) != 2)
+        return -1;
+    fclose(file);
+    return resident;
+}
+
+static void nothing_grows__when_pools_are_made_one_after_the_other(void **state)
+{
+    weir_manager *scope = begin();
+    int descriptors = 0;
+    long pages = 0;
+
+    (void)state;
+    for (int round = 0; round < 500; round++) {
+        _Atomic int *items = shared_memory(4096);
+        weir_pool *pool = new_pool(scope, 2);
+
+        assert_int_equal(weir_pool_for(pool, (weir_range){0, 100}, count_items, items, NULL), 0);
+        if (round % 2)
+            weir_pool_kill(pool);
+        else
+            weir_pool_free(pool);
+        munmap((void *)items, 4096);
+        if (round == 100) {
+            descriptors = count_descriptors();
+            pages = count_pages();
+        }
+    }
+    assert_int_equal(count_descriptors(), descriptors);
+    assert_in_range(count_pages(), 1, (uintmax_t)pages + 100);
+    weir_end(scope);
+}
+
+static void a_job_is_done__by_200_workers(void **state)
+{
+    weir_manager *scope = begin();
+
+    (void)state;
+    assert_int_equal(try_pool(scope, 200), 0);
+    assert_int_equal(weir_end(scope), 0);
+}
+
+/* ---- limits --------------------------------------------------------------------------------- */
+
+static int with_few_descriptors(void)
+{
+    bool refused = false, made = false;
+
+    for (rlim_t limit = 8; limit < 60; limit++) {
+        struct rlimit few = {limit, 64};
+        weir_manager *scope = weir_begin(NULL);
+        weir_pool *pool;
+
+        if (scope == NULL || setrlimit(RLIMIT_NOFILE, &few) < 0)
+            return 1;
+        weir_clear_error();
+        pool = weir_pool_new(scope, &(weir_pool_options){.workers = 20});
+        if (pool == NULL) {
+            if (weir_last_error()->code != -EMFILE) {
+                fprintf(stderr, "limit %d: %s\n", (int)limit, weir_last_error()->message);
+                return 2;
+            }
+            refused = true;
+        } else {
+            made = true;
+        }
+        weir_pool_free(pool);
+        few.rlim_cur = 64;
+        setrlimit(RLIMIT_NOFILE, &few);
+        if (weir_end(scope) != 0)
+            return 3;
+    }
+    return refused && made ? 0 : 4;
+}
+
+static void a_pool_is_refused__when_there_are_too_few_descriptors(void **state)
+{
+    (void)state;
+    assert_host(with_few_descriptors, 60000);
+}
+
+#define NOBODY 54321 /* a uid under which nothing else runs */
+
+static int with_few_processes(void)
+{
+    bool refused = false;
+
+    if (setgid(NOBODY) < 0 || setuid(NOBODY) < 0)
+        return 77;
+    for (rlim_t limit = 8; limit >= 3; limit--) {
+        struct rlimit few = {limit, 1000}, enough = {1000, 1000};
+        weir_manager *scope = weir_begin(NULL);
+        weir_pool *pool;
+
+        if (scope == NULL)
+            return 1;
+        setrlimit(RLIMIT_NPROC, &few);
+        weir_clear_error();
+        pool = weir_pool_new(scope, &(weir_pool_options){.workers = 6});
+        if (pool == NULL) {
+            if (weir_last_error()->code != -EAGAIN)
+                return 2;
+            refused = true;
+        }
+        weir_pool_free(pool);
+        setrlimit(RLIMIT_NPROC, &enough);
+        if (try_pool(scope, 2) != 0)
+            return 3;
+        if (weir_end(scope) != 0)
+            return 4;
+    }
+    return refused ? 0 : 5;
+}
+
+static void a_pool_is_refused__when_there_are_too_few_processes(void **state)
+{
+    (void)state;
+    if (geteuid() != 0)
+        skip(); /* needs a user of its own */
+    assert_host(with_few_processes, 60000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        UNIT(output_harms_nothing__when_the_standard_streams_are_closed),
+        UNIT(a_pool_works__when_sigchld_is_ignored),
+        UNIT(no_status_is_lost__when_the_program_waits_for_any_child),
+        UNIT(the_program_has_no_child__while_it_has_a_pool),
+        UNIT(a_pool_can_be_made__while_other_threads_allocate),
+        UNIT(no_pool_holds_up_another__when_threads_make_them_at_once),
+        UNIT(nothing_grows__when_pools_are_made_one_after_the_other),
+        UNIT(a_job_is_done__by_200_workers),
+        UNIT(a_pool_is_refused__when_there_are_too_few_descriptors),
+        UNIT(a_pool_is_refused__when_there_are_too_few_processes),
+    };
+
+    leak_isolate();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
