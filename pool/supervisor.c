@@ -479,16 +479,30 @@ static void on_lifeline(uv_poll_t *poll, int status, int events)
     }
 }
 
+/* libuv aborts when it has made its epoll descriptor and then cannot have two for its signal pipe. */
+static int probe_descriptors(void)
+{
+    int first[2], second[2], error = 0;
+
+    if (pipe2(first, O_CLOEXEC) < 0)
+        return -errno;
+    if (pipe2(second, O_CLOEXEC) < 0) {
+        error = -errno;
+    } else {
+        close(second[0]);
+        close(second[1]);
+    }
+    close(first[0]);
+    close(first[1]);
+    return error;
+}
+
 static int start_loop(struct supervisor *supervisor)
 {
-    int probe[2], error;
+    int error = probe_descriptors();
 
-    /* libuv aborts when it cannot have the two descriptors of its signal pipe. */
-    if (pipe2(probe, O_CLOEXEC) < 0)
-        return -errno;
-    close(probe[0]);
-    close(probe[1]);
-    error = uv_loop_init(&supervisor->loop);
+    if (error == 0)
+        error = uv_loop_init(&supervisor->loop);
     if (error == 0)
         error = uv_timer_init(&supervisor->loop, &supervisor->finish_timer);
     if (error == 0)
