@@ -84,11 +84,25 @@ PLACE(weir_reduction, init, 8);
 PLACE(weir_reduction, fold, 16);
 PLACE(weir_reduction, combine, 24);
 PLACE(weir_reduction, reserved, 32);
+
+SIZE(weir_view, 272);
+PLACE(weir_view, data, 0);
+PLACE(weir_view, dtype, 8);
+PLACE(weir_view, ndim, 12);
+PLACE(weir_view, shape, 16);
+PLACE(weir_view, strides, 144);
 #endif
 
 _Static_assert(WEIR_NONE == 0 && WEIR_BOOL == 1 && WEIR_INT == 2 && WEIR_FLOAT == 3 &&
                    WEIR_STR == 4 && WEIR_BYTES == 5,
                "the types' numbers");
+_Static_assert(WEIR_BOOL8 == 1 && WEIR_INT8 == 2 && WEIR_INT64 == 5 && WEIR_UINT8 == 6 &&
+                   WEIR_UINT64 == 9 && WEIR_FLOAT32 == 10 && WEIR_FLOAT64 == 11 &&
+                   WEIR_COMPLEX64 == 12 && WEIR_COMPLEX128 == 13,
+               "the item types' numbers");
+_Static_assert(WEIR_ARRAY_LAZY == 1 && WEIR_ARRAY_NPY == 2 && WEIR_ARRAY_HUGE == 4 &&
+                   WEIR_ARRAY_NDIM_MAX == 16 && WEIR_OPEN == INT64_MIN && WEIR_HANDLE_MAX == 4096,
+               "the arrays' flags and limits");
 _Static_assert(WEIR_EFAILED == -20001 && WEIR_EDIED == -20002, "the error codes");
 _Static_assert(WEIR_SHM_LAZY == 1 && WEIR_ERROR_MESSAGE_SIZE == 768, "flags and sizes");
 

@@ -325,6 +325,8 @@ static void pieces_are_good__when_a_child_made_the_block(void **state)
     child = fork();
     if (child == 0) {
         child_reset();
+        close(ask[1]); /* should the parent fail, this process ends */
+        close(answer[0]);
         /* Blocks that this process makes, and then blocks that the parent made. */
         for (uint64_t n = 0; n < 40000; n++) {
             if (!push(arena, root, 1, n))
@@ -401,6 +403,7 @@ static void taking_fails__when_the_block_is_gone_before_it_is_mapped(void **stat
     child = fork();
     if (child == 0) {
         child_reset();
+        close(ask[1]);
         if (read(ask[0], &byte, 1) != 1)
             _exit(1);
         for (int i = 0; i < 2; i++) /* also when the rest has been synced */

@@ -62,6 +62,7 @@ static void array_and_view_are_good_everywhere__when_made_before_and_after_a_for
         char byte;
 
         child_reset();
+        close(gate[1]); /* should the parent fail, this process ends */
         if (read(gate[0], &byte, 1) != 1 || weir_manager_sync(scope) < 0 ||
             weir_view_fill(&mail->view, &seven) < 0 || weir_array_fill(mail->array, &eight) < 0)
             _exit(1);

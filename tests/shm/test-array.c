@@ -472,6 +472,34 @@ static void memory_is_there__when_populated(void **state)
     weir_array_close(array);
 }
 
+/* Of this process's addresses. */
+static long pages_mapped(void)
+{
+    FILE *file = fopen("/proc/self/statm", "re");
+    long pages = -1;
+
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%ld", &pages), 1);
+    fclose(file);
+    return pages;
+}
+
+static void no_addresses_are_lost__when_blocks_are_aligned(void **state)
+{
+    const int64_t count = (5 << 20) + 100;
+    const long before = pages_mapped();
+
+    (void)state;
+    for (int i = 0; i < 64; i++) {
+        weir_array *array =
+            weir_array_create(leak_name("a"), WEIR_UINT8, 1, &count, WEIR_ARRAY_HUGE);
+
+        assert_non_null(array);
+        remove_array(array);
+    }
+    assert_in_range(pages_mapped(), 0, before + 256);
+}
+
 static void array_is_right__when_huge_pages_are_asked_for(void **state)
 {
     const int64_t count = (5 << 20) + 100;
@@ -534,6 +562,7 @@ int main(void)
         CASE(file_is_refused__when_its_header_is_cut_or_moved),
         CASE(block_is_refused_or_harmless__when_a_byte_is_changed),
         CASE(memory_is_there__when_populated),
+        CASE(no_addresses_are_lost__when_blocks_are_aligned),
         CASE(array_is_right__when_huge_pages_are_asked_for),
         CASE(populating_is_refused__when_shm_is_full),
     };
