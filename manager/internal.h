@@ -22,6 +22,11 @@ void weir__manager_on_end_remove(weir_manager *manager, struct weir__on_end *on_
  * pool", ...) this process did not begin it. */
 int weir__manager_check_owner(const weir_manager *manager, const char *what);
 
+/* Returns a descriptor that is not one of the three standard streams: fd itself, or a duplicate with fd
+ * closed. In a program that has closed its stdout, what is printed must not reach weir's descriptors.
+ * -1 (errno is set, fd is closed) when fd is negative or there is none left. */
+int weir__above_streams(int fd);
+
 /* Around a fork() of this process: holds the scope's lock so that the child's copy is whole.
  * after_fork_child() must be the child's first use of the scope: it becomes a member process
  * (may make and map objects, never ends the scope) and closes the child's copy of the connection to

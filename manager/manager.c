@@ -231,6 +231,19 @@ static struct weir_manager *new_manager(const weir_options *options)
     return manager;
 }
 
+int weir__above_streams(int fd)
+{
+    int above, error;
+
+    if (fd < 0 || fd > STDERR_FILENO)
+        return fd;
+    above = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    error = errno;
+    close(fd);
+    errno = error;
+    return above;
+}
+
 static void close_fd(int *fd)
 {
     if (*fd >= 0)
@@ -253,7 +266,7 @@ static void release(struct weir_manager *manager)
  * gone. */
 static int open_host_pidfd(struct weir_manager *manager)
 {
-    manager->host_pidfd = pidfd_open(getpid(), 0); /* CLOEXEC by itself */
+    manager->host_pidfd = weir__above_streams(pidfd_open(getpid(), 0)); /* CLOEXEC by itself */
     if (manager->host_pidfd < 0 && errno != ENOSYS)
         return weir__fail(-errno, "cannot open a pidfd of this process: %s", strerror(errno));
     return 0;
@@ -270,7 +283,12 @@ static int start_manager(struct weir_manager *manager)
         return error;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
         return weir__fail(-errno, "cannot make a socket for the manager: %s", strerror(errno));
-    manager->socket = sockets[0];
+    manager->socket = weir__above_streams(sockets[0]);
+    if (manager->socket < 0) {
+        error = weir__fail(-errno, "cannot make a socket for the manager: %s", strerror(errno));
+        close(sockets[1]);
+        return error;
+    }
     /* The report lies where the first object's handle will: shared, and unused until then. */
     pid = weir__spawn_manager(path, manager->id, sockets[1], manager->scope_fd, manager->host_pidfd,
                               (struct weir__spawn_report *)manager->space.table->entries[0].room);
@@ -286,7 +304,7 @@ static int start_manager(struct weir_manager *manager)
 static int open_manager_pidfd(struct weir_manager *manager)
 {
     struct pollfd item = {.fd = manager->socket, .events = 0};
-    int pidfd = pidfd_open(manager->manager_pid, 0);
+    int pidfd = weir__above_streams(pidfd_open(manager->manager_pid, 0));
 
     if (pidfd < 0 && errno == ENOSYS)
         return 0;
@@ -328,6 +346,9 @@ static int open_scope(struct weir_manager *manager, const weir_options *options)
     manager->scope_fd = weir__scope_make(&manager->id);
     if (manager->scope_fd < 0)
         return manager->scope_fd;
+    manager->scope_fd = weir__above_streams(manager->scope_fd);
+    if (manager->scope_fd < 0)
+        return weir__fail(-errno, "cannot keep the scope file open: %s", strerror(errno));
     error = open_host_pidfd(manager);
     if (!error)
         error = start_manager(manager);

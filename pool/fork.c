@@ -12,6 +12,7 @@
 #include "pool/fork.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -63,6 +64,18 @@ static void reset_signals(void)
         sigaction(ignored[i], &fresh, NULL);
 }
 
+/* Closed standard streams lead to nowhere from here on, so that what is printed does not reach a
+ * descriptor that was opened later. */
+static void fill_streams(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    close(fd);
+}
+
 _Noreturn static void intermediate(weir_manager *manager, void (*run)(void *, int), void *context,
                                    int lifeline)
 {
@@ -70,6 +83,7 @@ _Noreturn static void intermediate(weir_manager *manager, void (*run)(void *, in
 
     if (pid == 0) {
         reset_signals();
+        fill_streams();
         weir__manager_after_fork_child(manager);
         run(context, lifeline);
         _exit(0);
@@ -147,6 +161,15 @@ int weir__fork_detached(weir_manager *manager, void (*run)(void *context, int li
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
         return weir__fail(-errno, "cannot make a socket pair for a supervisor: %s",
                           strerror(errno));
+    ends[0] = weir__above_streams(ends[0]);
+    ends[1] = weir__above_streams(ends[1]);
+    if (ends[0] < 0 || ends[1] < 0) {
+        result =
+            weir__fail(-EMFILE, "cannot make a socket pair for a supervisor: %s", strerror(EMFILE));
+        close(ends[0]);
+        close(ends[1]);
+        return result;
+    }
     pid = fork_intermediate(manager, run, context, ends);
     if (pid < 0) {
         result = weir__fail(-errno, "cannot fork: %s", strerror(errno));
@@ -163,7 +186,7 @@ int weir__fork_detached(weir_manager *manager, void (*run)(void *context, int li
         /* One that has done its work by now, or was killed, may be reaped already: ESRCH. There is
          * no pidfd then, and its closed end of the lifeline says the same. */
         out->pid = hello.pid;
-        out->pidfd = (int)syscall(SYS_pidfd_open, hello.pid, 0);
+        out->pidfd = weir__above_streams((int)syscall(SYS_pidfd_open, hello.pid, 0));
         if (out->pidfd < 0 && errno != ESRCH)
             result =
                 weir__fail(-errno, "cannot open a pidfd of the supervisor: %s", strerror(errno));
