@@ -11,6 +11,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "pool/park.h"
 #include "shm/error.h"
@@ -52,6 +53,7 @@ struct weir__control *weir__control_new(int workers, bool jobs)
         arena /= 2;
     }
     control->workers = workers;
+    control->event_fd = -1;
     control->size = header + job_size + arena;
     if (jobs) {
         control->jobs = (struct weir__job *)((unsigned char *)control + header);
@@ -88,10 +90,39 @@ weir_range weir__job_chunk(const struct weir__job *job, int64_t chunk)
     return (weir_range){(int64_t)(begin + from), (int64_t)(begin + from + size)};
 }
 
+void weir__event_write(struct weir__control *control)
+{
+    const uint64_t one = 1;
+    int before = errno;
+    ssize_t put = write(control->event_fd, &one, sizeof(one));
+
+    (void)put; /* it can only fail because it is as readable as can be */
+    errno = before;
+}
+
+void weir__event_ring(struct weir__control *control)
+{
+    /* seq_cst; pairs with attach.c, drain(): what was told before an exchange that finds 1 is seen
+     * by the host, whose exchange comes after it */
+    if (atomic_exchange(&control->event, 1) == 0)
+        weir__event_write(control);
+}
+
 void weir__host_ring(struct weir__control *control, struct weir__job *job)
 {
-    /* seq_cst; pairs with job_wait(): it sets waiting, then looks at the job once more */
-    if (atomic_load(&job->waiting) == 0)
+    /* seq_cst; pairs with job_wait() and weir_pool_then(): they set waiting, then look at the job
+     * once more */
+    uint32_t waiting = atomic_load(&job->waiting);
+
+    if (waiting == 0)
+        return;
+    if (waiting & WAITING_EVENT) {
+        unsigned index = (unsigned)(job - control->jobs);
+
+        atomic_fetch_or(&control->told[index / 64], UINT64_C(1) << (index % 64));
+        weir__event_ring(control);
+    }
+    if (!(waiting & WAITING_ASLEEP))
         return;
     atomic_fetch_add(&control->host_bell, 1);
     weir__futex_wake(&control->host_bell, INT32_MAX);

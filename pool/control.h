@@ -49,6 +49,13 @@ enum {
     STOP_TIMEOUT = 4, /* it has passed its deadline */
 };
 
+/* job.waiting: who wants to be told that the job may be settled. Bits; set by the host, cleared by
+ * open. */
+enum {
+    WAITING_ASLEEP = 1, /* a thread sleeps on host_bell */
+    WAITING_EVENT = 2,  /* a callback is to be called: event_fd (attach.c) */
+};
+
 /* The first failure of a job. `owner` 0: none; slot + 1, or SUPERVISOR: being written by that
  * process; `published` then makes it valid. A worker killed while writing is found by the
  * supervisor, which resets it. */
@@ -80,7 +87,7 @@ struct weir__job {
     _Atomic uint32_t retry_seq; /* by the supervisor, after it made a cell FREE again */
     _Atomic uint32_t
         recount; /* by the supervisor: the hint in `activity` may be too low for good */
-    _Atomic uint32_t waiting; /* by the host: somebody sleeps until this job is settled */
+    _Atomic uint32_t waiting; /* by the host: WAITING_... */
     _Atomic uint32_t wide;    /* by the host: the job is worth waking one worker after the other */
     /* From here on: written by the host while nobody is inside; constant while OPEN. */
     uint32_t cancel_epoch; /* control.cancel_epoch when opened; another one means cancelled */
@@ -171,6 +178,7 @@ struct weir__control {
     unsigned char *arena;             /* memory for cells and arguments, allocated by the host */
     size_t arena_size;
     size_t size; /* of the whole mapping */
+    int32_t event_fd; /* an eventfd, the same in all processes of the pool; -1: none */
 
     alignas(WEIR__LINE) _Atomic uint32_t state; /* enum weir__pool_state */
     _Atomic uint32_t cancel_epoch;              /* host; one step cancels all jobs opened before */
@@ -191,6 +199,13 @@ struct weir__control {
 
     /* What the host sleeps on: rung when a job that somebody waits for may be settled. */
     alignas(WEIR__LINE) _Atomic uint32_t host_bell;
+
+    /* For hosts with an event loop (attach.c). `told`: the job may be settled, one bit a job; set by
+     * all, before `event`, and taken by the host. `event`: 1 from just before somebody writes to
+     * event_fd until the host, awake, looks at `told`. */
+    alignas(WEIR__LINE) _Atomic uint32_t event;
+    _Atomic uint32_t told_all; /* host: look at all jobs */
+    _Atomic uint64_t told[WEIR__JOBS_MAX / 64];
 
     /* How a weir_process ended. Supervisor: exit_status first, then ended. */
     _Atomic uint32_t ended;
@@ -214,7 +229,12 @@ weir_range weir__job_chunk(const struct weir__job *job, int64_t chunk);
 struct weir__control *weir__control_new(int workers, bool jobs);
 void weir__control_free(struct weir__control *control);
 
-/* Tells the threads of the host that wait for `job` that it may be settled. */
+/* Tells the threads of the host that wait for `job` that it may be settled. Signal-safe. */
 void weir__host_ring(struct weir__control *control, struct weir__job *job);
+
+/* Makes event_fd readable, unless it is, or somebody is about to: who was killed then is made good
+ * by the supervisor, with weir__event_write(). Signal-safe, both. */
+void weir__event_ring(struct weir__control *control);
+void weir__event_write(struct weir__control *control);
 
 #endif

@@ -97,6 +97,7 @@ static void keep_error(weir_future *future)
 static void look_end(weir_pool *pool, weir_future *future, bool settled)
 {
     int index = future->index;
+    bool call = false;
 
     if (settled) {
         finish(future);
@@ -107,10 +108,13 @@ static void look_end(weir_pool *pool, weir_future *future, bool settled)
     if (settled) {
         list_remove(pool, future);
         future->pool = NULL;
+        call = weir__callback_queue(pool, future);
     }
     pthread_mutex_unlock(&pool->lock);
     if (settled)
         weir__job_close(pool, index);
+    if (call)
+        weir__event_ring(pool->control);
 }
 
 /* One of the oldest futures at which nobody looks and whose job has settled; it is claimed. */
@@ -133,6 +137,21 @@ static weir_future *claim_settled(weir_pool *pool)
         future->users++;
     pthread_mutex_unlock(&pool->lock);
     return future;
+}
+
+void weir__future_end_told(weir_pool *pool, int index)
+{
+    weir_future *future;
+
+    pthread_mutex_lock(&pool->lock);
+    future = pool->held[index].called;
+    if (future != NULL && (future->users > 0 || !weir__job_settled(pool, index)))
+        future = NULL; /* who is at it ends it, or it is told again */
+    if (future != NULL)
+        future->users++;
+    pthread_mutex_unlock(&pool->lock);
+    if (future != NULL)
+        look_end(pool, future, true);
 }
 
 /* Ends futures that have settled, to have their places; if there are none, waits a little for one.
@@ -198,6 +217,11 @@ weir_future *weir__launch(weir_pool *pool, struct weir__job_spec *spec, void *us
     if (spec->count == 0) {
         future->pool = NULL;
         return future;
+    }
+    if (pool->ending) {
+        free(future);
+        weir__fail(-ECANCELED, "the pool is about to end");
+        return NULL;
     }
     spec->async = true;
     if (weir__progress_new(&spec->progress, &future->progress) < 0) {
@@ -317,6 +341,8 @@ void weir_future_free(weir_future *future)
         weir_future_wait(future, -1);
         weir__fail_with(&before);
     }
+    if (future->caller != NULL)
+        weir__callback_forget(future);
     free(future->result);
     free(future->error);
     weir__progress_free(future->progress);
@@ -361,7 +387,7 @@ static void mark_waiting(weir_pool *pool, weir_future *const *futures, size_t co
     for (size_t i = 0; i < count; i++) {
         if (futures[i] != NULL && look_begin(futures[i]) != NULL) {
             /* seq_cst, then look once more; pairs with weir__host_ring() */
-            atomic_store(&pool->control->jobs[futures[i]->index].waiting, 1);
+            atomic_fetch_or(&pool->control->jobs[futures[i]->index].waiting, WAITING_ASLEEP);
             look_end(pool, futures[i], false);
         }
     }

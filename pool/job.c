@@ -289,7 +289,7 @@ static bool worth_a_look(weir_pool *pool, const struct weir__job *job)
            must_stop(pool, job);
 }
 
-static void look_after_supervisor(weir_pool *pool)
+void weir__look_after_supervisor(weir_pool *pool)
 {
     struct pollfd gone = {.fd = pool->supervisor.pidfd, .events = POLLIN};
 
@@ -345,7 +345,7 @@ bool weir__host_sleep(weir_pool *pool, uint32_t bell, int64_t limit_ns)
         tick = left > 0 ? left : 0;
     if (weir__futex_wait(&pool->control->host_bell, bell, tick) != -ETIMEDOUT)
         return false;
-    look_after_supervisor(pool);
+    weir__look_after_supervisor(pool);
     return true;
 }
 
@@ -360,7 +360,7 @@ bool weir__job_wait(weir_pool *pool, int index, int64_t limit_ns)
         uint32_t bell = atomic_load(&control->host_bell);
 
         /* seq_cst, then look once more; pairs with weir__host_ring() */
-        atomic_store(&job->waiting, 1);
+        atomic_fetch_or(&job->waiting, WAITING_ASLEEP);
         if (weir__job_settled(pool, index))
             return true;
         if (limit_ns != INT64_MAX && weir__now_ns() >= limit_ns)

@@ -43,6 +43,7 @@ static int check_pool_options(const weir_pool_options *options)
 
 static void free_private(weir_pool *pool)
 {
+    weir__events_free(pool);
     weir__control_free(pool->control);
     if (pool->mine != NULL)
         munmap((void *)pool->mine, 4096);
@@ -80,6 +81,9 @@ static weir_pool *new_private(int workers)
     pthread_cond_init(&pool->idle, NULL);
     pool->supervisor = WEIR__DETACHED_NONE;
     TAILQ_INIT(&pool->futures);
+    TAILQ_INIT(&pool->called);
+    pool->poll_fd = -1;
+    pool->timer_fd = -1;
     pool->mine = map_mine();
     pool->held = calloc(WEIR__JOBS_MAX, sizeof(*pool->held));
     pool->vacant = calloc(WEIR__JOBS_MAX, sizeof(*pool->vacant));
@@ -121,12 +125,14 @@ static void wait_until_idle(weir_pool *pool)
 static void kill_workers(weir_pool *pool)
 {
     atomic_store(&pool->killed, true);
+    pool->ending = true;
     send_order(pool, SUPERVISOR_KILL);
     weir__detached_wait(&pool->supervisor, KILL_MS);
     atomic_store(&pool->supervisor_gone, true);
     atomic_fetch_add(&pool->control->host_bell, 1);
     weir__futex_wake(&pool->control->host_bell, INT32_MAX);
     weir__futures_end(pool);
+    weir__events_finish(pool);
     wait_until_idle(pool);
     weir__detached_end(&pool->supervisor);
 }
@@ -174,6 +180,10 @@ weir_pool *weir_pool_new(weir_manager *manager, const weir_pool_options *options
     pool->control->pin = options->pin;
     pool->control->spinners_max = cpus > 1 ? cpus - 1 : 0;
     supervision.control = pool->control;
+    if (weir__events_init(pool) < 0) {
+        free_private(pool);
+        return NULL;
+    }
     if (weir__fork_detached(manager, weir__supervisor_main, &supervision, &pool->supervisor) < 0) {
         free_private(pool);
         return NULL;
@@ -185,9 +195,11 @@ weir_pool *weir_pool_new(weir_manager *manager, const weir_pool_options *options
 
 void weir_pool_free(weir_pool *pool)
 {
-    if (pool == NULL || weir__check_pool(pool) < 0)
+    if (pool == NULL || weir__check_pool(pool) < 0 || pool->ending)
         return;
+    pool->ending = true;
     weir__futures_end(pool);
+    weir__events_finish(pool);
     wait_until_idle(pool);
     atomic_store(&pool->control->state, POOL_DRAINING);
     weir__wake_all(pool->control);
@@ -199,7 +211,7 @@ void weir_pool_free(weir_pool *pool)
 
 void weir_pool_kill(weir_pool *pool)
 {
-    if (pool == NULL || weir__check_pool(pool) < 0)
+    if (pool == NULL || weir__check_pool(pool) < 0 || pool->ending)
         return;
     kill_workers(pool);
     end_pool(pool);
@@ -240,6 +252,8 @@ void weir_pool_cancel(weir_pool *pool)
     if (pool == NULL || *pool->mine == 0)
         return;
     atomic_fetch_add(&pool->control->cancel_epoch, 1);
+    atomic_store(&pool->control->told_all, 1);
+    weir__event_write(pool->control);
     atomic_fetch_add(&pool->control->host_bell, 1);
     weir__futex_wake(&pool->control->host_bell, INT32_MAX);
 }

@@ -27,6 +27,7 @@ struct weir__held {
     int64_t cursor;  /* cells below it are known to be final */
     bool cold;       /* a worker had to be woken for it */
     bool timed;      /* counted in control.timed_jobs */
+    weir_future *called; /* has a callback to be called when the job has ended; pool->lock */
 };
 
 struct weir__progress;
@@ -46,6 +47,16 @@ struct weir_pool {
     uint16_t *vacant;        /* stack of job indices */
     int vacant_count;
     TAILQ_HEAD(, weir_future) futures; /* those that have a job, oldest first */
+    bool ending;                       /* no new futures */
+
+    /* Callbacks (attach.c); pool->lock too. */
+    TAILQ_HEAD(, weir_future) called; /* have ended, their callbacks are to be called */
+    int callbacks;                    /* not called yet */
+    int poll_fd, timer_fd;            /* for the host to wait on; -1 until it asks */
+    bool ticks;                       /* the timer runs */
+    bool collects;                    /* queued futures are about to be called anyway */
+    struct weir__attachment *attachment; /* to a libuv loop */
+    bool *gone; /* in a callback: to be set when it frees the pool */
 
     _Atomic bool supervisor_gone;
     _Atomic bool killed; /* by its owner */
@@ -101,6 +112,8 @@ bool weir__job_settled(weir_pool *pool, int index);
 bool weir__job_wait(weir_pool *pool, int index, int64_t limit_ns);
 /* The job's result, as weir_pool_for() returns it; sets the last error. */
 int weir__job_result(weir_pool *pool, int index);
+/* Notices that the supervisor is gone, and its workers with it. */
+void weir__look_after_supervisor(weir_pool *pool);
 /* Takes the job away; its memory is reused once no worker looks at it any more. */
 void weir__job_close(weir_pool *pool, int index);
 /* The error of whatever job is left when the supervisor is gone, or was ended by the owner. */
@@ -129,6 +142,11 @@ struct weir_future {
     bool listed;       /* on pool->futures */
     int users;         /* threads that look at its job; pool->lock */
     TAILQ_ENTRY(weir_future) link;
+
+    weir_then_fn callback; /* NULL: none */
+    void *callback_arg;
+    weir_pool *caller; /* which is to call it; NULL once it has */
+    bool queued;       /* on caller->called, by `link` */
 };
 
 /* Opens the job, waits for it and finishes it. */
@@ -137,5 +155,22 @@ int weir__run(weir_pool *pool, const struct weir__job_spec *spec, void *user_out
 weir_future *weir__launch(weir_pool *pool, struct weir__job_spec *spec, void *user_out);
 /* Waits for the jobs of all futures and finishes them: the pool is about to end. */
 void weir__futures_end(weir_pool *pool);
+/* Ends the future that has this job and a callback, if it has settled. */
+void weir__future_end_told(weir_pool *pool, int index);
+
+/* ---- attach.c: callbacks for hosts that have an event loop ----------------------------------- */
+
+/* Before the fork: the eventfd. 0 or a negative error. */
+int weir__events_init(weir_pool *pool);
+/* Calls what is to be called, as the pool is about to end. */
+void weir__events_finish(weir_pool *pool);
+void weir__events_free(weir_pool *pool);
+/* With pool->lock. Of a future that has just ended: queues its callback, if it has one that is to be
+ * called. Returns whether the thread that dispatches must be told. */
+bool weir__callback_queue(weir_pool *pool, weir_future *future);
+/* The future goes on with another job than `index`. */
+void weir__callback_move(weir_future *future, int index);
+/* A future that has a callback is freed before it was called. */
+void weir__callback_forget(weir_future *future);
 
 #endif

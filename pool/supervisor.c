@@ -202,6 +202,8 @@ static void repair(struct weir__control *control)
         atomic_store(&job->recount, 1);
         weir__host_ring(control, job);
     }
+    /* The dead worker may have been about to. */
+    weir__event_write(control);
     weir__wake_all(control);
 }
 

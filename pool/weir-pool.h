@@ -281,6 +281,47 @@ typedef enum weir_when {
 WEIR_API int64_t weir_future_wait_many(weir_future *const *futures, size_t count, weir_when when,
                                        int timeout_ms);
 
+/* ---- futures in a program with an event loop ------------------------------------------------ */
+
+/* Told that a future has ended. The future is this function's to free, or to keep. */
+typedef void (*weir_then_fn)(weir_future *future, void *arg);
+
+/* Has callback(future, arg) called once, when the future has ended, in weir_pool_dispatch(): on the
+ * loop that the pool is attached to, or where the program calls it. Never from within this call. A
+ * future that has ended already gets its call too.
+ *
+ * From then on the future is used only in the thread that dispatches. Freed before its callback was
+ * called, it is cancelled and waited for, and there is no call. Callbacks that are left when the
+ * pool ends are called from within weir_pool_free(), weir_pool_kill() or weir_end(), after the end
+ * of their futures; nothing can be submitted to the pool then (-ECANCELED).
+ * Context: the thread that dispatches, when the pool is attached to a loop; else any thread. Does
+ * not block. Crash: a worker that is killed cannot take the call with it, nor can the supervisor.
+ * Returns: 0; -EINVAL (NULL, a future of another pool), -EBUSY (it has a callback). */
+WEIR_API int weir_pool_then(weir_pool *pool, weir_future *future, weir_then_fn callback, void *arg);
+
+/* A descriptor that poll(), epoll or a loop of any make finds readable when weir_pool_dispatch() has
+ * something to do. It is the pool's: only wait on it. The same at each call.
+ * Returns: the descriptor; or -EMFILE, -ENFILE, -ENOMEM, and weir_pool_workers()'s errors. */
+WEIR_API int weir_pool_fd(weir_pool *pool);
+
+/* Calls the callbacks of the futures that have ended; returns at once if there is none. A callback
+ * may do anything: submit, free its future, call this, end the pool.
+ * Context: one thread at a time. Returns: how many it called; or weir_pool_fd()'s errors. */
+WEIR_API int weir_pool_dispatch(weir_pool *pool);
+
+struct uv_loop_s;
+
+/* Dispatches on a libuv loop (a uv_loop_t *), as uv_queue_work() does, but the work is done in
+ * processes. While callbacks are to come the pool keeps uv_run() from returning.
+ *
+ * The program must use the libuv that weir uses, not a static copy of another version. A pool is
+ * attached to one loop at a time, and ends there (weir_pool_free()) or is detached before. As after
+ * any uv_close(), run the loop once more before uv_loop_close().
+ * Context: the loop's thread, both. Returns: 0; -EINVAL (NULL loop), -EBUSY (attached already),
+ * libuv's codes, which are negative errno values; weir_pool_fd()'s errors. */
+WEIR_API int weir_pool_attach(weir_pool *pool, struct uv_loop_s *loop);
+WEIR_API void weir_pool_detach(weir_pool *pool); /* NULL, or one not attached, is allowed */
+
 /* ---- ending --------------------------------------------------------------------------------- */
 
 /* Cancels all jobs that are in flight: chunks that have not been started are not, the calls return

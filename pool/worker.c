@@ -224,8 +224,9 @@ static void count_settled(struct weir_task *task)
         atomic_fetch_add(&job->activity, (uint64_t)task->settled << ACTIVITY_SETTLED_SHIFT);
 
     if (weir__activity_settled(before) + (uint64_t)task->settled >= (uint64_t)job->count ||
-        atomic_load_explicit(&job->stop, memory_order_relaxed) != 0 ||
-        atomic_load_explicit(&job->recount, memory_order_relaxed) != 0)
+        /* seq_cst, after the cells and the count; pairs with job.c, weir__job_settled(), and
+         * supervisor.c, repair(): they set one of these, then look, or have the host look */
+        atomic_load(&job->stop) != 0 || atomic_load(&job->recount) != 0)
         weir__host_ring(task->control, job);
     task->settled = 0;
 }

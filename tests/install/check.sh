@@ -44,8 +44,10 @@ libraries() {
 compile() {
     name=$1
     shift
+    packages=weir
+    grep -q '<uv\.h>' "$root/examples/$name.c" && packages='weir libuv'
     # shellcheck disable=SC2046,SC2086 # lists of words
-    $cc "$root/examples/$name.c" $(pkg-config "$@" --cflags --libs weir) -o "$work/$name" ||
+    $cc "$root/examples/$name.c" $(pkg-config "$@" --cflags --libs $packages) -o "$work/$name" ||
         fail "$name.c does not compile"
 }
 
@@ -92,6 +94,7 @@ test_prefix() {
     [ -z "$(ldd "$work/do_work" | grep -e libuv -e jansson | grep -v '=>')" ] || fail "$(ldd "$work/do_work")"
     run_do_work 'under its prefix'
     "$work/mean" 1000 | grep -q '^mean *499\.5' || fail "mean: $("$work/mean" 1000)"
+    [ "$("$work/uv_host" | head -n 1)" = '148933 primes below 2000000' ] || fail uv_host
     echo 'b a, a' >"$work/text"
     [ "$("$work/word_count" "$work/text" | tr -s ' \n' ' ')" = ' 2 a 1 b ' ] || fail 'word_count'
 
