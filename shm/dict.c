@@ -174,6 +174,17 @@ weir_dict *weir_dict_copy(const char *name, const weir_dict *source)
     return create(name, (int64_t)source->shm->size, source);
 }
 
+weir_dict *weir__dict_of(weir_shm *shm)
+{
+    weir_dict *dict = shm == NULL ? NULL : new_handle();
+
+    if (dict == NULL) {
+        weir_shm_close(shm);
+        return NULL;
+    }
+    return bind_handle(dict, shm);
+}
+
 weir_dict *weir_dict_attach(const char *name)
 {
     weir_dict *dict;

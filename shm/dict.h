@@ -131,6 +131,9 @@ unsigned weir__dict_flags(void);
 int weir__dict_fill(void *buf, size_t size, const weir_dict *source);
 /* Checks the block and sets up the handle. */
 int weir__dict_bind(weir_dict *dict, struct weir_shm *shm);
+/* The dictionary in a block, which it takes over, also when there is none (NULL) or it is no
+ * dictionary. */
+weir_dict *weir__dict_of(weir_shm *shm);
 
 /* ---- dict_heap.c ---------------------------------------------------------------------------- */
 

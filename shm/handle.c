@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "shm/array.h"
+#include "shm/dict.h"
 #include "shm/error.h"
 #include "shm/handle.h"
 
@@ -118,6 +119,18 @@ char *weir_array_handle(const weir_array *array)
         !add(object, "offset", json_integer(array->data - (char *)array->shm->buf)))
         return fail_write(object);
     return finish(object);
+}
+
+char *weir_dict_handle(const weir_dict *dict)
+{
+    json_t *object;
+
+    if (dict == NULL) {
+        weir__fail(-EINVAL, "the dictionary is NULL");
+        return NULL;
+    }
+    object = begin(dict->shm, "dict");
+    return object == NULL ? NULL : finish(object);
 }
 
 /* ---- reading -------------------------------------------------------------------------------- */
@@ -280,7 +293,8 @@ static weir_shm *open_block(const struct block_facts *facts)
     return shm;
 }
 
-weir_shm *weir_shm_from_handle(const char *handle)
+/* The block of a handle that says nothing more. */
+static weir_shm *open_plain(const char *handle, const char *kind)
 {
     struct block_facts facts;
     json_t *object = parse(handle);
@@ -288,11 +302,21 @@ weir_shm *weir_shm_from_handle(const char *handle)
 
     if (object == NULL)
         return NULL;
-    result = take_block_facts(object, "shm", &facts);
+    result = take_block_facts(object, kind, &facts);
     if (result == 0)
         result = check_empty(object);
     json_decref(object);
     return result < 0 ? NULL : open_block(&facts);
+}
+
+weir_shm *weir_shm_from_handle(const char *handle)
+{
+    return open_plain(handle, "shm");
+}
+
+weir_dict *weir_dict_from_handle(const char *handle)
+{
+    return weir__dict_of(open_plain(handle, "dict"));
 }
 
 weir_list *weir_list_from_handle(const char *handle)

@@ -456,46 +456,6 @@ WEIR_API int weir_array_fill(const weir_array *array, const void *item);
 WEIR_API int weir_array_copy_in(const weir_array *array, const void *from, size_t size);
 WEIR_API int weir_array_copy_out(const weir_array *array, void *to, size_t size);
 
-/* ---- handles -------------------------------------------------------------------------------- */
-
-/* An object as one line of JSON, to be given to another process (by a pipe, a file, an argument),
- * and back: what pickling does in Python. For example
- *
- *     {"weir":1,"kind":"array","name":"weir_5f...","ino":4711,"size":128,"dtype":"float64",
- *      "shape":[4,4],"offset":0}
- *
- * on one line. All members are required, in any order:
- *   weir   1, the version of this form
- *   kind   "shm", "list" or "array"
- *   name   the block's, in /dev/shm
- *   ino    its inode number: the same name on another block is not the object
- *   size   of the block in bytes
- *   count  list: number of elements
- *   dtype, shape, offset   array: NumPy's name of the type, lengths, and where the items begin (0, or
- *          behind a .npy header)
- *
- * A handle does not keep the object alive. What weir_..._from_handle() gives is attached: a
- * stand-alone handle in private memory, to be closed, also for an object of a scope, and in a process
- * of that scope. There the object's own pointer is better: valid in all its processes. */
-
-#define WEIR_HANDLE_MAX 4096 /* longest text that is taken, in bytes without the NUL */
-
-/* Returns: the text, NUL-terminated, to be given to free(3); or NULL: EINVAL (NULL, or a name that is
- * not UTF-8), ENOMEM. */
-WEIR_API char *weir_shm_handle(const weir_shm *shm);
-WEIR_API char *weir_list_handle(const weir_list *list);
-WEIR_API char *weir_array_handle(const weir_array *array);
-
-/* Attaches the object of a handle. The text is taken from anybody: it has to be exactly of the form
- * above, and the block to be what it says.
- * Returns: the object, to be closed; or NULL with weir_shm_attach()'s errors and: ENOENT (the object
- * is dead: its name is gone, or is another block's by now), EINVAL (NULL, or not a handle of this
- * kind; the message says where), E2BIG (longer than WEIR_HANDLE_MAX), EBADMSG (the block is not, or
- * no longer, what the handle says). */
-WEIR_API weir_shm *weir_shm_from_handle(const char *handle);
-WEIR_API weir_list *weir_list_from_handle(const char *handle);
-WEIR_API weir_array *weir_array_from_handle(const char *handle);
-
 /* ---- dict ----------------------------------------------------------------------------------- */
 
 /* A dictionary in a block of shared memory, used by any number of processes and threads at once.
@@ -631,6 +591,48 @@ WEIR_API int weir_dict_update(weir_dict *dict, const weir_dict *source);
  * Crash: as weir_shm_create(): there is a whole copy or none.
  * Returns: as weir_dict_create(). */
 WEIR_API weir_dict *weir_dict_copy(const char *name, const weir_dict *source);
+
+/* ---- handles -------------------------------------------------------------------------------- */
+
+/* An object as one line of JSON, to be given to another process (by a pipe, a file, an argument),
+ * and back: what pickling does in Python. For example
+ *
+ *     {"weir":1,"kind":"array","name":"weir_5f...","ino":4711,"size":128,"dtype":"float64",
+ *      "shape":[4,4],"offset":0}
+ *
+ * on one line. All members are required, in any order:
+ *   weir   1, the version of this form
+ *   kind   "shm", "list", "array" or "dict"
+ *   name   the block's, in /dev/shm
+ *   ino    its inode number: the same name on another block is not the object
+ *   size   of the block in bytes
+ *   count  list: number of elements
+ *   dtype, shape, offset   array: NumPy's name of the type, lengths, and where the items begin (0,
+ * or behind a .npy header)
+ *
+ * A handle does not keep the object alive. What weir_..._from_handle() gives is attached: a
+ * stand-alone handle in private memory, to be closed, also for an object of a scope, and in a
+ * process of that scope. There the object's own pointer is better: valid in all its processes. */
+
+#define WEIR_HANDLE_MAX 4096 /* longest text that is taken, in bytes without the NUL */
+
+/* Returns: the text, NUL-terminated, to be given to free(3); or NULL: EINVAL (NULL, or a name that
+ * is not UTF-8), ENOMEM. */
+WEIR_API char *weir_shm_handle(const weir_shm *shm);
+WEIR_API char *weir_list_handle(const weir_list *list);
+WEIR_API char *weir_array_handle(const weir_array *array);
+WEIR_API char *weir_dict_handle(const weir_dict *dict);
+
+/* Attaches the object of a handle. The text is taken from anybody: it has to be exactly of the form
+ * above, and the block to be what it says.
+ * Returns: the object, to be closed; or NULL with weir_shm_attach()'s errors and: ENOENT (the
+ * object is dead: its name is gone, or is another block's by now), EINVAL (NULL, or not a handle of
+ * this kind; the message says where), E2BIG (longer than WEIR_HANDLE_MAX), EBADMSG (the block is
+ * not, or no longer, what the handle says). */
+WEIR_API weir_shm *weir_shm_from_handle(const char *handle);
+WEIR_API weir_list *weir_list_from_handle(const char *handle);
+WEIR_API weir_array *weir_array_from_handle(const char *handle);
+WEIR_API weir_dict *weir_dict_from_handle(const char *handle);
 
 #ifdef __cplusplus
 }

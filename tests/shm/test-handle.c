@@ -27,6 +27,7 @@ static void handle_is_the_object__when_read_back(void **state)
     weir_list *list = weir_list_create_range(leak_name("list"), 0, 5, 1), *same_list;
     weir_array *npy = weir_array_create(leak_name("npy"), WEIR_INT16, 2, shape, WEIR_ARRAY_NPY);
     weir_array *raw = weir_array_create(leak_name("raw"), WEIR_FLOAT64, 2, shape, 0), *same;
+    weir_dict *dict = weir_dict_create(leak_name("dict"), NULL), *same_dict;
     weir_value value;
     char *text;
 
@@ -52,6 +53,20 @@ static void handle_is_the_object__when_read_back(void **state)
     assert_int_equal(value.integer, -4);
     assert_fails(weir_shm_from_handle(text), -EINVAL);
     weir_list_close(same_list);
+    free(text);
+
+    text = weir_dict_handle(dict);
+    assert_non_null(text);
+    same_dict = weir_dict_from_handle(text);
+    assert_non_null(same_dict);
+    assert_int_equal(weir_dict_set(same_dict, weir_int(7), weir_int(8)), 0);
+    assert_int_equal(weir_dict_get(dict, weir_int(7), &value, NULL, 0), 0);
+    assert_int_equal(value.integer, 8);
+    assert_fails(weir_list_from_handle(text), -EINVAL);
+    weir_dict_close(same_dict);
+    weir_shm_unlink(weir_dict_shm(dict));
+    assert_fails(weir_dict_from_handle(text), -ENOENT);
+    weir_dict_close(dict);
     free(text);
 
     text = weir_array_handle(npy);
@@ -85,6 +100,8 @@ static void handle_is_the_object__when_read_back(void **state)
     assert_fails(weir_shm_handle(NULL), -EINVAL);
     assert_fails(weir_list_handle(NULL), -EINVAL);
     assert_fails(weir_array_handle(NULL), -EINVAL);
+    assert_fails(weir_dict_handle(NULL), -EINVAL);
+    assert_fails(weir_dict_from_handle(NULL), -EINVAL);
 }
 
 /* Acceptance case 3: a handle written in one process and read in another. */
@@ -179,6 +196,7 @@ static const struct {
     {HEAD("shm") ",\"size\":$S}", -EINVAL},
     {HEAD("shm") ",\"count\":1}", -EINVAL},
     {HEAD("list") "}", -EINVAL},
+    {HEAD("dict") "}", -EINVAL},
     {"{\"weir\":2,\"kind\":\"shm\",\"name\":$N,\"ino\":$I,\"size\":$S}", -EINVAL},
     {"{\"weir\":1.0,\"kind\":\"shm\",\"name\":$N,\"ino\":$I,\"size\":$S}", -EINVAL},
     {"{\"weir\":true,\"kind\":\"shm\",\"name\":$N,\"ino\":$I,\"size\":$S}", -EINVAL},
