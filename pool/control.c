@@ -21,7 +21,8 @@
 
 static_assert(WEIR_WORKERS_MAX + 1 <= CELL_OWNER_MAX, "a cell can name every slot");
 static_assert(WEIR__CHUNKS_MAX <= (int64_t)ACTIVITY_SETTLED, "all chunks can be counted");
-static_assert(WEIR__JOBS_MAX % 64 == 0, "the ready set has whole words");
+static_assert(sizeof(struct weir__meeting) == WEIR__LINE, "a meeting is one cache line");
+static_assert(WEIR__JOBS_MAX == WEIR_WORKERS_MAX * 4, "as many words for jobs as there are");
 static_assert(offsetof(struct weir__job, run) == WEIR__LINE,
               "what a worker reads on its way into a job is one cache line");
 static_assert(sizeof(weir__cell) == 8 && ATOMIC_LLONG_LOCK_FREE == 2,

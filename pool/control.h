@@ -164,6 +164,20 @@ enum weir__pool_state {
     POOL_BROKEN,   /* supervisor: no worker can be started */
 };
 
+/* Where work and workers find each other: one cache line for 64 workers and 256 jobs, so that in
+ * most pools whoever opens a job and the worker that takes it pass one line to and fro. */
+struct weir__meeting {
+    /* Workers asleep, one bit a slot (park.c). Set by the worker, cleared by it or by who wakes it.
+     */
+    alignas(WEIR__LINE) _Atomic uint64_t parked;
+    /* Workers that spin for work, one bit a slot. Set by the worker; cleared by it, by a worker
+     * that takes its place, by the host that counts on it for a job, and by the supervisor when it
+     * has died. */
+    _Atomic uint64_t spinning;
+    /* The ready set: jobs that may have FREE chunks (ready.h). */
+    _Atomic uint64_t ready[4];
+};
+
 struct weir__control {
     /* Constant after weir_pool_new(). */
     int32_t workers;
@@ -185,17 +199,7 @@ struct weir__control {
     _Atomic uint32_t jobs_used;                 /* host: jobs ever used are below this index */
     _Atomic uint32_t timed_jobs;                /* host: open jobs that have a deadline of a kind */
 
-    /* The ready set: jobs that may have FREE chunks (ready.h). */
-    alignas(WEIR__LINE) _Atomic uint64_t ready[WEIR__JOBS_MAX / 64];
-
-    /* Workers asleep, one bit a slot (park.c). Set by the worker, cleared by it or by who wakes it.
-     */
-    alignas(WEIR__LINE) _Atomic uint64_t parked[WEIR_WORKERS_MAX / 64];
-
-    /* Workers that spin for work, one bit a slot: set and cleared by the worker, cleared by the
-     * supervisor when it has died. Bits and no count: a count cannot be put right while others
-     * change it, and one that stays too high would keep sleepers from being woken. */
-    alignas(WEIR__LINE) _Atomic uint64_t spinning[WEIR_WORKERS_MAX / 64];
+    struct weir__meeting meeting[WEIR_WORKERS_MAX / 64];
 
     /* What the host sleeps on: rung when a job that somebody waits for may be settled. */
     alignas(WEIR__LINE) _Atomic uint32_t host_bell;

@@ -20,8 +20,9 @@
 #include "pool/supervisor.h"
 #include "shm/error.h"
 
-#define TICK_MS 50
-#define SPIN_NS 20000 /* then the host sleeps */
+#define TICK_MS     50
+#define SPIN_MAX_NS 20000 /* then the host sleeps */
+#define SPIN_MIN_NS 2000
 #define WIDEN_HOT_NS                                                                               \
     3000 /* a job that lasts longer is worth waking more workers: spinning ones ... */
 #define WIDEN_COLD_NS  15000 /* ... and one that had to be woken up itself */
@@ -233,7 +234,8 @@ int weir__job_open(weir_pool *pool, const struct weir__job_spec *spec)
 {
     struct weir__control *control = pool->control;
     unsigned char *room = NULL;
-    int index = take_job(pool, spec, &room);
+    int index = take_job(pool, spec, &room), spinner;
+    bool alone;
 
     if (index < 0)
         return index;
@@ -243,10 +245,13 @@ int weir__job_open(weir_pool *pool, const struct weir__job_spec *spec)
     pool->held[index].cursor = 0;
     /* pairs with worker.c, work_inside(): who sees OPEN sees all of the above */
     atomic_store(&control->jobs[index].state, JOB_OPEN);
-    /* A spinning worker finds it by itself; should it be about to sleep, it looks once more. And
-     * where other jobs are ready, somebody was woken for them, and wakes the next one when he takes
+    spinner = weir__take_spinner(control);
+    alone = weir__ready_add(control, (unsigned)index);
+    /* Where other jobs are ready, somebody was woken for them, and wakes the next one when he takes
      * one. */
-    if (weir__ready_add(control, (unsigned)index) && weir__spinners(control) == 0)
+    if (spinner >= 0)
+        weir__wake_spinner(control, spinner);
+    else if (alone)
         pool->held[index].cold = weir__wake_one(control);
     if (spec->timeout_ns > 0 || spec->chunk_timeout_ns > 0)
         watch_time(pool, (unsigned)index);
@@ -311,14 +316,26 @@ static void widen(struct weir__control *control, struct weir__job *job)
         weir__wake_one(control);
 }
 
+/* A host that spins in vain spins less the next time: its worker may be waiting for the very CPU.
+ */
+static void learn(weir_pool *pool, bool paid)
+{
+    int64_t budget = atomic_load_explicit(&pool->spin_ns, memory_order_relaxed);
+
+    budget = paid ? budget * 2 : budget / 2;
+    budget = budget > SPIN_MAX_NS ? SPIN_MAX_NS : budget;
+    budget = budget < SPIN_MIN_NS ? SPIN_MIN_NS : budget;
+    atomic_store_explicit(&pool->spin_ns, budget, memory_order_relaxed);
+}
+
 static bool spin_for_end(weir_pool *pool, int index)
 {
     struct weir__control *control = pool->control;
     struct weir__job *job = &control->jobs[index];
+    int64_t budget = atomic_load_explicit(&pool->spin_ns, memory_order_relaxed);
     int64_t widen_at = pool->held[index].cold ? WIDEN_COLD_NS : WIDEN_HOT_NS, start, passed;
 
-    /* The shortest jobs end within a microsecond: not a pause (60 ns) nor a look at the clock for
-     * them. */
+    /* The shortest jobs end within a microsecond: not a pause nor a look at the clock for them. */
     for (int i = 0; i < LOOKS_AT_FIRST; i++) {
         if (worth_a_look(pool, job) && weir__job_settled(pool, index))
             return true;
@@ -326,14 +343,18 @@ static bool spin_for_end(weir_pool *pool, int index)
     start = weir__now_ns();
     do {
         for (int i = 0; i < LOOKS_A_ROUND; i++) {
-            if (worth_a_look(pool, job) && weir__job_settled(pool, index))
+            if (worth_a_look(pool, job) && weir__job_settled(pool, index)) {
+                learn(pool, true);
                 return true;
+            }
             weir__pause();
         }
         passed = weir__now_ns() - start;
         if (passed >= widen_at)
             widen(control, job);
-    } while (passed < SPIN_NS);
+    } while (passed < budget);
+    learn(pool, false);
+    widen(control, job);
     return false;
 }
 

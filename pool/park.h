@@ -28,13 +28,25 @@ static inline void weir__pause(void)
  */
 struct weir__spin {
     int64_t budget_ns;
+    int64_t not_before_ns;
 };
 
-/* How many workers spin for work. A hint: those that died lately may be among them. */
-int weir__spinners(const struct weir__control *control);
+/* Worker: it is about to look for work, so the host may count on it for a job. Said before the end
+ * of the last one is, so that a program that opens one job after the other finds it. */
+void weir__announce_spin(struct weir__control *control, unsigned slot);
+
+/* Worker: it has found work, and nobody may count on it. */
+void weir__end_spin(struct weir__control *control, unsigned slot);
 
 /* Worker: returns when there may be work, or the pool's state has changed. */
 void weir__park(struct weir__control *control, unsigned slot, struct weir__spin *spin);
+
+/* The host, before it makes one job visible: counts on a spinning worker for it. Its slot, or -1.
+ */
+int weir__take_spinner(struct weir__control *control);
+
+/* The host, after it has: wakes that worker if it has gone to sleep. */
+void weir__wake_spinner(struct weir__control *control, int slot);
 
 /* Whether a worker sleeps, or is about to. */
 bool weir__any_parked(const struct weir__control *control);

@@ -58,8 +58,9 @@ struct weir_pool {
     struct weir__attachment *attachment; /* to a libuv loop */
     bool *gone; /* in a callback: to be set when it frees the pool */
 
+    _Atomic int64_t spin_ns; /* how long a thread that waits spins; it learns */
     _Atomic bool supervisor_gone;
-    _Atomic bool killed; /* by its owner */
+    _Atomic bool killed;                  /* by its owner */
     struct weir__progress *_Atomic draws; /* whose bar is on the terminal */
 };
 
@@ -137,10 +138,10 @@ struct weir_future {
     bool keep_going;
     void *result; /* malloc'ed */
     size_t result_size;
-    weir_error *error; /* malloc'ed; NULL while there is none */
+    weir_error *error;               /* malloc'ed; NULL while there is none */
     struct weir__progress *progress; /* NULL: none is shown */
-    bool listed;       /* on pool->futures */
-    int users;         /* threads that look at its job; pool->lock */
+    bool listed;                     /* on pool->futures */
+    int users;                       /* threads that look at its job; pool->lock */
     TAILQ_ENTRY(weir_future) link;
 
     weir_then_fn callback; /* NULL: none */

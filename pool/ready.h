@@ -17,20 +17,27 @@
 
 #include "pool/control.h"
 
+static inline _Atomic uint64_t *weir__ready_word(struct weir__control *control, unsigned word)
+{
+    return &control->meeting[word / 4].ready[word % 4];
+}
+
 static inline bool weir__ready_has(struct weir__control *control, unsigned job)
 {
-    return atomic_load_explicit(&control->ready[job / 64], memory_order_relaxed) >> (job % 64) & 1;
+    return atomic_load_explicit(weir__ready_word(control, job / 64), memory_order_relaxed) >>
+               (job % 64) &
+           1;
 }
 
 /* Returns whether its word of the set was empty before. */
 static inline bool weir__ready_add(struct weir__control *control, unsigned job)
 {
-    return atomic_fetch_or(&control->ready[job / 64], UINT64_C(1) << (job % 64)) == 0;
+    return atomic_fetch_or(weir__ready_word(control, job / 64), UINT64_C(1) << (job % 64)) == 0;
 }
 
 static inline void weir__ready_remove(struct weir__control *control, unsigned job)
 {
-    atomic_fetch_and(&control->ready[job / 64], ~(UINT64_C(1) << (job % 64)));
+    atomic_fetch_and(weir__ready_word(control, job / 64), ~(UINT64_C(1) << (job % 64)));
 }
 
 static inline unsigned weir__ready_words(struct weir__control *control)
@@ -44,7 +51,7 @@ static inline bool weir__ready_any(struct weir__control *control)
     unsigned words = weir__ready_words(control);
 
     for (unsigned w = 0; w < words; w++) {
-        if (atomic_load(&control->ready[w]) != 0)
+        if (atomic_load(weir__ready_word(control, w)) != 0)
             return true;
     }
     return false;
@@ -56,7 +63,7 @@ static inline bool weir__ready_other(struct weir__control *control, unsigned job
     unsigned words = weir__ready_words(control);
 
     for (unsigned w = 0; w < words; w++) {
-        uint64_t bits = atomic_load(&control->ready[w]);
+        uint64_t bits = atomic_load(weir__ready_word(control, w));
 
         if (w == job / 64)
             bits &= ~(UINT64_C(1) << (job % 64));
@@ -74,7 +81,7 @@ static inline int weir__ready_find(struct weir__control *control, unsigned from)
     /* The first word is looked at twice: its upper part at first, all of it at last. */
     for (unsigned i = 0; i <= words && words > 0; i++) {
         unsigned w = (from / 64 + i) % words;
-        uint64_t bits = atomic_load(&control->ready[w]);
+        uint64_t bits = atomic_load(weir__ready_word(control, w));
 
         if (i == 0 && w == from / 64)
             bits &= ~UINT64_C(0) << (from % 64);

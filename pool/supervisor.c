@@ -291,8 +291,8 @@ static void bury(struct child *child, int status)
     atomic_store(&slot->job, 0);
     atomic_store(&slot->killed, KILLED_NOT);
     atomic_store(&slot->pid, 0);
-    atomic_fetch_and(&control->parked[child->slot / 64], ~bit);
-    atomic_fetch_and(&control->spinning[child->slot / 64], ~bit);
+    atomic_fetch_and(&control->meeting[child->slot / 64].parked, ~bit);
+    atomic_fetch_and(&control->meeting[child->slot / 64].spinning, ~bit);
     atomic_store(&slot->state, SLOT_EMPTY);
     if (ready)
         child->failed_starts = 0;

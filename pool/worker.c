@@ -81,6 +81,17 @@ static void describe_failure(struct weir_task *task, int returned)
     weir__failure_publish(job);
 }
 
+/* An object that is gone by now is only missed if it is used. */
+static void map_what_is_new(struct weir_task *task)
+{
+    uint64_t generation = atomic_load_explicit(task->generation, memory_order_acquire);
+
+    if (generation == task->synced)
+        return;
+    weir_manager_sync(task->manager);
+    task->synced = generation;
+}
+
 static void run_chunk(struct weir_task *task)
 {
     struct weir__job *job = task->job;
@@ -90,9 +101,7 @@ static void run_chunk(struct weir_task *task)
     task->fail_code = 0;
     task->message[0] = '\0';
     task->at = range;
-    if (atomic_load_explicit(weir__manager_generation(task->manager), memory_order_acquire) !=
-        weir__manager_synced(task->manager))
-        weir_manager_sync(task->manager); /* an object that is gone is only missed if it is used */
+    map_what_is_new(task);
 
     returned = job->run(task, range);
 
@@ -169,10 +178,9 @@ static void wake_next(struct weir_task *task, bool more)
 {
     struct weir__control *control = task->control;
 
-    if (!weir__any_parked(control))
-        return;
-    if ((more && atomic_load_explicit(&task->job->wide, memory_order_relaxed)) ||
-        weir__ready_other(control, (unsigned)(task->job - control->jobs)))
+    if (((more && atomic_load_explicit(&task->job->wide, memory_order_relaxed)) ||
+         weir__ready_other(control, (unsigned)(task->job - control->jobs))) &&
+        weir__any_parked(control))
         weir__wake_one(control);
 }
 
@@ -215,22 +223,6 @@ static enum round work_round(struct weir_task *task, uint32_t retries, bool *out
     return ROUND_ALL;
 }
 
-/* Counts what was settled, and tells a host that waits when this may have been the end of it. It
- * comes first of all that is to be done after the last chunk: the host is waiting for just this. */
-static void count_settled(struct weir_task *task)
-{
-    struct weir__job *job = task->job;
-    uint64_t before =
-        atomic_fetch_add(&job->activity, (uint64_t)task->settled << ACTIVITY_SETTLED_SHIFT);
-
-    if (weir__activity_settled(before) + (uint64_t)task->settled >= (uint64_t)job->count ||
-        /* seq_cst, after the cells and the count; pairs with job.c, weir__job_settled(), and
-         * supervisor.c, repair(): they set one of these, then look, or have the host look */
-        atomic_load(&job->stop) != 0 || atomic_load(&job->recount) != 0)
-        weir__host_ring(task->control, job);
-    task->settled = 0;
-}
-
 /* Works on the job until no chunk is free, or it must not be worked on, and takes it out of the
  * ready set. */
 static void work_inside(struct weir_task *task, unsigned index)
@@ -253,8 +245,6 @@ static void work_inside(struct weir_task *task, unsigned index)
         retries = atomic_load(&job->retry_seq);
         out = false;
         round = work_round(task, retries, &out);
-        if (task->settled > 0)
-            count_settled(task);
         if (round == ROUND_STOPPED)
             weir__ready_remove(control, index);
         else if (round == ROUND_ALL && !out)
@@ -262,25 +252,44 @@ static void work_inside(struct weir_task *task, unsigned index)
     } while (round == ROUND_ALL && !out);
 }
 
+/* Leaves the job, counts what was settled, and tells a host that waits when this may have been the
+ * end of it. By the time the flags are read here the job may be another one: then nobody waits for
+ * the old one any more, and whoever waits for the new one only looks once too often. */
+static void leave(struct weir_task *task)
+{
+    struct weir__job *job = task->job;
+    int64_t count = job->count;
+    uint64_t before = atomic_fetch_add(
+        &job->activity, ((uint64_t)task->settled << ACTIVITY_SETTLED_SHIFT) - ACTIVITY_LEAVE);
+
+    if (weir__activity_settled(before) + (uint64_t)task->settled >= (uint64_t)count ||
+        /* seq_cst, after the cells and the count; pairs with job.c, weir__job_settled(), and
+         * supervisor.c, repair(): they set one of these, then look, or have the host look */
+        atomic_load(&job->stop) != 0 || atomic_load(&job->recount) != 0)
+        weir__host_ring(task->control, job);
+}
+
 static void work_on(struct weir_task *task, unsigned index)
 {
     struct weir__job *job = &task->control->jobs[index];
     struct weir__slot *slot = &task->control->slots[task->slot];
 
+    weir__end_spin(task->control, task->slot);
     task->job = job;
     task->settled = 0;
     /* release, before the count: who sees the count sees whose it is (job.c, job_is_empty) */
     atomic_store_explicit(&slot->job, index + 1, memory_order_release);
     atomic_fetch_add(&job->activity, ACTIVITY_ENTER);
     work_inside(task, index);
-    atomic_fetch_sub(&job->activity, ACTIVITY_LEAVE);
+    weir__announce_spin(task->control, task->slot);
+    leave(task);
     atomic_store_explicit(&slot->job, 0, memory_order_release);
 }
 
 static void work_loop(struct weir_task *task)
 {
     struct weir__control *control = task->control;
-    struct weir__spin spin = {SPIN_START_NS};
+    struct weir__spin spin = {.budget_ns = SPIN_START_NS};
     unsigned from = 0;
 
     while (!worn_out(task)) {
@@ -333,6 +342,7 @@ _Noreturn void weir__worker_main(struct weir__control *control, weir_manager *ma
         .manager = manager,
         .slot = index,
         .incarnation = atomic_load(&slot->incarnation),
+        .generation = weir__manager_generation(manager),
     };
     sigset_t none;
     char name[16];

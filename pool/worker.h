@@ -12,6 +12,8 @@ struct weir_task {
     struct weir__control *control;
     struct weir__job *job;
     weir_manager *manager;
+    const _Atomic uint64_t *generation; /* of the scope's objects, ... */
+    uint64_t synced;                    /* ... and the one that is mapped here */
     unsigned slot;
     uint32_t incarnation;
     unsigned attempt;
