@@ -310,6 +310,10 @@ static int count_descriptors(void)
 
 static long count_pages(void)
 {
+#if defined(__SANITIZE_ADDRESS__)
+    return 1;
+#endif
+
     FILE *file = fopen("/proc/self/statm", "re");
     long virtual = 0, resident = 0;
 
@@ -342,7 +346,10 @@ static void nothing_grows__when_pools_are_made_one_after_the_other(void **state)
         }
     }
     assert_int_equal(count_descriptors(), descriptors);
+    assert_true(pages > 0);
+#ifndef __SANITIZE_ADDRESS__ /* which keeps freed memory for a while */
     assert_in_range(count_pages(), 1, (uintmax_t)pages + 100);
+#endif
     weir_end(scope);
 }
 
