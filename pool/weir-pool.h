@@ -281,6 +281,63 @@ typedef enum weir_when {
 WEIR_API int64_t weir_future_wait_many(weir_future *const *futures, size_t count, weir_when when,
                                        int timeout_ms);
 
+/* ---- streams -------------------------------------------------------------------------------- */
+
+/* Calls for input of unknown length, as Python's Pool.imap and imap_unordered: put what there is,
+ * take results as they come.
+ *
+ *     while (read_one(&record)) {
+ *         weir_stream_put(stream, &record, sizeof record);
+ *         while (weir_stream_next(stream, &item, 0) == 1)
+ *             use(&item);
+ *     }
+ *     while (weir_stream_next(stream, &item, -1) == 1)
+ *         use(&item);
+ *
+ * A stream is used by one thread at a time, and freed before its pool. */
+typedef struct weir_stream weir_stream;
+
+#define WEIR_IN_FLIGHT_MAX 1024
+
+/* Zero means the default everywhere; `reserved` must be zero. */
+typedef struct weir_stream_options {
+    int in_flight;  /* calls that are out at a time, up to WEIR_IN_FLIGHT_MAX; 0: four a worker */
+    bool unordered; /* results as they come, not in the order of the input */
+    const weir_job_options *job; /* for each call, as weir_pool_submit(); no progress. Copied */
+    uint64_t reserved[4];
+} weir_stream_options;
+
+/* A result. */
+typedef struct weir_item {
+    int64_t index;    /* of the input, counted from 0 */
+    int code;         /* 0, or the call's error as weir_future_wait() returns it */
+    const void *data; /* what weir_task_result() gave, aligned as malloc's; NULL: nothing */
+    size_t size;
+    const weir_error *error; /* NULL when code is 0 */
+    uint64_t reserved[2];
+} weir_item;
+
+/* Returns: the stream, to be freed with weir_stream_free(); or NULL: weir_pool_submit()'s errors of
+ * bad arguments, EINVAL (options), ENOMEM. */
+WEIR_API weir_stream *weir_stream_new(weir_pool *pool, weir_call_fn function,
+                                      const weir_stream_options *options);
+
+/* Submits one call, as weir_pool_submit(). While in_flight calls have not ended it waits until one
+ * has. Results that have come and are not taken do not count: they wait in this process's memory.
+ * Crash: a worker that dies costs the item it was on, unless options.job says that it is retried.
+ * Returns: 0; or weir_pool_submit()'s errors, and nothing is put. */
+WEIR_API int weir_stream_put(weir_stream *stream, const void *arg, size_t arg_size);
+
+/* Takes the next result: of the oldest input not taken, or, unordered, of any that has ended. What
+ * it points to is valid until the next call of this, or the end of the stream. A failed item is an
+ * item as well: its code says so, and the others go on. `timeout_ms` as for weir_future_wait().
+ * Returns: 1; 0 when all that was put has been taken (*out is unchanged); -ETIMEDOUT; -EINVAL
+ * (NULL). */
+WEIR_API int weir_stream_next(weir_stream *stream, weir_item *out, int timeout_ms);
+
+/* Cancels what is in flight, waits for the running calls, and frees. NULL is allowed. */
+WEIR_API void weir_stream_free(weir_stream *stream);
+
 /* ---- futures in a program with an event loop ------------------------------------------------ */
 
 /* Told that a future has ended. The future is this function's to free, or to keep. */

@@ -78,6 +78,20 @@ PLACE(weir_progress, rate, 48);
 PLACE(weir_progress, ended, 56);
 PLACE(weir_progress, reserved, 64);
 
+SIZE(weir_stream_options, 48);
+PLACE(weir_stream_options, in_flight, 0);
+PLACE(weir_stream_options, unordered, 4);
+PLACE(weir_stream_options, job, 8);
+PLACE(weir_stream_options, reserved, 16);
+
+SIZE(weir_item, 56);
+PLACE(weir_item, index, 0);
+PLACE(weir_item, code, 8);
+PLACE(weir_item, data, 16);
+PLACE(weir_item, size, 24);
+PLACE(weir_item, error, 32);
+PLACE(weir_item, reserved, 40);
+
 SIZE(weir_reduction, 64);
 PLACE(weir_reduction, size, 0);
 PLACE(weir_reduction, init, 8);
