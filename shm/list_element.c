@@ -49,8 +49,9 @@ static __attribute__((cold)) int fail_index(const weir_list *list, int64_t index
 
 static __attribute__((cold)) int fail_damaged(const weir_list *list, uint64_t i, const char *what)
 {
-    return weir__fail(-EBADMSG, "element %llu of list \"%s\" is damaged: %s", (unsigned long long)i,
-                      list->shm->name, what);
+    weir__fail(-EBADMSG, "element %llu of list \"%s\" is damaged: %s", (unsigned long long)i,
+               list->shm->name, what);
+    return -EBADMSG; /* a constant, so that a compiler sees that it is negative */
 }
 
 struct element {
