@@ -52,6 +52,8 @@ int weir__dict_load(const weir_dict *dict, const struct weir__dict_place *place,
     if (kind != WEIR__WORD_BOX &&
         (found >> 4 & WEIR__INCARNATION_MASK) != (place->life & WEIR__INCARNATION_MASK))
         return weir__dict_damaged(dict, "a value belongs to another key");
+    if (kind == WEIR__WORD_DEAD && found >> 28 != 0)
+        return weir__dict_damaged(dict, "a value is neither there nor gone");
     *word = found;
     return 0;
 }
