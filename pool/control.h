@@ -68,13 +68,15 @@ struct weir__failure {
 
 #define WEIR__FAILURE_SUPERVISOR UINT32_MAX
 
-/* What the kinds of job need beyond the range; see map.c and reduce.c. */
+/* What the kinds of job need beyond the range; see map.c, reduce.c and map_reduce.c. */
 struct weir__job_data {
     const unsigned char *in;
     unsigned char *out;
     size_t in_size, out_size; /* of one element, or the distance of two accumulators */
     bool copy_in, copy_out;   /* the caller's arrays are private: they travel in the job's room */
     weir_reduction reduction;
+    weir_map_reduction map_reduction;
+    struct weir__map_reduce_room *map_reduce_room;
 };
 
 struct weir__job {

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "pool/map_reduce.h"
 #include "pool/park.h"
 #include "pool/pool.h"
 #include "pool/progress.h"
@@ -32,14 +33,41 @@ static void init(weir_future *future, weir_pool *pool, const struct weir__job_sp
         .pool = pool,
         .finish = spec->finish,
         .data = spec->data,
+        .map_reduce = spec->map_reduce,
         .user_out = user_out,
         .arg = spec->arg,
         .keep_going = spec->keep_going,
     };
 }
 
-/* The job has settled: takes its result and closes it. */
-static void finish(weir_future *future)
+static int open_at_last(weir_pool *pool, const struct weir__job_spec *spec);
+
+/* Closes the job and opens the one that continues it. False: it cannot be opened. */
+static bool go_on(weir_future *future)
+{
+    const struct weir__job_spec *spec = future->then;
+    weir_pool *pool = future->pool;
+    const int before = future->index;
+
+    future->then = NULL;
+    weir__job_close(pool, future->index);
+    weir__progress_free(future->progress); /* what follows is short */
+    future->progress = NULL;
+    future->finish = spec->finish;
+    future->index = open_at_last(pool, spec);
+    if (future->index < 0) {
+        future->code = future->index;
+        return false;
+    }
+    /* Who waits for several futures has said so at the job before this one. */
+    atomic_store(&pool->control->jobs[future->index].waiting, WAITING_ASLEEP);
+    weir__callback_move(future, before);
+    return true;
+}
+
+/* The job has settled: takes its result. False: it goes on with another job. True: it has ended,
+ * and its job is to be closed; its index is negative if there is none. */
+static bool finish(weir_future *future)
 {
     weir_pool *pool = future->pool;
     int result;
@@ -53,6 +81,7 @@ static void finish(weir_future *future)
         if (future->code == 0)
             future->code = result;
     }
+    return future->then == NULL || !go_on(future);
 }
 
 /* ---- futures -------------------------------------------------------------------------------- */
@@ -94,15 +123,16 @@ static void keep_error(weir_future *future)
         *future->error = *weir_last_error();
 }
 
-static void look_end(weir_pool *pool, weir_future *future, bool settled)
+/* Returns whether the future has ended. */
+static bool look_end(weir_pool *pool, weir_future *future, bool settled)
 {
-    int index = future->index;
+    int index;
     bool call = false;
 
-    if (settled) {
-        finish(future);
+    settled = settled && finish(future);
+    if (settled)
         keep_error(future);
-    }
+    index = future->index;
     pthread_mutex_lock(&pool->lock);
     future->users--;
     if (settled) {
@@ -111,10 +141,11 @@ static void look_end(weir_pool *pool, weir_future *future, bool settled)
         call = weir__callback_queue(pool, future);
     }
     pthread_mutex_unlock(&pool->lock);
-    if (settled)
+    if (settled && index >= 0)
         weir__job_close(pool, index);
     if (call)
         weir__event_ring(pool->control);
+    return settled;
 }
 
 /* One of the oldest futures at which nobody looks and whose job has settled; it is claimed. */
@@ -198,10 +229,12 @@ int weir__run(weir_pool *pool, const struct weir__job_spec *spec, void *user_out
         weir__progress_free(future.progress);
         return future.index;
     }
-    weir__progress_wait(pool, future.index, INT64_MAX, future.progress);
-    finish(&future);
+    do
+        weir__progress_wait(pool, future.index, INT64_MAX, future.progress);
+    while (!finish(&future));
     weir__progress_free(future.progress);
-    weir__job_close(pool, future.index);
+    if (future.index >= 0)
+        weir__job_close(pool, future.index);
     return future.code;
 }
 
@@ -271,19 +304,18 @@ static int64_t limit_of(int timeout_ms)
 
 int weir_future_wait(weir_future *future, int timeout_ms)
 {
+    const int64_t limit_ns = limit_of(timeout_ms);
     weir_pool *pool;
-    bool settled = true;
 
     if (check(future) < 0)
         return -EINVAL;
-    pool = look_begin(future);
-    if (pool != NULL) {
-        settled =
-            weir__progress_wait(pool, future->index, limit_of(timeout_ms), future->progress);
+    while ((pool = look_begin(future)) != NULL) {
+        bool settled = weir__progress_wait(pool, future->index, limit_ns, future->progress);
+
         look_end(pool, future, settled);
+        if (!settled)
+            return weir__fail(-ETIMEDOUT, "the job has not ended within %d ms", timeout_ms);
     }
-    if (!settled)
-        return weir__fail(-ETIMEDOUT, "the job has not ended within %d ms", timeout_ms);
     return report(future);
 }
 
@@ -298,8 +330,7 @@ bool weir_future_done(weir_future *future)
     if (pool == NULL)
         return true;
     settled = weir__job_settled(pool, future->index);
-    look_end(pool, future, settled);
-    return settled;
+    return look_end(pool, future, settled);
 }
 
 const void *weir_future_result(weir_future *future, size_t *size)
@@ -345,6 +376,7 @@ void weir_future_free(weir_future *future)
         weir__callback_forget(future);
     free(future->result);
     free(future->error);
+    weir__map_reduce_release(future->map_reduce);
     weir__progress_free(future->progress);
     free(future);
 }

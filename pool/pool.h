@@ -31,6 +31,7 @@ struct weir__held {
 };
 
 struct weir__progress;
+struct weir__map_reduce;
 
 struct weir_pool {
     weir_manager *manager;
@@ -87,6 +88,7 @@ struct weir__job_spec {
     int64_t timeout_ns, chunk_timeout_ns;
     struct weir__progress_wish progress;
     struct weir__job_data data;
+    struct weir__map_reduce *map_reduce; /* map_reduce.c; NULL for all other jobs */
     size_t room; /* bytes of memory that the job needs for its data */
     /* Host, before the job is open: puts the room to use. May be NULL. */
     void (*prepare)(const struct weir__job_spec *spec, struct weir__job *job, unsigned char *room);
@@ -133,6 +135,8 @@ struct weir_future {
     int code; /* once it has ended */
     int (*finish)(weir_future *future, struct weir__job *job);
     struct weir__job_data data; /* as the caller gave it: private arrays, the reduction */
+    struct weir__map_reduce *map_reduce;     /* as in the spec; the future's to release */
+    const struct weir__job_spec *then;       /* by finish: the job that continues this one */
     void *user_out;             /* where finish puts it; NULL: in `result` */
     const void *arg;
     bool keep_going;

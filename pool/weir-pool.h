@@ -15,6 +15,7 @@
 #ifndef WEIR_POOL_H
 #define WEIR_POOL_H
 
+#include <string.h>
 #include <weir-manager.h>
 
 #ifdef __cplusplus
@@ -209,6 +210,211 @@ typedef struct weir_reduction {
 WEIR_API int weir_pool_reduce(weir_pool *pool, weir_range range, const weir_reduction *reduction,
                               void *result, void *arg, const weir_job_options *options);
 
+/* ---- keyed map-reduce ----------------------------------------------------------------------- */
+
+/* A key and its value. In a table both stay where they are until the table is freed, in memory that
+ * all processes of the scope share. A NUL follows the key's last byte, so a key that was a string
+ * is one; a value is aligned to 8 bytes. */
+typedef struct weir_pair {
+    const char *key;
+    size_t key_size;
+    void *value;
+    size_t value_size;
+} weir_pair;
+
+/* What a map-reduce gives: keys with their values, in shared memory of the scope. */
+typedef struct weir_table weir_table;
+
+#define WEIR_LEAVE_OUT 1 /* by reduce: the key is not to be in the table */
+
+/* A keyed map-reduce: map emits pairs, values of one key are combined, each key is reduced. `map`
+ * and `value_size` and `combine` are needed, zero means the default for the rest; `reserved` must
+ * be zero. */
+typedef struct weir_map_reduction {
+    weir_task_fn map;  /* in a worker: calls weir_emit() for its range. May be run again when its
+                          worker died; what it had emitted then does not count */
+    size_t value_size; /* of each value; 0: variable, then the values of a key are put one behind
+                          the other, in the order of the range, up to 2 GiB a key */
+    void (*combine)(void *into, const void *from, void *arg); /* in a worker: `from` was emitted
+                          after `into`. weir_sum_int64() and its like are there; NULL if
+                          value_size is 0 */
+    int (*reduce)(weir_task *task, weir_pair *pair, void *arg); /* in a worker, once for each key
+                          at the end: may change what pair->value points to, and, where sizes are
+                          variable, make value_size smaller. Returns 0, or WEIR_LEAVE_OUT, or
+                          anything else for failure. NULL: values stay as they are */
+    size_t memory; /* most bytes of shared memory for all tables of the job, the result included,
+                      and of a worker's own; 0: no limit but the system's */
+    uint64_t reserved[4];
+} weir_map_reduction;
+
+/* Runs the map-reduce over the range. Chunks (32 if options say nothing, at most 4,096) are mapped
+ * into a table each, and these then merged in the order of the chunks, key by key, by all workers.
+ * So the result, the order of its keys included, has the same bits for any number of workers, any
+ * timing and any killed worker, as long as range and options are the same. More chunks share out
+ * the work better, fewer take less memory: with each, every key may be stored once more.
+ *
+ * `arg` is passed to all three functions, as for weir_pool_for(). While tables are merged, the
+ * range of an error is one of parts of the result (from 0, at most 64), not of items.
+ * Context: as weir_pool_for(). Crash: when a worker is killed at any point, the chunk it had is run
+ * again; what it had made of it is given back then, but for a block that it had made in that very
+ * microsecond, which stays until the scope ends.
+ * Returns: the table, to be freed with weir_table_free(); an empty one for an empty range. Or NULL:
+ * weir_pool_for()'s errors, and EINVAL (the reduction), E2BIG (more than 4,096 chunks; a value of
+ * more than 2 GiB), ENOMEM (reduction->memory is not enough, or a worker's memory), ENOSPC (no room
+ * in the scope or in /dev/shm). Nothing of the job is left then. */
+WEIR_API weir_table *weir_pool_map_reduce(weir_pool *pool, weir_range range,
+                                          const weir_map_reduction *reduction, void *arg,
+                                          const weir_job_options *options);
+
+/* In a map function: gives one pair. Key (up to 1 GiB, may be empty) and value are copied; the
+ * value's size must be the reduction's value_size, if that is not 0. _str: the key is a string;
+ * _int64: the value is a number, for a value_size of 8. A failure makes the task fail, so what these
+ * return need not be looked at, unless to stop early.
+ * Returns: 0; -EINVAL (NULL, sizes; or not in a map function, which fails alone), -ENOMEM (the
+ * memory limit, or the worker's memory), -E2BIG (a value of more than 2 GiB). */
+WEIR_API int weir_emit(weir_task *task, const void *key, size_t key_size, const void *value,
+                       size_t value_size);
+WEIR_API int weir_emit_str(weir_task *task, const char *key, const void *value, size_t value_size);
+WEIR_API int weir_emit_int64(weir_task *task, const void *key, size_t key_size, int64_t value);
+
+/* The usual ways to combine: int64_t (which wraps) or double, for a value_size of 8. `arg` is not
+ * used. */
+WEIR_API void weir_sum_int64(void *into, const void *from, void *arg);
+WEIR_API void weir_sum_double(void *into, const void *from, void *arg);
+
+/* Number of keys. -EINVAL (NULL), -EBADMSG (the table has been overwritten). */
+WEIR_API int64_t weir_table_len(const weir_table *table);
+
+/* Looks a key up. Context: any process of the scope, any thread.
+ * Returns: 0, and *pair is set; -ENOENT, without a message, when the key is not there; -EINVAL
+ * (NULL), -EBADMSG (the table has been overwritten). */
+WEIR_API int weir_table_get(const weir_table *table, const void *key, size_t key_size,
+                            weir_pair *pair);
+
+/* Goes through all pairs: *position is 0 at first, and belongs to this function then. The order is
+ * the same each time, and says nothing. Returns: true, and *pair is set; false after the last. */
+WEIR_API bool weir_table_next(const weir_table *table, uint64_t *position, weir_pair *pair);
+
+/* An array of the table's pairs, sorted: `compare` is negative when `a` comes first, as for qsort().
+ * With `most` above 0 only so many, those that come first. *count gets their number. Keys and values
+ * are the table's own.
+ * Returns: the array, to be freed with free(); NULL: EINVAL (NULL), ENOMEM, EBADMSG. */
+WEIR_API weir_pair *weir_table_sorted(const weir_table *table,
+                                      int (*compare)(const weir_pair *a, const weir_pair *b),
+                                      size_t most, size_t *count);
+
+/* Orders: by the bytes of the key, the shorter first; by the value as an int64_t or a double, the
+ * largest first (and what is not a number last), then by key. */
+WEIR_API int weir_pair_by_key(const weir_pair *a, const weir_pair *b);
+WEIR_API int weir_pair_by_int64(const weir_pair *a, const weir_pair *b);
+WEIR_API int weir_pair_by_double(const weir_pair *a, const weir_pair *b);
+
+/* Gives the table's memory back; nobody may use it any more, in any process. NULL is allowed. The
+ * scope's end does it too. */
+WEIR_API void weir_table_free(weir_table *table);
+
+/* ---- text ----------------------------------------------------------------------------------- */
+
+/* Files as one range of bytes, one file behind the other, in all processes of the scope and at one
+ * address in all of them; nothing is copied. A job runs over weir_text_range(), cut anywhere, and
+ * each chunk asks for the records that *begin* in its own range: so each record comes exactly once,
+ * and none reaches from one file into the next. */
+typedef struct weir_text weir_text;
+
+/* Opens regular files for reading; a file may be empty.
+ *
+ * Each process maps a file when it first slices it. Until then the file must stay where it is;
+ * renaming one makes that fail, appending to it changes nothing, and cutting it short kills (SIGBUS)
+ * whoever reads what is gone.
+ * Context: the process that began the scope, or any other of the scope. Blocks while it looks at the
+ * files. Crash: as weir_manager_array().
+ * Returns: the text, to be closed with weir_text_close(), or by the scope's end; or NULL: ENOENT,
+ * EACCES and so on (the message names the file), EINVAL (no path, not a regular file), and
+ * weir_manager_array()'s errors: it needs as much address space as the files have bytes. */
+WEIR_API weir_text *weir_text_open(weir_manager *manager, const char *path);
+WEIR_API weir_text *weir_text_open_many(weir_manager *manager, const char *const *paths,
+                                        size_t count);
+
+/* Nobody may use the text, or what points into it, any more, in any process. NULL is allowed. */
+WEIR_API void weir_text_close(weir_text *text);
+
+/* All bytes: [0, their number). Number of files; the path of one (from 0). Empty, 0 or NULL with the
+ * last error set when the text is NULL (EINVAL), damaged (EBADMSG), or has no such file (ERANGE). */
+WEIR_API weir_range weir_text_range(const weir_text *text);
+WEIR_API size_t weir_text_files(const weir_text *text);
+WEIR_API const char *weir_text_path(const weir_text *text, size_t file);
+
+/* The bytes of one file; *size (may be NULL) gets their number. No NUL follows. Context: any process
+ * of the scope. Returns: NULL with weir_text_slice()'s errors. */
+WEIR_API const char *weir_text_data(const weir_text *text, size_t file, size_t *size);
+
+typedef enum weir_split {
+    WEIR_SPLIT_WORDS = 0, /* runs of ASCII letters, digits, and bytes from 0x80 (so of UTF-8) */
+    WEIR_SPLIT_LINES,     /* lines without their newline, empty ones too; a last one may lack it */
+} weir_split;
+
+/* A record: it lies in the text, and no NUL follows. */
+typedef struct weir_piece {
+    const char *data;
+    size_t size;
+} weir_piece;
+
+/* Where one is in a text. Besides weir_cursor_next() only `file` and `data` are to be used. */
+typedef struct weir_cursor {
+    const char *data; /* the first byte of ... */
+    size_t file;      /* ... the file that the last record was in */
+    const char *at, *stop, *end;
+    const weir_text *text;
+    weir_range left;
+    bool lines;
+    unsigned char inside[256];
+    uint64_t reserved[4];
+} weir_cursor;
+
+/* Begins to go through the records that begin in a part of the text's range. _at: records are runs of
+ * bytes that are none of `delimiters` (a string), which may be empty: then a file is one record.
+ * Context: any process of the scope, any thread; reads no more than the range and its last record.
+ * Returns: 0; -EINVAL (NULL, `split`), -ERANGE (not in the text's range), -EBADMSG (the text was
+ * overwritten), -ESTALE (a file is another one now, or shorter), -ENOENT and other errors of opening
+ * a file, -ENOMEM. */
+WEIR_API int weir_text_slice(const weir_text *text, weir_range range, weir_split split,
+                             weir_cursor *cursor);
+WEIR_API int weir_text_slice_at(const weir_text *text, weir_range range, const char *delimiters,
+                                weir_cursor *cursor);
+
+/* For weir_cursor_next(): goes on to the next file. False: there is none. */
+WEIR_API bool weir_cursor_file(weir_cursor *cursor);
+
+/* The next record. False when there is none. */
+static inline bool weir_cursor_next(weir_cursor *cursor, weir_piece *piece)
+{
+    do {
+        const char *at = cursor->at, *begin, *end = cursor->end;
+
+        if (cursor->lines && at < cursor->stop) {
+            begin = (const char *)memchr(at, '\n', (size_t)(end - at));
+            cursor->at = begin != NULL ? begin + 1 : end;
+            piece->data = at;
+            piece->size = (size_t)((begin != NULL ? begin : end) - at);
+            return true;
+        }
+        while (at < cursor->stop && !cursor->inside[(unsigned char)*at])
+            at++;
+        if (at < cursor->stop) {
+            begin = at;
+            do
+                at++;
+            while (at < end && cursor->inside[(unsigned char)*at]);
+            cursor->at = at;
+            piece->data = begin;
+            piece->size = (size_t)(at - begin);
+            return true;
+        }
+        cursor->at = cursor->stop;
+    } while (weir_cursor_file(cursor));
+    return false;
+}
+
 /* ---- futures -------------------------------------------------------------------------------- */
 
 /* A job that runs while the program goes on. A future is used by one thread at a time; different
@@ -239,6 +445,18 @@ WEIR_API weir_future *weir_pool_map_async(weir_pool *pool, weir_map_fn function,
 WEIR_API weir_future *weir_pool_reduce_async(weir_pool *pool, weir_range range,
                                              const weir_reduction *reduction, void *arg,
                                              const weir_job_options *options);
+
+/* weir_pool_map_reduce() without waiting. The tables of the chunks are merged from when a call on the
+ * future (any but weir_future_cancel()) notices that all are there. */
+WEIR_API weir_future *weir_pool_map_reduce_async(weir_pool *pool, weir_range range,
+                                                 const weir_map_reduction *reduction, void *arg,
+                                                 const weir_job_options *options);
+
+/* The table of a map-reduce; waits for the end. It is the caller's from then on, to be freed with
+ * weir_table_free(); one that nobody asked for is freed with the future.
+ * Returns: the table, the same each time; NULL: the job's error, or EINVAL (NULL, another job's
+ * future). */
+WEIR_API weir_table *weir_future_table(weir_future *future);
 
 /* Waits until the job has ended, at most `timeout_ms` milliseconds (negative: for ever).
  * Returns: the job's result: 0, or its error as weir_pool_for() returns it (with the last error

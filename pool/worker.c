@@ -284,6 +284,8 @@ static void work_on(struct weir_task *task, unsigned index)
     weir__announce_spin(task->control, task->slot);
     leave(task);
     atomic_store_explicit(&slot->job, 0, memory_order_release);
+    if (task->gather != NULL)
+        weir__map_reduce_leave(task);
 }
 
 static void work_loop(struct weir_task *task)

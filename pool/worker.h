@@ -21,6 +21,8 @@ struct weir_task {
     int64_t settled; /* since it entered the job */
     int64_t total;   /* chunks since it was forked */
     weir_range at;   /* what a failure is about: the chunk, or the element of a map */
+    struct weir__gather *gather; /* map_reduce.c: its table, while it is in a job that needs one */
+    bool may_emit;               /* map_reduce.c: in a map function */
     int fail_code;   /* 0: weir_task_fail() was not called */
     char message[WEIR__TASK_MESSAGE];
 };
@@ -36,5 +38,8 @@ _Noreturn void weir__worker_main(struct weir__control *control, weir_manager *ma
 /* Claims the right to describe the job's failure. False when another one was first. */
 bool weir__failure_claim(struct weir__job *job, uint32_t owner, int64_t chunk);
 void weir__failure_publish(struct weir__job *job);
+
+/* map_reduce.c: gives back what the worker has of its own for the job that it leaves. */
+void weir__map_reduce_leave(struct weir_task *task);
 
 #endif

@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * text.c: files as one range of bytes, in every process of a scope, without a copy.
+ *
+ * A text is a lazy block of the scope: a table of the files, one page or more of marks, and for
+ * each file as many addresses as it has bytes, without memory. A process that first touches a file
+ * opens it by its path, sees that it is the same one, and maps it over those addresses, privately
+ * and for reading only; so the text lies at one address everywhere, and a fork, before or after,
+ * changes nothing. The marks say what is mapped: each process puts a private page over them, which
+ * a forked child inherits together with the mappings.
+ *
+ * Invariants: the table never changes after weir_text_open_many(); in a process a file's mark is 1
+ * only if the file is mapped there. When the block is closed, each process maps nothing over the
+ * whole span at its next sync, files included.
+ *
+ * Failure modes: a file that is gone, or another one, or shorter, is refused; one that is cut while
+ * it is mapped is a SIGBUS of whoever reads on, which for a worker is the death of a chunk.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <weir-pool.h>
+
+#include "shm/error.h"
+
+#define TEXT_MAGIC UINT64_C(0x7478657472696577)
+
+/* In the block's table. */
+struct text_file {
+    uint64_t begin;  /* in the range */
+    uint64_t size;   /* in bytes */
+    uint64_t offset; /* of its addresses in the block */
+    uint64_t path;   /* offset of its path in the block */
+    uint64_t dev, ino;
+};
+
+/* The block's begin; what a weir_text points to. */
+struct weir_text {
+    uint64_t magic;
+    weir_array *array;
+    uint64_t files;
+    uint64_t size;  /* of all files, in bytes */
+    uint64_t marks; /* offset: one byte that says that the marks are this process's own, then one a
+                       file */
+    struct text_file file[];
+};
+
+/* A text that is being put together, in private memory. */
+struct plan {
+    struct text_file *file;
+    char **path;
+    size_t count;
+    uint64_t size, paths, marks, end; /* of the text; of all paths; offsets in the block */
+};
+
+static uint64_t page_size(void)
+{
+    return (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static uint64_t round_up(uint64_t size)
+{
+    return (size + page_size() - 1) & ~(page_size() - 1);
+}
+
+/* ---- opening -------------------------------------------------------------------------------- */
+
+static int look_at_file(struct plan *plan, const char *path)
+{
+    struct text_file *file = &plan->file[plan->count];
+    struct stat status;
+
+    if (path == NULL)
+        return weir__fail(-EINVAL, "the path of file %zu is NULL", plan->count);
+    if (stat(path, &status) < 0)
+        return weir__fail(-errno, "%s: %s", path, weir_strerror(-errno));
+    if (!S_ISREG(status.st_mode))
+        return weir__fail(-EINVAL, "%s: not a regular file", path);
+    if (access(path, R_OK) < 0)
+        return weir__fail(-errno, "%s: %s", path, weir_strerror(-errno));
+    plan->path[plan->count] = realpath(path, NULL); /* the directory may change */
+    if (plan->path[plan->count] == NULL)
+        return weir__fail(-errno, "%s: %s", path, weir_strerror(-errno));
+    *file = (struct text_file){
+        .begin = plan->size,
+        .size = (uint64_t)status.st_size,
+        .dev = (uint64_t)status.st_dev,
+        .ino = (uint64_t)status.st_ino,
+    };
+    plan->size += file->size;
+    plan->paths += strlen(plan->path[plan->count]) + 1;
+    plan->count++;
+    if (plan->size > INT64_MAX / 4)
+        return weir__fail(-E2BIG, "the files have more than %lld bytes together",
+                          (long long)INT64_MAX / 4);
+    return 0;
+}
+
+static void lay_out(struct plan *plan)
+{
+    uint64_t at = sizeof(struct weir_text) + plan->count * sizeof(struct text_file);
+
+    for (size_t i = 0; i < plan->count; i++) {
+        plan->file[i].path = at;
+        at += strlen(plan->path[i]) + 1;
+    }
+    plan->marks = round_up(at);
+    at = plan->marks + round_up(1 + plan->count);
+    for (size_t i = 0; i < plan->count; i++) {
+        plan->file[i].offset = at;
+        at += round_up(plan->file[i].size);
+    }
+    plan->end = at;
+}
+
+static weir_text *make_text(weir_manager *manager, const struct plan *plan)
+{
+    const int64_t shape = (int64_t)plan->end;
+    const int64_t table = (int64_t)(plan->marks + round_up(1 + plan->count));
+    weir_array *array = weir_manager_array(manager, WEIR_UINT8, 1, &shape, WEIR_ARRAY_LAZY);
+    weir_text *text = array != NULL ? weir_array_data(array) : NULL;
+
+    if (text == NULL)
+        return NULL;
+    if (weir_array_populate(array, (weir_range){0, table}) < 0) {
+        weir_shm_unlink(weir_array_shm(array));
+        weir_array_close(array);
+        return NULL;
+    }
+    text->array = array;
+    text->files = plan->count;
+    text->size = plan->size;
+    text->marks = plan->marks;
+    for (size_t i = 0; i < plan->count; i++) {
+        text->file[i] = plan->file[i];
+        strcpy((char *)text + plan->file[i].path, plan->path[i]);
+    }
+    text->magic = TEXT_MAGIC;
+    return text;
+}
+
+static void free_plan(struct plan *plan)
+{
+    for (size_t i = 0; plan->path != NULL && i < plan->count; i++)
+        free(plan->path[i]);
+    free(plan->path);
+    free(plan->file);
+}
+
+weir_text *weir_text_open_many(weir_manager *manager, const char *const *paths, size_t count)
+{
+    struct plan plan = {
+        .file = calloc(count + 1, sizeof(*plan.file)),
+        .path = calloc(count + 1, sizeof(*plan.path)),
+    };
+    weir_text *text = NULL;
+    int error = 0;
+
+    if (plan.file == NULL || plan.path == NULL)
+        error = weir__fail(-ENOMEM, "no memory for the table of %zu files", count);
+    else if (paths == NULL || count == 0)
+        error = weir__fail(-EINVAL, "there is no file to open");
+    for (size_t i = 0; i < count && error == 0; i++)
+        error = look_at_file(&plan, paths[i]);
+    if (error == 0) {
+        lay_out(&plan);
+        text = make_text(manager, &plan);
+    }
+    free_plan(&plan);
+    return text;
+}
+
+weir_text *weir_text_open(weir_manager *manager, const char *path)
+{
+    return weir_text_open_many(manager, &path, 1);
+}
+
+static int check_text(const weir_text *text)
+{
+    if (text == NULL)
+        return weir__fail(-EINVAL, "the text is NULL");
+    if (text->magic != TEXT_MAGIC)
+        return weir__fail(-EBADMSG, "the text at %p is damaged", (const void *)text);
+    return 0;
+}
+
+void weir_text_close(weir_text *text)
+{
+    weir_array *array;
+
+    if (text == NULL || check_text(text) < 0)
+        return;
+    array = text->array;
+    text->magic = 0;
+    weir_shm_unlink(weir_array_shm(array));
+    weir_array_close(array);
+}
+
+weir_range weir_text_range(const weir_text *text)
+{
+    return (weir_range){0, check_text(text) < 0 ? 0 : (int64_t)text->size};
+}
+
+size_t weir_text_files(const weir_text *text)
+{
+    return check_text(text) < 0 ? 0 : text->files;
+}
+
+const char *weir_text_path(const weir_text *text, size_t file)
+{
+    if (check_text(text) < 0)
+        return NULL;
+    if (file >= text->files) {
+        weir__fail(-ERANGE, "file %zu; the text has files 0 to %llu", file,
+                   (unsigned long long)text->files - 1);
+        return NULL;
+    }
+    return (const char *)text + text->file[file].path;
+}
+
+/* ---- mapping -------------------------------------------------------------------------------- */
+
+static char *data_of(const weir_text *text, size_t i)
+{
+    return (char *)(uintptr_t)text + text->file[i].offset;
+}
+
+/* This process's marks. NULL with the last error set. */
+static _Atomic unsigned char *own_marks(const weir_text *text)
+{
+    unsigned char *marks = (unsigned char *)(uintptr_t)text + text->marks;
+    _Atomic unsigned char *own = (_Atomic unsigned char *)marks;
+
+    if (atomic_load_explicit(own, memory_order_acquire) != 0)
+        return own;
+    /* Should another thread do so too, a file is mapped once more, at the same place. */
+    if (mmap(marks, round_up(1 + text->files), PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED) {
+        weir__fail(-ENOMEM, "no memory for the marks of %llu files",
+                   (unsigned long long)text->files);
+        return NULL;
+    }
+    atomic_store_explicit(own, 1, memory_order_release);
+    return own;
+}
+
+static int open_same(const weir_text *text, size_t i)
+{
+    const struct text_file *file = &text->file[i];
+    const char *path = (const char *)text + file->path;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    struct stat status;
+
+    if (fd < 0)
+        return weir__fail(-errno, "%s: %s", path, weir_strerror(-errno));
+    if (fstat(fd, &status) == 0 && (uint64_t)status.st_dev == file->dev &&
+        (uint64_t)status.st_ino == file->ino && (uint64_t)status.st_size >= file->size)
+        return fd;
+    close(fd);
+    return weir__fail(-ESTALE, "%s: not the file that was opened, or shorter by now", path);
+}
+
+static int map_file(const weir_text *text, size_t i)
+{
+    _Atomic unsigned char *marks = own_marks(text);
+    const struct text_file *file = &text->file[i];
+    void *at;
+    int fd;
+
+    if (marks == NULL)
+        return weir_last_error()->code;
+    if (file->size == 0 || atomic_load_explicit(&marks[1 + i], memory_order_acquire) != 0)
+        return 0;
+    fd = open_same(text, i);
+    if (fd < 0)
+        return fd;
+    at = mmap(data_of(text, i), file->size, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 0);
+    close(fd);
+    if (at == MAP_FAILED)
+        return weir__fail(-ENOMEM, "cannot map %s", (const char *)text + file->path);
+    /* pairs with the acquire above, in other threads of this process */
+    atomic_store_explicit(&marks[1 + i], 1, memory_order_release);
+    return 0;
+}
+
+const char *weir_text_data(const weir_text *text, size_t file, size_t *size)
+{
+    if (size != NULL)
+        *size = 0;
+    if (weir_text_path(text, file) == NULL || map_file(text, file) < 0)
+        return NULL;
+    if (size != NULL)
+        *size = text->file[file].size;
+    return data_of(text, file);
+}
+
+/* ---- cursors -------------------------------------------------------------------------------- */
+
+/* The first file that ends behind this place of the range. */
+static size_t find_file(const weir_text *text, uint64_t place)
+{
+    size_t low = 0, high = text->files;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (text->file[middle].begin + text->file[middle].size > place)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+/* Passes over the rest of a record that began before the cursor's range. */
+static void skip_begun(weir_cursor *cursor)
+{
+    const char *newline;
+
+    if (cursor->at == cursor->data)
+        return;
+    if (cursor->lines) {
+        if (cursor->at[-1] == '\n')
+            return;
+        newline = memchr(cursor->at, '\n', (size_t)(cursor->end - cursor->at));
+        cursor->at = newline != NULL ? newline + 1 : cursor->end;
+    } else if (cursor->inside[(unsigned char)cursor->at[-1]]) {
+        while (cursor->at < cursor->end && cursor->inside[(unsigned char)*cursor->at])
+            cursor->at++;
+    }
+}
+
+bool weir_cursor_file(weir_cursor *cursor)
+{
+    const weir_text *text = cursor->text;
+    const struct text_file *file;
+    uint64_t end;
+
+    if (cursor->left.begin >= cursor->left.end)
+        return false;
+    cursor->file = find_file(text, (uint64_t)cursor->left.begin);
+    file = &text->file[cursor->file];
+    end = file->begin + file->size;
+    if (end > (uint64_t)cursor->left.end)
+        end = (uint64_t)cursor->left.end;
+    cursor->data = data_of(text, cursor->file);
+    cursor->at = cursor->data + ((uint64_t)cursor->left.begin - file->begin);
+    cursor->stop = cursor->data + (end - file->begin);
+    cursor->end = cursor->data + file->size;
+    cursor->left.begin = (int64_t)end;
+    skip_begun(cursor);
+    return true;
+}
+
+static int map_range(const weir_text *text, weir_range range)
+{
+    int error = 0;
+
+    for (size_t i = find_file(text, (uint64_t)range.begin);
+         i < text->files && text->file[i].begin < (uint64_t)range.end && error == 0; i++)
+        error = map_file(text, i);
+    return error;
+}
+
+static int begin_cursor(const weir_text *text, weir_range range, weir_cursor *cursor)
+{
+    int error = check_text(text);
+
+    if (error < 0)
+        return error;
+    if (cursor == NULL)
+        return weir__fail(-EINVAL, "the cursor is NULL");
+    memset(cursor, 0, sizeof(*cursor));
+    if (range.begin < 0 || range.end < range.begin || (uint64_t)range.end > text->size)
+        return weir__fail(-ERANGE, "the range [%lld, %lld) is not one of the text's [0, %llu)",
+                          (long long)range.begin, (long long)range.end,
+                          (unsigned long long)text->size);
+    cursor->text = text;
+    return map_range(text, range);
+}
+
+/* Letters and digits, and all bytes of characters that are not ASCII. */
+static bool is_word(unsigned c)
+{
+    return c - '0' < 10 || (c | 0x20) - 'a' < 26 || c >= 0x80;
+}
+
+int weir_text_slice(const weir_text *text, weir_range range, weir_split split, weir_cursor *cursor)
+{
+    int error = begin_cursor(text, range, cursor);
+
+    if (error < 0)
+        return error;
+    if (split != WEIR_SPLIT_WORDS && split != WEIR_SPLIT_LINES)
+        return weir__fail(-EINVAL, "weir_split is %d; it must be %d or %d", (int)split,
+                          WEIR_SPLIT_WORDS, WEIR_SPLIT_LINES);
+    cursor->lines = split == WEIR_SPLIT_LINES;
+    for (unsigned c = 0; c < 256; c++)
+        cursor->inside[c] = is_word(c);
+    cursor->left = range;
+    return 0;
+}
+
+int weir_text_slice_at(const weir_text *text, weir_range range, const char *delimiters,
+                       weir_cursor *cursor)
+{
+    int error = begin_cursor(text, range, cursor);
+
+    if (error < 0)
+        return error;
+    if (delimiters == NULL)
+        return weir__fail(-EINVAL, "the delimiters are NULL");
+    memset(cursor->inside, 1, sizeof(cursor->inside));
+    for (; *delimiters != '\0'; delimiters++)
+        cursor->inside[(unsigned char)*delimiters] = 0;
+    cursor->left = range;
+    return 0;
+}
