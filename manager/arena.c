@@ -245,18 +245,14 @@ void weir_arena_free(weir_arena *arena)
     }
 }
 
-void *weir_manager_alloc(weir_manager *scope, size_t size)
+/* The scope's own arena, made if there is none yet, and mapped here. */
+static struct weir_arena *find_arena(struct weir_manager *manager)
 {
-    struct weir_manager *manager = weir__manager_live(scope);
-    _Atomic uint64_t *shared;
+    _Atomic uint64_t *shared = &manager->space.table->arena;
     struct weir_arena *arena;
-    uint64_t at;
-
-    if (!manager)
-        return NULL;
-    shared = &manager->space.table->arena;
     /* acquire: pairs with the release below. */
-    at = atomic_load_explicit(shared, memory_order_acquire);
+    uint64_t at = atomic_load_explicit(shared, memory_order_acquire);
+
     if (at == 0) {
         arena = weir_manager_arena(manager, 0);
         if (!arena)
@@ -269,5 +265,23 @@ void *weir_manager_alloc(weir_manager *scope, size_t size)
     }
     /* Its first block may be new to this process, which has no other occasion to map it. */
     arena = (struct weir_arena *)(uintptr_t)at;
-    return sync_here(arena) < 0 ? NULL : weir_arena_alloc(arena, size);
+    if (sync_here(arena) < 0)
+        return NULL;
+    /* release: pairs with the acquire in weir_manager_alloc. */
+    atomic_store_explicit(&manager->arena, arena, memory_order_release);
+    return arena;
+}
+
+void *weir_manager_alloc(weir_manager *scope, size_t size)
+{
+    struct weir_manager *manager = weir__manager_live(scope);
+    struct weir_arena *arena;
+
+    if (!manager)
+        return NULL;
+    /* acquire: pairs with the release in find_arena. */
+    arena = atomic_load_explicit(&manager->arena, memory_order_acquire);
+    if (!arena)
+        arena = find_arena(manager);
+    return arena ? weir_arena_alloc(arena, size) : NULL;
 }
