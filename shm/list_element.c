@@ -49,9 +49,8 @@ static __attribute__((cold)) int fail_index(const weir_list *list, int64_t index
 
 static __attribute__((cold)) int fail_damaged(const weir_list *list, uint64_t i, const char *what)
 {
-    weir__fail(-EBADMSG, "element %llu of list \"%s\" is damaged: %s", (unsigned long long)i,
-               list->shm->name, what);
-    return -EBADMSG; /* a constant, so that a compiler sees that it is negative */
+    return weir__fail(-EBADMSG, "element %llu of list \"%s\" is damaged: %s", (unsigned long long)i,
+                      list->shm->name, what);
 }
 
 struct element {
@@ -60,18 +59,21 @@ struct element {
     char *format, *code;
 };
 
-static int find_element(const weir_list *list, uint64_t i, struct element *element)
+/* False, with the last error set, when it is damaged. */
+static bool find_element(const weir_list *list, uint64_t i, struct element *element)
 {
     uint64_t begin = weir__read_offset(&list->offsets[i]),
              end = weir__read_offset(&list->offsets[i + 1]);
 
-    if ((begin | end) % WORD != 0 || end > list->data_size || begin >= end)
-        return fail_damaged(list, i, "its offsets are not in order");
+    if ((begin | end) % WORD != 0 || end > list->data_size || begin >= end) {
+        fail_damaged(list, i, "its offsets are not in order");
+        return false;
+    }
     element->slot = list->data + begin;
     element->slot_size = end - begin;
     element->format = list->formats + i * WORD;
     element->code = list->codes + i;
-    return 0;
+    return true;
 }
 
 /* Negative indices count from the end. A NULL list is the caller's to check. */
@@ -92,10 +94,9 @@ static int read_element(const weir_list *list, uint64_t i, weir_value *out)
     struct weir__content content;
     struct element element;
     weir_value value = weir_none();
-    int result = find_element(list, i, &element);
 
-    if (result < 0)
-        return result;
+    if (!find_element(list, i, &element))
+        return -EBADMSG;
     if (!weir__format_decode(weir__read_word(element.format), weir__read_code(element.code),
                              element.slot_size, &content))
         return fail_damaged(list, i, "its format is none");
@@ -249,10 +250,11 @@ static __attribute__((noinline)) int set_any(weir_list *list, uint64_t i, const 
     signed char code = 0;
     int result = weir__value_check(value);
 
-    if (result == 0)
-        result = find_element(list, i, &element);
-    if (result == 0)
-        result = weir__format_encode(value, element.slot_size, &format, &code);
+    if (result < 0)
+        return result;
+    if (!find_element(list, i, &element))
+        return -EBADMSG;
+    result = weir__format_encode(value, element.slot_size, &format, &code);
     if (result < 0)
         return result;
     /* A format without an x is stripped when it is read. */
