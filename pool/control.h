@@ -189,6 +189,7 @@ struct weir__control {
     void *arg;
     int64_t chunks_per_worker;
     bool pin;
+    bool backtrace;
     int (*process_target)(void *arg); /* weir_process: the one worker runs this and ends */
     struct weir__job *jobs;           /* WEIR__JOBS_MAX; NULL for a weir_process */
     unsigned char *arena;             /* memory for cells and arguments, allocated by the host */

@@ -178,6 +178,7 @@ weir_pool *weir_pool_new(weir_manager *manager, const weir_pool_options *options
     pool->control->arg = options->arg;
     pool->control->chunks_per_worker = options->chunks_per_worker;
     pool->control->pin = options->pin;
+    pool->control->backtrace = options->backtrace;
     pool->control->spinners_max = cpus > 1 ? cpus - 1 : 0;
     supervision.control = pool->control;
     if (weir__events_init(pool) < 0) {

@@ -73,6 +73,9 @@ typedef struct weir_pool_options {
     int64_t chunks_per_worker;     /* a worker is replaced by a fresh one after this many chunks; 0:
                                       never     (Python's maxtasksperchild) */
     bool pin; /* bind worker i to the i-th CPU of the affinity mask, going round */
+    bool backtrace; /* a worker that crashes (SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT) writes where
+                       to stderr before it dies. Names of a program's own functions are there if it
+                       was linked with -rdynamic; addr2line finds the others */
     uint64_t reserved[8];
 } weir_pool_options;
 

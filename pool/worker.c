@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "manager/internal.h"
+#include "pool/backtrace.h"
 #include "pool/park.h"
 #include "pool/ready.h"
 
@@ -361,6 +362,8 @@ _Noreturn void weir__worker_main(struct weir__control *control, weir_manager *ma
     sigprocmask(SIG_SETMASK, &none, NULL);
     if (control->process_target != NULL)
         process_main(control);
+    if (control->backtrace)
+        weir__backtrace_install();
     if (control->pin)
         pin_to_cpu(index);
     if (control->initializer != NULL && control->initializer(control->arg) != 0)

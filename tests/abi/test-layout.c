@@ -50,6 +50,7 @@ PLACE(weir_pool_options, finalizer, 16);
 PLACE(weir_pool_options, arg, 24);
 PLACE(weir_pool_options, chunks_per_worker, 32);
 PLACE(weir_pool_options, pin, 40);
+PLACE(weir_pool_options, backtrace, 41);
 PLACE(weir_pool_options, reserved, 48);
 
 SIZE(weir_job_options, 104);

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * backtrace.h: where a worker was when it crashed.
+ */
+#ifndef WEIR_BACKTRACE_H
+#define WEIR_BACKTRACE_H
+
+/* In a worker, before it runs anything of the user's: from now on a crash writes its backtrace to
+ * stderr first. Without memory for that it changes nothing. */
+void weir__backtrace_install(void);
+
+#endif

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Backtraces: a crash says where on stderr if that was asked for, and is reported the same.
+ */
+#include "support.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+static int write_nowhere(weir_task *task, weir_range range, void *arg)
+{
+    int *volatile nowhere = (int *)(uintptr_t)0xbad0;
+
+    (void)task;
+    (void)range;
+    (void)arg;
+    *nowhere = 1;
+    return 0;
+}
+
+static int give_up(weir_task *task, weir_range range, void *arg)
+{
+    (void)task;
+    (void)range;
+    (void)arg;
+    abort();
+}
+
+static int be_killed(weir_task *task, weir_range range, void *arg)
+{
+    (void)task;
+    (void)range;
+    (void)arg;
+    raise(SIGKILL);
+    return 0;
+}
+
+static int go_down(int depth, volatile char *above)
+{
+    volatile char room[4096];
+
+    room[0] = above != NULL ? above[0] : 1;
+    return depth < 1000000000 ? go_down(depth + 1, room) + room[0] : 0;
+}
+
+static int use_up_the_stack(weir_task *task, weir_range range, void *arg)
+{
+    (void)task;
+    (void)range;
+    (void)arg;
+    return go_down(0, NULL);
+}
+
+/* Runs the job with stderr in a pipe. Returns what came out of it; *signal_number gets what the
+ * call says that the worker died of. */
+static const char *stderr_of(weir_task_fn function, bool backtrace, int *signal_number)
+{
+    static char text[1 << 16];
+    weir_manager *scope = begin();
+    size_t used = 0;
+    int ends[2], before;
+    weir_pool *pool;
+    ssize_t got;
+
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    before = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+    dup2(ends[1], STDERR_FILENO);
+    pool = weir_pool_new(scope, &(weir_pool_options){.workers = 1, .backtrace = backtrace});
+    dup2(before, STDERR_FILENO);
+    close(before);
+    close(ends[1]);
+    assert_non_null(pool);
+    assert_int_equal(weir_pool_for(pool, (weir_range){0, 1}, function, NULL, NULL), WEIR_EDIED);
+    *signal_number = weir_last_error()->signal;
+    weir_pool_free(pool);
+    while ((got = read(ends[0], text + used, sizeof text - 1 - used)) > 0)
+        used += (size_t)got;
+    text[used] = '\0';
+    close(ends[0]);
+    weir_end(scope);
+    return text;
+}
+
+static void assert_has(const char *text, const char *part)
+{
+    if (strstr(text, part) == NULL)
+        fail_msg("no \"%s\" in: %s", part, text);
+}
+
+static void a_crash_says_where__when_backtraces_are_asked_for(void **state)
+{
+    int number;
+    const char *text = stderr_of(write_nowhere, true, &number);
+
+    (void)state;
+    assert_int_equal(number, SIGSEGV);
+    assert_has(text, "weir-worker-0 (pid ");
+    assert_has(text, "crashed by SIGSEGV at address 0xbad0:\n");
+    assert_has(text, "test-backtrace"); /* a frame of this program */
+    assert_int_equal(text[strlen(text) - 1], '\n');
+    text = stderr_of(give_up, true, &number);
+    assert_int_equal(number, SIGABRT);
+    assert_has(text, "crashed by SIGABRT:\n");
+    assert_has(text, "test-backtrace");
+}
+
+static void a_crash_says_where__when_the_stack_is_used_up(void **state)
+{
+    int number;
+    const char *text = stderr_of(use_up_the_stack, true, &number);
+
+    (void)state;
+    assert_int_equal(number, SIGSEGV);
+    assert_has(text, "crashed by SIGSEGV at address 0x");
+    assert_has(text, "test-backtrace");
+}
+
+static void nothing_is_written__when_not_asked_for_or_killed(void **state)
+{
+    int number;
+
+    (void)state;
+    assert_string_equal(stderr_of(give_up, false, &number), "");
+    assert_int_equal(number, SIGABRT);
+    assert_string_equal(stderr_of(be_killed, true, &number), "");
+    assert_int_equal(number, SIGKILL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        UNIT(a_crash_says_where__when_backtraces_are_asked_for),
+        UNIT(a_crash_says_where__when_the_stack_is_used_up),
+        UNIT(nothing_is_written__when_not_asked_for_or_killed),
+    };
+
+    leak_isolate();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
