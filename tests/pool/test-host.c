@@ -240,7 +240,7 @@ static int allocating(void)
 
     for (uintptr_t i = 0; i < THREADS; i++)
         pthread_create(&threads[i], NULL, allocate, (void *)i);
-    for (int round = 0; round < 40; round++) {
+    for (int round = 0; round < 12; round++) {
         weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = 2});
 
         if (pool == NULL ||
@@ -251,7 +251,7 @@ static int allocating(void)
     stop_allocating = true;
     for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
-    return items[99] != 40 ? 2 : weir_end(scope) != 0 ? 3 : 0;
+    return items[99] != 12 ? 2 : weir_end(scope) != 0 ? 3 : 0;
 }
 
 static void a_pool_can_be_made__while_other_threads_allocate(void **state)
