@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+"""Every system call of every role, and what to do at it. See inject.c."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+
+from faults import HANG_MS, files, now_ms
+
+ROLES = ("host", "between", "manager", "supervisor", "worker")
+
+
+def inject(case, *arguments):
+    """Runs a life with that injection: (what inject says, what the life said)."""
+    read, write = os.pipe()
+    # The subject and all it starts are traced, so none of them is checked for leaks by a sanitizer.
+    environment = dict(os.environ, ASAN_OPTIONS="detect_leaks=0")
+    program = subprocess.Popen(
+        ["/bin/sh", "-c", 'exec 3>&%d "$0" "$@"' % write, case.build + "/tests/faults/inject"]
+        + [str(a) for a in arguments] + [case.subject, "life"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, pass_fds=(write,),
+        env=environment)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        text = pipe.read()
+    output = program.communicate(timeout=2 * HANG_MS / 1e3)[0]
+    if program.returncode == 77:
+        case.skip(output.strip().replace("skipped: ", ""))
+    return json.loads(text), output
+
+
+def points(case):
+    """All (role, call, n): the most that any of some lives made of it."""
+    most = {}
+    for _ in range(3):
+        found, output = inject(case, "count")
+        if found["status"] != 0:
+            case.violation("a life without any fault failed: %s" % output)
+        case.expect_clean("a life without any fault")
+        for role in ROLES:
+            for call, count in found["counts"][role].items():
+                most[role, call] = max(count, most.get((role, call), 0))
+    return [(role, call, n) for (role, call), count in sorted(most.items()) for n in range(1, count + 1)]
+
+
+def choose(case, all_points):
+    """As many as there are to be trials: the first of each call of each role, and others by chance."""
+    if len(all_points) <= case.trials:
+        return all_points
+    first = [point for point in all_points if point[2] == 1]
+    others = [point for point in all_points if point[2] > 1]
+    case.random.shuffle(first)
+    case.random.shuffle(others)
+    return sorted((first + others)[:case.trials])
+
+
+def judge(case, what, found, output):
+    """After an injection: no hang, an end that is allowed, and clean, if need be by the next start."""
+    status = found["status"]
+    killed = os.WIFSIGNALED(status)
+    code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
+    host_was_victim = what.startswith("host ") and " kill " in what
+
+    if found["hang"]:
+        case.violation("%s: hangs" % what)
+    elif killed and not (host_was_victim and os.WTERMSIG(status) == signal.SIGKILL):
+        case.violation("%s: ended by signal %d\n%s" % (what, os.WTERMSIG(status), output))
+    elif not killed and code not in (0, 10):
+        case.violation("%s: status %s\n%s" % (what, code, output))
+    elif code == 10 and "code 0 " in output:
+        case.violation("%s: failed without an error\n%s" % (what, output))
+    case.facts["reported"] = case.facts.get("reported", 0) + (code == 10)
+    case.facts["fired"] = case.facts.get("fired", 0) + bool(found["fired"])
+    ms = case.wait_clean()
+    if ms is None and files():
+        case.facts["swept"] = case.facts.get("swept", 0) + 1
+        start = now_ms()
+        case.run("sweep")
+        ms = now_ms() - start
+        case.expect_clean(what + ", and the next start")
+    elif ms is None:
+        case.expect_clean(what)
+    return ms
+
+
+def name_of(error):
+    return errno.errorcode[error]
