@@ -78,6 +78,21 @@ static int pop_key(weir_dict *dict, weir_value key)
     return result < 0 ? result : out.type == WEIR_INT ? (int)out.integer : 1000 + (int)out.size;
 }
 
+/* The result tells what was read: -1 for something that nobody has written. */
+static int get_key(weir_dict *dict, weir_value key)
+{
+    char buf[100];
+    weir_value out;
+    int result = weir_dict_get(dict, key, &out, buf, sizeof buf);
+
+    if (result < 0 || out.type == WEIR_INT)
+        return result < 0 ? result : (int)out.integer;
+    return strcmp(buf, LONG_TEXT) == 0       ? 1001
+           : strcmp(buf, other_text) == 0    ? 1002
+           : strcmp(buf, "the default") == 0 ? 1003
+                                             : -1;
+}
+
 static int set_default(weir_dict *dict, weir_value key)
 {
     return weir_dict_setdefault(dict, key, weir_str("the default"), NULL, NULL, 0);
@@ -86,7 +101,7 @@ static int set_default(weir_dict *dict, weir_value key)
 static const struct action actions[] = {
     {"set an int", set_int},     {"set a str", set_text}, {"add", add_one},
     {"compare and set", swap},   {"delete", delete_key},  {"pop", pop_key},
-    {"setdefault", set_default},
+    {"setdefault", set_default}, {"get", get_key},
 };
 
 enum { ACTIONS = sizeof actions / sizeof *actions };
@@ -118,11 +133,21 @@ static int take_two(weir_dict *dict, weir_value key)
            weir_dict_set(dict, N, weir_str(LONG_TEXT)) + weir_dict_delete(dict, M);
 }
 
+/* What K had in a box is M's, with other bytes of the same number. */
+static int reuse_box(weir_dict *dict, weir_value key)
+{
+    char same_size[] = LONG_TEXT;
+
+    memset(same_size, 'x', sizeof same_size - 1);
+    return weir_dict_set(dict, key, weir_int(7)) + weir_dict_set(dict, M, weir_str(same_size));
+}
+
 /* These are several calls, so they only overtake. */
 static const struct action overtakers[] = {
     {"give all to M", make_room_for_m},
     {"give all to M and take it back", come_back},
     {"take two, give one back", take_two},
+    {"give the box to M", reuse_box},
 };
 
 enum { OVERTAKERS = sizeof overtakers / sizeof *overtakers };
@@ -557,7 +582,8 @@ static int check_pair(const struct action *first, const struct action *second,
 /* A call that does nothing without a key. */
 static bool needs_key(const struct action *action)
 {
-    return action->call == swap || action->call == delete_key || action->call == pop_key;
+    return action->call == swap || action->call == delete_key || action->call == pop_key ||
+           action->call == get_key;
 }
 
 static void calls_have_an_order__when_one_overtakes_another_at_any_instruction(void **state)
