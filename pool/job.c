@@ -230,12 +230,32 @@ static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spe
         atomic_store_explicit(&job->cells[i], CELL_FREE, memory_order_relaxed);
 }
 
+/* Makes an open job visible, and sees to it that somebody looks. Where other jobs are ready
+ * somebody was woken for them, and wakes the next one when he takes one; that is why a job of a
+ * future is taken out of the ready set when its last chunk is taken.
+ *
+ * Who waits for his job takes a spinning worker for it beforehand, so that this worker finds its
+ * bit taken and need not write to the line; if it is a mistake (that worker had just found another
+ * job), widen() mends it in a moment. Nobody does that for a job of a future: for it a worker
+ * counts only if it is still spinning after the job is there, so it looks at the ready set, or
+ * wakes the next one, later than that. tests/model/wake.pml has these steps. */
+static void show(weir_pool *pool, unsigned index, bool async)
+{
+    struct weir__control *control = pool->control;
+    int spinner = async ? -1 : weir__take_spinner(control);
+    bool alone = weir__ready_add(control, index);
+
+    if (spinner >= 0)
+        weir__wake_spinner(control, spinner);
+    else if (alone && !(async && weir__any_spinning(control)))
+        pool->held[index].cold = weir__wake_one(control);
+}
+
 int weir__job_open(weir_pool *pool, const struct weir__job_spec *spec)
 {
     struct weir__control *control = pool->control;
     unsigned char *room = NULL;
-    int index = take_job(pool, spec, &room), spinner;
-    bool alone;
+    int index = take_job(pool, spec, &room);
 
     if (index < 0)
         return index;
@@ -245,14 +265,7 @@ int weir__job_open(weir_pool *pool, const struct weir__job_spec *spec)
     pool->held[index].cursor = 0;
     /* pairs with worker.c, work_inside(): who sees OPEN sees all of the above */
     atomic_store(&control->jobs[index].state, JOB_OPEN);
-    spinner = weir__take_spinner(control);
-    alone = weir__ready_add(control, (unsigned)index);
-    /* Where other jobs are ready, somebody was woken for them, and wakes the next one when he takes
-     * one. */
-    if (spinner >= 0)
-        weir__wake_spinner(control, spinner);
-    else if (alone)
-        pool->held[index].cold = weir__wake_one(control);
+    show(pool, (unsigned)index, spec->async);
     if (spec->timeout_ns > 0 || spec->chunk_timeout_ns > 0)
         watch_time(pool, (unsigned)index);
     return index;

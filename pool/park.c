@@ -17,9 +17,7 @@
  *
  * Killed between taking a bit out and ringing: the supervisor wakes everybody after each death.
  *
- * The host takes a spinning worker's bit *before* it makes a job visible, and counts on it: one
- * spinning worker is good for one job. Should that worker go to sleep before it sees the job, its
- * parked bit is there for the host to see afterwards, as above.
+ * What the program does about spinning workers stands in job.c, show().
  */
 #include "pool/park.h"
 
@@ -222,6 +220,11 @@ void weir__wake_spinner(struct weir__control *control, int slot)
      */
     if ((atomic_load(parked) & bit) && (atomic_fetch_and(parked, ~bit) & bit))
         ring(&control->slots[slot]);
+}
+
+bool weir__any_spinning(const struct weir__control *control)
+{
+    return spinners(control) > 0;
 }
 
 bool weir__any_parked(const struct weir__control *control)

@@ -41,12 +41,15 @@ void weir__end_spin(struct weir__control *control, unsigned slot);
 /* Worker: returns when there may be work, or the pool's state has changed. */
 void weir__park(struct weir__control *control, unsigned slot, struct weir__spin *spin);
 
-/* The host, before it makes one job visible: counts on a spinning worker for it. Its slot, or -1.
- */
+/* Host, before it makes a job visible that it waits for: takes a spinning worker's bit. Its slot,
+ * or -1. */
 int weir__take_spinner(struct weir__control *control);
 
-/* The host, after it has: wakes that worker if it has gone to sleep. */
+/* Host, after it has: wakes that worker if it has gone to sleep. */
 void weir__wake_spinner(struct weir__control *control, int slot);
+
+/* Whether a worker spins for work. */
+bool weir__any_spinning(const struct weir__control *control);
 
 /* Whether a worker sleeps, or is about to. */
 bool weir__any_parked(const struct weir__control *control);

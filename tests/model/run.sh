@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# run.sh: checks the model of a pool's job: no error in any order of events, in each configuration; and
-# each bug that can be put into it is found in at least one. Needs spin and a C compiler.
+# run.sh: checks a model: no error in any order of events, in each configuration; and each bug that can be
+# put into it is found in at least one. Needs spin and a C compiler.
 #
 # Usage: run.sh MODEL [long]      long: three chunks and two kills too (minutes, and 4 GiB)
 
@@ -22,13 +22,6 @@ check() {
     grep -E 'errors:|states, stored|too small|out of memory|truncated' log | tr -s ' \n' ' '
 }
 
-ledger="-DNO_BELLS -DCHUNKS=3 -DCHUNKS_AGAIN=0 -DKILLS=1"
-twice="-DNO_BELLS -DCHUNKS=1 -DCHUNKS_AGAIN=0 -DKILLS=2"
-failing="-DNO_BELLS -DCHUNKS=2 -DCHUNKS_AGAIN=0 -DKILLS=1 -DRETRIES=0"
-reuse="-DNO_BELLS -DCHUNKS=1 -DCHUNKS_AGAIN=1 -DKILLS=1"
-cancel="-DNO_BELLS -DCHUNKS=1 -DCHUNKS_AGAIN=0 -DKILLS=1 -DCANCEL"
-bells="-DCHUNKS=1 -DCHUNKS_AGAIN=0 -DKILLS=1"
-
 good() {
     result=$(check $1)
     echo "$1: $result"
@@ -39,11 +32,6 @@ good() {
     esac
 }
 
-for options in "$ledger" "$twice" "$failing" "$reuse" "$cancel" "$bells"; do
-    good "$options"
-done
-[ "${2:-}" != long ] || good "-DNO_BELLS -DCHUNKS=3 -DCHUNKS_AGAIN=0 -DKILLS=2"
-
 # bug NAME CONFIGURATION: it must be found there.
 bug() {
     result=$(check "-D$1" $2)
@@ -53,19 +41,48 @@ bug() {
     esac
 }
 
-bug BUG_CLAIM_BEFORE_CHUNK "$twice"
-bug BUG_FORK_BEFORE_RECLAIMING "$twice"
-bug BUG_NO_REPAIR "$twice"
-bug BUG_NO_RETRY_SEQ "$twice"
-bug BUG_RECLAIM_BEFORE_REAPING "$twice"
-bug BUG_HINT_ONLY "$bells"
-bug BUG_HOST_NOT_RUNG "$bells"
-bug BUG_NO_LOOK_AFTER_WAITING "$bells"
-bug BUG_NO_LOOK_BEFORE_SLEEPING "$bells"
-bug BUG_NAME_AFTER_ENTERING "$reuse"
-bug BUG_NO_COUNT_OF_ENTRIES "$reuse"
-bug BUG_NO_LOOK_AFTER_REMOVAL "$reuse"
-bug BUG_NO_LOOK_AT_STATE "$reuse"
-bug BUG_REUSE_WHILE_INSIDE "$reuse"
-bug BUG_SEAL_IN_TWO_STEPS "$cancel"
+job() {
+    ledger="-DNO_BELLS -DCHUNKS=3 -DCHUNKS_AGAIN=0 -DKILLS=1"
+    twice="-DNO_BELLS -DCHUNKS=1 -DCHUNKS_AGAIN=0 -DKILLS=2"
+    failing="-DNO_BELLS -DCHUNKS=2 -DCHUNKS_AGAIN=0 -DKILLS=1 -DRETRIES=0"
+    reuse="-DNO_BELLS -DCHUNKS=1 -DCHUNKS_AGAIN=1 -DKILLS=1"
+    cancel="-DNO_BELLS -DCHUNKS=1 -DCHUNKS_AGAIN=0 -DKILLS=1 -DCANCEL"
+    bells="-DCHUNKS=1 -DCHUNKS_AGAIN=0 -DKILLS=1"
+
+    for options in "$ledger" "$twice" "$failing" "$reuse" "$cancel" "$bells"; do
+        good "$options"
+    done
+    [ "$length" != long ] || good "-DNO_BELLS -DCHUNKS=3 -DCHUNKS_AGAIN=0 -DKILLS=2"
+    bug BUG_CLAIM_BEFORE_CHUNK "$twice"
+    bug BUG_FORK_BEFORE_RECLAIMING "$twice"
+    bug BUG_NO_REPAIR "$twice"
+    bug BUG_NO_RETRY_SEQ "$twice"
+    bug BUG_RECLAIM_BEFORE_REAPING "$twice"
+    bug BUG_HINT_ONLY "$bells"
+    bug BUG_HOST_NOT_RUNG "$bells"
+    bug BUG_NO_LOOK_AFTER_WAITING "$bells"
+    bug BUG_NO_LOOK_BEFORE_SLEEPING "$bells"
+    bug BUG_NAME_AFTER_ENTERING "$reuse"
+    bug BUG_NO_COUNT_OF_ENTRIES "$reuse"
+    bug BUG_NO_LOOK_AFTER_REMOVAL "$reuse"
+    bug BUG_NO_LOOK_AT_STATE "$reuse"
+    bug BUG_REUSE_WHILE_INSIDE "$reuse"
+    bug BUG_SEAL_IN_TWO_STEPS "$cancel"
+}
+
+wake() {
+    good ""
+    bug BUG_CHAIN_BEFORE_REMOVAL ""
+    bug BUG_LOOK_BEFORE_ADDING ""
+    bug BUG_NO_CHAIN ""
+    bug BUG_NO_LOOK_BEFORE_SLEEPING ""
+    bug BUG_REMOVAL_AFTER_THE_RUN ""
+}
+
+length=${2:-}
+case $(basename "$1") in
+job.pml) job ;;
+wake.pml) wake ;;
+*) echo "there is no model $1"; exit 2 ;;
+esac
 exit $failed

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * wake.pml: who is woken for a job that nobody waits for (pool/job.c, worker.c, park.c): the ready set, a
+ * spinning worker that the host counts on, sleeping workers, and the chain.
+ *
+ *   host      opens job 0, and later jobs 1 and 2, which need each other: neither ends before both have
+ *             been taken. It wakes nobody later on, as a program does that goes about its own business
+ *   worker    0 and 1: looks, takes a job, runs it, says that it will look again, spins, sleeps
+ *
+ *   other     another thread of the program, that opens a job which it waits for: it takes the bit of a
+ *             spinning worker at any time (and looks after its job itself)
+ *
+ * Each statement or atomic sequence is one atomic step of the program; memory is sequentially consistent.
+ * At most one worker spins. Deaths are in job.pml: after each the supervisor wakes everybody.
+ *
+ * Checked: every job is taken (no invalid end state: only workers may end asleep). With -DBUG_... that
+ * must fail: run.sh tries all.
+ */
+#define JOBS 3
+#define NONE 2
+
+bool ready[JOBS], taken[JOBS];
+bool spinning[2], parked[2], bell[2];
+
+#define ANY_READY (ready[0] || ready[1] || ready[2])
+
+/* Takes one sleeping worker's bit, and rings. */
+inline wake_one(w)
+{
+    atomic {
+        if
+        :: parked[0] -> parked[0] = false; w = 0
+        :: !parked[0] && parked[1] -> parked[1] = false; w = 1
+        :: else -> w = NONE
+        fi
+    }
+    if
+    :: w != NONE -> bell[w] = true
+    :: else
+    fi
+}
+
+inline open_job(j)
+{
+#ifdef BUG_LOOK_BEFORE_ADDING
+    counted = spinning[0] || spinning[1];
+#endif
+    atomic { alone = !ANY_READY; ready[j] = true }
+#ifndef BUG_LOOK_BEFORE_ADDING
+    counted = spinning[0] || spinning[1];
+#endif
+    if
+    :: !counted && alone -> wake_one(w)
+    :: else
+    fi
+}
+
+active proctype host()
+{
+    byte w;
+    bool alone, counted;
+
+    open_job(0);
+    if
+    :: taken[0] /* later */
+    :: skip     /* or at once */
+    fi;
+    open_job(1);
+    open_job(2);
+    taken[0] && taken[1] && taken[2]
+}
+
+active proctype other()
+{
+    if
+    :: spinning[0] -> spinning[0] = false
+    :: spinning[1] -> spinning[1] = false
+    :: skip
+    fi
+}
+
+inline wake_next(j)
+{
+#ifndef BUG_NO_CHAIN
+    if
+    :: (ready[0] && j != 0) || (ready[1] && j != 1) || (ready[2] && j != 2) -> wake_one(w)
+    :: else
+    fi
+#else
+    skip
+#endif
+}
+
+inline take_out(j)
+{
+    ready[j] = false
+}
+
+inline run_it(j)
+{
+    if
+    :: j == 0 -> skip
+    :: else -> taken[1] && taken[2]
+    fi
+}
+
+/* The place of another one that spins is taken. */
+inline announce()
+{
+    spinning[me] = true;
+    atomic {
+        if
+        :: spinning[1 - me] -> spinning[1 - me] = false
+        :: else
+        fi
+    }
+}
+
+inline work(j)
+{
+    spinning[me] = false;
+    atomic { mine = !taken[j]; taken[j] = true }
+    if
+    :: mine ->
+#ifdef BUG_CHAIN_BEFORE_REMOVAL
+        wake_next(j);
+        take_out(j);
+        run_it(j)
+#elif defined(BUG_REMOVAL_AFTER_THE_RUN)
+        wake_next(j);
+        run_it(j);
+        take_out(j)
+#else
+        take_out(j);
+        wake_next(j);
+        run_it(j)
+#endif
+    :: else -> take_out(j)
+    fi;
+    announce()
+}
+
+active [2] proctype worker()
+{
+    byte me = _pid - 2, w;
+    bool mine;
+
+look:
+    if
+    :: ready[0] -> work(0); goto look
+    :: ready[1] -> work(1); goto look
+    :: ready[2] -> work(2); goto look
+    :: !ANY_READY
+    fi;
+    /* It spins as long as it likes, or its place is taken, and looks once more. */
+    if
+    :: ANY_READY -> goto look
+    :: skip
+    fi;
+    spinning[me] = false;
+    bell[me] = false;
+    parked[me] = true;
+#ifndef BUG_NO_LOOK_BEFORE_SLEEPING
+    if
+    :: ANY_READY -> parked[me] = false; goto look
+    :: else
+    fi;
+#endif
+end_asleep:
+    bell[me];
+    parked[me] = false;
+    goto look
+}
