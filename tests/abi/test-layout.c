@@ -100,6 +100,33 @@ PLACE(weir_reduction, fold, 16);
 PLACE(weir_reduction, combine, 24);
 PLACE(weir_reduction, reserved, 32);
 
+SIZE(weir_pair, 32);
+PLACE(weir_pair, key, 0);
+PLACE(weir_pair, key_size, 8);
+PLACE(weir_pair, value, 16);
+PLACE(weir_pair, value_size, 24);
+
+SIZE(weir_map_reduction, 72);
+PLACE(weir_map_reduction, map, 0);
+PLACE(weir_map_reduction, value_size, 8);
+PLACE(weir_map_reduction, combine, 16);
+PLACE(weir_map_reduction, reduce, 24);
+PLACE(weir_map_reduction, memory, 32);
+PLACE(weir_map_reduction, reserved, 40);
+
+SIZE(weir_piece, 16);
+PLACE(weir_piece, data, 0);
+PLACE(weir_piece, size, 8);
+
+SIZE(weir_cursor, 360);
+PLACE(weir_cursor, data, 0);
+PLACE(weir_cursor, file, 8);
+PLACE(weir_cursor, at, 16);
+PLACE(weir_cursor, stop, 24);
+PLACE(weir_cursor, end, 32);
+PLACE(weir_cursor, lines, 64);
+PLACE(weir_cursor, inside, 65);
+
 SIZE(weir_view, 272);
 PLACE(weir_view, data, 0);
 PLACE(weir_view, dtype, 8);
