@@ -28,7 +28,7 @@
 #define WEIR__DICT_SIZE_MAX   ((size_t)64 << 30) /* granules are counted in 32 bits */
 
 /* A walk that had to begin again this often met damage (or a process that writes without end). */
-#define WEIR__DICT_TRIES (1u << 24)
+#define WEIR__DICT_TRIES (1u << 20)
 
 /* The head of a free list: tag << 32 | reference. On a cache line of its own. */
 struct weir__dict_free {
