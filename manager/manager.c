@@ -570,7 +570,13 @@ int weir__manager_host_pidfd(const weir_manager *manager)
 
 void weir__manager_clean_after_host(weir_manager *manager)
 {
-    if (wait_gone(manager, CLEAN_WAIT_MS) && weir__scope_is_clean(manager->scope_fd))
+    const bool manager_gone = wait_gone(manager, CLEAN_WAIT_MS);
+
+    if (manager_gone && weir__scope_is_clean(manager->scope_fd))
+        return;
+    /* A manager that lives on has a host that does: it was only the lifeline that ended. */
+    if (!manager_gone && manager->host_pidfd >= 0 &&
+        wait_readable(manager->host_pidfd, now_ms()) == 0)
         return;
     weir__scope_unlink_all(manager->scope_fd, manager->id, CLEAN_WAIT_MS, NULL);
 }

@@ -76,6 +76,16 @@ static void fill_streams(void)
     close(fd);
 }
 
+bool weir__say_hello(int lifeline, const struct weir__hello *hello)
+{
+    ssize_t sent;
+
+    do
+        sent = send(lifeline, hello, sizeof(*hello), MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    return sent == (ssize_t)sizeof(*hello);
+}
+
 _Noreturn static void intermediate(weir_manager *manager, void (*run)(void *, int), void *context,
                                    int lifeline)
 {
@@ -93,7 +103,7 @@ _Noreturn static void intermediate(weir_manager *manager, void (*run)(void *, in
 
         snprintf(hello.message, sizeof(hello.message), "cannot fork the supervisor: %s",
                  strerror(errno));
-        send(lifeline, &hello, sizeof(hello), MSG_NOSIGNAL);
+        weir__say_hello(lifeline, &hello);
     }
     _exit(0);
 }
@@ -194,6 +204,17 @@ int weir__fork_detached(weir_manager *manager, void (*run)(void *context, int li
     if (result < 0)
         weir__detached_end(out);
     return result;
+}
+
+void weir__detached_order(const struct weir__detached *detached, char order)
+{
+    ssize_t sent;
+
+    do
+        sent = send(detached->lifeline, &order, 1, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    if (sent < 0)
+        shutdown(detached->lifeline, SHUT_WR);
 }
 
 bool weir__detached_wait(const struct weir__detached *detached, int timeout_ms)

@@ -28,6 +28,13 @@ struct weir__hello {
 int weir__fork_detached(weir_manager *manager, void (*run)(void *context, int lifeline),
                         void *context, struct weir__detached *out);
 
+/* Says hello, once; false: the host cannot be told, and the process has to end. */
+bool weir__say_hello(int lifeline, const struct weir__hello *hello);
+
+/* Tells the process something. If that is not possible it is ended instead: it sees the end of its
+ * lifeline, so nobody waits for what was never said. */
+void weir__detached_order(const struct weir__detached *detached, char order);
+
 /* Waits until the process and all it forked are gone, at most `timeout_ms`; false: not yet. */
 bool weir__detached_wait(const struct weir__detached *detached, int timeout_ms);
 

@@ -182,13 +182,10 @@ static int take_job(weir_pool *pool, const struct weir__job_spec *spec, unsigned
 /* Tells the supervisor when it has to look at the time from now on. */
 static void watch_time(weir_pool *pool, unsigned index)
 {
-    char order = SUPERVISOR_WATCH;
-
     pool->held[index].timed = true;
     if (atomic_fetch_add(&pool->control->timed_jobs, 1) > 0)
         return;
-    while (send(pool->supervisor.lifeline, &order, 1, MSG_NOSIGNAL) < 0 && errno == EINTR)
-        ;
+    weir__detached_order(&pool->supervisor, SUPERVISOR_WATCH);
 }
 
 static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spec *spec)

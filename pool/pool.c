@@ -108,8 +108,7 @@ static weir_pool *new_private(int workers)
 
 static void send_order(weir_pool *pool, char order)
 {
-    while (send(pool->supervisor.lifeline, &order, 1, MSG_NOSIGNAL) < 0 && errno == EINTR)
-        ;
+    weir__detached_order(&pool->supervisor, order);
 }
 
 /* Waits until no other thread has a job open. */

@@ -32,10 +32,7 @@ struct weir_process {
 
 static void stop(weir_process *process)
 {
-    char order = SUPERVISOR_KILL;
-
-    while (send(process->supervisor.lifeline, &order, 1, MSG_NOSIGNAL) < 0 && errno == EINTR)
-        ;
+    weir__detached_order(&process->supervisor, SUPERVISOR_KILL);
     weir__detached_wait(&process->supervisor, KILL_MS);
     weir__detached_end(&process->supervisor);
     weir__control_free(process->control);

@@ -23,6 +23,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -437,8 +438,16 @@ static void on_finish_timer(uv_timer_t *timer)
     kill_all(timer->data);
 }
 
-/* The host is gone: nothing to report to anybody. */
-_Noreturn static void end_with_host(struct supervisor *supervisor)
+/* True when the host has ended what it sends, but is there: it ends this pool, not its scope. */
+static bool host_ends_pool(const struct supervisor *supervisor)
+{
+    struct pollfd lifeline = {.fd = supervisor->lifeline};
+
+    return poll(&lifeline, 1, 0) == 0; /* POLLHUP would say that the host's end is closed */
+}
+
+/* The host is gone, or done with this pool: nothing to report to anybody. */
+_Noreturn static void end_with_host(struct supervisor *supervisor, bool scope_lives)
 {
     kill_all(supervisor);
     for (int i = 0; i < supervisor->control->workers; i++) {
@@ -447,7 +456,8 @@ _Noreturn static void end_with_host(struct supervisor *supervisor)
         while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
             ;
     }
-    weir__manager_clean_after_host(supervisor->manager);
+    if (!scope_lives)
+        weir__manager_clean_after_host(supervisor->manager);
     _exit(0);
 }
 
@@ -455,7 +465,7 @@ static void on_host(uv_poll_t *poll, int status, int events)
 {
     (void)status;
     (void)events;
-    end_with_host(poll->data);
+    end_with_host(poll->data, false);
 }
 
 static void on_lifeline(uv_poll_t *poll, int status, int events)
@@ -466,10 +476,10 @@ static void on_lifeline(uv_poll_t *poll, int status, int events)
 
     (void)status;
     (void)events;
-    if (got < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
+    if (got < 0 && errno != ECONNRESET)
+        return; /* nothing there; or not now, and it still is there */
     if (got <= 0)
-        end_with_host(supervisor);
+        end_with_host(supervisor, host_ends_pool(supervisor));
     if (order == SUPERVISOR_KILL) {
         kill_all(supervisor);
     } else if (order == SUPERVISOR_WATCH) {
@@ -481,7 +491,8 @@ static void on_lifeline(uv_poll_t *poll, int status, int events)
     }
 }
 
-/* libuv aborts when it has made its epoll descriptor and then cannot have two for its signal pipe. */
+/* libuv aborts when it has made its epoll descriptor and then cannot have two for its signal pipe.
+ */
 static int probe_descriptors(void)
 {
     int first[2], second[2], error = 0;
@@ -578,8 +589,7 @@ void weir__supervisor_main(void *context, int lifeline)
     } else {
         hello.code = fork_workers(supervisor, &hello);
     }
-    send(lifeline, &hello, sizeof(hello), MSG_NOSIGNAL);
-    if (hello.code != 0) {
+    if (!weir__say_hello(lifeline, &hello) || hello.code != 0) {
         /* what was forked ends with this process */
         _exit(1);
     }
