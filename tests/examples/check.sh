@@ -29,7 +29,7 @@ refused() {
 }
 
 count_by_hand() {
-    tr -cs A-Za-z '\n' | tr A-Z a-z | sed '/^$/d' | sort | uniq -c | sort -k1,1nr -k2
+    tr -cs 'A-Za-z0-9\200-\377' '\n' | sed '/^$/d' | sort | uniq -c | sort -k1,1nr -k2
 }
 
 same_counts() {
@@ -91,8 +91,10 @@ word_count)
     same_counts one
     head -c 100000 /dev/zero | tr '\0' a >long # one word over all chunks
     same_counts long
-    seq 1 5000 >numbers # no word at all
+    seq 1 5000 >numbers
     same_counts numbers
+    yes ', .;' | head -n 5000 >marks # no word at all
+    same_counts marks
     : >empty
     same_counts empty
     refused 2 usage
@@ -101,6 +103,32 @@ word_count)
     refused 1 'No such file' missing
     refused 1 'not a regular file' .
     refused 1 'not a regular file' /dev/null
+    ;;
+histogram)
+    cat /usr/include/*.h | head -c 1000000 >text
+    printf 'aab\377' >tail
+    : >empty
+    "$program" text empty tail >out || fail "status $?"
+    cat text tail | od -An -v -tx1 -w1 | sort | uniq -c | awk '{ print $2, $1 }' >expected
+    awk '{ print $1, substr($0, 6, 10) + 0 }' out | cmp - expected || fail "$(cat out)"
+    "$program" empty >out || fail "status $?"
+    [ ! -s out ] || fail "$(cat out)"
+    refused 2 usage
+    refused 1 'No such file' missing
+    ;;
+grep)
+    cat /usr/include/*.h | head -c 1000000 >text
+    printf 'int\n\nno newline, but int' >tail
+    : >empty
+    for string in int '#define' '};' ' ' typedefx; do
+        status=0 wanted=0
+        "$program" "$string" text empty tail text >out || status=$?
+        grep -aF -e "$string" text empty tail text >expected || wanted=$?
+        [ $status = $wanted ] || fail "status $status, not $wanted, for $string"
+        cmp out expected || fail "$string: $(diff out expected | head)"
+    done
+    refused 2 usage x
+    refused 2 'No such file' x text missing
     ;;
 pid_lines)
     for count in 1 2 20 100; do

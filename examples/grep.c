@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * grep: the lines of files that contain a string, searched for by all workers at once.
+ *
+ *   cc grep.c $(pkg-config --cflags --libs weir) -o grep && ./grep STRING FILE...
+ *
+ * Prints FILE:LINE as `grep -F STRING FILE... /dev/null` does, in the order of the files. Exit
+ * status: 0 if a line was found, 1 if not, 2 for an error.
+ *
+ * Each worker emits the lines it finds, with the number of the file as the key. Values of variable
+ * size are put one behind the other in the order of the range, whoever found them: so the value of
+ * a key is a file's lines in their order.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* memmem() */
+#endif
+#include <weir.h>
+
+#include <stdio.h>
+#include <string.h>
+
+struct search {
+    const weir_text *text;
+    size_t size;
+    char string[256];
+};
+
+static int search(weir_task *task, weir_range range, void *arg)
+{
+    const struct search *wanted = arg;
+    weir_cursor lines;
+    weir_piece line;
+
+    if (weir_text_slice(wanted->text, range, WEIR_SPLIT_LINES, &lines) < 0)
+        return weir_task_fail(task, 1, "%s", weir_last_error()->message);
+    while (weir_cursor_next(&lines, &line)) {
+        if (memmem(line.data, line.size, wanted->string, wanted->size) != NULL)
+            weir_emit(task, &lines.file, sizeof lines.file, &line, sizeof line);
+    }
+    return 0;
+}
+
+/* What was emitted are places in the text, which are the same here. */
+static void print(const char *path, const weir_pair *pair)
+{
+    const weir_piece *lines = pair->value;
+
+    for (size_t i = 0; i < pair->value_size / sizeof *lines; i++)
+        printf("%s:%.*s\n", path, (int)lines[i].size, lines[i].data);
+}
+
+/* Returns the program's exit status. */
+static int run(weir_manager *scope, struct search *wanted, char **paths, size_t count)
+{
+    const weir_map_reduction searching = {.map = search};
+    weir_pool *pool = weir_pool_new(scope, NULL);
+    weir_text *text = pool ? weir_text_open_many(scope, (const char *const *)paths, count) : NULL;
+    weir_table *table = NULL;
+    int status = 1;
+
+    wanted->text = text;
+    if (text != NULL)
+        table = weir_pool_map_reduce(pool, weir_text_range(text), &searching, wanted,
+                                     &(weir_job_options){.arg_size = sizeof *wanted});
+    if (table == NULL)
+        return -1;
+    for (size_t file = 0; file < count; file++) {
+        weir_pair pair;
+
+        if (weir_text_data(text, file, NULL) == NULL ||
+            weir_table_get(table, &file, sizeof file, &pair) < 0)
+            continue;
+        print(paths[file], &pair);
+        status = 0;
+    }
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct search wanted = {.size = argc > 1 ? strlen(argv[1]) : 0};
+    int status = -1;
+
+    if (argc < 3 || wanted.size >= sizeof wanted.string) {
+        fprintf(stderr, "usage: grep STRING FILE... (a string of at most 255 bytes)\n");
+        return 2;
+    }
+    strcpy(wanted.string, argv[1]);
+    WEIR_SCOPE (scope, NULL)
+        status = run(scope, &wanted, &argv[2], (size_t)argc - 2);
+    if (status < 0) {
+        fprintf(stderr, "grep: %s\n", weir_last_error()->message);
+        status = 2;
+    }
+    return status;
+}
