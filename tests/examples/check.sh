@@ -79,6 +79,66 @@ array)
     refused 1 'cannot run' /no/such/program
     refused 1 'false failed' false
     ;;
+pi)
+    for steps in 1 100 1000003; do
+        "$program" $steps 1 >expected 2>err || fail "status $?"
+        [ ! -s err ] || fail "writes to stderr: $(cat err)"
+        for workers in 2 5; do
+            "$program" $steps $workers | cmp - expected || fail "$steps steps: $workers workers differ from one"
+        done
+    done
+    grep -q '^3\.141592653589' expected || fail "$(cat expected)"
+    refused 2 usage 0
+    refused 2 usage 10 x
+    ;;
+kmeans)
+    "$program" 200000 1 >expected || fail "status $?"
+    for workers in 2 5; do
+        "$program" 200000 $workers | cmp - expected || fail "$workers workers differ from one"
+    done
+    # the clouds are around (0, 0), (10, 10), (20, 0), ...
+    awk '
+        function near(a, b) { return a - b < 0.1 && b - a < 0.1 }
+        NR == 1 && $1 > 2 && $1 < 100 && $2 == "rounds" { good++ }
+        NR > 1 && near($1, (NR - 2) * 10) && near($2, (NR - 2) % 2 * 10) { good++ }
+        END { exit good != 9 || NR != 9 }' expected || fail "$(cat expected)"
+    "$program" 8 >out || fail "status $? for eight points"
+    refused 2 usage 7
+    refused 2 usage 10 0
+    ;;
+linear_regression)
+    for count in 2 3 1000 1000003; do
+        "$program" $count 1 >expected || fail "status $?"
+        for workers in 2 5; do
+            "$program" $count $workers | cmp - expected || fail "$count: $workers workers differ from one"
+        done
+    done
+    awk '
+        function near(a, b) { return a - b < 0.01 && b - a < 0.01 }
+        $1 == "slope" && near($2, -0.5) { good++ }
+        $1 == "intercept" && near($2, 3) { good++ }
+        $1 == "r" && near($3, 0.998) { good++ }
+        END { exit good != 3 }' expected || fail "$(cat expected)"
+    refused 2 usage 1
+    refused 1 'linear_regression: .' 1099511627776
+    ;;
+matrix_multiply)
+    # the program compares by itself; here with the product done another way
+    for size in 1 7 8 129 200; do
+        sum=$(awk -v n=$size 'BEGIN {
+            for (i = 0; i < n; i++)
+                for (j = 0; j < n; j++)
+                    for (k = 0; k < n; k++)
+                        sum += (i + 2 * k) % 7 * ((3 * k + j) % 5 - 2)
+            printf "%.0f", sum }')
+        for workers in 1 3; do
+            "$program" $size $workers >out || fail "status $? for $size"
+            [ "$(cat out)" = "sum $sum, expected $sum" ] || fail "$size: $(cat out), but it is $sum"
+        done
+    done
+    refused 2 usage 0
+    refused 1 'matrix_multiply: .' 65536
+    ;;
 uv_host)
     "$program" >out || fail "status $?"
     printf '148933 primes below 2000000\nthe loop was free meanwhile\n' | cmp - out || fail "$(cat out)"

@@ -95,6 +95,10 @@ test_prefix() {
     run_do_work 'under its prefix'
     "$work/mean" 1000 | grep -q '^mean *499\.5' || fail "mean: $("$work/mean" 1000)"
     [ "$("$work/uv_host" | head -n 1)" = '148933 primes below 2000000' ] || fail uv_host
+    "$work/pi" 1000 | grep -q '^3\.14159' || fail pi
+    "$work/kmeans" 1000 | grep -q '^[0-9]* rounds' || fail kmeans
+    "$work/linear_regression" 1000 | grep -q '^slope *-0\.[45]' || fail linear_regression
+    "$work/matrix_multiply" 20 >"$work/out" || fail "matrix_multiply: $(cat "$work/out")"
     echo 'b a, a' >"$work/text"
     [ "$("$work/word_count" "$work/text" | tr -s ' \n' ' ')" = ' 2 a 1 b ' ] || fail 'word_count'
 
