@@ -12,14 +12,14 @@ from faults import HANG_MS, files, now_ms
 ROLES = ("host", "between", "manager", "supervisor", "worker")
 
 
-def inject(case, *arguments):
-    """Runs a life with that injection: (what inject says, what the life said)."""
+def inject(case, *arguments, mode="life"):
+    """Runs a life (or another mode) with that injection: (what inject says, what the program said)."""
     read, write = os.pipe()
     # The subject and all it starts are traced, so none of them is checked for leaks by a sanitizer.
     environment = dict(os.environ, ASAN_OPTIONS="detect_leaks=0")
     program = subprocess.Popen(
         ["/bin/sh", "-c", 'exec 3>&%d "$0" "$@"' % write, case.build + "/tests/faults/inject"]
-        + [str(a) for a in arguments] + [case.subject, "life"],
+        + [str(a) for a in arguments] + [case.subject, mode],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, pass_fds=(write,),
         env=environment)
     os.close(write)

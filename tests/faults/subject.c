@@ -238,8 +238,31 @@ static int make(int argc, char **argv)
     return weir_end(scope) != 0 ? give_up("weir_end") : 0;
 }
 
-static const struct mode lives[] = {
-    {"life", life}, {"sweep", sweep}, {"live", live}, {"make", make}, {NULL, NULL}};
+/* Whatever becomes of a pool, the scope of a program that lives is left alone. */
+static int survive(int argc, char **argv)
+{
+    weir_manager *scope = weir_begin(NULL);
+    weir_list *list = weir_manager_list_range(scope, 0, 100, 1);
+    struct stat st;
+    char path[300];
+    weir_pool *pool;
+
+    (void)argc;
+    (void)argv;
+    MUST(list != NULL);
+    mark(1);
+    pool = new_pool(scope, 2);
+    mark(0);
+    sleep_ms(1500); /* longer than a supervisor waits for a manager to clean up */
+    snprintf(path, sizeof path, "/dev/shm/%s", weir_shm_name(weir_list_shm(list)));
+    MUST(stat(path, &st) == 0 && weir_manager_shm(scope, 5000) != NULL);
+    weir_pool_free(pool);
+    MUST(weir_end(scope) == 0);
+    return pool == NULL ? GAVE_UP : 0;
+}
+
+static const struct mode lives[] = {{"life", life}, {"sweep", sweep},     {"live", live},
+                                    {"make", make}, {"survive", survive}, {NULL, NULL}};
 
 int main(int argc, char **argv)
 {
