@@ -259,8 +259,8 @@ typedef struct weir_map_reduction {
  * `arg` is passed to all three functions, as for weir_pool_for(). While tables are merged, the
  * range of an error is one of parts of the result (from 0, at most 64), not of items.
  * Context: as weir_pool_for(). Crash: when a worker is killed at any point, the chunk it had is run
- * again; what it had made of it is given back then, but for a block that it had made in that very
- * microsecond, which stays until the scope ends.
+ * again; what it had made of it is given back then, but for a block that it had just made and not
+ * noted yet, which stays until the scope ends.
  * Returns: the table, to be freed with weir_table_free(); an empty one for an empty range. Or NULL:
  * weir_pool_for()'s errors, and EINVAL (the reduction), E2BIG (more than 4,096 chunks; a value of
  * more than 2 GiB), ENOMEM (reduction->memory is not enough, or a worker's memory), ENOSPC (no room
