@@ -54,14 +54,16 @@ static off_t record_at(size_t entry)
 /* 256 divides the page size, so a record lies in one page of tmpfs and is never torn. */
 static int write_record(int fd, const char record[WEIR__RECORD_SIZE], off_t at)
 {
+    struct weir__held_signal hold = weir__sigxfsz_hold();
     ssize_t n;
+    int error;
 
     do {
         n = pwrite(fd, record, WEIR__RECORD_SIZE, at);
     } while (n < 0 && errno == EINTR);
-    if (n == WEIR__RECORD_SIZE)
-        return 0;
-    return n < 0 ? -errno : -EIO;
+    error = n == WEIR__RECORD_SIZE ? 0 : n < 0 ? -errno : -EIO;
+    weir__sigxfsz_release(&hold, error == -EFBIG);
+    return error;
 }
 
 /* Pads a record's text with spaces and ends it with a newline. */

@@ -157,16 +157,10 @@ static int fail_reserve(int error, int fd, size_t size)
 
 /* ---- holding SIGXFSZ back ------------------------------------------------------------------- */
 
-struct held_signal {
-    bool held;
-    bool was_pending;
-    sigset_t old;
-};
-
 /* Only where there is a limit at all, which saves two system calls everywhere else. */
-static struct held_signal hold_sigxfsz(void)
+struct weir__held_signal weir__sigxfsz_hold(void)
 {
-    struct held_signal hold = {.held = false};
+    struct weir__held_signal hold = {.held = false};
     struct rlimit limit;
     sigset_t xfsz, pending;
 
@@ -183,7 +177,7 @@ static struct held_signal hold_sigxfsz(void)
 
 /* The kernel sends the signal to the thread, so the one that we caused is ours to take. One that
  * was waiting before stays. */
-static void release_sigxfsz(const struct held_signal *hold, bool caused)
+void weir__sigxfsz_release(const struct weir__held_signal *hold, bool caused)
 {
     static const struct timespec at_once = {0, 0};
     sigset_t xfsz;
@@ -237,7 +231,7 @@ static int fallocate_in_steps(int fd, size_t size)
 
 static int reserve_memory(int fd, size_t size, unsigned flags)
 {
-    struct held_signal hold;
+    struct weir__held_signal hold;
     int result, error = 0;
 
     if (!(flags & WEIR_SHM_LAZY) && size >= COMPARE_FROM) {
@@ -245,14 +239,14 @@ static int reserve_memory(int fd, size_t size, unsigned flags)
         if (result < 0)
             return result;
     }
-    hold = hold_sigxfsz();
+    hold = weir__sigxfsz_hold();
     if (flags & WEIR_SHM_LAZY)
         error = ftruncate(fd, (off_t)size) < 0 ? errno : 0;
     /* A lazy block has its first page all the same: what is written before it has a name is there.
      */
     if (error == 0)
         error = fallocate_in_steps(fd, flags & WEIR_SHM_LAZY && size > HEAD ? HEAD : size);
-    release_sigxfsz(&hold, error == EFBIG);
+    weir__sigxfsz_release(&hold, error == EFBIG);
     return error == 0 ? 0 : fail_reserve(error, fd, size);
 }
 

@@ -8,6 +8,7 @@
 #ifndef WEIR_BLOCK_H
 #define WEIR_BLOCK_H
 
+#include <signal.h>
 #include <stdint.h>
 
 #include "weir-shm.h"
@@ -46,6 +47,16 @@ int weir__block_unlink(const char *name, uint64_t ino);
 
 /* Checks a user's name: -EINVAL or -ENAMETOOLONG with a message. */
 int weir__block_check_name(const char *name);
+
+/* Around a call that makes a file larger: beyond RLIMIT_FSIZE it fails with EFBIG, and the SIGXFSZ
+ * that comes with it (`caused`) reaches nobody. */
+struct weir__held_signal {
+    bool held;
+    bool was_pending;
+    sigset_t old;
+};
+struct weir__held_signal weir__sigxfsz_hold(void);
+void weir__sigxfsz_release(const struct weir__held_signal *hold, bool caused);
 
 /* 64 bits from getrandom(2); it cannot fail. */
 uint64_t weir__random64(void);

@@ -7,6 +7,7 @@
  *     subject huge GIB            a host of that much private memory
  *     subject attach NAME         must be refused; the code is printed
  *     subject create NAME CODE    weir_shm_create must return CODE
+ *     subject many COUNT          small objects, each of which is made or refused
  *     subject modes UMASK         the modes of all that a scope makes
  */
 #include "subject.h"
@@ -203,6 +204,24 @@ static int modes(int argc, char **argv)
     return 0;
 }
 
+/* The scope's file grows with their number, not with their size. */
+static int many(int argc, char **argv)
+{
+    const int count = atoi(argc > 0 ? argv[0] : "100");
+    weir_manager *scope = weir_begin(NULL);
+    int made = 0;
+
+    if (scope == NULL)
+        return give_up("weir_begin");
+    while (made < count && weir_manager_shm(scope, 100) != NULL)
+        made++;
+    if (made < count)
+        give_up("an object");
+    if (weir_end(scope) != 0)
+        return give_up("weir_end");
+    return made < count ? GAVE_UP : 0;
+}
+
 const struct mode limits[] = {{"fill", fill},     {"large", large},   {"huge", huge},
                               {"attach", attach}, {"create", create}, {"modes", modes},
-                              {NULL, NULL}};
+                              {"many", many},     {NULL, NULL}};
