@@ -11,9 +11,42 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
+
+/* Room for one descriptor; aligned, the kernel finds room for two in it. */
+union control {
+    struct cmsghdr header;
+    char room[CMSG_SPACE(sizeof(int))];
+};
+
+static ssize_t send_text(int fd, char *text, size_t size, int passed)
+{
+    struct iovec part = {.iov_base = text, .iov_len = size};
+    struct msghdr packet = {.msg_iov = &part, .msg_iovlen = 1};
+    union control control = {0};
+    ssize_t n;
+
+    if (passed >= 0) {
+        packet.msg_control = &control;
+        packet.msg_controllen = sizeof(control);
+        *CMSG_FIRSTHDR(&packet) = (struct cmsghdr){
+            .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+        memcpy(CMSG_DATA(CMSG_FIRSTHDR(&packet)), &passed, sizeof(int));
+    }
+    do {
+        n = sendmsg(fd, &packet, MSG_NOSIGNAL | MSG_DONTWAIT);
+    } while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : 0;
+}
 
 int weir__frame_send(int fd, json_t *message)
+{
+    return weir__frame_send_with(fd, message, -1);
+}
+
+int weir__frame_send_with(int fd, json_t *message, int passed)
 {
     char *text = message ? json_dumps(message, JSON_COMPACT) : NULL;
     size_t size = 0;
@@ -28,10 +61,7 @@ int weir__frame_send(int fd, json_t *message)
         free(text);
         return -EMSGSIZE;
     }
-    do {
-        n = send(fd, text, size, MSG_NOSIGNAL | MSG_DONTWAIT);
-    } while (n < 0 && errno == EINTR);
-    n = n < 0 ? -errno : 0;
+    n = send_text(fd, text, size, passed);
     free(text);
     return (int)n;
 }
@@ -85,12 +115,60 @@ static ssize_t receive(int fd, void *buf, size_t size, int flags)
     return errno == ECONNRESET ? 0 : -errno;
 }
 
+/* Keeps one descriptor of those that came along. */
+static void take_passed(struct msghdr *packet, int *passed)
+{
+    struct cmsghdr *header;
+
+    for (header = CMSG_FIRSTHDR(packet); header; header = CMSG_NXTHDR(packet, header)) {
+        size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+            continue;
+        for (size_t i = 0; i < count; i++) {
+            int one;
+
+            memcpy(&one, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
+            if (*passed >= 0)
+                close(*passed);
+            *passed = one;
+        }
+    }
+}
+
+static ssize_t receive_passed(int fd, void *buf, size_t size, int *passed)
+{
+    struct iovec part = {.iov_base = buf, .iov_len = size};
+    union control control;
+    struct msghdr packet = {.msg_iov = &part,
+                            .msg_iovlen = 1,
+                            .msg_control = &control,
+                            .msg_controllen = sizeof(control)};
+    ssize_t n;
+
+    do {
+        n = recvmsg(fd, &packet, MSG_CMSG_CLOEXEC);
+    } while (n < 0 && errno == EINTR);
+    if (n >= 0)
+        take_passed(&packet, passed);
+    if (n >= 0)
+        return n;
+    return errno == ECONNRESET ? 0 : -errno;
+}
+
 int weir__frame_receive(int fd, json_t **message)
+{
+    return weir__frame_receive_with(fd, message, NULL);
+}
+
+int weir__frame_receive_with(int fd, json_t **message, int *passed)
 {
     ssize_t size = receive(fd, NULL, 0, MSG_PEEK | MSG_TRUNC);
     char *text;
     ssize_t n;
 
+    if (passed)
+        *passed = -1;
     if (size <= 0) /* an empty packet looks like the end, and nobody of ours sends one */
         return (int)size;
     if (size > WEIR__FRAME_MAX) {
@@ -100,7 +178,9 @@ int weir__frame_receive(int fd, json_t **message)
     text = malloc((size_t)size);
     if (!text)
         return -ENOMEM;
-    n = receive(fd, text, (size_t)size, 0);
+    /* Without room for them the kernel drops descriptors that come along. */
+    n = passed ? receive_passed(fd, text, (size_t)size, passed)
+               : receive(fd, text, (size_t)size, 0);
     if (n <= 0) {
         free(text);
         return (int)n;

@@ -23,4 +23,9 @@ int weir__frame_send(int fd, json_t *message);
  * there (on a non-blocking socket); -EBADMSG: not a frame, and it was dropped; or another error. */
 int weir__frame_receive(int fd, json_t **message);
 
+/* The same with a descriptor. Sending: `passed` (-1: none) stays the caller's. Receiving: *passed
+ * is the caller's to close, also when the frame is refused, or -1; of several, one is kept. */
+int weir__frame_send_with(int fd, json_t *message, int passed);
+int weir__frame_receive_with(int fd, json_t **message, int *passed);
+
 #endif
