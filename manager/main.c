@@ -3,7 +3,8 @@
  * main.c: the manager program: weir-manager <scope id>. weir_begin() starts it; nobody else should.
  *
  * It leads a session of its own and ignores the signals that a terminal or a service manager sends
- * to everybody: a scope ends when its program ends it or is gone, not before.
+ * to everybody: a scope ends when its program ends it or is gone, not before. A limit of file sizes
+ * (SIGXFSZ) is an error to report, not a reason to die.
  */
 #include <errno.h>
 #include <signal.h>
@@ -20,7 +21,7 @@
 
 static void settle_signals(void)
 {
-    const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE};
+    const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGXFSZ};
     sigset_t none;
 
     for (size_t i = 0; i < sizeof(ignored) / sizeof(*ignored); i++)

@@ -49,7 +49,7 @@ static struct {
     unsigned next_tomb;
 } registry;
 
-static void registry_add(struct weir_manager *manager)
+void weir__manager_register(struct weir_manager *manager)
 {
     weir__private_lock(&registry.lock);
     manager->next = registry.live;
@@ -58,7 +58,7 @@ static void registry_add(struct weir_manager *manager)
 }
 
 /* True for the one caller that takes it off. */
-static bool registry_remove(const struct weir_manager *manager)
+bool weir__manager_unregister(const struct weir_manager *manager)
 {
     struct weir_manager **link;
     bool found = false;
@@ -92,13 +92,15 @@ static bool is_own_scope(uint64_t id)
     const struct weir_manager *manager;
 
     weir__private_lock(&registry.lock);
-    for (manager = registry.live; manager && manager->id != id; manager = manager->next)
+    for (manager = registry.live; manager && (manager->id != id || manager->connected);
+         manager = manager->next)
         ;
     weir__private_unlock(&registry.lock);
     return manager != NULL;
 }
 
-struct weir_manager *weir__manager_live(const weir_manager *manager)
+/* On the list, or NULL. */
+static struct weir_manager *registry_find(const weir_manager *manager)
 {
     struct weir_manager *live;
 
@@ -106,11 +108,36 @@ struct weir_manager *weir__manager_live(const weir_manager *manager)
     for (live = registry.live; live && live != manager; live = live->next)
         ;
     weir__private_unlock(&registry.lock);
+    return live;
+}
+
+struct weir_manager *weir__manager_any(const weir_manager *manager)
+{
+    struct weir_manager *live = registry_find(manager);
+
     if (!manager)
         weir__fail(-EINVAL, "the scope is NULL");
     else if (!live)
         weir__fail(-EINVAL, "the scope has ended");
     return live;
+}
+
+struct weir_manager *weir__manager_live(const weir_manager *manager)
+{
+    struct weir_manager *live = weir__manager_any(manager);
+
+    if (!live || !live->connected)
+        return live;
+    weir__fail(-EINVAL, "this can only be done by the processes of the scope itself, not by one "
+                        "that has connected to it");
+    return NULL;
+}
+
+struct weir_manager *weir__manager_connected(const weir_manager *manager)
+{
+    struct weir_manager *live = registry_find(manager);
+
+    return live && live->connected ? live : NULL;
 }
 
 struct weir_manager *weir__manager_of(const struct weir_shm *shm)
@@ -151,7 +178,7 @@ static int wait_readable(int fd, int64_t deadline_ms)
 }
 
 /* Receives the manager's next message. NULL with the last error set. */
-static json_t *receive_from(int socket, int timeout_ms)
+json_t *weir__manager_receive(int socket, int timeout_ms)
 {
     int64_t deadline_ms = now_ms() + timeout_ms;
     json_t *message = NULL;
@@ -214,10 +241,10 @@ static int check_options(const weir_options *options)
     if (options->timeout_ms < 0)
         return weir__fail(-EINVAL, "weir_options.timeout_ms is %d, less than 0",
                           options->timeout_ms);
-    return 0;
+    return weir__check_listen_options(options);
 }
 
-static struct weir_manager *new_manager(const weir_options *options)
+struct weir_manager *weir__manager_new(int timeout_ms)
 {
     struct weir_manager *manager = calloc(1, sizeof(*manager));
 
@@ -227,7 +254,7 @@ static struct weir_manager *new_manager(const weir_options *options)
     }
     manager->beginner = getpid();
     manager->socket = manager->scope_fd = manager->host_pidfd = manager->manager_pidfd = -1;
-    manager->timeout_ms = options && options->timeout_ms ? options->timeout_ms : TIMEOUT_DEFAULT_MS;
+    manager->timeout_ms = timeout_ms ? timeout_ms : TIMEOUT_DEFAULT_MS;
     return manager;
 }
 
@@ -252,7 +279,7 @@ static void close_fd(int *fd)
 }
 
 /* Forgets the scope in this process. */
-static void release(struct weir_manager *manager)
+void weir__manager_release(struct weir_manager *manager)
 {
     close_fd(&manager->socket);
     close_fd(&manager->host_pidfd);
@@ -322,7 +349,7 @@ static int open_manager_pidfd(struct weir_manager *manager)
 
 static int await_ready(struct weir_manager *manager)
 {
-    json_t *message = receive_from(manager->socket, manager->timeout_ms);
+    json_t *message = weir__manager_receive(manager->socket, manager->timeout_ms);
     const char *version = json_string_value(json_object_get(message, "version"));
     int error = 0;
 
@@ -359,6 +386,8 @@ static int open_scope(struct weir_manager *manager, const weir_options *options)
         error = await_ready(manager);
     if (!error)
         error = open_manager_pidfd(manager);
+    if (!error && options && options->address)
+        error = weir__manager_listen(manager, options);
     return error;
 }
 
@@ -373,7 +402,7 @@ static void abandon(struct weir_manager *manager)
     kill_manager(manager);
     if (manager->scope_fd >= 0)
         weir__scope_unlink_all(manager->scope_fd, manager->id, 0, NULL);
-    release(manager);
+    weir__manager_release(manager);
     weir__fail_with(&why);
 }
 
@@ -384,7 +413,7 @@ weir_manager *weir_begin(const weir_options *options)
 
     if (check_options(options))
         return NULL;
-    manager = new_manager(options);
+    manager = weir__manager_new(options ? options->timeout_ms : 0);
     if (!manager)
         return NULL;
     weir__scope_sweep(is_own_scope);
@@ -394,7 +423,7 @@ weir_manager *weir_begin(const weir_options *options)
         abandon(manager);
         return NULL;
     }
-    registry_add(manager);
+    weir__manager_register(manager);
     return manager;
 }
 
@@ -420,7 +449,7 @@ static int ask_manager(struct weir_manager *manager)
     if (result)
         return weir__fail(result, "the manager (process %d) cannot be told to end: %s",
                           (int)manager->manager_pid, strerror(-result));
-    message = receive_from(manager->socket, manager->timeout_ms);
+    message = weir__manager_receive(manager->socket, manager->timeout_ms);
     if (!message)
         return weir_last_error()->code;
     error = json_integer_value(json_object_get(message, "error"));
@@ -468,11 +497,11 @@ int weir_end(weir_manager *manager)
         return -EINVAL;
     if (manager->beginner == getpid())
         run_on_end(manager);
-    if (!registry_remove(manager))
+    if (!weir__manager_unregister(manager))
         return weir__fail(-EINVAL, "the scope has ended");
     if (manager->beginner == getpid())
         error = end_names(manager);
-    release(manager);
+    weir__manager_release(manager);
     return error;
 }
 

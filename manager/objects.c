@@ -11,6 +11,8 @@
  * file that nobody has heard of (unlinked at the scope's end). The record is never missing.
  */
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "manager/scope.h"
@@ -29,6 +31,7 @@ static const struct weir__shm_owner owner = {.close = close_object, .unlink = un
 /* What to put into a new object before it gets its name, and how to set up its handle. */
 struct plan {
     const char *kind;
+    const char *name; /* the user's; NULL: one of the scope's own */
     size_t size;
     unsigned flags;                                                  /* WEIR_SHM_LAZY */
     void (*fill)(void *buf, const struct plan *plan);                /* NULL: nothing */
@@ -70,13 +73,25 @@ static void creation_end(struct weir_manager *manager)
     weir__private_unlock(&manager->space.lock);
 }
 
+static int note_block(struct weir_manager *manager, size_t index, const struct weir__entry *entry,
+                      const struct weir__block *block, const struct plan *plan)
+{
+    struct weir__record record = {.ino = block->ino, .size = plan->size, .pid = (int)getpid()};
+
+    if (!plan->name)
+        return weir__scope_note(manager->scope_fd, index, entry->shm.name, block->ino, plan->kind,
+                                plan->size);
+    snprintf(record.name, sizeof(record.name), "%s", plan->name);
+    snprintf(record.kind, sizeof(record.kind), "%s", plan->kind);
+    return weir__scope_note_for(manager->scope_fd, index, &record);
+}
+
 /* Record, then name. */
 static int name_block(struct weir_manager *manager, struct weir__entry *entry,
                       const struct weir__block *block, const struct plan *plan)
 {
     size_t index = weir__space_index(&manager->space, entry);
-    int error = weir__scope_note(manager->scope_fd, index, entry->shm.name, block->ino, plan->kind,
-                                 plan->size);
+    int error = note_block(manager, index, entry, block, plan);
 
     if (error)
         return weir__fail(error, "cannot write the record of %s into the scope file: %s",
@@ -102,7 +117,7 @@ static int name_in_scope(struct weir_manager *manager, struct weir__entry *entry
 }
 
 static void set_handle(struct weir_manager *manager, struct weir__entry *entry,
-                       const struct weir__block *block)
+                       const struct weir__block *block, const char *users_name)
 {
     char name[WEIR__BLOCK_NAME_SIZE];
     /* relaxed: only has to be different each time. */
@@ -110,7 +125,7 @@ static void set_handle(struct weir_manager *manager, struct weir__entry *entry,
         atomic_fetch_add_explicit(&manager->space.table->next_serial, 1, memory_order_relaxed);
 
     weir__scope_block_name(name, manager->id, serial + 1);
-    memcpy(entry->shm.name, name, sizeof(name));
+    snprintf(entry->shm.name, sizeof(entry->shm.name), "%s", users_name ? users_name : name);
     entry->shm.buf = block->addr;
     entry->shm.size = block->size;
     entry->shm.ino = block->ino;
@@ -148,14 +163,14 @@ static struct weir__entry *make(weir_manager *scope, const struct plan *plan)
     struct weir__entry *entry;
     int error;
 
-    if (!manager)
+    if (!manager || (plan->name && weir__scope_check_name(plan->name)))
         return NULL;
     entry = take_entry(manager, plan->size);
     if (!entry)
         return NULL;
     error = weir__block_reserve(&block, plan->size, plan->flags, (void *)(uintptr_t)entry->address);
     if (!error) {
-        set_handle(manager, entry, &block);
+        set_handle(manager, entry, &block, plan->name);
         if (plan->fill)
             plan->fill(block.addr, plan);
         if (plan->bind)
@@ -172,17 +187,62 @@ static struct weir__entry *make(weir_manager *scope, const struct plan *plan)
     return entry;
 }
 
-weir_shm *weir_manager_shm(weir_manager *manager, size_t size)
+/* For a program that has connected: a block of its own, finished before the manager names it, and a
+ * stand-alone handle. NULL with the last error set; what the manager may have named goes with the
+ * scope. */
+static weir_shm *make_outside(struct weir_manager *manager, const struct plan *plan)
 {
-    const struct plan plan = {.kind = "shm", .size = size};
+    struct weir_shm *shm = malloc(sizeof(*shm));
+    struct weir__block block;
+    int error;
+
+    if (!shm) {
+        weir__fail(-ENOMEM, "no memory for the handle of a block");
+        return NULL;
+    }
+    error = weir__block_reserve(&block, plan->size, plan->flags, NULL);
+    if (!error && plan->fill)
+        plan->fill(block.addr, plan);
+    if (!error)
+        error = weir__connected_name(manager, &block, plan->kind, plan->name, shm->name);
+    if (error) {
+        weir__block_discard(&block);
+        free(shm);
+        return NULL;
+    }
+    weir__block_close_fd(&block);
+    shm->buf = block.addr;
+    shm->size = block.size;
+    shm->ino = block.ino;
+    shm->owner = NULL;
+    return shm;
+}
+
+static weir_shm *make_shm(weir_manager *manager, const struct plan *plan)
+{
+    struct weir_manager *outside = weir__manager_connected(manager);
     struct weir__entry *entry;
 
-    if (size == 0 && weir__manager_live(manager)) {
+    if (plan->size == 0 && weir__manager_any(manager)) {
         weir__fail(-EINVAL, "a block of size 0 cannot be made");
         return NULL;
     }
-    entry = make(manager, &plan);
+    if (outside)
+        return make_outside(outside, plan);
+    entry = make(manager, plan);
     return entry ? &entry->shm : NULL;
+}
+
+weir_shm *weir_manager_shm(weir_manager *manager, size_t size)
+{
+    return make_shm(manager, &(struct plan){.kind = "shm", .size = size});
+}
+
+weir_shm *weir_manager_shm_named(weir_manager *manager, const char *name, size_t size)
+{
+    if (weir__scope_check_name(name))
+        return NULL;
+    return make_shm(manager, &(struct plan){.kind = "shm", .name = name, .size = size});
 }
 
 static void fill_values(void *buf, const struct plan *plan)
@@ -203,6 +263,7 @@ static int bind_list(struct weir__entry *entry, const struct plan *plan)
 
 static weir_list *make_list(weir_manager *manager, struct plan *plan, int64_t size)
 {
+    struct weir_manager *outside = weir__manager_connected(manager);
     struct weir__entry *entry;
 
     if (size < 0)
@@ -210,6 +271,8 @@ static weir_list *make_list(weir_manager *manager, struct plan *plan, int64_t si
     plan->kind = "list";
     plan->bind = bind_list;
     plan->size = (size_t)size;
+    if (outside)
+        return weir__list_of(make_outside(outside, plan));
     entry = make(manager, plan);
     return entry ? &entry->list : NULL;
 }
@@ -218,6 +281,16 @@ weir_list *weir_manager_list(weir_manager *manager, const weir_value *values, si
 {
     struct plan plan = {.fill = fill_values, .values = values, .count = count};
 
+    return make_list(manager, &plan, weir__list_size(values, count));
+}
+
+weir_list *weir_manager_list_named(weir_manager *manager, const char *name,
+                                   const weir_value *values, size_t count)
+{
+    struct plan plan = {.name = name, .fill = fill_values, .values = values, .count = count};
+
+    if (weir__scope_check_name(name))
+        return NULL;
     return make_list(manager, &plan, weir__list_size(values, count));
 }
 

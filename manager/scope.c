@@ -6,8 +6,8 @@
  *  - The file is locked (flock) before it has a name, and its one open description is what members
  *    inherit: seen unlocked, its scope is dead.
  *  - A block's record is written before the block has a name, and blanked after it has lost it.
- *  - Record i + 1 is written by the owner of table entry i only. Cleaners write but one byte: the
- * one in the header that says closed.
+ *  - Record i + 1 is written by the owner of table entry i only; those behind the last entry's by
+ * the manager only. Cleaners write but one byte: the one in the header that says closed.
  *  - The header goes from open to closed once, and never back. The scope file loses its name last.
  *
  * Failure modes. Every function may be cut off by a kill between any two system calls: what stands
@@ -28,7 +28,9 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include <weir-manager.h>
 
+#include "manager/address.h"
 #include "shm/block.h"
 #include "shm/error.h"
 
@@ -180,16 +182,51 @@ int weir__scope_is_blank(int fd, size_t entry)
     return n < 0 ? -errno : is_blank(record);
 }
 
+/* A user's name says so in its record, so that no other name is ever unlinked by mistake. */
+static bool is_users_name(const char *name)
+{
+    return strncmp(name, "weir-", 5) != 0;
+}
+
+static int note(int fd, size_t entry, const struct weir__record *record, bool named)
+{
+    char text[WEIR__RECORD_SIZE];
+    int n = snprintf(text, sizeof(text),
+                     "{\"name\":\"%s\",\"ino\":%" PRIu64 ",\"kind\":\"%s\",\"size\":%" PRIu64
+                     ",\"pid\":%d%s}",
+                     record->name, record->ino, record->kind, record->size, record->pid,
+                     named ? ",\"named\":1" : "");
+
+    if (n >= WEIR__RECORD_SIZE)
+        return -ENAMETOOLONG;
+    pad_record(text);
+    return write_record(fd, text, record_at(entry));
+}
+
 int weir__scope_note(int fd, size_t entry, const char *name, uint64_t ino, const char *kind,
                      size_t size)
 {
-    char record[WEIR__RECORD_SIZE];
+    struct weir__record record = {.ino = ino, .size = size, .pid = (int)getpid()};
 
-    snprintf(record, sizeof(record),
-             "{\"name\":\"%s\",\"ino\":%" PRIu64 ",\"kind\":\"%s\",\"size\":%zu,\"pid\":%d}", name,
-             ino, kind, size, (int)getpid());
+    snprintf(record.name, sizeof(record.name), "%s", name);
+    snprintf(record.kind, sizeof(record.kind), "%s", kind);
+    return note(fd, entry, &record, false);
+}
+
+int weir__scope_note_for(int fd, size_t entry, const struct weir__record *record)
+{
+    return note(fd, entry, record, is_users_name(record->name));
+}
+
+int weir__scope_note_address(int fd, const char *address)
+{
+    char record[WEIR__RECORD_SIZE];
+    int n = snprintf(record, sizeof(record), "{\"address\":\"%s\"}", address);
+
+    if (n >= WEIR__RECORD_SIZE)
+        return -ENAMETOOLONG;
     pad_record(record);
-    return write_record(fd, record, record_at(entry));
+    return write_record(fd, record, record_at(WEIR__RECORD_ADDRESS));
 }
 
 int weir__scope_blank(int fd, size_t entry)
@@ -200,16 +237,9 @@ int weir__scope_blank(int fd, size_t entry)
     return write_record(fd, record, record_at(entry));
 }
 
-/* ---- unlinking all -------------------------------------------------------------------------- */
+/* ---- names and records ---------------------------------------------------------------------- */
 
-struct cleaning {
-    int fd;
-    uint64_t id;
-    struct weir__tally tally;
-    int error; /* the first one */
-};
-
-/* A name that this scope may have given: nothing else is ever unlinked, whatever a record says. */
+/* A name that this scope may have chosen. */
 static bool is_block_name(const char *name, uint64_t id)
 {
     char prefix[WEIR__BLOCK_NAME_SIZE];
@@ -222,10 +252,126 @@ static bool is_block_name(const char *name, uint64_t id)
     return rest > 0 && rest <= 16 && strspn(name + length, "0123456789abcdef") == rest;
 }
 
-static void clean_name(struct cleaning *cleaning, const char *name, uint64_t ino)
+/* The record has to hold it as it is. */
+static bool is_plain(const char *name)
 {
-    int error = weir__block_unlink(name, ino);
+    json_t *text = json_string(name); /* NULL unless it is UTF-8 */
+    bool plain = text != NULL;
 
+    json_decref(text);
+    for (; *name; name++)
+        plain = plain && (unsigned char)*name >= ' ' && !strchr("\"\\\x7f", *name);
+    return plain;
+}
+
+int weir__scope_check_name(const char *name)
+{
+    int error = weir__block_check_name(name);
+
+    if (error)
+        return error;
+    if (strlen(name) > WEIR_MANAGER_NAME_MAX)
+        return weir__fail(-ENAMETOOLONG,
+                          "the name \"%.40s...\" has %zu bytes; a block of a scope has a name of "
+                          "at most %d",
+                          name, strlen(name), WEIR_MANAGER_NAME_MAX);
+    if (!is_users_name(name))
+        return weir__fail(-EINVAL, "the name \"%s\" begins with \"weir-\", as weir's own do", name);
+    if (!is_plain(name))
+        return weir__fail(-EINVAL,
+                          "the name \"%s\" is not UTF-8, or has a quote, a backslash or a control "
+                          "character in it",
+                          name);
+    return 0;
+}
+
+/* The same as a judgement about what stands in a record. */
+static bool is_recordable(const char *name)
+{
+    size_t size = strlen(name);
+
+    return size > 0 && size <= WEIR_MANAGER_NAME_MAX && is_users_name(name) && is_plain(name) &&
+           !strchr(name, '/') && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
+/* Understands a block's record. Nothing but a name that the scope chose, or one that is marked as a
+ * user's, is ever unlinked, whatever a record says. */
+static bool read_block(json_t *json, uint64_t id, struct weir__record *record)
+{
+    const char *name = json_string_value(json_object_get(json, "name"));
+    const char *kind = json_string_value(json_object_get(json, "kind"));
+    json_t *ino = json_object_get(json, "ino");
+    bool named = json_integer_value(json_object_get(json, "named")) == 1;
+
+    if (!name || !json_is_integer(ino) || json_integer_value(ino) <= 0 ||
+        !(named ? is_recordable(name) : is_block_name(name, id)))
+        return false;
+    snprintf(record->name, sizeof(record->name), "%s", name);
+    snprintf(record->kind, sizeof(record->kind), "%s", kind ? kind : "shm");
+    record->ino = (uint64_t)json_integer_value(ino);
+    record->size = (uint64_t)json_integer_value(json_object_get(json, "size"));
+    record->pid = (int)json_integer_value(json_object_get(json, "pid"));
+    return true;
+}
+
+static json_t *parse_record(const char *text)
+{
+    return json_loadb(text, WEIR__RECORD_SIZE, JSON_REJECT_DUPLICATES, NULL);
+}
+
+/* Whether it is worth parsing: a record begins with its name, as note() wrote it. */
+static bool may_have_name(const char *text, const char *name)
+{
+    const size_t before = strlen("{\"name\":\""),
+                 size = name ? strnlen(name, WEIR__RECORD_SIZE) : 0;
+
+    return !is_blank(text) &&
+           (!name || (before + size < WEIR__RECORD_SIZE && memcmp(text + before, name, size) == 0 &&
+                      text[before + size] == '"'));
+}
+
+int weir__scope_read(int fd, uint64_t id, size_t *entry, const char *name,
+                     struct weir__record *record)
+{
+    off_t data = lseek(fd, record_at(*entry), SEEK_DATA);
+    char text[WEIR__RECORD_SIZE];
+
+    if (data < 0)
+        return errno == ENXIO ? -ENOENT : -errno;
+    if (data > record_at(*entry)) /* behind a hole, which ends at a page and so at a record */
+        *entry = (size_t)(data / WEIR__RECORD_SIZE) - 1;
+    for (int looked = 0; looked < 1024; looked++) {
+        ssize_t n = pread(fd, text, sizeof(text), record_at(*entry));
+        json_t *json;
+        bool found;
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < WEIR__RECORD_SIZE)
+            return n < 0 ? -errno : -ENOENT;
+        ++*entry;
+        if (!may_have_name(text, name))
+            continue;
+        json = parse_record(text);
+        found = read_block(json, id, record);
+        json_decref(json);
+        if (found)
+            return 1;
+    }
+    return 0;
+}
+
+/* ---- unlinking all -------------------------------------------------------------------------- */
+
+struct cleaning {
+    int fd;
+    uint64_t id;
+    struct weir__tally tally;
+    int error; /* the first one */
+};
+
+static void count(struct cleaning *cleaning, int error)
+{
     if (error == 0)
         cleaning->tally.unlinked++;
     else if (error == -ENOENT)
@@ -234,18 +380,28 @@ static void clean_name(struct cleaning *cleaning, const char *name, uint64_t ino
         cleaning->error = error;
 }
 
+/* Not counted: the tally is about blocks. */
+static void clean_address(struct cleaning *cleaning, const char *address)
+{
+    int error = weir__address_remove(address, cleaning->id);
+
+    if (error && !cleaning->error)
+        cleaning->error = error;
+}
+
 static void clean_record(struct cleaning *cleaning, const char *text)
 {
-    json_t *record = json_loadb(text, WEIR__RECORD_SIZE, JSON_REJECT_DUPLICATES, NULL);
-    const char *name = json_string_value(json_object_get(record, "name"));
-    json_t *ino = json_object_get(record, "ino");
+    json_t *json = parse_record(text);
+    const char *address = json_string_value(json_object_get(json, "address"));
+    struct weir__record record;
 
-    if (name && json_is_integer(ino) && json_integer_value(ino) > 0 &&
-        is_block_name(name, cleaning->id))
-        clean_name(cleaning, name, (uint64_t)json_integer_value(ino));
+    if (read_block(json, cleaning->id, &record))
+        count(cleaning, weir__block_unlink(record.name, record.ino));
+    else if (address)
+        clean_address(cleaning, address);
     else
         cleaning->tally.malformed++;
-    json_decref(record);
+    json_decref(json);
 }
 
 /* The records stay as they are: a creation that is under way may still give its record the name,

@@ -17,6 +17,20 @@
 #define WEIR__SCOPE_NAME_SIZE 32 /* "weir-<16 hex>.scope" and the NUL */
 #define WEIR__BLOCK_NAME_SIZE 40 /* "weir-<16 hex>-<16 hex>" and the NUL */
 
+/* Records behind those of the table's entries; only the manager writes them. */
+#define WEIR__RECORD_ADDRESS ((size_t)65536) /* where the manager listens */
+#define WEIR__RECORD_MEMBERS ((size_t)65537) /* what connected programs made, and what is tracked  \
+                                              */
+#define WEIR__MEMBERS_MAX ((size_t)65536)
+
+/* A block's record, as read. */
+struct weir__record {
+    char name[WEIR__RECORD_SIZE];
+    char kind[16];
+    uint64_t ino, size;
+    int pid; /* of the process that made it, or had it tracked */
+};
+
 /* What a cleaning did. */
 struct weir__tally {
     unsigned unlinked;  /* names removed */
@@ -47,7 +61,22 @@ void weir__scope_creation_end(int fd);
 int weir__scope_is_blank(int fd, size_t entry); /* 1, 0, or a negative error */
 int weir__scope_note(int fd, size_t entry, const char *name, uint64_t ino, const char *kind,
                      size_t size);
+/* The same for a block that may have a user's name, which its record says, or be another process's. */
+int weir__scope_note_for(int fd, size_t entry, const struct weir__record *record);
 int weir__scope_blank(int fd, size_t entry);
+
+/* 0, or with a message -EINVAL or -ENAMETOOLONG: a user's name that a scope may have. Those that
+ * begin with "weir-" are kept for names that weir chooses. */
+int weir__scope_check_name(const char *name);
+
+/* The address at which the scope's manager listens. */
+int weir__scope_note_address(int fd, const char *address);
+
+/* Reads the first block's record from entry *entry on (`name` not NULL: of that name), and moves
+ * *entry to the one behind it, looking at 1,024 records at most. 1: found; 0: none among them;
+ * -ENOENT: there are no more; or a negative errno. */
+int weir__scope_read(int fd, uint64_t id, size_t *entry, const char *name,
+                     struct weir__record *record);
 
 /* Closes the scope for creations and unlinks every recorded name that still is the recorded inode;
  * then the scope file itself. Waits at most `wait_ms` for creations under way; if there still are

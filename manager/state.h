@@ -5,6 +5,8 @@
 #ifndef WEIR_MANAGER_STATE_H
 #define WEIR_MANAGER_STATE_H
 
+#include <jansson.h>
+
 #include "manager/address_space.h"
 #include "manager/internal.h"
 #include "manager/launch.h"
@@ -13,13 +15,16 @@
  * guards on_end and creators too. */
 struct weir_manager {
     uint64_t id;
-    pid_t beginner;    /* the process that called weir_begin() */
+    bool connected;    /* by weir_connect(): neither space nor scope file, only the socket */
+    bool out_of_step;  /* a reply did not come in time: the next one would be taken for another's */
+    pid_t beginner;    /* the process that called weir_begin(), or weir_connect() */
     pid_t manager_pid; /* for messages; never used to signal or to judge */
     int socket;        /* to the manager; -1 in members */
     int scope_fd;      /* holds the scope's lock as long as any process has it */
     int host_pidfd;
     int manager_pidfd;
     int timeout_ms;
+    struct weir__private_lock talk; /* one request at a time on the socket */
     struct weir__on_end *on_end;
     unsigned creators;  /* creations under way in this process: they share one record lock */
     pid_t creators_pid; /* whose count it is: a forked child starts from 0 */
@@ -31,6 +36,30 @@ struct weir_manager {
 /* The scope if it is live in this process; NULL with -EINVAL as last error otherwise. `manager` is
  * only compared, not looked into. */
 struct weir_manager *weir__manager_live(const weir_manager *manager);
+/* The same for a scope that was connected to; NULL, silently, for anything else. */
+struct weir_manager *weir__manager_connected(const weir_manager *manager);
+/* Either, or NULL with -EINVAL as last error. */
+struct weir_manager *weir__manager_any(const weir_manager *manager);
+
+/* The registry of this process, and forgetting what is not on it any more. */
+void weir__manager_register(struct weir_manager *manager);
+bool weir__manager_unregister(const struct weir_manager *manager);
+void weir__manager_release(struct weir_manager *manager);
+/* A new one with nothing in it, or NULL with the last error set. */
+struct weir_manager *weir__manager_new(int timeout_ms);
+
+/* The next message from the manager. NULL with the last error set. */
+json_t *weir__manager_receive(int socket, int timeout_ms);
+
+/* Gives a block its name by the manager of a connected scope: `name`, or one that it chooses, which
+ * is written to `given`. 0, or a negative error with the last error set. */
+int weir__connected_name(struct weir_manager *manager, const struct weir__block *block,
+                         const char *kind, const char *name, char given[WEIR_SHM_NAME_MAX + 1]);
+
+/* Has the scope's manager listen as the options say. */
+int weir__manager_listen(struct weir_manager *manager, const weir_options *options);
+int weir__check_listen_options(const weir_options *options);
+
 /* The live scope that this handle belongs to, or NULL. */
 struct weir_manager *weir__manager_of(const struct weir_shm *shm);
 

@@ -33,7 +33,14 @@ typedef struct weir_options {
                              by it. 0: 4 TiB, or as much of it as the system grants */
     int timeout_ms;       /* longest wait for the manager to start or to end, then weir acts by
                              itself; 0: 5000 */
-    uint64_t reserved[8];
+    const char *address;  /* where other programs of this user may weir_connect(): the absolute path of a
+                             Unix socket to be made, at most 107 bytes, in a folder of mode 0700 that is
+                             the user's own; one that is not there is made so, and stays. NULL: nobody
+                             connects */
+    const void *authkey;  /* what they have to know besides, 1 to 1024 bytes; only with an address. NULL:
+                             nothing */
+    size_t authkey_size;
+    uint64_t reserved[5];
 } weir_options;
 
 /* Begins a scope: sweeps what dead scopes of this user left in /dev/shm, and starts the manager.
@@ -43,7 +50,11 @@ typedef struct weir_options {
  * Context: any thread. Crash: nothing is left, or the manager or the next weir_begin() removes it.
  * Returns: the scope, to be ended with weir_end(); or NULL: EINVAL (options), ENOENT (the manager
  * program is not found; the message lists where it was looked for, and WEIR_MANAGER can name it),
- * ENOSPC, ENOMEM, EMFILE, ETIMEDOUT (the manager did not get ready), EPROTO (it is another version). */
+ * ENOSPC, ENOMEM, EMFILE, ETIMEDOUT (the manager did not get ready), EPROTO (it is another version).
+ * With an address also: EINVAL, ENAMETOOLONG (the address), EADDRINUSE (another scope listens there, or
+ * it is a socket that weir did not make; one that a dead manager left is swept), EEXIST (it is a file, and
+ * no socket), EPERM (the folder is not private), ENOTSUP (a key, but weir was built without libsodium).
+ * Nobody else's file is removed. */
 WEIR_API weir_manager *weir_begin(const weir_options *options);
 
 /* Ends the scope: stops its pools and processes, has everything unlinked, waits until the manager is
@@ -122,6 +133,16 @@ WEIR_API size_t weir_arena_size(const weir_arena *arena);
  * Crash: what is left of it is released with the scope. */
 WEIR_API void weir_arena_free(weir_arena *arena);
 
+/* The same under a name of the user's choice, so that others can attach it by that name: 1 to
+ * WEIR_MANAGER_NAME_MAX bytes of UTF-8 without '/', quotes, backslashes and control characters, not
+ * beginning with "weir-".
+ * Returns besides: EEXIST (the other block is left alone, now and at the end of the scope), EINVAL and
+ * ENAMETOOLONG (the name). */
+#define WEIR_MANAGER_NAME_MAX 128
+WEIR_API weir_shm *weir_manager_shm_named(weir_manager *manager, const char *name, size_t size);
+WEIR_API weir_list *weir_manager_list_named(weir_manager *manager, const char *name,
+                                            const weir_value *values, size_t count);
+
 /* Maps into this process what other processes of the scope have made since. Workers do this before
  * every chunk, and the program whenever a job or process has ended; it is only needed when a pointer
  * reaches a process in another way.
@@ -131,6 +152,80 @@ WEIR_API int weir_manager_sync(weir_manager *manager);
 
 /* The manager's process id, for messages and tests. -EINVAL when the scope is NULL or has ended. */
 WEIR_API pid_t weir_manager_pid(const weir_manager *manager);
+
+/* ---- connecting ----------------------------------------------------------------------------- */
+
+/* Connects to the scope that another program of the same user began with this weir_options.address.
+ *
+ * `authkey`: the scope's key; NULL, with a size of 0, when it has none. Both sides prove that they know
+ * it, without telling it. This does not make the caller a process of the scope: it has no part in the
+ * common addresses and the pool, and cannot end it. What works on the result: weir_manager_shm(),
+ * weir_manager_list(), weir_manager_list_range(), the two _named() ones, and the calls below. What they
+ * make belongs to the scope and goes with it, whether this program is still connected or not. The handles
+ * are stand-alone ones, to be closed here; unlinking one removes its name at once.
+ * Context: any thread; waits up to 5 s. Threads may share the result; a child that is forked must
+ * connect itself.
+ * Crash: the manager notices; nothing is left but what belongs to the scope.
+ * Returns: the scope, to be given to weir_disconnect(); or NULL: EINVAL, ENAMETOOLONG (address or key),
+ * ENOENT (no such socket), ECONNREFUSED (nobody listens any more), EPERM (another user's), EACCES (the key
+ * is wrong, or only one side has one), EBUSY (128 programs are connected), ETIMEDOUT, EPROTO (that is no
+ * manager of weir's), ENOTSUP (a key, but weir was built without libsodium), ENOMEM, EMFILE. */
+WEIR_API weir_manager *weir_connect(const char *address, const void *authkey, size_t authkey_size);
+
+/* Disconnects. Blocks and handles stay as they are. NULL is allowed; a scope that was begun here, not
+ * connected to, is left alone. */
+WEIR_API void weir_disconnect(weir_manager *manager);
+
+/* A block that belongs to a scope. */
+typedef struct weir_block_info {
+    char name[WEIR_MANAGER_NAME_MAX + 1];
+    char kind[16]; /* "shm", "list", "array", "dict", "arena"; for a person */
+    pid_t pid;     /* of the process that made it, or had it tracked */
+    size_t size;   /* in bytes */
+    uint64_t ino;  /* its inode number in /dev/shm */
+} weir_block_info;
+
+/* In the four calls below. They ask the manager, so they are not for an inner loop.
+ * Context: the process that began the scope, or one that has connected; any thread.
+ * Crash: it is done, or it is not.
+ * Returns besides what is said there: -EINVAL (NULL, ended or disconnected, another process), -ESTALE
+ * (the scope is over), -EPIPE (the manager has died, or did not answer before), -ETIMEDOUT (it does not
+ * answer), -ENOMEM. */
+
+/* Lists the scope's blocks whose names are there, also those made by its workers: up to `room` of them go
+ * to `blocks`, which may be NULL when `room` is 0. What is made or unlinked meanwhile may be listed or
+ * not. Returns: how many there are, which may be more than `room`. */
+WEIR_API int64_t weir_manager_blocks(weir_manager *manager, weir_block_info *blocks, size_t room);
+
+/* Finds a block of the scope by its name; `out` may be NULL. To use it, attach it by that name.
+ * Returns: 0; -ENOENT (the scope has no such block, or its name is gone). */
+WEIR_API int weir_manager_lookup(weir_manager *manager, const char *name, weir_block_info *out);
+
+/* Gives an existing block to the scope (any stand-alone block, list, array or dict of this user, whoever
+ * made it), which unlinks it at its end. Tracking twice is the same as once.
+ * Returns: 0; -ENOENT (no such block), -EPERM (another user's, or no regular file), -EINVAL and
+ * -ENAMETOOLONG (a name that weir_manager_shm_named() would not take), -ENOSPC (65,536 blocks are tracked
+ * or of connected programs). */
+WEIR_API int weir_manager_track(weir_manager *manager, const char *name);
+
+/* Unlinks a block early that is tracked or of a connected program, and forgets it.
+ * Returns: 0; -ENOENT (the scope has no such block, or its name is gone), -EPERM (a process of the scope
+ * made it, and unlinks it itself: weir_shm_unlink()). */
+WEIR_API int weir_manager_release(weir_manager *manager, const char *name);
+
+/* Who unlinks what, and when. In every case memory that is mapped stays mapped, and a name that another
+ * block has got meanwhile is left alone.
+ *
+ *   made in the scope, by its processes   the manager, when the scope ends; or the user, early
+ *   made by a connected program           the same; that program's end or death changes nothing
+ *   made stand-alone (weir_shm_create)    the user alone: it outlives the program
+ *   made stand-alone, then tracked        the manager, when the scope ends
+ *   attached (weir_shm_attach)            attaching and closing never unlink
+ *   attached by Python up to 3.12         Python's resource tracker, shortly after that Python exits; for
+ *                                         the scope that is a block unlinked early
+ *   unlinked early by the user            the user; the scope's end finds it gone, which is no error
+ *   released early                        the manager, at once
+ */
 
 #ifdef __cplusplus
 }

@@ -69,6 +69,7 @@ need_to_build() {
 need_to_test() {
     need g++ has_cplusplus
     need libcmocka-dev has_module cmocka
+    need libsodium-dev has_module libsodium
     need python3 has_python
     need python3-numpy has_numpy
     need strace has_command strace

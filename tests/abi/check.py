@@ -3,7 +3,7 @@
 
  - It exports every WEIR_API function of the public headers and nothing else, and those are the functions in
    symbols.txt: one that goes missing there breaks programs that are linked already.
- - Each symbol carries a version, the soname is libweir.so.0, and nothing is needed but libc, libuv and jansson.
+ - Each symbol carries a version, the soname is libweir.so.0, and nothing is needed but libc, libuv, jansson and libsodium.
  - A program that refers to every function links and runs against the library.
 """
 
@@ -14,7 +14,7 @@ import sys
 import tempfile
 
 HEADERS = ("shm/weir-shm.h", "manager/weir-manager.h", "pool/weir-pool.h", "pool/weir.h")
-NEEDED = {"libc.so.6", "libuv.so.1", "libjansson.so.4", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
+NEEDED = {"libc.so.6", "libuv.so.1", "libjansson.so.4", "libsodium.so.23", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
 
 library, root, version = sys.argv[1:4]
 cc = sys.argv[4:]

@@ -41,7 +41,17 @@ PLACE(weir_error, message, 48);
 SIZE(weir_options, 80);
 PLACE(weir_options, address_space, 0);
 PLACE(weir_options, timeout_ms, 8);
-PLACE(weir_options, reserved, 16);
+PLACE(weir_options, address, 16);
+PLACE(weir_options, authkey, 24);
+PLACE(weir_options, authkey_size, 32);
+PLACE(weir_options, reserved, 40);
+
+SIZE(weir_block_info, 168);
+PLACE(weir_block_info, name, 0);
+PLACE(weir_block_info, kind, 129);
+PLACE(weir_block_info, pid, 148);
+PLACE(weir_block_info, size, 152);
+PLACE(weir_block_info, ino, 160);
 
 SIZE(weir_pool_options, 112);
 PLACE(weir_pool_options, workers, 0);

@@ -193,6 +193,49 @@ static void foreign_name_stays__when_a_record_claims_it(void **state)
     close(fd);
 }
 
+/* Marked as a user's: such a name is unlinked, but only such a name, and only that inode. */
+static void users_name_is_unlinked__when_its_record_says_so(void **state)
+{
+    const char *own = leak_name("chosen"), *same = leak_name("other");
+    struct weir__record record = {.kind = "shm", .size = 1}, read;
+    char name[WEIR__BLOCK_NAME_SIZE];
+    struct weir__tally tally;
+    uint64_t id;
+    size_t entry = 0;
+    int fd = begin(&id);
+
+    (void)state;
+    record.ino = put_file(own);
+    strcpy(record.name, own);
+    assert_int_equal(weir__scope_note_for(fd, 0, &record), 0);
+    strcpy(record.name, same);
+    put_file(same);
+    assert_int_equal(weir__scope_note_for(fd, 1, &record), 0); /* another inode */
+    weir__scope_block_name(name, id + 1, 1);
+    record.ino = put_file(name);
+    snprintf(record.name, sizeof(record.name), "./%s", name);
+    assert_int_equal(weir__scope_note_for(fd, WEIR__RECORD_MEMBERS, &record), 0);
+    strcpy(record.name, name); /* another scope's is no user's name */
+    assert_int_equal(weir__scope_note_for(fd, WEIR__RECORD_MEMBERS + 1, &record), 0);
+    memset(record.name, 'x', sizeof(record.name) - 1);
+    assert_int_equal(weir__scope_note_for(fd, 2, &record), -ENAMETOOLONG);
+    assert_int_equal(weir__scope_read(fd, id, &entry, same, &read), 1);
+    assert_int_equal(entry, 2);
+    assert_string_equal(read.name, same);
+    assert_int_equal(weir__scope_read(fd, id, &entry, same, &read), 0);
+    assert_int_equal(weir__scope_read(fd, id, &entry, NULL, &read), -ENOENT);
+    assert_int_equal(weir__scope_unlink_all(fd, id, 0, &tally), 0);
+    assert_int_equal(tally.unlinked, 1);
+    assert_int_equal(tally.gone, 1);
+    assert_int_equal(tally.malformed, 2);
+    assert_false(exists(own));
+    assert_true(exists(same));
+    assert_true(exists(name));
+    remove_file(same);
+    remove_file(name);
+    close(fd);
+}
+
 static void rest_is_unlinked__when_records_are_damaged(void **state)
 {
     char name[WEIR__BLOCK_NAME_SIZE];
@@ -467,6 +510,7 @@ int main(void)
         TEST(recorded_name_is_unlinked__when_all_is),
         TEST(other_file_stays__when_it_has_taken_the_name),
         TEST(foreign_name_stays__when_a_record_claims_it),
+        TEST(users_name_is_unlinked__when_its_record_says_so),
         TEST(rest_is_unlinked__when_records_are_damaged),
         TEST(header_damage_is_harmless__when_all_is_unlinked),
         TEST(scope_file_stays__when_the_records_cannot_be_read),
