@@ -143,6 +143,26 @@ uv_host)
     "$program" >out || fail "status $?"
     printf '148933 primes below 2000000\nthe loop was free meanwhile\n' | cmp - out || fail "$(cat out)"
     ;;
+connect)
+    mkfifo line
+    "$program" host "$work/door" <line >out &
+    host=$!
+    exec 3>line
+    for _ in $(seq 100); do
+        [ ! -S door ] || break
+        sleep 0.1
+    done
+    "$program" put "$work/door" 3 14 15 >put || fail "put: status $?"
+    grep -q '^left 3 numbers in weir-' put || fail "$(cat put)"
+    block=/dev/shm/$(sed 's/.* in //' put)
+    [ -f "$block" ] || fail 'the list is gone with the program that made it'
+    echo >&3
+    wait $host || fail "host: status $?"
+    grep -q '^process [0-9]* left 3 14 15$' out || fail "$(cat out)"
+    [ ! -e "$block" ] && [ ! -e door ] || fail 'something outlived the scope'
+    refused 2 usage
+    refused 1 'no manager listens' put "$work/door" 1
+    ;;
 word_count)
     cat /usr/include/*.h | head -c 1000000 >text
     same_counts text
