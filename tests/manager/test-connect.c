@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -79,6 +80,13 @@ static int close_door(void **state)
     return remove_folder(state) || error ? -1 : 0;
 }
 
+/* A forked child does not outlive a test that fails. */
+static void settle_child(void)
+{
+    child_reset();
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
 /* Runs a part of a test as another program would: in a child without the scope's descriptors. It
  * reports by its exit status; 0 is good. */
 static int in_child(int (*run)(void))
@@ -87,7 +95,7 @@ static int in_child(int (*run)(void))
     pid_t pid = fork();
 
     if (pid == 0) {
-        child_reset();
+        settle_child();
         for (int fd = 3; fd < 64; fd++)
             close(fd);
         _exit(run());
@@ -241,7 +249,7 @@ static void nothing_is_left__when_a_connected_program_is_killed(void **state)
         int status = 0;
 
         if (pid == 0) {
-            child_reset();
+            settle_child();
             make_for_ever();
         }
         usleep((useconds_t)(rand() % 20000));
@@ -587,7 +595,7 @@ static void address_is_free_again__when_whoever_died(void **state)
         assert_int_equal(pipe(report), 0);
         pid = fork();
         if (pid == 0) {
-            child_reset();
+            settle_child();
             scope = weir_begin(&(weir_options){.address = address});
             manager = weir_manager_pid(scope);
             weir_manager_shm(scope, 10);
@@ -1043,7 +1051,7 @@ static void server_is_refused__when_it_does_not_know_the_key(void **state)
         assert_int_equal(listen(listener, 1), 0);
         pid = fork();
         if (pid == 0) {
-            child_reset();
+            settle_child();
             impostor(listener, how);
         }
         close(listener);
@@ -1113,7 +1121,7 @@ static void scope_is_unharmed__when_a_thousand_connections_are_made(void **state
 
     (void)state;
     if (pid == 0) {
-        child_reset();
+        settle_child();
         _exit(attack());
     }
     for (int i = 0; i < 200; i++) { /* meanwhile the scope's own program is answered */
