@@ -22,7 +22,7 @@ CLEAN_MS = 1000
 HANG_MS = 20000
 
 libc = ctypes.CDLL(None, use_errno=True)
-CLONE_NEWNS, CLONE_NEWPID = 0x00020000, 0x20000000
+CLONE_NEWNS = 0x00020000
 MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_REC, MS_PRIVATE = 2, 4, 32, 0x4000, 0x40000
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -85,12 +85,13 @@ class Case:
     def note(self, ms):
         self.times.append(ms)
 
-    def start(self, *arguments, **options):
-        """Starts the program under test."""
+    def start(self, *arguments, inside=False, **options):
+        """Starts the program under test; `inside`: as process 1 of a pid namespace."""
         options.setdefault("stdout", subprocess.PIPE)
         options.setdefault("stdin", subprocess.PIPE)
         options.setdefault("text", True)
-        return subprocess.Popen([self.subject] + [str(a) for a in arguments], **options)
+        prefix = ["unshare", "--pid", "--fork"] if inside else []
+        return subprocess.Popen(prefix + [self.subject] + [str(a) for a in arguments], **options)
 
     def run(self, *arguments, timeout_ms=HANG_MS, **options):
         """Runs it to its end. Returns (status, output); status None: it hung."""

@@ -72,7 +72,10 @@ static pid_t start_child(void)
 
 /* ---- one that waits for everything ---------------------------------------------------------- */
 
+/* Supervisors and managers are never seen. The process between the program and a supervisor, which
+ * ends at once, may be: by another thread that waits for any child in that instant. */
 static _Atomic int reaped, foreign;
+#define BETWEEN_PER_SCOPE 2 /* a pool's and a process's */
 static _Atomic bool enough;
 
 static void *wait_for_all(void *arg)
@@ -104,7 +107,7 @@ static void waiting(void)
     sleep_ms(60);
     enough = true;
     pthread_join(thread, NULL);
-    MUST(reaped == 3 && foreign == 0);
+    MUST(reaped == 3 && foreign <= 3 * BETWEEN_PER_SCOPE);
 }
 
 /* ---- ones that do not want to know ----------------------------------------------------------- */
@@ -128,7 +131,10 @@ static void reap_in_handler(int signal)
 
     (void)signal;
     while (waitpid(-1, &status, WNOHANG) > 0)
-        handled += WIFEXITED(status) && WEXITSTATUS(status) == 42 ? 1 : 1000;
+        if (WIFEXITED(status) && WEXITSTATUS(status) == 42)
+            handled++;
+        else
+            foreign++;
     errno = saved;
 }
 
@@ -140,7 +146,7 @@ static void handling(void)
     start_child();
     use_scope();
     sleep_ms(60);
-    MUST(handled == 1);
+    MUST(handled == 1 && foreign <= BETWEEN_PER_SCOPE);
 }
 
 /* ---- a loop of libuv's, with a child --------------------------------------------------------- */
