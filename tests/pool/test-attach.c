@@ -204,6 +204,52 @@ static void callbacks_come__when_more_are_in_flight_than_there_are_places(void *
     weir_end(scope);
 }
 
+static int emit_items(weir_task *task, weir_range range, void *arg)
+{
+    (void)arg;
+    for (int64_t i = range.begin; i < range.end; i++) {
+        int64_t key = i % 100;
+
+        if (weir_emit_int64(task, &key, sizeof key, 1) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static void note_table(weir_future *future, void *arg)
+{
+    weir_table *table = weir_future_table(future);
+
+    (void)arg;
+    calls++;
+    sum += table != NULL ? (int)weir_table_len(table) : 0;
+    weir_table_free(table);
+    weir_future_free(future);
+}
+
+/* It goes on with a second job, in which the tables are merged. */
+static void the_callback_comes_after_the_merge__of_a_map_reduce(void **state)
+{
+    const weir_map_reduction counting = {
+        .map = emit_items, .value_size = sizeof(int64_t), .combine = weir_sum_int64};
+    weir_manager *scope = begin();
+    weir_pool *pool = new_pool(scope, 2);
+
+    (void)state;
+    start();
+    for (int i = 0; i < 20; i++) {
+        weir_future *future =
+            weir_pool_map_reduce_async(pool, (weir_range){0, 5000}, &counting, NULL, NULL);
+
+        assert_non_null(future);
+        assert_int_equal(weir_pool_then(pool, future, note_table, NULL), 0);
+        assert_true(dispatch_until(pool, i + 1, 5000) < SOON_MS);
+    }
+    assert_int_equal(sum, 2000);
+    weir_pool_free(pool);
+    weir_end(scope);
+}
+
 /* ---- ends of all kinds ----------------------------------------------------------------------- */
 
 static void callbacks_come_soon__when_workers_die(void **state)
@@ -457,6 +503,7 @@ int main(void)
         UNIT(nothing_is_accepted__that_has_no_sense),
         UNIT(there_is_no_call__when_the_future_is_freed_before),
         UNIT(callbacks_come__when_more_are_in_flight_than_there_are_places),
+        UNIT(the_callback_comes_after_the_merge__of_a_map_reduce),
         UNIT(callbacks_come_soon__when_workers_die),
         UNIT(every_callback_comes__in_a_storm_of_kills),
         UNIT(callbacks_come_soon__when_the_supervisor_is_killed),
