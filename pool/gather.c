@@ -27,7 +27,7 @@
 #define SLOTS_FIRST ((size_t)1 << 12)
 #define LOG_FIRST   ((size_t)1 << 18)
 #define LOG_MAX     ((size_t)8 * (WEIR__SLOT_RECORD - 1))
-#define HUGE_FROM   ((size_t)4 << 20)
+#define HUGE_PAGE   ((size_t)2 << 20)
 
 struct pending {
     uint64_t hash;
@@ -120,16 +120,25 @@ uint64_t weir__hash(const void *key, size_t size)
 
 /* ---- memory --------------------------------------------------------------------------------- */
 
+/* Large memory begins at a huge page and consists of such, if the system has them: with small pages
+ * most of the waiting would be for translations. */
 static void *map_memory(size_t size)
 {
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    const size_t more = size >= HUGE_PAGE ? HUGE_PAGE : 0;
+    unsigned char *memory = mmap(NULL, size + more, PROT_READ | PROT_WRITE,
+                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    size_t before;
 
     if (memory == MAP_FAILED)
         return NULL;
-    if (size >= HUGE_FROM)
-        madvise(memory, size, MADV_HUGEPAGE); /* a wish */
-    return memory;
+    if (more == 0)
+        return memory;
+    before = (HUGE_PAGE - (uintptr_t)memory % HUGE_PAGE) % HUGE_PAGE;
+    if (before > 0)
+        munmap(memory, before);
+    munmap(memory + before + size, more - before);
+    madvise(memory + before, size, MADV_HUGEPAGE); /* a wish */
+    return memory + before;
 }
 
 struct weir__gather *weir__gather_new(void)
@@ -185,11 +194,11 @@ static bool reserve_log(struct weir__gather *gather, size_t size)
         room *= 2;
     if (room == gather->log_room)
         return true;
-    log = mremap(gather->log, gather->log_room, room, MREMAP_MAYMOVE);
-    if (log == MAP_FAILED)
+    log = map_memory(room);
+    if (log == NULL)
         return false;
-    if (room >= HUGE_FROM)
-        madvise(log, room, MADV_HUGEPAGE);
+    memcpy(log, gather->log, gather->log_used);
+    munmap(gather->log, gather->log_room);
     gather->log = log;
     gather->log_room = room;
     return true;

@@ -30,7 +30,7 @@
 #include "pool/worker.h"
 #include "shm/error.h"
 
-#define CHUNKS_DEFAULT    32
+#define CHUNKS_DEFAULT    16
 #define CHUNKS_MAX        4096
 #define RECORDS_PER_SHARD 8192
 

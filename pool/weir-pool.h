@@ -95,13 +95,14 @@ typedef struct weir_progress {
 /* How a job is run. Zero means the default everywhere; `reserved` must be zero. */
 typedef struct weir_job_options {
     int64_t
-        chunks; /* pieces the range is cut into, at most its length. 0: 64, or what `grain` says */
+        chunks; /* pieces the range is cut into, at most its length. 0: 64 (map_reduce: 16), or
+                   what `grain` says */
     int64_t grain; /* items a piece, instead of `chunks`; giving both is an error */
     size_t
         arg_size; /* copy this many bytes at `arg` to the workers; 0: pass the pointer as it is */
     int retries; /* times a chunk is run again after its *worker died*, up to 30; -1: never; 0: once
-                    for map and reduce, whose outputs the pool commits, never for `for` and submit,
-                    whose side effects it cannot undo */
+                    for map, reduce and map_reduce, whose outputs the pool commits, never for `for`
+                    and submit, whose side effects it cannot undo */
     int timeout_ms;       /* the whole job, from the call on; 0: none. Then -ETIMEDOUT */
     int chunk_timeout_ms; /* each attempt at a chunk; 0: none. Then its worker is killed, and the
                              chunk is retried or fails with -ETIMEDOUT */
@@ -250,11 +251,12 @@ typedef struct weir_map_reduction {
     uint64_t reserved[4];
 } weir_map_reduction;
 
-/* Runs the map-reduce over the range. Chunks (32 if options say nothing, at most 4,096) are mapped
+/* Runs the map-reduce over the range. Chunks (16 if options say nothing, at most 4,096) are mapped
  * into a table each, and these then merged in the order of the chunks, key by key, by all workers.
  * So the result, the order of its keys included, has the same bits for any number of workers, any
  * timing and any killed worker, as long as range and options are the same. More chunks share out
- * the work better, fewer take less memory: with each, every key may be stored once more.
+ * the work better (give some for each worker), fewer take less time and memory: each has a table of
+ * its own, which is made, kept and merged.
  *
  * `arg` is passed to all three functions, as for weir_pool_for(). While tables are merged, the
  * range of an error is one of parts of the result (from 0, at most 64), not of items.
