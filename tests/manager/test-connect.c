@@ -431,7 +431,7 @@ static void name_stays__when_it_was_only_attached(void **state)
 
 static int attach_in_python(void)
 {
-    execl("/usr/bin/python3", "python3", "-c",
+    execl("/usr/bin/python3", "/usr/bin/python3", "-c",
           "import sys, os\n"
           "if sys.version_info < (3, 8) or sys.version_info >= (3, 13): os._exit(77)\n"
           "from multiprocessing.shared_memory import SharedMemory\n"
