@@ -28,6 +28,7 @@
 #include "shm/error.h"
 
 #define HELLO_TIMEOUT_MS 60000
+#define LAST_DEATHS_NS   500000000 /* from the end of a supervisor to that of its workers */
 
 void weir__flush_before_fork(void)
 {
@@ -217,23 +218,33 @@ void weir__detached_order(const struct weir__detached *detached, char order)
         shutdown(detached->lifeline, SHUT_WR);
 }
 
+/* The end of file on the lifeline says that the process and all that it forked are gone. But a copy
+ * of its end may be in a process that another thread of the host forked at the wrong moment; then
+ * the pidfd tells of the process, and the kernel kills its workers with it. */
 bool weir__detached_wait(const struct weir__detached *detached, int timeout_ms)
 {
     int64_t limit = weir__now_ns() + (int64_t)timeout_ms * 1000000, left;
+    bool gone = false;
 
     do {
-        struct pollfd poll_fd = {.fd = detached->lifeline, .events = POLLIN};
+        struct pollfd poll_fds[] = {{.fd = detached->lifeline, .events = POLLIN},
+                                    {.fd = gone ? -1 : detached->pidfd, .events = POLLIN}};
         char byte;
         ssize_t got;
 
         left = limit - weir__now_ns();
-        if (poll(&poll_fd, 1, left > 0 ? (int)((left + 999999) / 1000000) : 0) <= 0)
+        if (poll(poll_fds, 2, left > 0 ? (int)((left + 999999) / 1000000) : 0) <= 0)
             continue;
         got = recv(detached->lifeline, &byte, 1, MSG_DONTWAIT);
         if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN))
             return true;
+        if (!gone && poll_fds[1].revents != 0) {
+            gone = true;
+            if (limit > weir__now_ns() + LAST_DEATHS_NS)
+                limit = weir__now_ns() + LAST_DEATHS_NS;
+        }
     } while (left > 0);
-    return false;
+    return gone;
 }
 
 void weir__detached_end(struct weir__detached *detached)

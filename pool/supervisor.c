@@ -46,6 +46,7 @@
 #define KILLED_STARTS_MAX 20 /* ... or is killed: that may be somebody else's doing */
 #define FINISH_MS         5000
 #define FORK_AGAIN_MS     50
+#define WITHOUT_WORKER_NS INT64_C(5000000000)
 
 struct child {
     uv_poll_t poll;
@@ -66,11 +67,13 @@ struct supervisor {
     int lifeline;
     pid_t pid;
     int alive;
-    bool ending; /* no replacement any more */
+    int64_t without_since_ns; /* no worker lives since then, as none can be forked; 0: not so */
+    bool ending;              /* no replacement any more */
     struct child *children;
 };
 
 static void fork_into(struct child *child);
+static void on_fork_timer(uv_timer_t *timer);
 
 /* ---- a dead worker -------------------------------------------------------------------------- */
 
@@ -210,6 +213,19 @@ static void repair(struct weir__control *control)
 
 /* ---- forking -------------------------------------------------------------------------------- */
 
+/* Draining is known here before the host's order is read: a worker may have ended because of it. */
+static bool replaces_workers(const struct supervisor *supervisor)
+{
+    return !supervisor->ending && atomic_load(&supervisor->control->state) != POOL_DRAINING;
+}
+
+static void give_up(struct weir__control *control, const weir_error *why)
+{
+    control->broken = *why;
+    atomic_store(&control->state, POOL_BROKEN); /* pairs with job.c: broken is read after it */
+    repair(control);
+}
+
 static void give_up_if_all_broken(struct supervisor *supervisor, const weir_error *why)
 {
     struct weir__control *control = supervisor->control;
@@ -218,9 +234,27 @@ static void give_up_if_all_broken(struct supervisor *supervisor, const weir_erro
         if (atomic_load(&control->slots[i].state) != SLOT_BROKEN)
             return;
     }
-    control->broken = *why;
-    atomic_store(&control->state, POOL_BROKEN); /* pairs with pool.c: broken is read after it */
-    repair(control);
+    give_up(control, why);
+}
+
+/* A fork has failed. It is tried again soon; but a pool that has been without any worker for long
+ * would leave its callers waiting for ever. */
+static void note_failed_fork(struct supervisor *supervisor, int error)
+{
+    int64_t now = weir__now_ns();
+    weir_error why = {.code = -error, .worker = -1, .exit_status = -1};
+
+    uv_timer_start(&supervisor->fork_timer, on_fork_timer, FORK_AGAIN_MS, 0);
+    if (supervisor->alive > 0 || !replaces_workers(supervisor)) {
+        supervisor->without_since_ns = 0;
+    } else if (supervisor->without_since_ns == 0) {
+        supervisor->without_since_ns = now;
+    } else if (now - supervisor->without_since_ns > WITHOUT_WORKER_NS &&
+               atomic_load(&supervisor->control->state) == POOL_RUNNING) {
+        snprintf(why.message, sizeof(why.message), "no worker could be forked for %d s: %s",
+                 (int)(WITHOUT_WORKER_NS / 1000000000), strerror(error));
+        give_up(supervisor->control, &why);
+    }
 }
 
 static void note_failed_start(struct child *child, int status)
@@ -238,12 +272,6 @@ static void note_failed_start(struct child *child, int status)
              (int)child->pid, how, child->failed_starts);
     atomic_store(&slot->state, SLOT_BROKEN);
     give_up_if_all_broken(child->supervisor, &why);
-}
-
-/* Draining is known here before the host's order is read: a worker may have ended because of it. */
-static bool replaces_workers(const struct supervisor *supervisor)
-{
-    return !supervisor->ending && atomic_load(&supervisor->control->state) != POOL_DRAINING;
 }
 
 static void on_fork_timer(uv_timer_t *timer)
@@ -377,6 +405,7 @@ static void fork_into(struct child *child)
     struct supervisor *supervisor = child->supervisor;
     struct weir__slot *slot = &supervisor->control->slots[child->slot];
     sigset_t all, before;
+    int error;
 
     weir_manager_sync(supervisor->manager);
     atomic_fetch_add(&slot->incarnation, 1);
@@ -384,17 +413,22 @@ static void fork_into(struct child *child)
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &before);
     child->pid = fork();
+    error = errno;
     if (child->pid == 0)
         become_worker(child);
     sigprocmask(SIG_SETMASK, &before, NULL);
-    if (child->pid > 0)
+    if (child->pid > 0) {
         watch(child);
+        error = errno;
+    }
     if (child->pid <= 0) {
         child->pid = 0;
         atomic_store(&slot->state, SLOT_EMPTY);
-        uv_timer_start(&supervisor->fork_timer, on_fork_timer, FORK_AGAIN_MS, 0);
+        note_failed_fork(supervisor, error);
+        errno = error;
         return;
     }
+    supervisor->without_since_ns = 0;
     supervisor->alive++;
     atomic_store(&slot->pid, child->pid);
 }
