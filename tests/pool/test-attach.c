@@ -130,6 +130,12 @@ static void the_callback_waits_for_dispatch__when_the_future_has_ended(void **st
     assert_int_equal(weir_pool_then(pool, future, note, NULL), 0);
     assert_int_equal(calls, 1);
     assert_true(dispatch_until(pool, 2, 5000) < SOON_MS);
+    /* and with one that the program waits for, whose worker has not told of it */
+    future = weir_pool_submit(pool, sleep_ms, &number, sizeof number, NULL);
+    assert_int_equal(weir_pool_then(pool, future, note, NULL), 0);
+    atomic_store(&pool->control->jobs[future->index].waiting, 0);
+    assert_int_equal(weir_future_wait(future, -1), 0);
+    assert_true(dispatch_until(pool, 3, 5000) < SOON_MS);
     weir_pool_free(pool);
     weir_end(scope);
 }
@@ -346,6 +352,16 @@ static void callbacks_come_soon__when_jobs_are_cancelled_or_late(void **state)
     weir_pool_cancel(pool);
     assert_true(dispatch_until(pool, 5, 10000) < SOON_MS);
     assert_int_equal(failures, 4);
+    /* at once, even if no call ends for a while */
+    start();
+    future = weir_pool_submit(pool, sleep_ms, &number, sizeof number, NULL);
+    usleep(20000);
+    submit_then(pool, sleep_ms, 10, 0);
+    weir_pool_cancel(pool);
+    assert_true(dispatch_until(pool, 1, 10000) < SOON_MS);
+    assert_int_equal(last_code, -ECANCELED);
+    kill(weir_pool_worker_pid(pool, 0), SIGKILL);
+    weir_future_free(future);
     /* one by one */
     start();
     submit_then(pool, sleep_ms, 100, 0);
