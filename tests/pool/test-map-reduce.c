@@ -692,7 +692,9 @@ static void nothing_is_left__when_the_job_is_cancelled_or_the_pool_killed(void *
         weir_future *future = weir_pool_map_reduce_async(pool, (weir_range){0, 120000},
                                                          COUNTING(.map = emit_lengths), NULL, NULL);
 
-        assert_int_equal(weir_future_wait(future, i * 3), -ETIMEDOUT);
+        int result = weir_future_wait(future, i); /* the last ones may have ended by then */
+
+        assert_true(result == -ETIMEDOUT || (result == 0 && i > 0));
         weir_future_cancel(future);
         weir_future_free(future);
         assert_int_equal(scope_blocks(scope), before);
