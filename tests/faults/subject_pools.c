@@ -219,6 +219,7 @@ static int foreground(int argc, char **argv)
 {
     struct sigaction action = {.sa_handler = on_interrupt};
     weir_manager *scope = weir_begin(NULL);
+    pid_t workers[2];
     int result;
 
     (void)argc;
@@ -226,12 +227,16 @@ static int foreground(int argc, char **argv)
     MUST(scope != NULL && weir_manager_list_range(scope, 0, 100, 1) != NULL);
     interrupted_pool = new_pool(scope, 2);
     MUST(interrupted_pool != NULL);
+    for (int i = 0; i < 2; i++)
+        workers[i] = weir_pool_worker_pid(interrupted_pool, i);
     sigaction(SIGINT, &action, NULL);
     printf("working\n");
     fflush(stdout);
     result = weir_pool_for(interrupted_pool, (weir_range){0, 10000}, dawdle, NULL,
                            &(weir_job_options){.chunks = 10000});
     printf("report: %s\n", weir_strerror(result));
+    for (int i = 0; i < 2; i++) /* what Ctrl-C means is the program's business alone */
+        MUST(weir_pool_worker_pid(interrupted_pool, i) == workers[i]);
     weir_pool_free(interrupted_pool);
     MUST(weir_end(scope) == 0);
     return result == -ECANCELED && interrupts == 1 ? 0 : 1;
