@@ -40,8 +40,8 @@ int weir__auth_nonce(unsigned char nonce[WEIR__NONCE_SIZE]);
 
 /* HMAC-SHA256 with the key over the text
  *     weir-1 <client|server> <scope id> <server's nonce> <client's nonce> <key's size>
- * the size as a decimal number (HMAC alone takes "k" and "k\0" for one key), the others in lower case
- * hexadecimal digits. Only when weir__auth_available(). */
+ * the size as a decimal number (HMAC alone takes "k" and "k\0" for one key), the others in lower
+ * case hexadecimal digits. Only when weir__auth_available(). */
 void weir__auth_prove(unsigned char mac[WEIR__MAC_SIZE], const struct weir__auth_key *key,
                       const struct weir__auth_session *session, enum weir__auth_role role);
 

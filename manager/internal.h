@@ -22,9 +22,9 @@ void weir__manager_on_end_remove(weir_manager *manager, struct weir__on_end *on_
  * pool", ...) this process did not begin it. */
 int weir__manager_check_owner(const weir_manager *manager, const char *what);
 
-/* Returns a descriptor that is not one of the three standard streams: fd itself, or a duplicate with fd
- * closed. In a program that has closed its stdout, what is printed must not reach weir's descriptors.
- * -1 (errno is set, fd is closed) when fd is negative or there is none left. */
+/* Returns a descriptor that is not one of the three standard streams: fd itself, or a duplicate
+ * with fd closed. In a program that has closed its stdout, what is printed must not reach weir's
+ * descriptors. -1 (errno is set, fd is closed) when fd is negative or there is none left. */
 int weir__above_streams(int fd);
 
 /* Around a fork() of this process: holds the scope's lock so that the child's copy is whole.
@@ -43,8 +43,8 @@ const _Atomic uint64_t *weir__manager_generation(const weir_manager *manager);
 /* The generation that this process has mapped. */
 uint64_t weir__manager_synced(const weir_manager *manager);
 
-/* True when all of [address, address + size) lies in the scope's address space, which every process of
- * the scope shares. */
+/* True when all of [address, address + size) lies in the scope's address space, which every process
+ * of the scope shares. */
 bool weir__manager_has_address(const weir_manager *manager, const void *address, size_t size);
 
 /* For the supervisor, whose host is gone: waits a little for the manager to clean up the scope, and

@@ -19,8 +19,9 @@
 
 /* Records behind those of the table's entries; only the manager writes them. */
 #define WEIR__RECORD_ADDRESS ((size_t)65536) /* where the manager listens */
-#define WEIR__RECORD_MEMBERS ((size_t)65537) /* what connected programs made, and what is tracked  \
-                                              */
+#define WEIR__RECORD_MEMBERS                                                                       \
+    ((size_t)65537) /* what connected programs made, and what is tracked                           \
+                     */
 #define WEIR__MEMBERS_MAX ((size_t)65536)
 
 /* A block's record, as read. */
@@ -61,7 +62,8 @@ void weir__scope_creation_end(int fd);
 int weir__scope_is_blank(int fd, size_t entry); /* 1, 0, or a negative error */
 int weir__scope_note(int fd, size_t entry, const char *name, uint64_t ino, const char *kind,
                      size_t size);
-/* The same for a block that may have a user's name, which its record says, or be another process's. */
+/* The same for a block that may have a user's name, which its record says, or be another process's.
+ */
 int weir__scope_note_for(int fd, size_t entry, const struct weir__record *record);
 int weir__scope_blank(int fd, size_t entry);
 

@@ -12,8 +12,8 @@
  *    itself, weir_end() only forgets the mappings, and the child may use the objects until then.
  *  - Objects can be made, used, unlinked and closed in every process of the scope, by any thread.
  *  - If the program is killed, calls exec, or exits without weir_end(), the manager unlinks
- *    everything. If the manager is killed, the program (or its pool's supervisor) does it. If all of
- *    them are killed at once, the next weir_begin() of any program of the same user does.
+ *    everything. If the manager is killed, the program (or its pool's supervisor) does it. If all
+ * of them are killed at once, the next weir_begin() of any program of the same user does.
  */
 #ifndef WEIR_MANAGER_H
 #define WEIR_MANAGER_H
@@ -33,49 +33,50 @@ typedef struct weir_options {
                              by it. 0: 4 TiB, or as much of it as the system grants */
     int timeout_ms;       /* longest wait for the manager to start or to end, then weir acts by
                              itself; 0: 5000 */
-    const char *address;  /* where other programs of this user may weir_connect(): the absolute path of a
-                             Unix socket to be made, at most 107 bytes, in a folder of mode 0700 that is
-                             the user's own; one that is not there is made so, and stays. NULL: nobody
-                             connects */
-    const void *authkey;  /* what they have to know besides, 1 to 1024 bytes; only with an address. NULL:
-                             nothing */
+    const char *address;  /* where other programs of this user may weir_connect(): the absolute path
+                             of a  Unix socket to be made, at most 107 bytes, in a folder of mode 0700
+                             that is  the user's own; one that is not there is made so, and stays.
+                             NULL: nobody  connects */
+    const void *authkey;  /* what they have to know besides, 1 to 1024 bytes; only with an address.
+                             NULL:  nothing */
     size_t authkey_size;
     uint64_t reserved[5];
 } weir_options;
 
 /* Begins a scope: sweeps what dead scopes of this user left in /dev/shm, and starts the manager.
  *
- * `options` may be NULL. Several scopes may be open at once. No thread is started, no signal handler
- * installed, and the manager is not a child of this process.
- * Context: any thread. Crash: nothing is left, or the manager or the next weir_begin() removes it.
- * Returns: the scope, to be ended with weir_end(); or NULL: EINVAL (options), ENOENT (the manager
- * program is not found; the message lists where it was looked for, and WEIR_MANAGER can name it),
- * ENOSPC, ENOMEM, EMFILE, ETIMEDOUT (the manager did not get ready), EPROTO (it is another version).
- * With an address also: EINVAL, ENAMETOOLONG (the address), EADDRINUSE (another scope listens there, or
- * it is a socket that weir did not make; one that a dead manager left is swept), EEXIST (it is a file, and
- * no socket), EPERM (the folder is not private), ENOTSUP (a key, but weir was built without libsodium).
- * Nobody else's file is removed. */
+ * `options` may be NULL. Several scopes may be open at once. No thread is started, no signal
+ * handler installed, and the manager is not a child of this process. Context: any thread. Crash:
+ * nothing is left, or the manager or the next weir_begin() removes it. Returns: the scope, to be
+ * ended with weir_end(); or NULL: EINVAL (options), ENOENT (the manager program is not found; the
+ * message lists where it was looked for, and WEIR_MANAGER can name it), ENOSPC, ENOMEM, EMFILE,
+ * ETIMEDOUT (the manager did not get ready), EPROTO (it is another version). With an address also:
+ * EINVAL, ENAMETOOLONG (the address), EADDRINUSE (another scope listens there, or it is a socket
+ * that weir did not make; one that a dead manager left is swept), EEXIST (it is a file, and no
+ * socket), EPERM (the folder is not private), ENOTSUP (a key, but weir was built without
+ * libsodium). Nobody else's file is removed. */
 WEIR_API weir_manager *weir_begin(const weir_options *options);
 
-/* Ends the scope: stops its pools and processes, has everything unlinked, waits until the manager is
- * gone, and unmaps. `manager` and all objects of the scope are invalid afterwards. NULL is allowed.
+/* Ends the scope: stops its pools and processes, has everything unlinked, waits until the manager
+ * is gone, and unmaps. `manager` and all objects of the scope are invalid afterwards. NULL is
+ * allowed.
  *
  * If the manager is dead or does not answer in time it is killed and the work done here, so this
  * never hangs. What the user unlinked before is no error.
- * Context: the process that began the scope; no other thread may use the scope any more. In a forked
- * child it only unmaps, and returns 0.
- * Returns: 0, or the first error of unlinking (the rest is unlinked all the same); -EBUSY when a child
- * that the program forked hangs in the middle of making an object (the next weir_begin() removes what
- * is left then); -EINVAL when this scope has already been ended. */
+ * Context: the process that began the scope; no other thread may use the scope any more. In a
+ * forked child it only unmaps, and returns 0. Returns: 0, or the first error of unlinking (the rest
+ * is unlinked all the same); -EBUSY when a child that the program forked hangs in the middle of
+ * making an object (the next weir_begin() removes what is left then); -EINVAL when this scope has
+ * already been ended. */
 WEIR_API int weir_end(weir_manager *manager);
 
-/* WEIR_SCOPE(name, options) { ... } begins a scope called `name`, runs the block, and ends the scope
- * however the block is left: at its end, by break, return or goto out of it (not by longjmp or exit,
- * where the manager cleans up). If the scope cannot begin, the block is not run and
+/* WEIR_SCOPE(name, options) { ... } begins a scope called `name`, runs the block, and ends the
+ * scope however the block is left: at its end, by break, return or goto out of it (not by longjmp
+ * or exit, where the manager cleans up). If the scope cannot begin, the block is not run and
  * weir_last_error()->code says why. */
 #define WEIR_SCOPE(name, options)                                                                  \
-    for (weir_manager *name __attribute__((__cleanup__(weir_scope_leave))) = weir_begin(options),  \
-                            *name##_weir_once = name;                                              \
+    for (weir_manager * name __attribute__((__cleanup__(weir_scope_leave))) = weir_begin(options), \
+                             *name##_weir_once = name;                                             \
          name##_weir_once; name##_weir_once = NULL)
 
 /* What WEIR_SCOPE's cleanup calls: weir_end(*manager). */
@@ -85,7 +86,8 @@ WEIR_API void weir_scope_leave(weir_manager **manager);
  * weir_list_create_range(), weir_array_create() and weir_dict_create() do, under a name of the
  * scope's own ("weir-..."), and with their errors; besides: EINVAL (the scope is NULL or has
  * ended), ENOSPC (65,536 objects, or no address space left),
- * ESTALE (the scope's names have been cleaned up already, because the program that began it is gone).
+ * ESTALE (the scope's names have been cleaned up already, because the program that began it is
+ * gone).
  *
  * The handle belongs to the scope and is valid in all its processes until the scope ends. To give
  * memory back early, unlink the object and close it, in this order; from then on nobody may use it.
@@ -102,8 +104,8 @@ WEIR_API weir_dict *weir_manager_dict(weir_manager *manager, const weir_dict_opt
 
 /* An arena: memory for structures that are linked by pointers (lists, trees), shared like all of a
  * scope. A pointer into it means the same in every process of the scope, also in those that ran
- * before it was allocated. An arena only grows: what is in it is released all at once, with the arena
- * or with the scope. */
+ * before it was allocated. An arena only grows: what is in it is released all at once, with the
+ * arena or with the scope. */
 typedef struct weir_arena weir_arena;
 
 /* Makes an arena in the scope. It is one block at first, and gets further ones when that is full.
@@ -129,25 +131,24 @@ WEIR_API void *weir_manager_alloc(weir_manager *manager, size_t size);
 /* Bytes taken out of the arena so far; each piece counts as a multiple of 16. 0 for NULL. */
 WEIR_API size_t weir_arena_size(const weir_arena *arena);
 
-/* Releases the arena with everything in it; from then on no process may use either. NULL is allowed.
- * Crash: what is left of it is released with the scope. */
+/* Releases the arena with everything in it; from then on no process may use either. NULL is
+ * allowed. Crash: what is left of it is released with the scope. */
 WEIR_API void weir_arena_free(weir_arena *arena);
 
 /* The same under a name of the user's choice, so that others can attach it by that name: 1 to
  * WEIR_MANAGER_NAME_MAX bytes of UTF-8 without '/', quotes, backslashes and control characters, not
  * beginning with "weir-".
- * Returns besides: EEXIST (the other block is left alone, now and at the end of the scope), EINVAL and
- * ENAMETOOLONG (the name). */
+ * Returns besides: EEXIST (the other block is left alone, now and at the end of the scope), EINVAL
+ * and ENAMETOOLONG (the name). */
 #define WEIR_MANAGER_NAME_MAX 128
 WEIR_API weir_shm *weir_manager_shm_named(weir_manager *manager, const char *name, size_t size);
 WEIR_API weir_list *weir_manager_list_named(weir_manager *manager, const char *name,
                                             const weir_value *values, size_t count);
 
 /* Maps into this process what other processes of the scope have made since. Workers do this before
- * every chunk, and the program whenever a job or process has ended; it is only needed when a pointer
- * reaches a process in another way.
- * Returns: 0; -EINVAL (ended); -ENOENT when an object's name was gone before it could be mapped here
- * (the others are mapped). */
+ * every chunk, and the program whenever a job or process has ended; it is only needed when a
+ * pointer reaches a process in another way. Returns: 0; -EINVAL (ended); -ENOENT when an object's
+ * name was gone before it could be mapped here (the others are mapped). */
 WEIR_API int weir_manager_sync(weir_manager *manager);
 
 /* The manager's process id, for messages and tests. -EINVAL when the scope is NULL or has ended. */
@@ -157,23 +158,23 @@ WEIR_API pid_t weir_manager_pid(const weir_manager *manager);
 
 /* Connects to the scope that another program of the same user began with this weir_options.address.
  *
- * `authkey`: the scope's key; NULL, with a size of 0, when it has none. Both sides prove that they know
- * it, without telling it. This does not make the caller a process of the scope: it has no part in the
- * common addresses and the pool, and cannot end it. What works on the result: weir_manager_shm(),
- * weir_manager_list(), weir_manager_list_range(), the two _named() ones, and the calls below. What they
- * make belongs to the scope and goes with it, whether this program is still connected or not. The handles
- * are stand-alone ones, to be closed here; unlinking one removes its name at once.
- * Context: any thread; waits up to 5 s. Threads may share the result; a child that is forked must
- * connect itself.
- * Crash: the manager notices; nothing is left but what belongs to the scope.
- * Returns: the scope, to be given to weir_disconnect(); or NULL: EINVAL, ENAMETOOLONG (address or key),
- * ENOENT (no such socket), ECONNREFUSED (nobody listens any more), EPERM (another user's), EACCES (the key
- * is wrong, or only one side has one), EBUSY (128 programs are connected), ETIMEDOUT, EPROTO (that is no
- * manager of weir's), ENOTSUP (a key, but weir was built without libsodium), ENOMEM, EMFILE. */
+ * `authkey`: the scope's key; NULL, with a size of 0, when it has none. Both sides prove that they
+ * know it, without telling it. This does not make the caller a process of the scope: it has no part
+ * in the common addresses and the pool, and cannot end it. What works on the result:
+ * weir_manager_shm(), weir_manager_list(), weir_manager_list_range(), the two _named() ones, and
+ * the calls below. What they make belongs to the scope and goes with it, whether this program is
+ * still connected or not. The handles are stand-alone ones, to be closed here; unlinking one
+ * removes its name at once. Context: any thread; waits up to 5 s. Threads may share the result; a
+ * child that is forked must connect itself. Crash: the manager notices; nothing is left but what
+ * belongs to the scope. Returns: the scope, to be given to weir_disconnect(); or NULL: EINVAL,
+ * ENAMETOOLONG (address or key), ENOENT (no such socket), ECONNREFUSED (nobody listens any more),
+ * EPERM (another user's), EACCES (the key is wrong, or only one side has one), EBUSY (128 programs
+ * are connected), ETIMEDOUT, EPROTO (that is no manager of weir's), ENOTSUP (a key, but weir was
+ * built without libsodium), ENOMEM, EMFILE. */
 WEIR_API weir_manager *weir_connect(const char *address, const void *authkey, size_t authkey_size);
 
-/* Disconnects. Blocks and handles stay as they are. NULL is allowed; a scope that was begun here, not
- * connected to, is left alone. */
+/* Disconnects. Blocks and handles stay as they are. NULL is allowed; a scope that was begun here,
+ * not connected to, is left alone. */
 WEIR_API void weir_disconnect(weir_manager *manager);
 
 /* A block that belongs to a scope. */
@@ -188,43 +189,43 @@ typedef struct weir_block_info {
 /* In the four calls below. They ask the manager, so they are not for an inner loop.
  * Context: the process that began the scope, or one that has connected; any thread.
  * Crash: it is done, or it is not.
- * Returns besides what is said there: -EINVAL (NULL, ended or disconnected, another process), -ESTALE
- * (the scope is over), -EPIPE (the manager has died, or did not answer before), -ETIMEDOUT (it does not
- * answer), -ENOMEM. */
+ * Returns besides what is said there: -EINVAL (NULL, ended or disconnected, another process),
+ * -ESTALE (the scope is over), -EPIPE (the manager has died, or did not answer before), -ETIMEDOUT
+ * (it does not answer), -ENOMEM. */
 
-/* Lists the scope's blocks whose names are there, also those made by its workers: up to `room` of them go
- * to `blocks`, which may be NULL when `room` is 0. What is made or unlinked meanwhile may be listed or
- * not. Returns: how many there are, which may be more than `room`. */
+/* Lists the scope's blocks whose names are there, also those made by its workers: up to `room` of
+ * them go to `blocks`, which may be NULL when `room` is 0. What is made or unlinked meanwhile may
+ * be listed or not. Returns: how many there are, which may be more than `room`. */
 WEIR_API int64_t weir_manager_blocks(weir_manager *manager, weir_block_info *blocks, size_t room);
 
 /* Finds a block of the scope by its name; `out` may be NULL. To use it, attach it by that name.
  * Returns: 0; -ENOENT (the scope has no such block, or its name is gone). */
 WEIR_API int weir_manager_lookup(weir_manager *manager, const char *name, weir_block_info *out);
 
-/* Gives an existing block to the scope (any stand-alone block, list, array or dict of this user, whoever
- * made it), which unlinks it at its end. Tracking twice is the same as once.
- * Returns: 0; -ENOENT (no such block), -EPERM (another user's, or no regular file), -EINVAL and
- * -ENAMETOOLONG (a name that weir_manager_shm_named() would not take), -ENOSPC (65,536 blocks are tracked
- * or of connected programs). */
+/* Gives an existing block to the scope (any stand-alone block, list, array or dict of this user,
+ * whoever made it), which unlinks it at its end. Tracking twice is the same as once. Returns: 0;
+ * -ENOENT (no such block), -EPERM (another user's, or no regular file), -EINVAL and -ENAMETOOLONG
+ * (a name that weir_manager_shm_named() would not take), -ENOSPC (65,536 blocks are tracked or of
+ * connected programs). */
 WEIR_API int weir_manager_track(weir_manager *manager, const char *name);
 
 /* Unlinks a block early that is tracked or of a connected program, and forgets it.
- * Returns: 0; -ENOENT (the scope has no such block, or its name is gone), -EPERM (a process of the scope
- * made it, and unlinks it itself: weir_shm_unlink()). */
+ * Returns: 0; -ENOENT (the scope has no such block, or its name is gone), -EPERM (a process of the
+ * scope made it, and unlinks it itself: weir_shm_unlink()). */
 WEIR_API int weir_manager_release(weir_manager *manager, const char *name);
 
-/* Who unlinks what, and when. In every case memory that is mapped stays mapped, and a name that another
- * block has got meanwhile is left alone.
+/* Who unlinks what, and when. In every case memory that is mapped stays mapped, and a name that
+ * another block has got meanwhile is left alone.
  *
  *   made in the scope, by its processes   the manager, when the scope ends; or the user, early
  *   made by a connected program           the same; that program's end or death changes nothing
  *   made stand-alone (weir_shm_create)    the user alone: it outlives the program
  *   made stand-alone, then tracked        the manager, when the scope ends
  *   attached (weir_shm_attach)            attaching and closing never unlink
- *   attached by Python up to 3.12         Python's resource tracker, shortly after that Python exits; for
- *                                         the scope that is a block unlinked early
- *   unlinked early by the user            the user; the scope's end finds it gone, which is no error
- *   released early                        the manager, at once
+ *   attached by Python up to 3.12         Python's resource tracker, shortly after that Python
+ * exits; for the scope that is a block unlinked early unlinked early by the user            the
+ * user; the scope's end finds it gone, which is no error released early                        the
+ * manager, at once
  */
 
 #ifdef __cplusplus

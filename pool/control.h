@@ -194,7 +194,7 @@ struct weir__control {
     struct weir__job *jobs;           /* WEIR__JOBS_MAX; NULL for a weir_process */
     unsigned char *arena;             /* memory for cells and arguments, allocated by the host */
     size_t arena_size;
-    size_t size; /* of the whole mapping */
+    size_t size;      /* of the whole mapping */
     int32_t event_fd; /* an eventfd, the same in all processes of the pool; -1: none */
 
     alignas(WEIR__LINE) _Atomic uint32_t state; /* enum weir__pool_state */
@@ -207,8 +207,8 @@ struct weir__control {
     /* What the host sleeps on: rung when a job that somebody waits for may be settled. */
     alignas(WEIR__LINE) _Atomic uint32_t host_bell;
 
-    /* For hosts with an event loop (attach.c). `told`: the job may be settled, one bit a job; set by
-     * all, before `event`, and taken by the host. `event`: 1 from just before somebody writes to
+    /* For hosts with an event loop (attach.c). `told`: the job may be settled, one bit a job; set
+     * by all, before `event`, and taken by the host. `event`: 1 from just before somebody writes to
      * event_fd until the host, awake, looks at `told`. */
     alignas(WEIR__LINE) _Atomic uint32_t event;
     _Atomic uint32_t told_all; /* host: look at all jobs */

@@ -22,11 +22,11 @@ struct weir__held {
     size_t cells_size;
     void *memory; /* argument and room: in the arena ... */
     size_t size;
-    weir_shm *block; /* ... or in a block of the scope, when they are too large for it */
-    void *arg;       /* in memory or block */
-    int64_t cursor;  /* cells below it are known to be final */
-    bool cold;       /* a worker had to be woken for it */
-    bool timed;      /* counted in control.timed_jobs */
+    weir_shm *block;     /* ... or in a block of the scope, when they are too large for it */
+    void *arg;           /* in memory or block */
+    int64_t cursor;      /* cells below it are known to be final */
+    bool cold;           /* a worker had to be woken for it */
+    bool timed;          /* counted in control.timed_jobs */
     weir_future *called; /* has a callback to be called when the job has ended; pool->lock */
 };
 
@@ -51,13 +51,13 @@ struct weir_pool {
     bool ending;                       /* no new futures */
 
     /* Callbacks (attach.c); pool->lock too. */
-    TAILQ_HEAD(, weir_future) called; /* have ended, their callbacks are to be called */
-    int callbacks;                    /* not called yet */
-    int poll_fd, timer_fd;            /* for the host to wait on; -1 until it asks */
-    bool ticks;                       /* the timer runs */
-    bool collects;                    /* queued futures are about to be called anyway */
+    TAILQ_HEAD(, weir_future) called;    /* have ended, their callbacks are to be called */
+    int callbacks;                       /* not called yet */
+    int poll_fd, timer_fd;               /* for the host to wait on; -1 until it asks */
+    bool ticks;                          /* the timer runs */
+    bool collects;                       /* queued futures are about to be called anyway */
     struct weir__attachment *attachment; /* to a libuv loop */
-    bool *gone; /* in a callback: to be set when it frees the pool */
+    bool *gone;                          /* in a callback: to be set when it frees the pool */
 
     _Atomic int64_t spin_ns; /* how long a thread that waits spins; it learns */
     _Atomic bool supervisor_gone;
@@ -89,7 +89,7 @@ struct weir__job_spec {
     struct weir__progress_wish progress;
     struct weir__job_data data;
     struct weir__map_reduce *map_reduce; /* map_reduce.c; NULL for all other jobs */
-    size_t room; /* bytes of memory that the job needs for its data */
+    size_t room;                         /* bytes of memory that the job needs for its data */
     /* Host, before the job is open: puts the room to use. May be NULL. */
     void (*prepare)(const struct weir__job_spec *spec, struct weir__job *job, unsigned char *room);
     /* Host, after the job's end and before it is closed: takes what it gave. 0 or a negative error.
@@ -134,10 +134,10 @@ struct weir_future {
     int index;
     int code; /* once it has ended */
     int (*finish)(weir_future *future, struct weir__job *job);
-    struct weir__job_data data; /* as the caller gave it: private arrays, the reduction */
-    struct weir__map_reduce *map_reduce;     /* as in the spec; the future's to release */
-    const struct weir__job_spec *then;       /* by finish: the job that continues this one */
-    void *user_out;             /* where finish puts it; NULL: in `result` */
+    struct weir__job_data data;          /* as the caller gave it: private arrays, the reduction */
+    struct weir__map_reduce *map_reduce; /* as in the spec; the future's to release */
+    const struct weir__job_spec *then;   /* by finish: the job that continues this one */
+    void *user_out;                      /* where finish puts it; NULL: in `result` */
     const void *arg;
     bool keep_going;
     void *result; /* malloc'ed */
@@ -170,8 +170,8 @@ int weir__events_init(weir_pool *pool);
 /* Calls what is to be called, as the pool is about to end. */
 void weir__events_finish(weir_pool *pool);
 void weir__events_free(weir_pool *pool);
-/* With pool->lock. Of a future that has just ended: queues its callback, if it has one that is to be
- * called. Returns whether the thread that dispatches must be told. */
+/* With pool->lock. Of a future that has just ended: queues its callback, if it has one that is to
+ * be called. Returns whether the thread that dispatches must be told. */
 bool weir__callback_queue(weir_pool *pool, weir_future *future);
 /* The future goes on with another job than `index`. */
 void weir__callback_move(weir_future *future, int index);

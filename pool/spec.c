@@ -42,7 +42,8 @@ static int check_options(const weir_job_options *options)
                           "timeout_ms is %d and chunk_timeout_ms %d; neither may be negative",
                           options->timeout_ms, options->chunk_timeout_ms);
     if (options->progress_lines && options->progress == NULL)
-        return weir__fail(-EINVAL, "progress_lines needs a label in progress, if only an empty one");
+        return weir__fail(-EINVAL,
+                          "progress_lines needs a label in progress, if only an empty one");
     return 0;
 }
 

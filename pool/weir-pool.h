@@ -72,7 +72,7 @@ typedef struct weir_pool_options {
     void *arg;                     /* for both */
     int64_t chunks_per_worker;     /* a worker is replaced by a fresh one after this many chunks; 0:
                                       never     (Python's maxtasksperchild) */
-    bool pin; /* bind worker i to the i-th CPU of the affinity mask, going round */
+    bool pin;       /* bind worker i to the i-th CPU of the affinity mask, going round */
     bool backtrace; /* a worker that crashes (SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT) writes where
                        to stderr before it dies. Names of a program's own functions are there if it
                        was linked with -rdynamic; addr2line finds the others */
@@ -94,10 +94,9 @@ typedef struct weir_progress {
 
 /* How a job is run. Zero means the default everywhere; `reserved` must be zero. */
 typedef struct weir_job_options {
-    int64_t
-        chunks; /* pieces the range is cut into, at most its length. 0: 64 (map_reduce: 16), or
-                   what `grain` says */
-    int64_t grain; /* items a piece, instead of `chunks`; giving both is an error */
+    int64_t chunks; /* pieces the range is cut into, at most its length. 0: 64 (map_reduce: 16), or
+                       what `grain` says */
+    int64_t grain;  /* items a piece, instead of `chunks`; giving both is an error */
     size_t
         arg_size; /* copy this many bytes at `arg` to the workers; 0: pass the pointer as it is */
     int retries; /* times a chunk is run again after its *worker died*, up to 30; -1: never; 0: once
@@ -116,25 +115,25 @@ typedef struct weir_job_options {
     uint64_t reserved[5];
 } weir_job_options;
 
-/* Progress is shown by the thread that waits for the job, while it waits: in the call itself, or, of
- * a future, in weir_future_wait() or weir_future_result(). There is no thread and no signal handler
- * for it.
+/* Progress is shown by the thread that waits for the job, while it waits: in the call itself, or,
+ * of a future, in weir_future_wait() or weir_future_result(). There is no thread and no signal
+ * handler for it.
  *
  * With `progress`, and stderr a terminal, that is a bar in one line, drawn at most ten times a
  * second: what is done, how fast, and the time left, as much as the terminal's width has room for
  * (TIOCGWINSZ, else COLUMNS). It ends as a line of its own that says how the job went; a wait that
  * ends before the job (weir_future_wait()'s timeout) leaves an empty line to write to. No colours
- * if NO_COLOR is set. Nothing is drawn while the program is in the background, or while the terminal
- * takes nothing (Ctrl-S). Of several threads that wait with bars, one draws at a time.
+ * if NO_COLOR is set. Nothing is drawn while the program is in the background, or while the
+ * terminal takes nothing (Ctrl-S). Of several threads that wait with bars, one draws at a time.
  *
  * Where stderr is no terminal, or TERM is "dumb" or not set, nothing is written; with
  * progress_lines there is a line for each tenth that is done, at most one a second, one a minute if
  * a tenth takes longer, and one at the end.
  *
- * With on_progress nothing is ever written: it is called instead, in the waiting thread, as often as
- * a bar would be drawn, and once more when the wait sees the job's end. It may cancel the job, but
- * not wait for it or free it.
- * The label is copied; control characters in it are shown as "?". */
+ * With on_progress nothing is ever written: it is called instead, in the waiting thread, as often
+ * as a bar would be drawn, and once more when the wait sees the job's end. It may cancel the job,
+ * but not wait for it or free it. The label is copied; control characters in it are shown as "?".
+ */
 
 /* Number of CPUs this process may use: its affinity mask, cut to its cgroups' CPU quota (rounded
  * up). At least 1. */
@@ -239,9 +238,9 @@ typedef struct weir_map_reduction {
                           worker died; what it had emitted then does not count */
     size_t value_size; /* of each value; 0: variable, then the values of a key are put one behind
                           the other, in the order of the range, up to 2 GiB a key */
-    void (*combine)(void *into, const void *from, void *arg); /* in a worker: `from` was emitted
-                          after `into`. weir_sum_int64() and its like are there; NULL if
-                          value_size is 0 */
+    void (*combine)(void *into, const void *from, void *arg);   /* in a worker: `from` was emitted
+                            after `into`. weir_sum_int64() and its like are there; NULL if
+                            value_size is 0 */
     int (*reduce)(weir_task *task, weir_pair *pair, void *arg); /* in a worker, once for each key
                           at the end: may change what pair->value points to, and, where sizes are
                           variable, make value_size smaller. Returns 0, or WEIR_LEAVE_OUT, or
@@ -273,10 +272,10 @@ WEIR_API weir_table *weir_pool_map_reduce(weir_pool *pool, weir_range range,
 
 /* In a map function: gives one pair. Key (up to 1 GiB, may be empty) and value are copied; the
  * value's size must be the reduction's value_size, if that is not 0. _str: the key is a string;
- * _int64: the value is a number, for a value_size of 8. A failure makes the task fail, so what these
- * return need not be looked at, unless to stop early.
- * Returns: 0; -EINVAL (NULL, sizes; or not in a map function, which fails alone), -ENOMEM (the
- * memory limit, or the worker's memory), -E2BIG (a value of more than 2 GiB). */
+ * _int64: the value is a number, for a value_size of 8. A failure makes the task fail, so what
+ * these return need not be looked at, unless to stop early. Returns: 0; -EINVAL (NULL, sizes; or
+ * not in a map function, which fails alone), -ENOMEM (the memory limit, or the worker's memory),
+ * -E2BIG (a value of more than 2 GiB). */
 WEIR_API int weir_emit(weir_task *task, const void *key, size_t key_size, const void *value,
                        size_t value_size);
 WEIR_API int weir_emit_str(weir_task *task, const char *key, const void *value, size_t value_size);
@@ -300,10 +299,10 @@ WEIR_API int weir_table_get(const weir_table *table, const void *key, size_t key
  * the same each time, and says nothing. Returns: true, and *pair is set; false after the last. */
 WEIR_API bool weir_table_next(const weir_table *table, uint64_t *position, weir_pair *pair);
 
-/* An array of the table's pairs, sorted: `compare` is negative when `a` comes first, as for qsort().
- * With `most` above 0 only so many, those that come first. *count gets their number. Keys and values
- * are the table's own.
- * Returns: the array, to be freed with free(); NULL: EINVAL (NULL), ENOMEM, EBADMSG. */
+/* An array of the table's pairs, sorted: `compare` is negative when `a` comes first, as for
+ * qsort(). With `most` above 0 only so many, those that come first. *count gets their number. Keys
+ * and values are the table's own. Returns: the array, to be freed with free(); NULL: EINVAL (NULL),
+ * ENOMEM, EBADMSG. */
 WEIR_API weir_pair *weir_table_sorted(const weir_table *table,
                                       int (*compare)(const weir_pair *a, const weir_pair *b),
                                       size_t most, size_t *count);
@@ -329,13 +328,12 @@ typedef struct weir_text weir_text;
 /* Opens regular files for reading; a file may be empty.
  *
  * Each process maps a file when it first slices it. Until then the file must stay where it is;
- * renaming one makes that fail, appending to it changes nothing, and cutting it short kills (SIGBUS)
- * whoever reads what is gone.
- * Context: the process that began the scope, or any other of the scope. Blocks while it looks at the
- * files. Crash: as weir_manager_array().
- * Returns: the text, to be closed with weir_text_close(), or by the scope's end; or NULL: ENOENT,
- * EACCES and so on (the message names the file), EINVAL (no path, not a regular file), and
- * weir_manager_array()'s errors: it needs as much address space as the files have bytes. */
+ * renaming one makes that fail, appending to it changes nothing, and cutting it short kills
+ * (SIGBUS) whoever reads what is gone. Context: the process that began the scope, or any other of
+ * the scope. Blocks while it looks at the files. Crash: as weir_manager_array(). Returns: the text,
+ * to be closed with weir_text_close(), or by the scope's end; or NULL: ENOENT, EACCES and so on
+ * (the message names the file), EINVAL (no path, not a regular file), and weir_manager_array()'s
+ * errors: it needs as much address space as the files have bytes. */
 WEIR_API weir_text *weir_text_open(weir_manager *manager, const char *path);
 WEIR_API weir_text *weir_text_open_many(weir_manager *manager, const char *const *paths,
                                         size_t count);
@@ -343,14 +341,15 @@ WEIR_API weir_text *weir_text_open_many(weir_manager *manager, const char *const
 /* Nobody may use the text, or what points into it, any more, in any process. NULL is allowed. */
 WEIR_API void weir_text_close(weir_text *text);
 
-/* All bytes: [0, their number). Number of files; the path of one (from 0). Empty, 0 or NULL with the
- * last error set when the text is NULL (EINVAL), damaged (EBADMSG), or has no such file (ERANGE). */
+/* All bytes: [0, their number). Number of files; the path of one (from 0). Empty, 0 or NULL with
+ * the last error set when the text is NULL (EINVAL), damaged (EBADMSG), or has no such file
+ * (ERANGE). */
 WEIR_API weir_range weir_text_range(const weir_text *text);
 WEIR_API size_t weir_text_files(const weir_text *text);
 WEIR_API const char *weir_text_path(const weir_text *text, size_t file);
 
-/* The bytes of one file; *size (may be NULL) gets their number. No NUL follows. Context: any process
- * of the scope. Returns: NULL with weir_text_slice()'s errors. */
+/* The bytes of one file; *size (may be NULL) gets their number. No NUL follows. Context: any
+ * process of the scope. Returns: NULL with weir_text_slice()'s errors. */
 WEIR_API const char *weir_text_data(const weir_text *text, size_t file, size_t *size);
 
 typedef enum weir_split {
@@ -376,12 +375,12 @@ typedef struct weir_cursor {
     uint64_t reserved[4];
 } weir_cursor;
 
-/* Begins to go through the records that begin in a part of the text's range. _at: records are runs of
- * bytes that are none of `delimiters` (a string), which may be empty: then a file is one record.
+/* Begins to go through the records that begin in a part of the text's range. _at: records are runs
+ * of bytes that are none of `delimiters` (a string), which may be empty: then a file is one record.
  * Context: any process of the scope, any thread; reads no more than the range and its last record.
  * Returns: 0; -EINVAL (NULL, `split`), -ERANGE (not in the text's range), -EBADMSG (the text was
- * overwritten), -ESTALE (a file is another one now, or shorter), -ENOENT and other errors of opening
- * a file, -ENOMEM. */
+ * overwritten), -ESTALE (a file is another one now, or shorter), -ENOENT and other errors of
+ * opening a file, -ENOMEM. */
 WEIR_API int weir_text_slice(const weir_text *text, weir_range range, weir_split split,
                              weir_cursor *cursor);
 WEIR_API int weir_text_slice_at(const weir_text *text, weir_range range, const char *delimiters,
@@ -451,8 +450,8 @@ WEIR_API weir_future *weir_pool_reduce_async(weir_pool *pool, weir_range range,
                                              const weir_reduction *reduction, void *arg,
                                              const weir_job_options *options);
 
-/* weir_pool_map_reduce() without waiting. The tables of the chunks are merged from when a call on the
- * future (any but weir_future_cancel()) notices that all are there. */
+/* weir_pool_map_reduce() without waiting. The tables of the chunks are merged from when a call on
+ * the future (any but weir_future_cancel()) notices that all are there. */
 WEIR_API weir_future *weir_pool_map_reduce_async(weir_pool *pool, weir_range range,
                                                  const weir_map_reduction *reduction, void *arg,
                                                  const weir_job_options *options);
@@ -579,9 +578,9 @@ typedef void (*weir_then_fn)(weir_future *future, void *arg);
  * Returns: 0; -EINVAL (NULL, a future of another pool), -EBUSY (it has a callback). */
 WEIR_API int weir_pool_then(weir_pool *pool, weir_future *future, weir_then_fn callback, void *arg);
 
-/* A descriptor that poll(), epoll or a loop of any make finds readable when weir_pool_dispatch() has
- * something to do. It is the pool's: only wait on it. The same at each call.
- * Returns: the descriptor; or -EMFILE, -ENFILE, -ENOMEM, and weir_pool_workers()'s errors. */
+/* A descriptor that poll(), epoll or a loop of any make finds readable when weir_pool_dispatch()
+ * has something to do. It is the pool's: only wait on it. The same at each call. Returns: the
+ * descriptor; or -EMFILE, -ENFILE, -ENOMEM, and weir_pool_workers()'s errors. */
 WEIR_API int weir_pool_fd(weir_pool *pool);
 
 /* Calls the callbacks of the futures that have ended; returns at once if there is none. A callback
