@@ -172,8 +172,9 @@ WEIR_API pid_t weir_pool_worker_pid(const weir_pool *pool, int worker);
  * beyond 256 MiB comes from the scope, as weir_manager_shm()), -ETIMEDOUT (options), -EDEADLK
  * (called in a worker), WEIR_EFAILED (a task failed: weir_last_error() has its message, code, range
  * and worker), WEIR_EDIED (a worker died, or the supervisor did; weir_last_error() has range, pid,
- * signal or exit status, and attempt), -ECANCELED (weir_pool_cancel). No chunk is running any more
- * when this returns, whatever it returns. */
+ * signal or exit status, and attempt), the error of fork (-EAGAIN, -EMFILE, ...: the pool has been
+ * without a worker for 5 s), -ECANCELED (weir_pool_cancel). No chunk is running any more when this
+ * returns, whatever it returns. */
 WEIR_API int weir_pool_for(weir_pool *pool, weir_range range, weir_task_fn function, void *arg,
                            const weir_job_options *options);
 
