@@ -20,9 +20,12 @@
 #include "pool/supervisor.h"
 #include "shm/error.h"
 
-#define TICK_MS     50
-#define SPIN_MAX_NS 20000 /* then the host sleeps */
-#define SPIN_MIN_NS 2000
+#define TICK_MS       50
+#define SPIN_MAX_NS   20000 /* then the host sleeps */
+#define SPIN_MIN_NS   2000
+#define WORTH_NS      50000
+#define IN_THE_WAY_NS 15000
+#define SPIN_PAUSE_NS 50000000
 #define WIDEN_HOT_NS                                                                               \
     3000 /* a job that lasts longer is worth waking more workers: spinning ones ... */
 #define WIDEN_COLD_NS  15000 /* ... and one that had to be woken up itself */
@@ -326,44 +329,48 @@ static void widen(struct weir__control *control, struct weir__job *job)
         weir__wake_one(control);
 }
 
-/* A host that spins in vain spins less the next time: its worker may be waiting for the very CPU.
- */
-static void learn(weir_pool *pool, bool paid)
+/* A job that ended within WORTH_NS was worth spinning for, whether its end was met spinning or
+ * asleep. But one that ended just when the whole spin was over and the host slept had been waiting
+ * for the very CPU on which the host spun: then the host does not spin for a while. */
+static void learn(weir_pool *pool, int64_t spun_ns, int64_t slept_ns)
 {
     int64_t budget = atomic_load_explicit(&pool->spin_ns, memory_order_relaxed);
 
-    budget = paid ? budget * 2 : budget / 2;
-    budget = budget > SPIN_MAX_NS ? SPIN_MAX_NS : budget;
-    budget = budget < SPIN_MIN_NS ? SPIN_MIN_NS : budget;
-    atomic_store_explicit(&pool->spin_ns, budget, memory_order_relaxed);
+    if (slept_ns > 0 && slept_ns <= IN_THE_WAY_NS && spun_ns >= SPIN_MAX_NS)
+        atomic_store_explicit(&pool->spin_not_before_ns, weir__now_ns() + SPIN_PAUSE_NS,
+                              memory_order_relaxed);
+    budget = spun_ns + slept_ns <= WORTH_NS ? SPIN_MAX_NS : budget / 2;
+    atomic_store_explicit(&pool->spin_ns, budget < SPIN_MIN_NS ? SPIN_MIN_NS : budget,
+                          memory_order_relaxed);
 }
 
-static bool spin_for_end(weir_pool *pool, int index)
+/* True when the job has settled. *spun_ns: how long it span, after the first looks. */
+static bool spin_for_end(weir_pool *pool, int index, int64_t *spun_ns)
 {
     struct weir__control *control = pool->control;
     struct weir__job *job = &control->jobs[index];
     int64_t budget = atomic_load_explicit(&pool->spin_ns, memory_order_relaxed);
-    int64_t widen_at = pool->held[index].cold ? WIDEN_COLD_NS : WIDEN_HOT_NS, start, passed;
+    int64_t widen_at = pool->held[index].cold ? WIDEN_COLD_NS : WIDEN_HOT_NS, start;
 
+    *spun_ns = 0;
     /* The shortest jobs end within a microsecond: not a pause nor a look at the clock for them. */
     for (int i = 0; i < LOOKS_AT_FIRST; i++) {
         if (worth_a_look(pool, job) && weir__job_settled(pool, index))
             return true;
     }
     start = weir__now_ns();
+    if (start < atomic_load_explicit(&pool->spin_not_before_ns, memory_order_relaxed))
+        budget = SPIN_MIN_NS;
     do {
         for (int i = 0; i < LOOKS_A_ROUND; i++) {
-            if (worth_a_look(pool, job) && weir__job_settled(pool, index)) {
-                learn(pool, true);
+            if (worth_a_look(pool, job) && weir__job_settled(pool, index))
                 return true;
-            }
             weir__pause();
         }
-        passed = weir__now_ns() - start;
-        if (passed >= widen_at)
+        *spun_ns = weir__now_ns() - start;
+        if (*spun_ns >= widen_at)
             widen(control, job);
-    } while (passed < budget);
-    learn(pool, false);
+    } while (*spun_ns < budget);
     widen(control, job);
     return false;
 }
@@ -384,16 +391,22 @@ bool weir__job_wait(weir_pool *pool, int index, int64_t limit_ns)
 {
     struct weir__control *control = pool->control;
     struct weir__job *job = &control->jobs[index];
+    int64_t spun, asleep;
 
-    if (spin_for_end(pool, index))
+    if (spin_for_end(pool, index, &spun)) {
+        learn(pool, spun, 0);
         return true;
+    }
+    asleep = weir__now_ns();
     for (;;) {
         uint32_t bell = atomic_load(&control->host_bell);
 
         /* seq_cst, then look once more; pairs with weir__host_ring() */
         atomic_fetch_or(&job->waiting, WAITING_ASLEEP);
-        if (weir__job_settled(pool, index))
+        if (weir__job_settled(pool, index)) {
+            learn(pool, spun, weir__now_ns() - asleep);
             return true;
+        }
         if (limit_ns != INT64_MAX && weir__now_ns() >= limit_ns)
             return false;
         if (weir__host_sleep(pool, bell, limit_ns) && weir__ready_any(control))

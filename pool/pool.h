@@ -60,6 +60,7 @@ struct weir_pool {
     bool *gone;                          /* in a callback: to be set when it frees the pool */
 
     _Atomic int64_t spin_ns; /* how long a thread that waits spins; it learns */
+    _Atomic int64_t spin_not_before_ns;
     _Atomic bool supervisor_gone;
     _Atomic bool killed;                  /* by its owner */
     struct weir__progress *_Atomic draws; /* whose bar is on the terminal */
