@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 
 from faults import HANG_MS, files, now_ms
 
@@ -76,6 +77,7 @@ def judge(case, what, found, output):
     ms = case.wait_clean()
     if ms is None and files():
         case.facts["swept"] = case.facts.get("swept", 0) + 1
+        print("%s: clean after the next start only" % what, file=sys.stderr)
         start = now_ms()
         case.run("sweep")
         ms = now_ms() - start
