@@ -32,6 +32,7 @@
 #define STEP_MAX ((uint64_t)16 << 20)
 /* From this size on the limits are looked up first. */
 #define COMPARE_FROM ((uint64_t)1 << 20)
+#define AGAIN_MAX    1000 /* tries, while the kernel says that it is short of something for now */
 
 /* ---- memory behind the block ---------------------------------------------------------------- */
 
@@ -57,7 +58,7 @@ int weir__dict_reserve(void *buf, size_t at, size_t size)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), begin = at & ~(page - 1);
     struct weir__memory_headroom headroom;
-    int saved = errno, result = 0;
+    int saved = errno, result = 0, tries = 0;
 
     if (size >= COMPARE_FROM) {
         weir__memory_headroom(&headroom, "");
@@ -67,7 +68,7 @@ int weir__dict_reserve(void *buf, size_t at, size_t size)
                               size, headroom.where, (unsigned long long)headroom.bytes);
     }
     while (madvise((char *)buf + begin, at + size - begin, MADV_POPULATE_WRITE) < 0) {
-        if (errno == EINTR || errno == EAGAIN)
+        if (errno == EINTR || (errno == EAGAIN && ++tries < AGAIN_MAX))
             continue;
         if (errno != EINVAL) /* where the kernel does not know it, all was reserved at creation */
             result = fail_reserve(errno, size);

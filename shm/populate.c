@@ -31,6 +31,7 @@
 /* Signals interrupt a step and give it up; see block.c. */
 #define STEP         ((size_t)16 << 20)
 #define COMPARE_FROM ((size_t)1 << 20)
+#define AGAIN_MAX    1000 /* tries, while the kernel says that it is short of something for now */
 
 /* The block's file, by its name; -1 if that is gone or another file. */
 static int open_file(const struct weir_shm *shm, struct stat *status)
@@ -113,6 +114,7 @@ static int reserve_by_name(const struct weir_shm *shm, size_t offset, size_t siz
 static int populate_pages(const struct weir_shm *shm, size_t begin, size_t end)
 {
     char *buf = shm->buf;
+    int tries = 0;
 
     while (begin < end) {
         size_t now = end - begin < STEP ? end - begin : STEP;
@@ -121,7 +123,7 @@ static int populate_pages(const struct weir_shm *shm, size_t begin, size_t end)
             begin += now;
         else if (errno == EINVAL)
             return reserve_by_name(shm, begin, end - begin);
-        else if (errno != EINTR && errno != EAGAIN)
+        else if (errno != EINTR && (errno != EAGAIN || ++tries == AGAIN_MAX))
             return errno;
     }
     return 0;
