@@ -15,14 +15,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define ALIGNMENT    64
+#include "pool/control.h"
+
 #define PAGE         4096
 #define GIVE_BACK_AT ((size_t)1 << 20)
-
-static size_t round_up(size_t size)
-{
-    return (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
-}
 
 int weir__arena_init(struct weir__arena *arena, unsigned char *base, size_t size)
 {
@@ -64,7 +60,7 @@ static bool make_room(struct weir__arena *arena)
 
 void *weir__arena_alloc(struct weir__arena *arena, size_t size)
 {
-    size = round_up(size);
+    size = weir__line_up(size);
     if (!make_room(arena))
         return NULL;
     for (size_t i = 0; i < arena->count; i++) {
@@ -98,7 +94,7 @@ void weir__arena_free(struct weir__arena *arena, void *memory, size_t size)
 
     if (memory == NULL)
         return;
-    size = round_up(size);
+    size = weir__line_up(size);
     arena->pieces--;
     give_back(memory, size);
     offset = (size_t)((unsigned char *)memory - arena->base);

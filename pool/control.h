@@ -36,6 +36,12 @@
 #define WEIR__LINE          64 /* of the cache */
 #define WEIR__TASK_MESSAGE  256
 
+/* Up to whole cache lines: so pieces of shared memory are given out, and no two share a line. */
+static inline size_t weir__line_up(size_t size)
+{
+    return (size + WEIR__LINE - 1) & ~(size_t)(WEIR__LINE - 1);
+}
+
 enum weir__job_state {
     JOB_VACANT = 0,
     JOB_OPEN,

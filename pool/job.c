@@ -101,11 +101,6 @@ void weir__jobs_release(weir_pool *pool)
 
 /* ---- open ----------------------------------------------------------------------------------- */
 
-static size_t round_up(size_t size)
-{
-    return (size + WEIR__LINE - 1) & ~(size_t)(WEIR__LINE - 1);
-}
-
 static void *get_arena(weir_pool *pool, size_t size)
 {
     void *memory = weir__arena_alloc(&pool->arena, size);
@@ -120,7 +115,7 @@ static int give_cells(weir_pool *pool, struct weir__held *held, int64_t count)
 {
     if (count <= WEIR__CHUNKS_INLINE)
         return 0;
-    held->cells_size = round_up((size_t)count * sizeof(weir__cell));
+    held->cells_size = weir__line_up((size_t)count * sizeof(weir__cell));
     held->cells = get_arena(pool, held->cells_size);
     if (held->cells == NULL)
         return weir__fail(-ENOMEM,
@@ -134,7 +129,7 @@ static int give_cells(weir_pool *pool, struct weir__held *held, int64_t count)
 static int give_memory(weir_pool *pool, struct weir__held *held, const struct weir__job_spec *spec,
                        unsigned char **room)
 {
-    size_t arg = spec->arg_size > WEIR__ARG_INLINE ? round_up(spec->arg_size) : 0, size;
+    size_t arg = spec->arg_size > WEIR__ARG_INLINE ? weir__line_up(spec->arg_size) : 0, size;
     unsigned char *memory;
 
     if (arg < spec->arg_size && spec->arg_size > WEIR__ARG_INLINE)

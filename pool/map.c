@@ -31,11 +31,6 @@ static int run_map(weir_task *task, weir_range range)
     return 0;
 }
 
-static size_t round_up(size_t size)
-{
-    return (size + WEIR__LINE - 1) & ~(size_t)(WEIR__LINE - 1);
-}
-
 /* The spec's `in` and `out` say what is private: they are set, and the room has a place for them.
  */
 static void prepare_map(const struct weir__job_spec *spec, struct weir__job *job,
@@ -46,7 +41,7 @@ static void prepare_map(const struct weir__job_spec *spec, struct weir__job *job
     if (spec->data.copy_in) {
         memcpy(room, spec->data.in, count * spec->data.in_size);
         job->data.in = room;
-        room += round_up(count * spec->data.in_size);
+        room += weir__line_up(count * spec->data.in_size);
     }
     if (spec->data.copy_out)
         job->data.out = room;
@@ -111,8 +106,8 @@ static int spec_map(struct weir__job_spec *spec, weir_pool *pool, weir_map_fn fu
         .copy_out = out_size > 0 && !shared &&
                     !weir__manager_has_address(pool->manager, out, out_size * count),
     };
-    spec->room = (spec->data.copy_in ? round_up(in_size * count) : 0) +
-                 (spec->data.copy_out ? round_up(out_size * count) : 0);
+    spec->room = (spec->data.copy_in ? weir__line_up(in_size * count) : 0) +
+                 (spec->data.copy_out ? weir__line_up(out_size * count) : 0);
     return 0;
 }
 

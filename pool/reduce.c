@@ -107,7 +107,7 @@ static int spec_reduce(struct weir__job_spec *spec, weir_pool *pool, weir_range 
     spec->prepare = prepare_reduce;
     spec->finish = finish_reduce;
     /* a cache line apart, so that no two workers write to the same one */
-    spec->data.out_size = (reduction->size + WEIR__LINE - 1) & ~(size_t)(WEIR__LINE - 1);
+    spec->data.out_size = weir__line_up(reduction->size);
     spec->data.reduction = *reduction;
     if (__builtin_mul_overflow(spec->data.out_size, (size_t)spec->count, &spec->room) ||
         spec->room > PTRDIFF_MAX / 4)
