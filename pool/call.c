@@ -29,7 +29,7 @@ static int spec_for(struct weir__job_spec *spec, weir_pool *pool, weir_range ran
     int result = weir__check_pool(pool);
 
     if (result == 0)
-        result = weir__spec_init(spec, range, (void (*)(void))function, arg, options, 0);
+        result = weir__spec_init(spec, pool, range, (void (*)(void))function, arg, options, 0);
     spec->run = run_for;
     return result;
 }
@@ -129,8 +129,8 @@ weir_future *weir_pool_submit(weir_pool *pool, weir_call_fn function, const void
     one.grain = 0;
     one.arg_size = arg_size;
     if (weir__check_pool(pool) < 0 ||
-        weir__spec_init(&spec, (weir_range){0, 1}, (void (*)(void))function, (void *)arg, &one, 0) <
-            0)
+        weir__spec_init(&spec, pool, (weir_range){0, 1}, (void (*)(void))function, (void *)arg,
+                        &one, 0) < 0)
         return NULL;
     spec.run = run_call;
     spec.finish = finish_call;

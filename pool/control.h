@@ -98,7 +98,7 @@ struct weir__job {
     _Atomic uint32_t waiting; /* by the host: WAITING_... */
     _Atomic uint32_t wide;    /* by the host: the job is worth waking one worker after the other */
     /* From here on: written by the host while nobody is inside; constant while OPEN. */
-    uint32_t cancel_epoch; /* control.cancel_epoch when opened; another one means cancelled */
+    uint32_t cancel_epoch; /* control.cancel_epoch when its call began; another one: cancelled */
     uint16_t retries;
     bool keep_going;
     bool async; /* of a future: nobody waits who would wake more workers for it */
@@ -204,9 +204,10 @@ struct weir__control {
     int32_t event_fd; /* an eventfd, the same in all processes of the pool; -1: none */
 
     alignas(WEIR__LINE) _Atomic uint32_t state; /* enum weir__pool_state */
-    _Atomic uint32_t cancel_epoch;              /* host; one step cancels all jobs opened before */
-    _Atomic uint32_t jobs_used;                 /* host: jobs ever used are below this index */
-    _Atomic uint32_t timed_jobs;                /* host: open jobs that have a deadline of a kind */
+    _Atomic uint32_t cancel_epoch;              /* host; one step cancels all calls begun before */
+    _Atomic uint32_t interrupted; /* host: all calls begun from now on are cancelled */
+    _Atomic uint32_t jobs_used;   /* host: jobs ever used are below this index */
+    _Atomic uint32_t timed_jobs;  /* host: open jobs that have a deadline of a kind */
 
     struct weir__meeting meeting[WEIR_WORKERS_MAX / 64];
 

@@ -48,6 +48,7 @@ static bool go_on(weir_future *future)
     const struct weir__job_spec *spec = future->then;
     weir_pool *pool = future->pool;
     const int before = future->index;
+    const uint32_t stop = atomic_load(&pool->control->jobs[before].stop) & STOP_CANCEL;
 
     future->then = NULL;
     weir__job_close(pool, future->index);
@@ -59,6 +60,8 @@ static bool go_on(weir_future *future)
         future->code = future->index;
         return false;
     }
+    /* So has who cancelled it, when all of the job before this one was done. */
+    atomic_fetch_or(&pool->control->jobs[future->index].stop, stop);
     /* Who waits for several futures has said so at the job before this one. */
     atomic_store(&pool->control->jobs[future->index].waiting, WAITING_ASLEEP);
     weir__callback_move(future, before);

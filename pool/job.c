@@ -192,7 +192,11 @@ static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spe
     struct weir__held *held = &pool->held[index];
     uint64_t settled = weir__activity_settled(atomic_load(&job->activity));
 
-    job->cancel_epoch = atomic_load(&pool->control->cancel_epoch);
+    job->cancel_epoch = spec->cancel_epoch;
+    /* seq_cst, after the call has read the epoch; pairs with weir_pool_interrupt(), which sets the
+     * flag and then makes a step: this call sees the flag, or is cancelled by the step */
+    if (atomic_load(&pool->control->interrupted))
+        job->cancel_epoch--;
     job->retries = (uint16_t)spec->retries;
     job->keep_going = spec->keep_going;
     job->async = spec->async;

@@ -89,8 +89,8 @@ static int spec_map(struct weir__job_spec *spec, weir_pool *pool, weir_map_fn fu
     if (result == 0)
         result = check_array("out", out, out_size, count);
     if (result == 0)
-        result = weir__spec_init(spec, (weir_range){0, (int64_t)count}, (void (*)(void))function,
-                                 arg, options, 1);
+        result = weir__spec_init(spec, pool, (weir_range){0, (int64_t)count},
+                                 (void (*)(void))function, arg, options, 1);
     if (result < 0)
         return result;
     spec->run = run_map;

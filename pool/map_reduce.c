@@ -465,7 +465,7 @@ static int spec_map_reduce(struct weir__job_spec *spec, weir_pool *pool, weir_ra
     if (result == 0)
         result = check_reduction(reduction);
     if (result == 0)
-        result = weir__spec_init(spec, range, (void (*)(void))reduction->map, arg, &own, 1);
+        result = weir__spec_init(spec, pool, range, (void (*)(void))reduction->map, arg, &own, 1);
     if (result < 0)
         return result;
     if (spec->count > CHUNKS_MAX)

@@ -247,13 +247,31 @@ pid_t weir_pool_worker_pid(const weir_pool *pool, int worker)
     return pid > 0 ? pid : weir__fail(-ESRCH, "worker %d is being replaced", worker);
 }
 
+/* ---- cancelling ----------------------------------------------------------------------------- */
+
 void weir_pool_cancel(weir_pool *pool)
 {
     if (pool == NULL || *pool->mine == 0)
         return;
+    /* pairs with weir__spec_init(): a call has begun when it reads this */
     atomic_fetch_add(&pool->control->cancel_epoch, 1);
     atomic_store(&pool->control->told_all, 1);
     weir__event_write(pool->control);
     atomic_fetch_add(&pool->control->host_bell, 1);
     weir__futex_wake(&pool->control->host_bell, INT32_MAX);
+}
+
+void weir_pool_interrupt(weir_pool *pool)
+{
+    if (pool == NULL || *pool->mine == 0)
+        return;
+    atomic_store(&pool->control->interrupted,
+                 1); /* before the step; pairs with job.c, fill_job() */
+    weir_pool_cancel(pool);
+}
+
+void weir_pool_resume(weir_pool *pool)
+{
+    if (pool != NULL && *pool->mine != 0)
+        atomic_store(&pool->control->interrupted, 0);
 }

@@ -86,6 +86,7 @@ struct weir__job_spec {
     int64_t count, grain;
     unsigned retries;
     bool keep_going, async;
+    uint32_t cancel_epoch; /* when the call began */
     int64_t timeout_ns, chunk_timeout_ns;
     struct weir__progress_wish progress;
     struct weir__job_data data;
@@ -102,8 +103,9 @@ struct weir__job_spec {
 int weir__check_pool(const weir_pool *pool);
 /* Checks everything that all calls have in common, and sets the spec but for what is special to the
  * call: run, data, room, prepare and finish. `options` may be NULL. */
-int weir__spec_init(struct weir__job_spec *spec, weir_range range, void (*function)(void),
-                    void *arg, const weir_job_options *options, unsigned retries);
+int weir__spec_init(struct weir__job_spec *spec, const weir_pool *pool, weir_range range,
+                    void (*function)(void), void *arg, const weir_job_options *options,
+                    unsigned retries);
 
 /* ---- job.c: the host's side of one job ------------------------------------------------------ */
 

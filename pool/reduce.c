@@ -100,7 +100,8 @@ static int spec_reduce(struct weir__job_spec *spec, weir_pool *pool, weir_range 
     if (result == 0)
         result = check_reduction(reduction);
     if (result == 0)
-        result = weir__spec_init(spec, range, (void (*)(void))reduction->fold, arg, options, 1);
+        result =
+            weir__spec_init(spec, pool, range, (void (*)(void))reduction->fold, arg, options, 1);
     if (result < 0)
         return result;
     spec->run = run_reduce;

@@ -66,9 +66,11 @@ static int count_chunks(weir_range range, const weir_job_options *options, int64
     return 0;
 }
 
-int weir__spec_init(struct weir__job_spec *spec, weir_range range, void (*function)(void),
-                    void *arg, const weir_job_options *options, unsigned retries)
+int weir__spec_init(struct weir__job_spec *spec, const weir_pool *pool, weir_range range,
+                    void (*function)(void), void *arg, const weir_job_options *options,
+                    unsigned retries)
 {
+    const uint32_t cancel_epoch = atomic_load(&pool->control->cancel_epoch);
     const weir_job_options defaults = {0};
     int result;
 
@@ -94,6 +96,7 @@ int weir__spec_init(struct weir__job_spec *spec, weir_range range, void (*functi
                    : options->retries < 0 ? 0
                                           : retries,
         .keep_going = options->keep_going,
+        .cancel_epoch = cancel_epoch,
         .timeout_ns = (int64_t)options->timeout_ms * 1000000,
         .chunk_timeout_ns = (int64_t)options->chunk_timeout_ms * 1000000,
         .progress =

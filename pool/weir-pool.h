@@ -173,8 +173,8 @@ WEIR_API pid_t weir_pool_worker_pid(const weir_pool *pool, int worker);
  * (called in a worker), WEIR_EFAILED (a task failed: weir_last_error() has its message, code, range
  * and worker), WEIR_EDIED (a worker died, or the supervisor did; weir_last_error() has range, pid,
  * signal or exit status, and attempt), the error of fork (-EAGAIN, -EMFILE, ...: the pool has been
- * without a worker for 5 s), -ECANCELED (weir_pool_cancel). No chunk is running any more when this
- * returns, whatever it returns. */
+ * without a worker for 5 s), -ECANCELED (weir_pool_cancel, weir_pool_interrupt). No chunk is
+ * running any more when this returns, whatever it returns. */
 WEIR_API int weir_pool_for(weir_pool *pool, weir_range range, weir_task_fn function, void *arg,
                            const weir_job_options *options);
 
@@ -604,10 +604,26 @@ WEIR_API void weir_pool_detach(weir_pool *pool); /* NULL, or one not attached, i
 
 /* ---- ending --------------------------------------------------------------------------------- */
 
-/* Cancels all jobs that are in flight: chunks that have not been started are not, the calls return
- * -ECANCELED once the running ones are done. Later jobs run as usual.
- * Context: any thread of the program; signal-safe. NULL is allowed. */
+/* Cancels all calls on the pool that have begun and not ended, jobs of futures among them, and
+ * those that still wait for a place: chunks that have not been started are not, and the calls
+ * return -ECANCELED once the running ones are done. Calls that begin later run as usual; so a
+ * cancel that comes between two calls does not keep the second one from running. Context: any
+ * thread of the program; signal-safe. NULL is allowed. */
 WEIR_API void weir_pool_cancel(weir_pool *pool);
+
+/* The same for good: calls that begin later are cancelled too, before any chunk is started, until
+ * weir_pool_resume(). This is for a handler of SIGINT, which cannot know whether it comes within a
+ * call or between two, and needs no flag that is looked at before each:
+ *
+ *     static void on_interrupt(int signal) { weir_pool_interrupt(pool); }
+ *     ...
+ *     while (!converged)
+ *         if (weir_pool_reduce(pool, range, &step, &result, NULL, NULL) == -ECANCELED)
+ *             break;
+ *
+ * Context: any thread of the program; signal-safe, both. NULL is allowed. */
+WEIR_API void weir_pool_interrupt(weir_pool *pool);
+WEIR_API void weir_pool_resume(weir_pool *pool);
 
 /* Ends the pool when the jobs in flight are done, those of futures included: workers run the
  * finalizer and exit. A worker that does not end within 5 s of having no more work is killed. NULL

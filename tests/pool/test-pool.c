@@ -535,95 +535,6 @@ static void all_chunks_are_run__when_a_job_keeps_going(void **state)
     munmap(items, 4096);
 }
 
-/* ---- cancelling ----------------------------------------------------------------------------- */
-
-struct slow {
-    _Atomic int started, cancelled;
-};
-
-static int until_cancelled(weir_task *task, weir_range range, void *arg)
-{
-    struct slow *slow = arg;
-
-    (void)range;
-    slow->started++;
-    for (int i = 0; i < 100000 && !weir_task_cancelled(task); i++)
-        usleep(100);
-    slow->cancelled += weir_task_cancelled(task);
-    return 0;
-}
-
-struct canceller {
-    weir_pool *pool;
-    struct slow *slow;
-};
-
-static void *cancel_when_started(void *arg)
-{
-    struct canceller *canceller = arg;
-
-    while (canceller->slow->started == 0)
-        usleep(100);
-    usleep(5000);
-    weir_pool_cancel(canceller->pool);
-    return NULL;
-}
-
-static void the_call_returns_and_the_pool_goes_on__when_cancelled_by_a_thread(void **state)
-{
-    weir_manager *scope = begin();
-    struct slow *slow = shared_memory(4096);
-    weir_pool *pool = new_pool(scope, 2);
-    struct canceller canceller = {pool, slow};
-    pthread_t thread;
-
-    (void)state;
-    for (int round = 0; round < 5; round++) {
-        slow->started = slow->cancelled = 0;
-        assert_int_equal(pthread_create(&thread, NULL, cancel_when_started, &canceller), 0);
-        assert_int_equal(
-            weir_pool_for(pool, (weir_range){0, 1000}, until_cancelled, slow, OPTIONS(.grain = 1)),
-            -ECANCELED);
-        pthread_join(thread, NULL);
-        assert_message_has("[0, 1000)");
-        assert_true(slow->started >= 1 && slow->started <= 2);
-        assert_int_equal(slow->cancelled, slow->started);
-    }
-    assert_int_equal(
-        weir_pool_for(pool, (weir_range){0, 10}, count_items, slow, OPTIONS(.grain = 1)), 0);
-    weir_pool_free(pool);
-    weir_end(scope);
-    munmap(slow, 4096);
-}
-
-static weir_pool *alarmed_pool;
-
-static void on_alarm(int signal)
-{
-    (void)signal;
-    weir_pool_cancel(alarmed_pool);
-}
-
-static void the_call_returns__when_cancelled_in_a_signal_handler(void **state)
-{
-    weir_manager *scope = begin();
-    struct slow *slow = shared_memory(4096);
-    weir_pool *pool = new_pool(scope, 2);
-    struct sigaction action = {.sa_handler = on_alarm}, before;
-
-    (void)state;
-    alarmed_pool = pool;
-    sigaction(SIGALRM, &action, &before);
-    ualarm(50000, 0);
-    assert_int_equal(weir_pool_for(pool, (weir_range){0, 1000}, until_cancelled, slow, NULL),
-                     -ECANCELED);
-    sigaction(SIGALRM, &before, NULL);
-    assert_true(slow->started >= 1);
-    weir_pool_free(pool);
-    weir_end(scope);
-    munmap(slow, 4096);
-}
-
 /* ---- several threads ------------------------------------------------------------------------ */
 
 #define THREADS 24
@@ -679,7 +590,7 @@ static void jobs_do_not_disturb_each_other__when_many_threads_call(void **state)
 
 struct flight {
     weir_pool *pool;
-    struct slow *slow;
+    _Atomic int *started;
     int result;
 };
 
@@ -687,7 +598,7 @@ static int take_a_while(weir_task *task, weir_range range, void *arg)
 {
     (void)task;
     (void)range;
-    ((struct slow *)arg)->started++;
+    (*(_Atomic int *)arg)++;
     usleep(20000);
     return 0;
 }
@@ -696,24 +607,24 @@ static void *fly(void *arg)
 {
     struct flight *flight = arg;
 
-    flight->result = weir_pool_for(flight->pool, (weir_range){0, 20}, take_a_while, flight->slow,
-                                   OPTIONS(.grain = 1, .retries = 3));
+    flight->result = weir_pool_for(flight->pool, (weir_range){0, 20}, take_a_while,
+                                   (void *)flight->started, OPTIONS(.grain = 1, .retries = 3));
     return NULL;
 }
 
-static void jobs_in_flight(void (*end)(weir_pool *), int results[3], int *started)
+static void jobs_in_flight(void (*end)(weir_pool *), int results[3], int *starts)
 {
     weir_manager *scope = begin();
-    struct slow *slow = shared_memory(4096);
+    _Atomic int *started = shared_memory(4096);
     weir_pool *pool = new_pool(scope, 2);
     struct flight flights[3];
     pthread_t threads[3];
 
     for (int i = 0; i < 3; i++) {
-        flights[i] = (struct flight){pool, slow, 1};
+        flights[i] = (struct flight){pool, started, 1};
         assert_int_equal(pthread_create(&threads[i], NULL, fly, &flights[i]), 0);
     }
-    WAIT_UNTIL(slow->started >= 4, 5000);
+    WAIT_UNTIL(*started >= 4, 5000);
     usleep(30000); /* all three have opened their job by now */
     if (end != NULL) {
         end(pool);
@@ -725,8 +636,8 @@ static void jobs_in_flight(void (*end)(weir_pool *), int results[3], int *starte
         pthread_join(threads[i], NULL);
         results[i] = flights[i].result;
     }
-    *started = slow->started;
-    munmap(slow, 4096);
+    *starts = *started;
+    munmap((void *)started, 4096);
 }
 
 static void jobs_in_flight_are_finished__when_the_pool_is_freed(void **state)
@@ -869,10 +780,15 @@ static int look_around(weir_task *task, weir_range range, void *arg)
     return 0;
 }
 
+static void handle_nothing(int signal)
+{
+    (void)signal;
+}
+
 static void workers_have_default_signals__whatever_the_program_has(void **state)
 {
     weir_manager *scope = begin();
-    struct sigaction handler = {.sa_handler = on_alarm}, ignore = {.sa_handler = SIG_IGN};
+    struct sigaction handler = {.sa_handler = handle_nothing}, ignore = {.sa_handler = SIG_IGN};
     struct sigaction usr1, usr2;
     sigset_t block, mask;
     weir_pool *pool;
@@ -1026,8 +942,6 @@ int main(void)
         UNIT(a_task_has_failed__when_it_returned_or_said_so),
         UNIT(few_chunks_are_started__when_one_has_failed),
         UNIT(all_chunks_are_run__when_a_job_keeps_going),
-        UNIT(the_call_returns_and_the_pool_goes_on__when_cancelled_by_a_thread),
-        UNIT(the_call_returns__when_cancelled_in_a_signal_handler),
         UNIT(jobs_do_not_disturb_each_other__when_many_threads_call),
         UNIT(jobs_in_flight_are_finished__when_the_pool_is_freed),
         UNIT(jobs_in_flight_report_a_death__when_the_pool_is_killed),
