@@ -267,13 +267,50 @@ static int open_unnamed(struct weir__block *block)
     return 0;
 }
 
-static int map(struct weir__block *block, size_t size, void *at, int flags)
+/* What a block takes of the address space when it is mapped anywhere. */
+static size_t mapped_size(size_t size)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+    return (size + page - 1) / page * page + (WEIR_GUARD ? page : 0);
+}
+
+/* In a debug build the page behind the block is nobody's: who runs over the end dies there, and not
+ * by what it would have done to a neighbour. A scope's range has such a page in every build. */
+static void *map_anywhere(size_t size, int fd)
+{
+    const size_t whole = mapped_size(size);
+    void *room, *addr;
+    int error;
+
+    if (!WEIR_GUARD)
+        return mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    room = mmap(NULL, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (room == MAP_FAILED)
+        return room;
+    addr = mmap(room, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+    if (addr == MAP_FAILED) {
+        error = errno;
+        munmap(room, whole);
+        errno = error;
+    }
+    return addr;
+}
+
+void weir__block_unmap(void *addr, size_t size)
+{
+    munmap(addr, mapped_size(size));
+}
+
+static int map(struct weir__block *block, size_t size, void *at)
 {
     void *addr;
     int error;
 
-    flags |= MAP_SHARED | (at != NULL ? MAP_FIXED : 0);
-    addr = mmap(at, size, PROT_READ | PROT_WRITE, flags, block->fd, 0);
+    if (at == NULL)
+        addr = map_anywhere(size, block->fd);
+    else
+        addr = mmap(at, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, block->fd, 0);
     if (addr == MAP_FAILED) {
         error = errno;
         /* A failed MAP_FIXED may have unmapped what was there; keep the range taken. */
@@ -302,7 +339,7 @@ int weir__block_reserve(struct weir__block *block, size_t size, unsigned flags, 
     if (result == 0)
         result = reserve_memory(made.fd, size, flags);
     if (result == 0)
-        result = map(&made, size, at, 0);
+        result = map(&made, size, at);
     if (result < 0)
         weir__block_close_fd(&made);
     else
@@ -411,7 +448,7 @@ int weir__block_open(struct weir__block *block, const char *name, uint64_t ino, 
         return fail_open(errno, name);
     result = check_opened(&opened, name, ino, &size);
     if (result == 0)
-        result = map(&opened, size, at, 0);
+        result = map(&opened, size, at);
     if (result < 0)
         weir__block_close_fd(&opened);
     else
@@ -430,6 +467,6 @@ void weir__block_discard(struct weir__block *block)
 {
     weir__block_close_fd(block);
     if (block->addr != NULL)
-        munmap(block->addr, block->size);
+        weir__block_unmap(block->addr, block->size);
     *block = WEIR__BLOCK_NONE;
 }

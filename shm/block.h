@@ -38,6 +38,10 @@ int weir__block_open(struct weir__block *block, const char *name, uint64_t ino, 
 /* Closes the descriptor if it is open; the mapping stays. */
 void weir__block_close_fd(struct weir__block *block);
 
+/* Unmaps a block of `size` bytes that was mapped with at == NULL, with the guard page of a build that
+ * has one (WEIR_GUARD). */
+void weir__block_unmap(void *addr, size_t size);
+
 /* Closes the descriptor and unmaps. For blocks that were mapped with at == NULL. */
 void weir__block_discard(struct weir__block *block);
 

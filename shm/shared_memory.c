@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "shm/block.h"
 #include "shm/error.h"
@@ -145,7 +144,7 @@ void weir_shm_close(weir_shm *shm)
         shm->owner->close(shm);
         return;
     }
-    munmap(shm->buf, shm->size);
+    weir__block_unmap(shm->buf, shm->size);
     free(shm);
 }
 

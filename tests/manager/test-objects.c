@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -339,6 +340,49 @@ static void making_goes_on__when_a_place_in_the_scope_file_is_taken(void **state
     close(fd);
 }
 
+static const char *volatile behind;
+
+static void on_segv(int signal, siginfo_t *info, void *context)
+{
+    (void)context;
+    _exit(signal == SIGSEGV && info->si_addr == behind ? 0 : 3);
+}
+
+/* Fills the block's last page too, and one byte more. */
+static int overrun_by_one(weir_shm *shm)
+{
+    const struct sigaction action = {.sa_sigaction = on_segv, .sa_flags = SA_SIGINFO};
+    char *volatile buf = weir_shm_buf(shm);
+    size_t size = (weir_shm_size(shm) + 4095) / 4096 * 4096;
+
+    child_reset();
+    sigaction(SIGSEGV, &action, NULL);
+    memset(buf, 1, size);
+    behind = buf + size;
+    buf[size] = 1;
+    return 4;
+}
+
+static void the_first_byte_behind_is_a_crash__in_every_build(void **state)
+{
+    const size_t sizes[] = {1, 4096, 3 * 4096, 10000, (2 << 20) - 4096, 5 << 20};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+        weir_shm *shm = weir_manager_shm(scope, sizes[i]);
+        int status;
+        pid_t child;
+
+        assert_non_null(shm);
+        assert_non_null(weir_manager_shm(scope, 4096)); /* a neighbour */
+        child = fork();
+        if (child == 0)
+            _exit(overrun_by_one(shm));
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -355,6 +399,7 @@ int main(void)
         TEST(early_unlinked_object_is_mapped__when_a_member_syncs_later),
         TEST(object_is_closed_for_all__when_a_member_closes_it),
         TEST(making_goes_on__when_a_place_in_the_scope_file_is_taken),
+        TEST(the_first_byte_behind_is_a_crash__in_every_build),
     };
 
     if (!leak_isolate()) {

@@ -321,7 +321,7 @@ static void long_values_are_exact(void **state)
 static void nothing_of_a_longer_value_comes_back__when_it_was_a_million_bytes(void **state)
 {
     size_t size = 1200000;
-    char *data = malloc(size);
+    char *data = calloc(1, size);
     weir_value value = weir_bytes(data, size);
     weir_list *list;
 
