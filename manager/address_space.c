@@ -87,6 +87,7 @@ int weir__space_open(struct weir__space *space, size_t wanted)
 void weir__space_close(struct weir__space *space)
 {
     weir__space_forget_kept(space);
+    free(space->kept);
     if (space->table)
         munmap(space->table, sizeof(*space->table));
     if (space->base)
@@ -99,9 +100,7 @@ void weir__space_forget_kept(struct weir__space *space)
 {
     for (size_t i = 0; i < space->kept_count; i++)
         close(space->kept[i].fd);
-    free(space->kept);
-    space->kept = NULL;
-    space->kept_count = space->kept_room = 0;
+    space->kept_count = 0;
 }
 
 /* ---- entries -------------------------------------------------------------------------------- */

@@ -2,8 +2,11 @@
  *
  * supervisor.c: forks, reaps and replaces workers, and ends them with the host.
  *
- * It is off the hot path: host and workers meet in the control block without it. It sleeps in a
- * libuv loop on its workers' pidfds, the lifeline to the host and the host's pidfd.
+ * It is off the hot path: host and workers meet in the control block without it. It sleeps in
+ * poll() on its workers' pidfds, the lifeline to the host and the host's pidfd. There is no
+ * library's loop and no malloc() here: between the fork of a program with threads and the caller's
+ * own task nothing may wait for a lock that a thread of the host held at that moment, and not every
+ * allocator gives its locks back to a child (AddressSanitizer's of gcc 12 does not).
  *
  * When a worker has died:
  *  1. it is reaped, so nobody else acts for it any more;
@@ -26,14 +29,14 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
-#include <uv.h>
 
 #include "manager/internal.h"
 #include "pool/deadline.h"
@@ -44,24 +47,23 @@
 
 #define FAILED_STARTS_MAX 3  /* in a row, of a worker that exits, ... */
 #define KILLED_STARTS_MAX 20 /* ... or is killed: that may be somebody else's doing */
-#define FINISH_MS         5000
-#define FORK_AGAIN_MS     50
+#define FINISH_NS         INT64_C(5000000000)
+#define FORK_AGAIN_NS     INT64_C(50000000)
 #define WITHOUT_WORKER_NS INT64_C(5000000000)
 
+#define POLL_AGAIN_NS INT64_C(10000000)
+
 struct child {
-    uv_poll_t poll;
     struct supervisor *supervisor;
     unsigned slot;
-    pid_t pid; /* 0: none */
-    int pidfd;
+    pid_t pid;         /* 0: none */
     int failed_starts; /* in a row */
-    bool closing;      /* the poll handle is being closed; the slot is free for a fork after that */
 };
 
+enum { POLL_LIFELINE, POLL_HOST, POLL_CHILDREN /* and one for each worker's pidfd */ };
+
 struct supervisor {
-    uv_loop_t loop;
-    uv_poll_t lifeline_poll, host_poll;
-    uv_timer_t finish_timer, fork_timer, deadline_timer;
+    int64_t finish_ns, fork_ns, deadline_ns; /* when each is due; 0: not at all */
     struct weir__control *control;
     weir_manager *manager;
     int lifeline;
@@ -69,11 +71,11 @@ struct supervisor {
     int alive;
     int64_t without_since_ns; /* no worker lives since then, as none can be forked; 0: not so */
     bool ending;              /* no replacement any more */
+    struct pollfd *polled;
     struct child *children;
 };
 
 static void fork_into(struct child *child);
-static void on_fork_timer(uv_timer_t *timer);
 
 /* ---- a dead worker -------------------------------------------------------------------------- */
 
@@ -244,7 +246,7 @@ static void note_failed_fork(struct supervisor *supervisor, int error)
     int64_t now = weir__now_ns();
     weir_error why = {.code = -error, .worker = -1, .exit_status = -1};
 
-    uv_timer_start(&supervisor->fork_timer, on_fork_timer, FORK_AGAIN_MS, 0);
+    supervisor->fork_ns = now + FORK_AGAIN_NS;
     if (supervisor->alive > 0 || !replaces_workers(supervisor)) {
         supervisor->without_since_ns = 0;
     } else if (supervisor->without_since_ns == 0) {
@@ -274,23 +276,14 @@ static void note_failed_start(struct child *child, int status)
     give_up_if_all_broken(child->supervisor, &why);
 }
 
-static void on_fork_timer(uv_timer_t *timer)
+static void fork_again(struct supervisor *supervisor)
 {
-    struct supervisor *supervisor = timer->data;
-
     for (int i = 0; i < supervisor->control->workers && replaces_workers(supervisor); i++) {
         struct child *child = &supervisor->children[i];
 
-        if (child->pid == 0 && !child->closing &&
-            atomic_load(&supervisor->control->slots[i].state) == SLOT_EMPTY)
+        if (child->pid == 0 && atomic_load(&supervisor->control->slots[i].state) == SLOT_EMPTY)
             fork_into(child);
     }
-}
-
-static void end_if_done(struct supervisor *supervisor)
-{
-    if (supervisor->ending && supervisor->alive == 0)
-        uv_stop(&supervisor->loop);
 }
 
 static void note_process_end(struct weir__control *control, int status)
@@ -331,33 +324,20 @@ static void bury(struct child *child, int status)
     repair(control);
 }
 
-static void on_child_closed(uv_handle_t *handle)
+static void on_child(struct child *child)
 {
-    struct child *child = handle->data;
     struct supervisor *supervisor = child->supervisor;
+    struct pollfd *polled = &supervisor->polled[POLL_CHILDREN + child->slot];
+    int status;
 
-    close(child->pidfd);
-    child->pidfd = -1;
-    child->closing = false;
+    if (waitpid(child->pid, &status, WNOHANG) != child->pid)
+        return;
+    close(polled->fd);
+    polled->fd = -1;
+    bury(child, status);
     if (replaces_workers(supervisor) &&
         atomic_load(&supervisor->control->slots[child->slot].state) == SLOT_EMPTY)
         fork_into(child);
-    end_if_done(supervisor);
-}
-
-static void on_child(uv_poll_t *poll, int status, int events)
-{
-    struct child *child = poll->data;
-    int how;
-
-    (void)status;
-    (void)events;
-    if (waitpid(child->pid, &how, WNOHANG) != child->pid)
-        return;
-    uv_poll_stop(poll);
-    bury(child, how);
-    child->closing = true;
-    uv_close((uv_handle_t *)poll, on_child_closed);
 }
 
 /* In the worker: only what a worker needs stays open. The lifeline stays, so that the host sees its
@@ -371,32 +351,26 @@ _Noreturn static void become_worker(struct child *child)
     if (getppid() != supervisor->pid)
         _exit(1);
     sigaction(SIGTERM, &fresh, NULL);
-    close(uv_backend_fd(&supervisor->loop));
     for (int i = 0; i < supervisor->control->workers; i++) {
-        if (supervisor->children[i].pidfd >= 0)
-            close(supervisor->children[i].pidfd);
+        if (supervisor->polled[POLL_CHILDREN + i].fd >= 0)
+            close(supervisor->polled[POLL_CHILDREN + i].fd);
     }
     weir__worker_main(supervisor->control, supervisor->manager, child->slot);
 }
 
 static void watch(struct child *child)
 {
-    child->pidfd = (int)syscall(SYS_pidfd_open, child->pid, 0);
-    if (child->pidfd < 0 ||
-        uv_poll_init(&child->supervisor->loop, &child->poll, child->pidfd) != 0) {
+    int pidfd = (int)syscall(SYS_pidfd_open, child->pid, 0), error = errno;
+
+    if (pidfd < 0) {
         /* Without it a death would go unnoticed: no descriptor left, most likely. */
         kill(child->pid, SIGKILL);
         while (waitpid(child->pid, NULL, 0) < 0 && errno == EINTR)
             ;
-        if (child->pidfd >= 0)
-            close(child->pidfd);
-        child->pidfd = -1;
         child->pid = 0;
-        errno = EMFILE;
-        return;
+        errno = error;
     }
-    child->poll.data = child;
-    uv_poll_start(&child->poll, UV_READABLE, on_child);
+    child->supervisor->polled[POLL_CHILDREN + child->slot].fd = pidfd;
 }
 
 /* On failure pid is 0 and errno set, and the fork is tried again later. */
@@ -443,7 +417,6 @@ static void kill_all(struct supervisor *supervisor)
         if (supervisor->children[i].pid > 0)
             kill(supervisor->children[i].pid, SIGKILL);
     }
-    end_if_done(supervisor);
 }
 
 static void kill_worker(void *context, unsigned slot)
@@ -455,21 +428,13 @@ static void kill_worker(void *context, unsigned slot)
         kill(supervisor->children[slot].pid, SIGKILL);
 }
 
-static void on_deadline_timer(uv_timer_t *timer)
+static void look_at_deadlines(struct supervisor *supervisor, int64_t now)
 {
-    struct supervisor *supervisor = timer->data;
-
-    /* The host counts a job before it asks for this timer, so a job that is not seen here asks
-     * again. */
+    /* The host counts a job before it orders this, so a job that is not seen here orders again. */
     if (atomic_load(&supervisor->control->timed_jobs) == 0)
-        uv_timer_stop(timer);
-    else
-        weir__deadlines_look(supervisor->control, kill_worker, supervisor);
-}
-
-static void on_finish_timer(uv_timer_t *timer)
-{
-    kill_all(timer->data);
+        return;
+    supervisor->deadline_ns = now + WEIR__DEADLINE_LOOK_MS * INT64_C(1000000);
+    weir__deadlines_look(supervisor->control, kill_worker, supervisor);
 }
 
 /* True when the host has ended what it sends, but is there: it ends this pool, not its scope. */
@@ -495,21 +460,11 @@ _Noreturn static void end_with_host(struct supervisor *supervisor, bool scope_li
     _exit(0);
 }
 
-static void on_host(uv_poll_t *poll, int status, int events)
+static void on_lifeline(struct supervisor *supervisor)
 {
-    (void)status;
-    (void)events;
-    end_with_host(poll->data, false);
-}
-
-static void on_lifeline(uv_poll_t *poll, int status, int events)
-{
-    struct supervisor *supervisor = poll->data;
     char order;
     ssize_t got = recv(supervisor->lifeline, &order, 1, MSG_DONTWAIT);
 
-    (void)status;
-    (void)events;
     if (got < 0 && errno != ECONNRESET)
         return; /* nothing there; or not now, and it still is there */
     if (got <= 0)
@@ -517,71 +472,112 @@ static void on_lifeline(uv_poll_t *poll, int status, int events)
     if (order == SUPERVISOR_KILL) {
         kill_all(supervisor);
     } else if (order == SUPERVISOR_WATCH) {
-        uv_timer_start(&supervisor->deadline_timer, on_deadline_timer, 0, WEIR__DEADLINE_LOOK_MS);
+        supervisor->deadline_ns = weir__now_ns();
     } else if (order == SUPERVISOR_FINISH) {
         supervisor->ending = true;
-        uv_timer_start(&supervisor->finish_timer, on_finish_timer, FINISH_MS, 0);
-        end_if_done(supervisor);
+        supervisor->finish_ns = weir__now_ns() + FINISH_NS;
     }
 }
 
-/* libuv aborts when it has made its epoll descriptor and then cannot have two for its signal pipe.
- */
-static int probe_descriptors(void)
+static bool is_due(int64_t *when_ns, int64_t now)
 {
-    int first[2], second[2], error = 0;
-
-    if (pipe2(first, O_CLOEXEC) < 0)
-        return -errno;
-    if (pipe2(second, O_CLOEXEC) < 0) {
-        error = -errno;
-    } else {
-        close(second[0]);
-        close(second[1]);
-    }
-    close(first[0]);
-    close(first[1]);
-    return error;
+    if (*when_ns == 0 || *when_ns > now)
+        return false;
+    *when_ns = 0;
+    return true;
 }
 
-static int start_loop(struct supervisor *supervisor)
+static void do_what_is_due(struct supervisor *supervisor)
 {
-    int error = probe_descriptors();
+    int64_t now = weir__now_ns();
 
-    if (error == 0)
-        error = uv_loop_init(&supervisor->loop);
-    if (error == 0)
-        error = uv_timer_init(&supervisor->loop, &supervisor->finish_timer);
-    if (error == 0)
-        error = uv_timer_init(&supervisor->loop, &supervisor->fork_timer);
-    if (error == 0)
-        error = uv_timer_init(&supervisor->loop, &supervisor->deadline_timer);
-    if (error == 0)
-        error = uv_poll_init(&supervisor->loop, &supervisor->lifeline_poll, supervisor->lifeline);
-    if (error == 0)
-        error = uv_poll_init(&supervisor->loop, &supervisor->host_poll,
-                             weir__manager_host_pidfd(supervisor->manager));
-    if (error != 0)
-        return error;
-    supervisor->finish_timer.data = supervisor;
-    supervisor->fork_timer.data = supervisor;
-    supervisor->deadline_timer.data = supervisor;
-    supervisor->lifeline_poll.data = supervisor;
-    supervisor->host_poll.data = supervisor;
-    uv_poll_start(&supervisor->lifeline_poll, UV_READABLE, on_lifeline);
-    uv_poll_start(&supervisor->host_poll, UV_READABLE, on_host);
-    return 0;
+    if (is_due(&supervisor->deadline_ns, now))
+        look_at_deadlines(supervisor, now);
+    if (is_due(&supervisor->fork_ns, now))
+        fork_again(supervisor);
+    if (is_due(&supervisor->finish_ns, now))
+        kill_all(supervisor);
+}
+
+/* Rounded up, so that what it was for is due when poll() returns; -1: nothing will be. */
+static int next_timeout_ms(const struct supervisor *supervisor)
+{
+    const int64_t due[] = {supervisor->finish_ns, supervisor->fork_ns, supervisor->deadline_ns};
+    int64_t first = INT64_MAX, left;
+
+    for (size_t i = 0; i < sizeof(due) / sizeof(due[0]); i++) {
+        if (due[i] != 0 && due[i] < first)
+            first = due[i];
+    }
+    if (first == INT64_MAX)
+        return -1;
+    left = first - weir__now_ns();
+    return left > 0 ? (int)((left + 999999) / 1000000) : 0;
+}
+
+/* A kernel that cannot poll for now (ENOMEM) leaves everything to be looked at in turn, a little
+ * later; what looks does not wait. Only the host's end is seen by its lifeline alone then. */
+static void wait_for_events(struct supervisor *supervisor)
+{
+    nfds_t count = POLL_CHILDREN + (nfds_t)supervisor->control->workers;
+
+    if (poll(supervisor->polled, count, next_timeout_ms(supervisor)) >= 0)
+        return;
+    if (errno != EINTR)
+        nanosleep(&(struct timespec){.tv_nsec = POLL_AGAIN_NS}, NULL);
+    for (nfds_t i = 0; i < count; i++)
+        supervisor->polled[i].revents = i == POLL_HOST ? 0 : POLLIN;
+}
+
+static void supervise(struct supervisor *supervisor)
+{
+    struct pollfd *polled = supervisor->polled;
+
+    while (!supervisor->ending || supervisor->alive > 0) {
+        wait_for_events(supervisor);
+        for (int i = 0; i < supervisor->control->workers; i++) {
+            if (polled[POLL_CHILDREN + i].revents != 0 && supervisor->children[i].pid > 0)
+                on_child(&supervisor->children[i]);
+        }
+        if (polled[POLL_LIFELINE].revents != 0)
+            on_lifeline(supervisor);
+        if (polled[POLL_HOST].revents != 0)
+            end_with_host(supervisor, false);
+        do_what_is_due(supervisor);
+    }
+}
+
+/* ---- the start ------------------------------------------------------------------------------ */
+
+/* NULL: no memory. It is never given back, as it ends with the process. */
+static struct supervisor *make(const struct weir__supervision *supervision, int lifeline)
+{
+    size_t workers = (size_t)supervision->control->workers;
+    size_t children = workers * sizeof(struct child);
+    size_t polled = (POLL_CHILDREN + workers) * sizeof(struct pollfd);
+    struct supervisor *supervisor =
+        mmap(NULL, sizeof(*supervisor) + children + polled, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (supervisor == MAP_FAILED)
+        return NULL;
+    supervisor->control = supervision->control;
+    supervisor->manager = supervision->manager;
+    supervisor->lifeline = lifeline;
+    supervisor->pid = getpid();
+    supervisor->children = (struct child *)(supervisor + 1);
+    supervisor->polled = (struct pollfd *)((char *)supervisor->children + children);
+    for (size_t i = 0; i < workers; i++)
+        supervisor->children[i] = (struct child){.supervisor = supervisor, .slot = (unsigned)i};
+    for (size_t i = 0; i < POLL_CHILDREN + workers; i++)
+        supervisor->polled[i] = (struct pollfd){.fd = -1, .events = POLLIN};
+    supervisor->polled[POLL_LIFELINE].fd = lifeline;
+    supervisor->polled[POLL_HOST].fd = weir__manager_host_pidfd(supervisor->manager);
+    return supervisor;
 }
 
 static int fork_workers(struct supervisor *supervisor, struct weir__hello *hello)
 {
-    for (int i = 0; i < supervisor->control->workers; i++) {
-        struct child *child = &supervisor->children[i];
-
-        child->supervisor = supervisor;
-        child->slot = (unsigned)i;
-        child->pidfd = -1;
-    }
     for (int i = 0; i < supervisor->control->workers; i++) {
         fork_into(&supervisor->children[i]);
         if (supervisor->children[i].pid == 0) {
@@ -599,27 +595,16 @@ void weir__supervisor_main(void *context, int lifeline)
 {
     const struct weir__supervision *supervision = context;
     struct weir__hello hello = {.pid = getpid()};
-    struct supervisor *supervisor = calloc(1, sizeof(*supervisor));
+    struct supervisor *supervisor = make(supervision, lifeline);
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigset_t none;
-    int error = UV_ENOMEM;
 
     prctl(PR_SET_NAME, "weir-supervisor");
     sigaction(SIGTERM, &ignore, NULL);
-    if (supervisor != NULL) {
-        supervisor->control = supervision->control;
-        supervisor->manager = supervision->manager;
-        supervisor->lifeline = lifeline;
-        supervisor->pid = getpid();
-        supervisor->children =
-            calloc((size_t)supervisor->control->workers, sizeof(*supervisor->children));
-        if (supervisor->children != NULL)
-            error = start_loop(supervisor);
-    }
-    if (error != 0) {
-        hello.code = error;
+    if (supervisor == NULL) {
+        hello.code = -errno;
         snprintf(hello.message, sizeof(hello.message), "the supervisor cannot start: %s",
-                 uv_strerror(error));
+                 strerror(errno));
     } else {
         hello.code = fork_workers(supervisor, &hello);
     }
@@ -629,6 +614,6 @@ void weir__supervisor_main(void *context, int lifeline)
     }
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    uv_run(&supervisor->loop, UV_RUN_DEFAULT);
+    supervise(supervisor);
     _exit(0);
 }

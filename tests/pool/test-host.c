@@ -226,9 +226,14 @@ static void *allocate(void *arg)
     return NULL;
 }
 
+/* AddressSanitizer's allocator (gcc 12, LLVM before 17) does not take its own locks at a fork, so a
+ * child of a program with threads may not allocate. What weir does itself before a task is held to
+ * that; the task then leaves its malloc() out. */
 static int allocate_in_task(weir_task *task, weir_range range, void *arg)
 {
+#if !defined(__SANITIZE_ADDRESS__)
     free(strdup("a copy"));
+#endif
     return count_items(task, range, arg);
 }
 
@@ -257,6 +262,9 @@ static int allocating(void)
 static void a_pool_can_be_made__while_other_threads_allocate(void **state)
 {
     (void)state;
+#if defined(__SANITIZE_ADDRESS__)
+    print_message("tasks allocate nothing here: this allocator's locks do not survive a fork\n");
+#endif
     assert_host(allocating, 60000);
 }
 
