@@ -62,17 +62,15 @@ enum {
     WAITING_EVENT = 2,  /* a callback is to be called: event_fd (attach.c) */
 };
 
-/* The first failure of a job. `owner` 0: none; slot + 1, or SUPERVISOR: being written by that
- * process; `published` then makes it valid. A worker killed while writing is found by the
- * supervisor, which resets it. */
+/* What has failed in a job; failure.h has the states. */
 struct weir__failure {
-    _Atomic uint32_t owner;
-    _Atomic uint32_t published;
-    int64_t chunk;
-    weir_error error; /* message included */
+    _Atomic uint32_t owner; /* of the workers' record: slot + 1; 0: it is free. By who claims it */
+    _Atomic int64_t task_chunk;  /* by the owner; -1: not known yet */
+    _Atomic int64_t death_chunk; /* by the supervisor; -1: none */
+    int64_t task_ns, death_ns;   /* when: CLOCK_MONOTONIC */
+    weir_error task;             /* by the owner: its task failed */
+    weir_error death;            /* by the supervisor: a worker died */
 };
-
-#define WEIR__FAILURE_SUPERVISOR UINT32_MAX
 
 /* What the kinds of job need beyond the range; see map.c, reduce.c and map_reduce.c. */
 struct weir__job_data {

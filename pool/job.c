@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "pool/failure.h"
 #include "pool/park.h"
 #include "pool/pool.h"
 #include "pool/ready.h"
@@ -223,8 +224,7 @@ static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spe
     atomic_store_explicit(&job->waiting, 0, memory_order_relaxed);
     atomic_store_explicit(&job->wide, spec->async, memory_order_relaxed);
     atomic_store_explicit(&job->recount, 0, memory_order_relaxed);
-    atomic_store_explicit(&job->failure.owner, 0, memory_order_relaxed);
-    atomic_store_explicit(&job->failure.published, 0, memory_order_relaxed);
+    weir__failure_reset(job);
     for (int64_t i = 0; i < spec->count; i++)
         atomic_store_explicit(&job->cells[i], CELL_FREE, memory_order_relaxed);
 }
@@ -434,13 +434,13 @@ int weir__report_lost_supervisor(const weir_pool *pool)
 
 static int report_failure(struct weir__job *job, const struct weir__tally *tally)
 {
+    const weir_error *first = weir__failure_first(job);
     weir_error error;
 
-    /* pairs with weir__failure_publish() */
-    if (!atomic_load_explicit(&job->failure.published, memory_order_acquire))
+    if (first == NULL) /* the job's memory was overwritten */
         return weir__fail(WEIR_EFAILED, "%lld of %lld chunks failed", (long long)tally->failed,
                           (long long)job->count);
-    error = job->failure.error;
+    error = *first;
     error.message[sizeof(error.message) - 1] = '\0';
     if (tally->failed > 1) {
         size_t used = strlen(error.message);

@@ -40,6 +40,7 @@
 
 #include "manager/internal.h"
 #include "pool/deadline.h"
+#include "pool/failure.h"
 #include "pool/fork.h"
 #include "pool/park.h"
 #include "pool/ready.h"
@@ -116,10 +117,10 @@ static void report_death(struct child *child, struct weir__job *job, int64_t chu
 {
     uint32_t killed = atomic_load(&child->supervisor->control->slots[child->slot].killed);
     weir_range range = weir__job_chunk(job, chunk);
-    weir_error *error = &job->failure.error;
+    weir_error *error = weir__failure_claim_death(job, chunk);
     char how[128];
 
-    if (!weir__failure_claim(job, WEIR__FAILURE_SUPERVISOR, chunk))
+    if (error == NULL)
         return;
     fill_death(error, child, status);
     error->attempt = (int)attempt;
@@ -132,18 +133,6 @@ static void report_death(struct child *child, struct weir__job *job, int64_t chu
              "worker %u (pid %d) %s on [%lld, %lld), attempt %u of %u", child->slot,
              (int)child->pid, how, (long long)range.begin, (long long)range.end, attempt,
              job->retries + 1);
-    weir__failure_publish(job);
-}
-
-/* The record that the dead worker wrote or was writing about a chunk that it did not settle. */
-static void withdraw_failure(struct weir__job *job, unsigned slot, int64_t chunk)
-{
-    if (atomic_load(&job->failure.owner) != slot + 1)
-        return;
-    if (atomic_load(&job->failure.published) && job->failure.chunk != chunk)
-        return;
-    atomic_store(&job->failure.published, 0);
-    atomic_store(&job->failure.owner, 0);
 }
 
 static void reclaim_chunk(struct child *child, struct weir__job *job, int status)
@@ -159,10 +148,10 @@ static void reclaim_chunk(struct child *child, struct weir__job *job, int status
     if (weir__cell_state_of(atomic_load(cell)) != CELL_RUNNING ||
         weir__cell_owner(atomic_load(cell)) != child->slot)
         return;
-    withdraw_failure(job, child->slot, chunk);
+    weir__failure_withdraw(job, child->slot);
     if (atomic_load(&job->stop) & STOP_TIMEOUT)
         retries = 0;
-    /* reported before the cell is final: who sees FAILED finds the reason */
+    /* described before the cell is final: who sees FAILED finds the reason */
     attempt = weir__cell_attempt(atomic_load(cell));
     if (attempt > retries) {
         report_death(child, job, chunk, status, attempt);

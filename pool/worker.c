@@ -10,7 +10,7 @@
  *   after entering          its count in `activity` stays; the host takes it out (job_is_empty)
  *   after `chunk` is set    the cell is not its own: the supervisor leaves it
  *   after the claim         the cell names it: run again or failed, by the supervisor
- *   while writing a failure the supervisor takes the record back
+ *   while writing a failure the supervisor takes the record back (failure.h)
  *   after settling          the chunk counts; only the hint in `activity` is too low, so the
  *                           supervisor sets `recount`
  */
@@ -29,27 +29,11 @@
 
 #include "manager/internal.h"
 #include "pool/backtrace.h"
+#include "pool/failure.h"
 #include "pool/park.h"
 #include "pool/ready.h"
 
 #define SPIN_START_NS 20000
-
-bool weir__failure_claim(struct weir__job *job, uint32_t owner, int64_t chunk)
-{
-    uint32_t nobody = 0;
-
-    if (!atomic_compare_exchange_strong(&job->failure.owner, &nobody, owner))
-        return false;
-    job->failure.chunk = chunk;
-    memset(&job->failure.error, 0, sizeof(job->failure.error));
-    return true;
-}
-
-void weir__failure_publish(struct weir__job *job)
-{
-    /* pairs with the acquire in pool.c, report_failure() */
-    atomic_store_explicit(&job->failure.published, 1, memory_order_release);
-}
 
 static bool job_stopped(const struct weir__control *control, const struct weir__job *job)
 {
@@ -61,9 +45,9 @@ static void describe_failure(struct weir_task *task, int returned)
 {
     struct weir__job *job = task->job;
     weir_range range = task->at;
-    weir_error *error = &job->failure.error;
+    weir_error *error = weir__failure_claim(job, task->slot, task->chunk);
 
-    if (!weir__failure_claim(job, task->slot + 1, task->chunk))
+    if (error == NULL)
         return;
     error->code = WEIR_EFAILED;
     error->worker = (int)task->slot;
@@ -79,7 +63,6 @@ static void describe_failure(struct weir_task *task, int returned)
     else
         snprintf(error->message, sizeof(error->message), "task failed on [%lld, %lld) with code %d",
                  (long long)range.begin, (long long)range.end, error->task_code);
-    weir__failure_publish(job);
 }
 
 /* An object that is gone by now is only missed if it is used. */
@@ -111,7 +94,7 @@ static void run_chunk(struct weir_task *task)
     if (returned == 0 && task->fail_code == 0) {
         weir__cell_settle(&job->cells[task->chunk], CELL_DONE);
     } else {
-        describe_failure(task, returned);
+        describe_failure(task, returned); /* it counts when the cell is FAILED */
         weir__cell_settle(&job->cells[task->chunk], CELL_FAILED);
         /* After the cell: killed in between, the failure stands and only more is done than need be.
          * The other way round the job would stop for a chunk that is free again. */

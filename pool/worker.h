@@ -35,10 +35,6 @@ struct weir_task {
 _Noreturn void weir__worker_main(struct weir__control *control, weir_manager *manager,
                                  unsigned slot);
 
-/* Claims the right to describe the job's failure. False when another one was first. */
-bool weir__failure_claim(struct weir__job *job, uint32_t owner, int64_t chunk);
-void weir__failure_publish(struct weir__job *job);
-
 /* map_reduce.c: gives back what the worker has of its own for the job that it leaves. */
 void weir__map_reduce_leave(struct weir_task *task);
 
