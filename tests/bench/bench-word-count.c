@@ -1,23 +1,21 @@
 /* SPDX-License-Identifier: MIT
  *
- * bench-word-count.c: weir's side of the word counts that beside.py runs.
+ * bench-word-count.c: the words of a text and how often each occurs, beside OpenMP.
  *
- *     bench-word-count text FILE KEYS      makes the text
- *     bench-word-count FILE WORKERS        one round for each line on stdin; prints its
- *                                          microseconds, and at the end keys and words on stderr
+ * The text is a file in /dev/shm, a block of the scope, that both open and map anew in each round.
+ * weir counts as examples/word_count.c does. word-count-openmp.c is the peer.
  */
 #include "words.h"
 
-#include <inttypes.h>
-#include <weir.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
-static void must(bool good, const char *what)
-{
-    if (good)
-        return;
-    fprintf(stderr, "%s: %s\n", what, weir_last_error()->message);
-    exit(1);
-}
+#define BYTES_PER_WORD 7.5
+
+static char path[256];
+static weir_text *text;
+static weir_table *table;
 
 static int count(weir_task *task, weir_range range, void *arg)
 {
@@ -31,50 +29,99 @@ static int count(weir_task *task, weir_range range, void *arg)
     return 0;
 }
 
-static int64_t keys, sum;
-
-static double round_us(weir_manager *scope, weir_pool *pool, const char *path)
+static void by_weir(const struct bench *bench)
 {
     const weir_map_reduction counting = {
         .map = count, .value_size = sizeof(int64_t), .combine = weir_sum_int64};
-    double begin = now_us();
-    weir_text *text = weir_text_open(scope, path);
-    uint64_t position = 0;
-    weir_table *table;
-    weir_pair pair;
 
+    text = weir_text_open(bench->scope, path);
     must(text != NULL, "weir_text_open");
-    table = weir_pool_map_reduce(pool, weir_text_range(text), &counting, text, NULL);
+    table = weir_pool_map_reduce(bench->pool, weir_text_range(text), &counting, text, NULL);
     must(table != NULL, "weir_pool_map_reduce");
-    begin = now_us() - begin;
-    keys = weir_table_len(table);
-    for (sum = 0; weir_table_next(table, &position, &pair);)
-        sum += *(const int64_t *)pair.value;
+}
+
+static void by_openmp(const struct bench *bench)
+{
+    openmp_count(path, bench->workers);
+}
+
+/* How many of OpenMP's words weir has not, or not as often, or the other way round. */
+static double difference(void)
+{
+    const struct word *word;
+    int64_t found = 0, different = 0;
+
+    for (size_t at = 0; (word = openmp_next(&at)) != NULL; found++) {
+        weir_pair pair;
+
+        different += weir_table_get(table, word->text, word->length, &pair) < 0 ||
+                     *(const int64_t *)pair.value != word->count;
+    }
+    return (double)(different + llabs(weir_table_len(table) - found));
+}
+
+static void clear(void)
+{
     weir_table_free(table);
     weir_text_close(text);
-    return begin;
+    openmp_clear();
+}
+
+/* Word number `n` (below 26^5): five digits in base 26, which make it different from all others,
+ * and up to three letters more. 6.5 letters on average. */
+static size_t make_word(uint64_t n, char *out)
+{
+    size_t length = 5 + n % 4, i = 0;
+
+    for (uint64_t left = n; i < 5; left /= 26)
+        out[i++] = (char)('a' + left % 26);
+    for (; i < length; i++)
+        out[i] = (char)('a' + random_of(n, i) % 26);
+    return length;
+}
+
+/* Each of `keys` words is as likely as any other, with a space or a newline behind. */
+static void make_text(const struct bench *bench, uint64_t keys)
+{
+    const size_t words = (size_t)((double)bench->bytes / BYTES_PER_WORD);
+    weir_shm *block = weir_manager_shm(bench->scope, (size_t)bench->bytes);
+    char *at, *end;
+
+    must(block != NULL, "weir_manager_shm");
+    snprintf(path, sizeof path, "/dev/shm/%s", weir_shm_name(block));
+    at = weir_shm_buf(block);
+    end = at + bench->bytes;
+    for (size_t i = 0; i < words && end - at > 16; i++) {
+        at += make_word(random_of(bench->seed, i) % keys, at);
+        *at++ = i % 12 == 11 ? '\n' : ' ';
+    }
+    memset(at, '\n', (size_t)(end - at));
+}
+
+static void make_few(const struct bench *bench)
+{
+    make_text(bench, 100000);
+}
+
+static void make_many(const struct bench *bench)
+{
+    make_text(bench, 1000000);
 }
 
 int main(int argc, char **argv)
 {
-    char line[64];
+    struct kernel kernels[] = {
+        {.name = "word_count_100000", .prepare = make_few},
+        {.name = "word_count_1000000", .prepare = make_many},
+    };
 
-    if (argc == 4 && strcmp(argv[1], "text") == 0) {
-        make_text(argv[2], strtoull(argv[3], NULL, 10));
-        return 0;
+    for (int i = 0; i < 2; i++) {
+        kernels[i].target = 1.0;
+        kernels[i].mib = 193; /* 27 million words */
+        kernels[i].rounds = 7;
+        kernels[i].clear = clear;
+        kernels[i].ways[0] = (struct kernel_way){"weir", by_weir, NULL};
+        kernels[i].ways[1] = (struct kernel_way){"openmp", by_openmp, difference};
     }
-    if (argc != 3)
-        return 2;
-    WEIR_SCOPE (scope, NULL) {
-        weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = atoi(argv[2])});
-
-        must(pool != NULL, "weir_pool_new");
-        round_us(scope, pool, argv[1]);
-        while (fgets(line, sizeof line, stdin)) {
-            printf("%.5f\n", round_us(scope, pool, argv[1]));
-            fflush(stdout);
-        }
-        fprintf(stderr, "%" PRId64 " keys, %" PRId64 " words\n", keys, sum);
-    }
-    return 0;
+    return kernel_main(argc, argv, kernels, 2);
 }

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * word-count-openmp.c: counting words as one would write it by hand with OpenMP: the peer of
- * bench-word-count.c. "word-count-openmp FILE THREADS": one round for each line on stdin, whose
- * microseconds it prints; then, at the end, the number of keys and of words on stderr.
+ * word-count-openmp.c: counting words as one would write it by hand with OpenMP.
  *
  * Each thread has a part of the mapped file and a table of its own: open addressing, a hash beside
  * each word, words left where they are in the text. The tables are then merged in parallel, each
@@ -12,15 +10,14 @@
 
 #include <fcntl.h>
 #include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-struct word {
-    const char *text; /* NULL: free */
-    uint32_t length;
-    uint32_t hash;
-    int64_t count;
-};
+#define THREADS_MAX 64
 
 struct table {
     struct word *words;
@@ -100,30 +97,43 @@ static void count_part(struct table *table, const char *text, size_t begin, size
     }
 }
 
-static size_t keys, words;
+static struct table shares[THREADS_MAX];
+static int shares_count;
+static const char *text;
+static size_t text_size;
 
-static double round_us(const char *path, int threads)
+static void map_text(const char *path)
 {
-    double begin = now_us();
-    struct table parts[64], shares[64];
     int file = open(path, O_RDONLY | O_CLOEXEC);
     struct stat st;
-    const char *text;
+    void *mapped = MAP_FAILED;
 
-    if (file < 0 || fstat(file, &st) < 0)
+    if (file >= 0 && fstat(file, &st) == 0)
+        mapped = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, file, 0);
+    if (mapped == MAP_FAILED) {
+        perror(path);
         exit(1);
-    text = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, file, 0);
+    }
     close(file);
-    if (text == MAP_FAILED)
-        exit(1);
+    text = mapped;
+    text_size = (size_t)st.st_size;
+}
+
+void openmp_count(const char *path, int threads)
+{
+    struct table parts[THREADS_MAX];
+
+    if (threads > THREADS_MAX)
+        abort();
+    map_text(path);
+    shares_count = threads;
 #pragma omp parallel num_threads(threads)
     {
         const size_t me = (size_t)omp_get_thread_num(), all = (size_t)threads;
-        const size_t size = (size_t)st.st_size;
 
         parts[me] = new_table(1 << 12);
-        count_part(&parts[me], text, size / all * me, me == all - 1 ? size : size / all * (me + 1),
-                   size);
+        count_part(&parts[me], text, text_size / all * me,
+                   me == all - 1 ? text_size : text_size / all * (me + 1), text_size);
 #pragma omp barrier
         shares[me] = new_table(1 << 12);
         for (size_t p = 0; p < all; p++)
@@ -136,30 +146,27 @@ static double round_us(const char *path, int threads)
 #pragma omp barrier
         free(parts[me].words);
     }
-    begin = now_us() - begin;
-    keys = words = 0;
-    for (int t = 0; t < threads; t++) {
-        for (size_t i = 0; i < shares[t].size; i++)
-            words += (size_t)shares[t].words[i].count;
-        keys += shares[t].used;
-        free(shares[t].words);
-    }
-    munmap((void *)text, (size_t)st.st_size);
-    return begin;
 }
 
-int main(int argc, char **argv)
+const struct word *openmp_next(size_t *at)
 {
-    int threads = argc > 2 ? atoi(argv[2]) : 2;
-    char line[64];
+    size_t i = *at;
 
-    if (argc < 2 || threads < 1 || threads > 64)
-        return 2;
-    round_us(argv[1], threads); /* starts the threads, and has the file in the page cache */
-    while (fgets(line, sizeof line, stdin)) {
-        printf("%.5f\n", round_us(argv[1], threads));
-        fflush(stdout);
+    for (int share = 0; share < shares_count; i -= shares[share++].size) {
+        while (i < shares[share].size) {
+            const struct word *word = &shares[share].words[i++];
+
+            ++*at;
+            if (word->text != NULL)
+                return word;
+        }
     }
-    fprintf(stderr, "%zu keys, %zu words\n", keys, words);
-    return 0;
+    return NULL;
+}
+
+void openmp_clear(void)
+{
+    for (int share = 0; share < shares_count; share++)
+        free(shares[share].words);
+    munmap((void *)text, text_size);
 }

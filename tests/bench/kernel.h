@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * kernel.h: what a benchmark is made of that has weir and its peers in one program.
+ *
+ * The program gives kernels: how to make the input from a seed, and ways to do the work, weir's
+ * first. kernel.c makes a scope and a pool, runs the ways in alternating rounds, compares what they
+ * found, and prints one JSON object a line.
+ */
+#ifndef BENCH_KERNEL_H
+#define BENCH_KERNEL_H
+
+#include <weir.h>
+
+#define KERNEL_WAYS_MAX 6
+
+/* The loop of all ways: one copy, so that they differ by nothing that the compiler made of it. */
+#define SHARED_LOOP __attribute__((noinline)) static
+
+/* What a kernel works with. */
+struct bench {
+    weir_manager *scope;
+    weir_pool *pool;
+    int workers;   /* of the pool, and threads of OpenMP */
+    int64_t bytes; /* that the input shall have */
+    uint64_t seed;
+};
+
+struct kernel_way {
+    const char *name;
+    void (*run)(const struct bench *bench);
+    /* From 0 (the same as the kernel's first way found) upwards, for what the last run of this way
+     * found; more than the kernel's bound is wrong. NULL: nothing to compare, as of the first. */
+    double (*difference)(void);
+};
+
+struct kernel {
+    const char *name;
+    double target; /* for weir's median as a multiple of a peer's; 0: none */
+    double bound;  /* for differences; 0: exact */
+    int mib, rounds;
+    void (*prepare)(const struct bench *bench); /* not timed */
+    void (*clear)(void); /* not timed: gives back what a round has found; may be NULL */
+    struct kernel_way ways[KERNEL_WAYS_MAX]; /* up to one without a name */
+};
+
+/* Runs the kernels that the arguments name, or all. The status for main() to return: 0, 1 when
+ * something failed or results differ by more than the bound, 2 for bad arguments. */
+int kernel_main(int argc, char **argv, const struct kernel *kernels, int count);
+
+/* Ends the program with weir's last error unless good. */
+void must(bool good, const char *what);
+
+/* A number of 64 bits that looks random, the same for the same seed and index. */
+static inline uint64_t random_of(uint64_t seed, uint64_t index)
+{
+    uint64_t x = seed + (index + 1) * UINT64_C(0x9e3779b97f4a7c15);
+
+    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+    return x ^ x >> 31;
+}
+
+/* 0 to below 1. */
+static inline double random_real(uint64_t seed, uint64_t index)
+{
+    return (double)(random_of(seed, index) >> 11) / 0x1p53;
+}
+
+/* The distance of two numbers as a part of the larger one. */
+static inline double relative_difference(double a, double b)
+{
+    const double distance = a > b ? a - b : b - a;
+    const double x = a < 0 ? -a : a, y = b < 0 ? -b : b;
+
+    /* so that what is not a number differs */
+    return distance == 0 ? 0 : distance > 0 ? distance / (x > y ? x : y) : 1;
+}
+
+#endif
