@@ -159,6 +159,9 @@ static int fail_connect(int error, const char *address)
     case EAGAIN:
         return weir__fail(-ETIMEDOUT, "the manager at %s takes no connection within %d ms", address,
                           CONNECT_MS);
+    case EACCES:
+        return weir__fail(-EPERM, "%s is not this user's to connect to: %s", address,
+                          strerror(error));
     case EPROTOTYPE:
         return weir__fail(-EPROTO, "the socket %s is no manager's", address);
     default:

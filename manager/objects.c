@@ -34,7 +34,7 @@ struct plan {
     const char *name; /* the user's; NULL: one of the scope's own */
     size_t size;
     unsigned flags;                                                  /* WEIR_SHM_LAZY */
-    void (*fill)(void *buf, const struct plan *plan);                /* NULL: nothing */
+    int (*fill)(void *buf, const struct plan *plan);                 /* NULL: nothing */
     int (*bind)(struct weir__entry *entry, const struct plan *plan); /* NULL: it is a block */
     const weir_value *values;
     size_t count;
@@ -172,8 +172,8 @@ static struct weir__entry *make(weir_manager *scope, const struct plan *plan)
     if (!error) {
         set_handle(manager, entry, &block, plan->name);
         if (plan->fill)
-            plan->fill(block.addr, plan);
-        if (plan->bind)
+            error = plan->fill(block.addr, plan);
+        if (!error && plan->bind)
             error = plan->bind(entry, plan);
     }
     if (!error)
@@ -202,7 +202,7 @@ static weir_shm *make_outside(struct weir_manager *manager, const struct plan *p
     }
     error = weir__block_reserve(&block, plan->size, plan->flags, NULL);
     if (!error && plan->fill)
-        plan->fill(block.addr, plan);
+        error = plan->fill(block.addr, plan);
     if (!error)
         error = weir__connected_name(manager, &block, plan->kind, plan->name, shm->name);
     if (error) {
@@ -245,14 +245,16 @@ weir_shm *weir_manager_shm_named(weir_manager *manager, const char *name, size_t
     return make_shm(manager, &(struct plan){.kind = "shm", .name = name, .size = size});
 }
 
-static void fill_values(void *buf, const struct plan *plan)
+static int fill_values(void *buf, const struct plan *plan)
 {
     weir__list_fill(buf, plan->values, plan->count);
+    return 0;
 }
 
-static void fill_range(void *buf, const struct plan *plan)
+static int fill_range(void *buf, const struct plan *plan)
 {
     weir__list_fill_range(buf, plan->start, plan->stop, plan->step);
+    return 0;
 }
 
 static int bind_list(struct weir__entry *entry, const struct plan *plan)
@@ -301,9 +303,10 @@ weir_list *weir_manager_list_range(weir_manager *manager, int64_t start, int64_t
     return make_list(manager, &plan, weir__list_range_size(start, stop, step));
 }
 
-static void fill_array(void *buf, const struct plan *plan)
+static int fill_array(void *buf, const struct plan *plan)
 {
     weir__array_fill(buf, plan->array);
+    return 0;
 }
 
 static int bind_array(struct weir__entry *entry, const struct plan *plan)
@@ -311,41 +314,82 @@ static int bind_array(struct weir__entry *entry, const struct plan *plan)
     return weir__array_bind_new(&entry->array, &entry->shm, plan->array);
 }
 
-weir_array *weir_manager_array(weir_manager *manager, weir_dtype dtype, int ndim,
-                               const int64_t *shape, unsigned flags)
+static weir_array *make_array(weir_manager *manager, const char *name,
+                              const struct weir__array_spec *spec)
 {
-    const struct weir__array_spec spec = {dtype, ndim, shape, flags};
-    struct plan plan = {.kind = "array", .fill = fill_array, .bind = bind_array, .array = &spec};
-    int64_t size = weir__array_size(&spec);
+    struct plan plan = {
+        .kind = "array", .name = name, .fill = fill_array, .bind = bind_array, .array = spec};
+    struct weir_manager *outside = weir__manager_connected(manager);
+    int64_t size = weir__array_size(spec);
     struct weir__entry *entry;
 
     if (size < 0)
         return NULL;
     plan.size = (size_t)size;
-    plan.flags = weir__array_shm_flags(&spec);
+    plan.flags = weir__array_shm_flags(spec);
+    if (outside)
+        return weir__array_of(make_outside(outside, &plan), spec);
     entry = make(manager, &plan);
     return entry ? &entry->array : NULL;
 }
 
-/* Filled here and not before, because this can fail. */
-static int bind_dict(struct weir__entry *entry, const struct plan *plan)
+weir_array *weir_manager_array(weir_manager *manager, weir_dtype dtype, int ndim,
+                               const int64_t *shape, unsigned flags)
 {
-    int error = weir__dict_fill(entry->shm.buf, plan->size, NULL);
-
-    return error ? error : weir__dict_bind(&entry->dict, &entry->shm);
+    return make_array(manager, NULL, &(struct weir__array_spec){dtype, ndim, shape, flags});
 }
 
-weir_dict *weir_manager_dict(weir_manager *manager, const weir_dict_options *options)
+weir_array *weir_manager_array_named(weir_manager *manager, const char *name, weir_dtype dtype,
+                                     int ndim, const int64_t *shape, unsigned flags)
 {
-    struct plan plan = {.kind = "dict", .bind = bind_dict, .flags = weir__dict_flags()};
+    if (weir__scope_check_name(name))
+        return NULL;
+    return make_array(manager, name, &(struct weir__array_spec){dtype, ndim, shape, flags});
+}
+
+static int fill_dict(void *buf, const struct plan *plan)
+{
+    return weir__dict_fill(buf, plan->size, NULL);
+}
+
+static int bind_dict(struct weir__entry *entry, const struct plan *plan)
+{
+    (void)plan;
+    return weir__dict_bind(&entry->dict, &entry->shm);
+}
+
+static weir_dict *make_dict(weir_manager *manager, const char *name,
+                            const weir_dict_options *options)
+{
+    struct plan plan = {.kind = "dict",
+                        .name = name,
+                        .fill = fill_dict,
+                        .bind = bind_dict,
+                        .flags = weir__dict_flags()};
+    struct weir_manager *outside = weir__manager_connected(manager);
     int64_t size = weir__dict_size(options);
     struct weir__entry *entry;
 
     if (size < 0)
         return NULL;
     plan.size = (size_t)size;
+    if (outside)
+        return weir__dict_of(make_outside(outside, &plan));
     entry = make(manager, &plan);
     return entry ? &entry->dict : NULL;
+}
+
+weir_dict *weir_manager_dict(weir_manager *manager, const weir_dict_options *options)
+{
+    return make_dict(manager, NULL, options);
+}
+
+weir_dict *weir_manager_dict_named(weir_manager *manager, const char *name,
+                                   const weir_dict_options *options)
+{
+    if (weir__scope_check_name(name))
+        return NULL;
+    return make_dict(manager, name, options);
 }
 
 static int bind_arena(struct weir__entry *entry, const struct plan *plan)

@@ -34,11 +34,11 @@ typedef struct weir_options {
     int timeout_ms;       /* longest wait for the manager to start or to end, then weir acts by
                              itself; 0: 5000 */
     const char *address;  /* where other programs of this user may weir_connect(): the absolute path
-                             of a  Unix socket to be made, at most 107 bytes, in a folder of mode 0700
-                             that is  the user's own; one that is not there is made so, and stays.
-                             NULL: nobody  connects */
+                             of a Unix socket to be made, at most 107 bytes, in a folder of mode
+                             0700 that is the user's own; one that is not there is made so, and
+                             stays. NULL: nobody connects */
     const void *authkey;  /* what they have to know besides, 1 to 1024 bytes; only with an address.
-                             NULL:  nothing */
+                             NULL: nothing */
     size_t authkey_size;
     uint64_t reserved[5];
 } weir_options;
@@ -144,6 +144,11 @@ WEIR_API void weir_arena_free(weir_arena *arena);
 WEIR_API weir_shm *weir_manager_shm_named(weir_manager *manager, const char *name, size_t size);
 WEIR_API weir_list *weir_manager_list_named(weir_manager *manager, const char *name,
                                             const weir_value *values, size_t count);
+WEIR_API weir_array *weir_manager_array_named(weir_manager *manager, const char *name,
+                                              weir_dtype dtype, int ndim, const int64_t *shape,
+                                              unsigned flags);
+WEIR_API weir_dict *weir_manager_dict_named(weir_manager *manager, const char *name,
+                                            const weir_dict_options *options);
 
 /* Maps into this process what other processes of the scope have made since. Workers do this before
  * every chunk, and the program whenever a job or process has ended; it is only needed when a
@@ -160,14 +165,15 @@ WEIR_API pid_t weir_manager_pid(const weir_manager *manager);
  *
  * `authkey`: the scope's key; NULL, with a size of 0, when it has none. Both sides prove that they
  * know it, without telling it. This does not make the caller a process of the scope: it has no part
- * in the common addresses and the pool, and cannot end it. What works on the result:
- * weir_manager_shm(), weir_manager_list(), weir_manager_list_range(), the two _named() ones, and
- * the calls below. What they make belongs to the scope and goes with it, whether this program is
- * still connected or not. The handles are stand-alone ones, to be closed here; unlinking one
- * removes its name at once. Context: any thread; waits up to 5 s. Threads may share the result; a
- * child that is forked must connect itself. Crash: the manager notices; nothing is left but what
- * belongs to the scope. Returns: the scope, to be given to weir_disconnect(); or NULL: EINVAL,
- * ENAMETOOLONG (address or key), ENOENT (no such socket), ECONNREFUSED (nobody listens any more),
+ * in the common addresses and the pool, and cannot end it. What works on the result: all calls that
+ * make a block, list, array or dictionary (weir_manager_shm() to weir_manager_dict_named(), but no
+ * arenas, which are about common addresses), and the calls below. What they make belongs to the
+ * scope and goes with it, whether this program is still connected or not. The handles are
+ * stand-alone ones, to be closed here; unlinking one removes its name at once. Context: any thread;
+ * waits up to 5 s. Threads may share the result; a child that is forked must connect itself. Crash:
+ * the manager notices; nothing is left but what belongs to the scope. Returns: the scope, to be
+ * given to weir_disconnect(); or NULL: EINVAL, ENAMETOOLONG (address or key), ENOENT (no such
+ * socket), ECONNREFUSED (nobody listens any more),
  * EPERM (another user's), EACCES (the key is wrong, or only one side has one), EBUSY (128 programs
  * are connected), ETIMEDOUT, EPROTO (that is no manager of weir's), ENOTSUP (a key, but weir was
  * built without libsodium), ENOMEM, EMFILE. */
@@ -218,14 +224,21 @@ WEIR_API int weir_manager_release(weir_manager *manager, const char *name);
  * another block has got meanwhile is left alone.
  *
  *   made in the scope, by its processes   the manager, when the scope ends; or the user, early
+ *
  *   made by a connected program           the same; that program's end or death changes nothing
+ *
  *   made stand-alone (weir_shm_create)    the user alone: it outlives the program
+ *
  *   made stand-alone, then tracked        the manager, when the scope ends
+ *
  *   attached (weir_shm_attach)            attaching and closing never unlink
+ *
  *   attached by Python up to 3.12         Python's resource tracker, shortly after that Python
- * exits; for the scope that is a block unlinked early unlinked early by the user            the
- * user; the scope's end finds it gone, which is no error released early                        the
- * manager, at once
+ *                                         exits; to the scope that is a block unlinked early
+ *
+ *   unlinked early by the user            the user; the scope's end finds it gone: no error
+ *
+ *   released early                        the manager, at once
  */
 
 #ifdef __cplusplus

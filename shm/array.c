@@ -237,6 +237,19 @@ weir_array *weir__array_settle(weir_array *array, weir_shm *shm, int result)
     return NULL;
 }
 
+weir_array *weir__array_of(weir_shm *shm, const struct weir__array_spec *spec)
+{
+    weir_array *array = shm == NULL ? NULL : weir__array_new_handle();
+
+    if (array == NULL) {
+        weir_shm_close(shm);
+        return NULL;
+    }
+    if (spec->flags & WEIR_ARRAY_HUGE)
+        align_mapping(shm);
+    return weir__array_settle(array, shm, weir__array_bind_new(array, shm, spec));
+}
+
 static int fill_block(void *buf, size_t size, const void *arg)
 {
     (void)size;

@@ -36,6 +36,9 @@ weir_array *weir__array_new_handle(void);
  * returns NULL. */
 weir_array *weir__array_settle(weir_array *array, weir_shm *shm, int result);
 
+/* The array in a filled block of its own, which it takes over, also when there is none (NULL). */
+weir_array *weir__array_of(weir_shm *shm, const struct weir__array_spec *spec);
+
 /* Asks for huge pages if the flags do. */
 void weir__array_advise(void *buf, size_t size, unsigned flags);
 

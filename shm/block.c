@@ -317,8 +317,9 @@ static int map(struct weir__block *block, size_t size, void *at)
         if (at != NULL)
             mmap(at, size, PROT_NONE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
                  0);
-        return weir__fail(-error, "cannot map a block of %zu bytes: %s", size,
-                          weir_strerror(-error));
+        return weir__fail(-error, "cannot map a block of %zu bytes: %s%s", size,
+                          weir_strerror(-error),
+                          error == ENOMEM ? ", or more mappings than vm.max_map_count" : "");
     }
     block->addr = addr;
     block->size = size;

@@ -575,7 +575,7 @@ typedef struct weir_dict_cursor {
 WEIR_API int weir_dict_next(const weir_dict *dict, weir_dict_cursor *cursor, weir_value *key,
                             weir_value *value, void *buf, size_t size);
 
-/* Counts the items, one after the other: some 30 ns each. While others change the dictionary, keys
+/* Counts the items, one after the other: some 50 ns each. While others change the dictionary, keys
  * that come or go may be counted or not. Returns: the number of items. */
 WEIR_API int64_t weir_dict_len(const weir_dict *dict);
 

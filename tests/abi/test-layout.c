@@ -137,6 +137,13 @@ PLACE(weir_cursor, end, 32);
 PLACE(weir_cursor, lines, 64);
 PLACE(weir_cursor, inside, 65);
 
+SIZE(weir_dict_options, 40);
+PLACE(weir_dict_options, max_size, 0);
+PLACE(weir_dict_options, reserved, 8);
+
+SIZE(weir_dict_cursor, 16);
+PLACE(weir_dict_cursor, at, 0);
+
 SIZE(weir_view, 272);
 PLACE(weir_view, data, 0);
 PLACE(weir_view, dtype, 8);
@@ -155,6 +162,9 @@ _Static_assert(WEIR_BOOL8 == 1 && WEIR_INT8 == 2 && WEIR_INT64 == 5 && WEIR_UINT
 _Static_assert(WEIR_ARRAY_LAZY == 1 && WEIR_ARRAY_NPY == 2 && WEIR_ARRAY_HUGE == 4 &&
                    WEIR_ARRAY_NDIM_MAX == 16 && WEIR_OPEN == INT64_MIN && WEIR_HANDLE_MAX == 4096,
                "the arrays' flags and limits");
+_Static_assert(WEIR_DICT_KEY_MAX == 65535 && WEIR_DICT_VALUE_MAX == 134217727 &&
+                   WEIR_MANAGER_NAME_MAX == 128,
+               "the dictionaries' and names' limits");
 _Static_assert(WEIR_EFAILED == -20001 && WEIR_EDIED == -20002, "the error codes");
 _Static_assert(WEIR_SHM_LAZY == 1 && WEIR_ERROR_MESSAGE_SIZE == 768, "flags and sizes");
 

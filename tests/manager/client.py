@@ -3,8 +3,8 @@
 
     client.py DOOR      DOOR is the program of door.c, which begins a scope and listens
 
-Makes a block and a ShareableList in the scope from Python, tracks one that Python made by itself, looks, lists and
-releases; then the scope ends, and all of them are gone.
+Makes a block, a ShareableList, an array (a .npy file) and a copy of the host's dictionary in the scope from Python,
+tracks one that Python made by itself, looks, lists and releases; then the scope ends, and all of them are gone.
 """
 
 import hashlib
@@ -78,6 +78,13 @@ def refused(call, *arguments):
     return False
 
 
+def npy(count):
+    """An array of count int32 as a .npy file: what numpy.save() writes."""
+    header = "{'descr': '<i4', 'fortran_order': False, 'shape': (%d,), }" % count
+    header = header.ljust((len(header) + 10) // 64 * 64 + 64 - 11) + "\n"
+    return b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header.encode() + struct.pack("<%di" % count, *range(count))
+
+
 def main(door):
     if not hasattr(socket, "send_fds"):
         print("skipped: this Python cannot pass descriptors")
@@ -100,19 +107,31 @@ def main(door):
         # [1, 2] as a ShareableList: count, offsets, values, formats, codes
         layout = struct.pack("q3q2q8s8s2b", 2, 0, 8, 16, 1, 2, b"q", b"q", 0, 0)
         made = manager.make(layout, "list")
-        host.stdin.write(made["name"].encode() + b"\n")
-        host.stdin.flush()
-        assert host.stdout.readline() == b"1 2\n"  # the host reads it
+
+
+        def seen(block):
+            host.stdin.write(block["name"].encode() + b"\n")
+            host.stdin.flush()
+            return host.stdout.readline().decode()
+
+        assert seen(made) == "1 2\n"  # the host reads it
+        array = manager.make(npy(100), "array", name=mine + "array")
+        assert array["kind"] == "array" and seen(array) == "int32 100 sum 4950\n"
+        theirs = manager.ask({"lookup": {"name": first[1]}})["block"]
+        assert theirs["kind"] == "dict"
+        with open("/dev/shm/" + first[1], "rb") as file:
+            copied = manager.make(file.read(), "dict", name=mine + "dict")
+        assert copied["kind"] == "dict" and seen(copied) == "10 items\n"
         with open("/dev/shm/" + mine + "alone", "wb") as file:
             file.write(b"x")
         assert manager.ask({"track": {"name": mine + "alone"}})["tracked"]["size"] == 1
-        names = {mine + "block", mine + "alone", made["name"], *first}
+        names = {mine + "block", mine + "alone", mine + "array", mine + "dict", made["name"], *first}
         assert {each["name"] for each in manager.blocks()} == names, list(manager.blocks())
         assert refused(manager.make, b"other", "shm") is False
         assert refused(manager.ask, {"lookup": {"name": mine + "none"}})
         assert manager.ask({"release": {"name": made["name"]}}) and not os.path.exists("/dev/shm/" + made["name"])
         names = [each["name"] for each in manager.blocks()]
-        assert len(names) == 4
+        assert len(names) == 7
 
         host.stdin.close()
         assert host.wait() == 0

@@ -2,9 +2,10 @@
  *
  * door ADDRESS KEY: begins a scope that listens there, for clients in other languages.
  *
- * KEY is in hexadecimal digits. Prints the name of a block of its own, or "no keys" when it cannot
- * have one; then, for each name on stdin, the first two elements of that list. Ends the scope with
- * stdin.
+ * KEY is in hexadecimal digits. Prints the names of a block and of a dictionary of its own, or "no
+ * keys" when it cannot have one; then, for each name on stdin, what the scope knows of it: the
+ * first two elements of a list, the length of a dictionary, the type, shape and sum of an array of
+ * int32. Ends the scope with stdin.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -23,8 +24,63 @@ static void print_list(const char *name)
         printf("%" PRId64 " %" PRId64 "\n", first.integer, second.integer);
     else
         printf("%s\n", weir_last_error()->message);
-    fflush(stdout);
     weir_list_close(list);
+}
+
+static void print_array(const char *name)
+{
+    weir_array *array = weir_array_attach(name);
+    int64_t sum = 0;
+
+    if (!array || weir_array_dtype(array) != WEIR_INT32) {
+        printf("%s\n", array ? "another type" : weir_last_error()->message);
+        weir_array_close(array);
+        return;
+    }
+    for (int64_t i = 0; i < weir_array_count(array); i++)
+        sum += ((const int32_t *)weir_array_data(array))[i];
+    printf("%s", weir_dtype_name(weir_array_dtype(array)));
+    for (int i = 0; i < weir_array_ndim(array); i++)
+        printf(" %" PRId64, weir_array_shape(array)[i]);
+    printf(" sum %" PRId64 "\n", sum);
+    weir_array_close(array);
+}
+
+static void print_dict(const char *name)
+{
+    weir_dict *dict = weir_dict_attach(name);
+
+    if (dict)
+        printf("%" PRId64 " items\n", weir_dict_len(dict));
+    else
+        printf("%s\n", weir_last_error()->message);
+    weir_dict_close(dict);
+}
+
+static weir_dict *make_dict(weir_manager *scope)
+{
+    weir_dict *dict = weir_manager_dict(scope, &(weir_dict_options){.max_size = 65536});
+
+    for (int i = 0; dict && i < 10; i++)
+        weir_dict_set(dict, weir_int(i), weir_int(i));
+    return dict;
+}
+
+static void print_object(weir_manager *scope, const char *name)
+{
+    weir_block_info info;
+
+    if (weir_manager_lookup(scope, name, &info) != 0)
+        printf("%s\n", weir_last_error()->message);
+    else if (strcmp(info.kind, "list") == 0)
+        print_list(name);
+    else if (strcmp(info.kind, "array") == 0)
+        print_array(name);
+    else if (strcmp(info.kind, "dict") == 0)
+        print_dict(name);
+    else
+        printf("%s\n", info.kind);
+    fflush(stdout);
 }
 
 int main(int argc, char **argv)
@@ -44,11 +100,12 @@ int main(int argc, char **argv)
         fprintf(stderr, "door: %s\n", weir_last_error()->message);
         return 1;
     }
-    puts(weir_shm_name(weir_manager_shm(scope, 100)));
+    printf("%s %s\n", weir_shm_name(weir_manager_shm(scope, 100)),
+           weir_shm_name(weir_dict_shm(make_dict(scope))));
     fflush(stdout);
     while (fgets(name, sizeof(name), stdin)) {
         name[strcspn(name, "\n")] = '\0';
-        print_list(name);
+        print_object(scope, name);
     }
     return weir_end(scope) ? 1 : 0;
 }
