@@ -9,6 +9,9 @@
  *   cc connect.c $(pkg-config --cflags --libs weir) -o connect
  *   ./connect host /tmp/weir-example/door        in one terminal
  *   ./connect put  /tmp/weir-example/door 3 14 15   in another, as often as you like
+ *
+ * With CONNECT_KEY in the environment of both, each proves to the other that it knows this key
+ * (weir must have been built with libsodium).
  */
 #include <weir.h>
 
@@ -23,6 +26,18 @@ static int complain(const char *what)
 {
     fprintf(stderr, "connect: %s: %s\n", what, weir_last_error()->message);
     return 1;
+}
+
+static const char *key(void)
+{
+    const char *text = getenv("CONNECT_KEY");
+
+    return text && *text ? text : NULL;
+}
+
+static size_t key_size(void)
+{
+    return key() ? strlen(key()) : 0;
 }
 
 static int print_list(const weir_block_info *block)
@@ -45,7 +60,8 @@ static int print_list(const weir_block_info *block)
 
 static int host(const char *address)
 {
-    weir_manager *scope = weir_begin(&(weir_options){.address = address});
+    weir_manager *scope = weir_begin(
+        &(weir_options){.address = address, .authkey = key(), .authkey_size = key_size()});
     weir_block_info blocks[MOST];
     int64_t count;
     int failed = 0;
@@ -68,7 +84,7 @@ static int host(const char *address)
 
 static int put(const char *address, char **numbers, int count)
 {
-    weir_manager *scope = weir_connect(address, NULL, 0);
+    weir_manager *scope = weir_connect(address, key(), key_size());
     weir_value values[MOST];
     weir_list *list;
 

@@ -162,6 +162,26 @@ connect)
     [ ! -e "$block" ] && [ ! -e door ] || fail 'something outlived the scope'
     refused 2 usage
     refused 1 'no manager listens' put "$work/door" 1
+    # with a key, where weir has keys
+    CONNECT_KEY=secret "$program" host "$work/door" </dev/null >out 2>err && status=0 || status=$?
+    if grep -q libsodium err; then
+        echo "without a key: $(cat err)"
+        exit 0
+    fi
+    [ $status = 0 ] || fail "host with a key: status $status: $(cat err)"
+    CONNECT_KEY=secret "$program" host "$work/door" <line >heard &
+    host=$!
+    exec 3>line
+    for _ in $(seq 100); do
+        [ ! -S door ] || break
+        sleep 0.1
+    done
+    CONNECT_KEY=secret "$program" put "$work/door" 92 65 >put || fail "put with the key: status $?"
+    CONNECT_KEY=guessed refused 1 'key' put "$work/door" 1
+    refused 1 'key' put "$work/door" 1
+    echo >&3
+    wait $host || fail "host: status $?"
+    grep -q '^process [0-9]* left 92 65$' heard || fail "$(cat heard)"
     ;;
 word_count)
     cat /usr/include/*.h | head -c 1000000 >text
