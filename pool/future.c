@@ -45,23 +45,23 @@ static int open_at_last(weir_pool *pool, const struct weir__job_spec *spec);
 /* Closes the job and opens the one that continues it. False: it cannot be opened. */
 static bool go_on(weir_future *future)
 {
-    const struct weir__job_spec *spec = future->then;
+    struct weir__job_spec spec = *future->then;
     weir_pool *pool = future->pool;
     const int before = future->index;
-    const uint32_t stop = atomic_load(&pool->control->jobs[before].stop) & STOP_CANCEL;
 
+    /* Cancelled when all of this job was done: then the one that follows is. */
+    if (atomic_load(&pool->control->jobs[before].stop) & STOP_CANCEL)
+        spec.cancel_epoch--;
     future->then = NULL;
     weir__job_close(pool, future->index);
     weir__progress_free(future->progress); /* what follows is short */
     future->progress = NULL;
-    future->finish = spec->finish;
-    future->index = open_at_last(pool, spec);
+    future->finish = spec.finish;
+    future->index = open_at_last(pool, &spec);
     if (future->index < 0) {
         future->code = future->index;
         return false;
     }
-    /* So has who cancelled it, when all of the job before this one was done. */
-    atomic_fetch_or(&pool->control->jobs[future->index].stop, stop);
     /* Who waits for several futures has said so at the job before this one. */
     atomic_store(&pool->control->jobs[future->index].waiting, WAITING_ASLEEP);
     weir__callback_move(future, before);

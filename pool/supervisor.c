@@ -283,12 +283,27 @@ static void note_process_end(struct weir__control *control, int status)
     weir__futex_wake(&control->host_bell, INT32_MAX);
 }
 
+/* What the worker of a slot had begun is for others, and the slot is empty. It has been reaped. */
+static void clear_slot(struct child *child, int status)
+{
+    struct weir__control *control = child->supervisor->control;
+    struct weir__slot *slot = &control->slots[child->slot];
+    uint64_t bit = UINT64_C(1) << (child->slot % 64);
+
+    settle_job(child, status);
+    atomic_store(&slot->job, 0);
+    atomic_store(&slot->killed, KILLED_NOT);
+    atomic_store(&slot->pid, 0);
+    atomic_fetch_and(&control->meeting[child->slot / 64].parked, ~bit);
+    atomic_fetch_and(&control->meeting[child->slot / 64].spinning, ~bit);
+    atomic_store(&slot->state, SLOT_EMPTY);
+}
+
 static void bury(struct child *child, int status)
 {
     struct supervisor *supervisor = child->supervisor;
     struct weir__control *control = supervisor->control;
     struct weir__slot *slot = &control->slots[child->slot];
-    uint64_t bit = UINT64_C(1) << (child->slot % 64);
     bool ready = atomic_load(&slot->state) == SLOT_READY;
 
     supervisor->alive--;
@@ -298,13 +313,7 @@ static void bury(struct child *child, int status)
         child->pid = 0;
         return;
     }
-    settle_job(child, status);
-    atomic_store(&slot->job, 0);
-    atomic_store(&slot->killed, KILLED_NOT);
-    atomic_store(&slot->pid, 0);
-    atomic_fetch_and(&control->meeting[child->slot / 64].parked, ~bit);
-    atomic_fetch_and(&control->meeting[child->slot / 64].spinning, ~bit);
-    atomic_store(&slot->state, SLOT_EMPTY);
+    clear_slot(child, status);
     if (ready)
         child->failed_starts = 0;
     else if (!supervisor->ending)
@@ -349,17 +358,30 @@ _Noreturn static void become_worker(struct child *child)
 
 static void watch(struct child *child)
 {
-    int pidfd = (int)syscall(SYS_pidfd_open, child->pid, 0), error = errno;
+    int pidfd = (int)syscall(SYS_pidfd_open, child->pid, 0), error = errno, status = 0;
 
     if (pidfd < 0) {
-        /* Without it a death would go unnoticed: no descriptor left, most likely. */
+        /* Without it a death would go unnoticed. It may have begun to work already. */
         kill(child->pid, SIGKILL);
-        while (waitpid(child->pid, NULL, 0) < 0 && errno == EINTR)
+        while (waitpid(child->pid, &status, 0) < 0 && errno == EINTR)
             ;
+        clear_slot(child, status);
+        repair(child->supervisor->control);
         child->pid = 0;
         errno = error;
     }
     child->supervisor->polled[POLL_CHILDREN + child->slot].fd = pidfd;
+}
+
+/* No worker is forked that could not be watched: it would work until it is killed for that. */
+static pid_t fork_watchable(struct supervisor *supervisor)
+{
+    int place = fcntl(supervisor->lifeline, F_DUPFD_CLOEXEC, 0);
+
+    if (place < 0)
+        return -1;
+    close(place);
+    return fork();
 }
 
 /* On failure pid is 0 and errno set, and the fork is tried again later. */
@@ -375,7 +397,7 @@ static void fork_into(struct child *child)
     atomic_store(&slot->state, SLOT_STARTING);
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &before);
-    child->pid = fork();
+    child->pid = fork_watchable(supervisor);
     error = errno;
     if (child->pid == 0)
         become_worker(child);
