@@ -10,6 +10,9 @@
  *  - In each process, seen[i] is the word whose mapping stands at entry i's span here: a LIVE word
  *    means that block; any other, nothing. It is BUSY while this very process makes a block there.
  *
+ *  - Of an anonymous scope, entry i's block lies in the store at the place of its span, and nothing
+ * else does. Whoever takes the entry clears the place first.
+ *
  * Failure modes. A process killed between take and publish, or in retire, costs its scope that
  * entry. A process may write nonsense into the table: every value read from it is checked against
  * the range and the table's bounds before it is used, so that a sync maps over nothing outside the
@@ -68,6 +71,7 @@ int weir__space_open(struct weir__space *space, size_t wanted)
     int error;
 
     memset(space, 0, sizeof(*space));
+    space->store = -1;
     space->page = (size_t)sysconf(_SC_PAGESIZE);
     error = reserve_range(space, wanted);
     if (error)
@@ -84,16 +88,43 @@ int weir__space_open(struct weir__space *space, size_t wanted)
     return 0;
 }
 
+int weir__space_make_anonymous(struct weir__space *space, const char *name)
+{
+    struct stat st;
+    int fd = weir__memory_file(name);
+
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, &st) < 0) {
+        int error =
+            weir__fail(-errno, "cannot read the status of a scope's memory: %s", strerror(errno));
+
+        close(fd);
+        return error;
+    }
+    space->store = fd;
+    space->store_ino = st.st_ino;
+    return 0;
+}
+
+uint64_t weir__space_offset(const struct weir__space *space, uint64_t address)
+{
+    return address - ((uint64_t)(uintptr_t)space->base & ~(HUGE_PAGE - 1));
+}
+
 void weir__space_close(struct weir__space *space)
 {
     weir__space_forget_kept(space);
     free(space->kept);
+    if (space->store >= 0)
+        close(space->store);
     if (space->table)
         munmap(space->table, sizeof(*space->table));
     if (space->base)
         munmap(space->base, space->size);
     free(space->seen);
     memset(space, 0, sizeof(*space));
+    space->store = -1;
 }
 
 void weir__space_forget_kept(struct weir__space *space)
@@ -361,7 +392,9 @@ bool weir__space_retire(struct weir__space *space, struct weir__entry *entry)
         return false;
     }
     /* Processes that have not synced yet keep a mapping, but of a file without memory. */
-    if (space->seen[index] == word)
+    if (space->store >= 0 && span_is_sound(space, entry->address, entry->span))
+        weir__block_clear(space->store, weir__space_offset(space, entry->address), entry->span);
+    else if (space->seen[index] == word)
         madvise(entry->shm.buf, entry->shm.size, MADV_REMOVE);
     drop_stale_kept(space);
     weir__private_unlock(&space->lock);
@@ -425,9 +458,41 @@ void weir__space_keep(struct weir__space *space, struct weir__entry *entry)
     space->kept[space->kept_count++] = (struct weir__kept){
         .entry = (uint32_t)weir__space_index(space, entry), .fd = fd, .word = word};
     weir__private_unlock(&space->lock);
-    /* release: pairs with the acquire in map_entry, which looks here once the name is gone. */
+    /* release: pairs with the acquire in open_block, which looks here once the name is gone. */
     atomic_store_explicit(&entry->keeper, (uint64_t)getpid() << 32 | (uint32_t)(fd + 1),
                           memory_order_release);
+}
+
+/* Opens a named block, or what its keeper holds. */
+static int open_block(const struct weir__entry *entry, const char *name, uint64_t ino,
+                      uint64_t size)
+{
+    int fd = open_named(name, ino, size);
+
+    if (fd != -ENOENT)
+        return fd;
+    /* acquire: pairs with the release in weir__space_keep. */
+    return open_kept(atomic_load_explicit(&entry->keeper, memory_order_acquire), ino, size);
+}
+
+static int map_at(uint64_t address, uint64_t size, int fd, uint64_t offset)
+{
+    void *at = mmap((void *)(uintptr_t)address, size, PROT_READ | PROT_WRITE,
+                    MAP_SHARED | MAP_FIXED, fd, (off_t)offset);
+
+    return at == MAP_FAILED ? -ENOMEM : 0;
+}
+
+/* The block's part of the store, unless the store is not as long: beyond it is a SIGBUS. */
+static int map_stored(const struct weir__space *space, uint64_t address, uint64_t size)
+{
+    uint64_t offset = weir__space_offset(space, address);
+    struct stat st;
+
+    if (fstat(space->store, &st) < 0)
+        return -errno;
+    return (uint64_t)st.st_size < offset + size ? -ENOENT
+                                                : map_at(address, size, space->store, offset);
 }
 
 /* Maps the block of a LIVE entry at its span. 1: the entry changed meanwhile, nothing was done. */
@@ -436,7 +501,6 @@ static int map_entry(struct weir__entry *entry, const struct weir__space *space,
     char name[WEIR_SHM_NAME_MAX + 1];
     uint64_t address = entry->address, span = entry->span;
     uint64_t ino = entry->shm.ino, size = entry->shm.size;
-    void *at = MAP_FAILED;
     int fd;
 
     memcpy(name, entry->shm.name, sizeof(name));
@@ -448,14 +512,14 @@ static int map_entry(struct weir__entry *entry, const struct weir__space *space,
     if (!span_is_sound(space, address, span) || size == 0 || size > span - space->page ||
         strchr(name, '/'))
         return -EBADMSG;
-    fd = open_named(name, ino, size);
-    if (fd == -ENOENT)
-        fd = open_kept(atomic_load_explicit(&entry->keeper, memory_order_acquire), ino, size);
+    if (space->store >= 0)
+        return map_stored(space, address, size);
+    fd = open_block(entry, name, ino, size);
     if (fd >= 0) {
-        at = mmap((void *)(uintptr_t)address, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
-                  fd, 0);
+        int error = map_at(address, size, fd, 0);
+
         close(fd);
-        return at == MAP_FAILED ? -ENOMEM : 0;
+        return error;
     }
     if (atomic_load_explicit(&entry->word, memory_order_acquire) != word)
         return 1;

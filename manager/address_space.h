@@ -83,6 +83,9 @@ struct weir__kept {
 struct weir__space {
     char *base;
     size_t size, page;
+    int store; /* of an anonymous scope: the one memfd that all its blocks lie in; else -1 */
+    uint64_t store_ino;
+    _Atomic size_t uncompared; /* bytes of blocks made since memory was last asked for */
     struct weir__table *table;
     struct weir__private_lock lock; /* guards all below, and this process's mappings in the range */
     _Atomic uint64_t synced;        /* written under the lock */
@@ -94,6 +97,12 @@ struct weir__space {
 
 /* Reserves `wanted` bytes of addresses, or as much as the system grants, and makes the table. */
 int weir__space_open(struct weir__space *space, size_t wanted);
+/* From now on blocks are parts of one memfd instead of files with names. Before the first entry is
+ * taken, and before the first fork: every process of the scope inherits the descriptor. */
+int weir__space_make_anonymous(struct weir__space *space, const char *name);
+/* Where in that memfd an address of the range lies: the same in every process, and at the same
+ * place of a huge page. */
+uint64_t weir__space_offset(const struct weir__space *space, uint64_t address);
 /* Unmaps everything of this process. */
 void weir__space_close(struct weir__space *space);
 /* In a forked child, whose copies of the kept descriptors nobody knows. */
@@ -113,7 +122,7 @@ void weir__space_publish(struct weir__space *space, struct weir__entry *entry);
 void weir__space_give(struct weir__space *space, struct weir__entry *entry);
 /* LIVE -> RETIRED; gives the memory back in every process. False when it was not LIVE. */
 bool weir__space_retire(struct weir__space *space, struct weir__entry *entry);
-/* Keeps a descriptor of the block open for those that have not mapped it yet. */
+/* Keeps a descriptor of the named block open for those that have not mapped it yet. */
 void weir__space_keep(struct weir__space *space, struct weir__entry *entry);
 
 /* True when the object of a LIVE entry is mapped in this process. */
@@ -122,8 +131,8 @@ bool weir__space_is_mapped(struct weir__space *space, const struct weir__entry *
 size_t weir__space_index(const struct weir__space *space, const struct weir__entry *entry);
 
 /* Maps what is LIVE and not mapped here, unmaps what is no longer LIVE. 0; -ENOENT when an object
- * could not be mapped because its name and its keeper are gone (said once); or another error, and
- * then the next call tries again. */
+ * could not be mapped because its name and its keeper are gone (said once, and never in an
+ * anonymous scope); or another error, and then the next call tries again. */
 int weir__space_sync(struct weir__space *space);
 
 #endif

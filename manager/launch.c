@@ -37,6 +37,12 @@
 #include "shm/error.h"
 
 #define STACK_SIZE ((size_t)256 * 1024)
+#define FIRST      WEIR__MANAGER_FIRST
+#define BEYOND     (WEIR__MANAGER_FIRST + WEIR__MANAGER_COUNT)
+
+_Static_assert(WEIR__MANAGER_SOCKET == FIRST && WEIR__MANAGER_SCOPE == FIRST + 1 &&
+                   WEIR__MANAGER_HOST == FIRST + 2 && WEIR__MANAGER_STORE == FIRST + 3,
+               "the descriptors are given in the order of their numbers");
 
 struct spawn {
     const char *path;
@@ -76,9 +82,8 @@ static int set_attributes(posix_spawnattr_t *attributes)
 }
 
 /* The sources must lie above the targets, or one dup2 would overwrite the next one's source. */
-static int set_actions(posix_spawn_file_actions_t *actions, const int sources[3])
+static int set_actions(posix_spawn_file_actions_t *actions, const int *sources)
 {
-    const int targets[3] = {WEIR__MANAGER_SOCKET, WEIR__MANAGER_SCOPE, WEIR__MANAGER_HOST};
     int error = posix_spawn_file_actions_init(actions);
 
     if (error)
@@ -86,11 +91,11 @@ static int set_actions(posix_spawn_file_actions_t *actions, const int sources[3]
     error = posix_spawn_file_actions_addopen(actions, 0, "/dev/null", O_RDWR, 0);
     for (int i = 1; i <= 2 && !error; i++)
         error = posix_spawn_file_actions_adddup2(actions, 0, i);
-    for (int i = 0; i < 3 && !error; i++)
-        error = sources[i] >= 0 ? posix_spawn_file_actions_adddup2(actions, sources[i], targets[i])
-                                : posix_spawn_file_actions_addclose(actions, targets[i]);
+    for (int i = 0; i < WEIR__MANAGER_COUNT && !error; i++)
+        error = sources[i] >= 0 ? posix_spawn_file_actions_adddup2(actions, sources[i], FIRST + i)
+                                : posix_spawn_file_actions_addclose(actions, FIRST + i);
     if (!error)
-        error = posix_spawn_file_actions_addclosefrom_np(actions, WEIR__MANAGER_HOST + 1);
+        error = posix_spawn_file_actions_addclosefrom_np(actions, BEYOND);
     if (error)
         posix_spawn_file_actions_destroy(actions);
     return error;
@@ -105,13 +110,13 @@ static void close_all(const int *fds, int count)
 }
 
 /* Copies of the descriptors with numbers above all targets; -1 for those that are not there. */
-static int raise_descriptors(int raised[3], const int given[3])
+static int raise_descriptors(int *raised, const int *given)
 {
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < WEIR__MANAGER_COUNT; i++) {
         raised[i] = -1;
         if (given[i] < 0)
             continue;
-        raised[i] = fcntl(given[i], F_DUPFD_CLOEXEC, WEIR__MANAGER_HOST + 1);
+        raised[i] = fcntl(given[i], F_DUPFD_CLOEXEC, BEYOND);
         if (raised[i] < 0) {
             int error = errno;
 
@@ -146,7 +151,7 @@ static int run_intermediate(struct spawn *spawn)
     return error;
 }
 
-static int spawn_with(struct spawn *spawn, const int sources[3])
+static int spawn_with(struct spawn *spawn, const int *sources)
 {
     int error = set_attributes(&spawn->attributes);
 
@@ -161,23 +166,23 @@ static int spawn_with(struct spawn *spawn, const int sources[3])
     return error;
 }
 
-pid_t weir__spawn_manager(const char *path, uint64_t id, int socket, int scope, int host,
+pid_t weir__spawn_manager(const char *path, uint64_t id, const int given[WEIR__MANAGER_COUNT],
                           struct weir__spawn_report *report)
 {
     char argument[20], program[] = "weir-manager";
     struct spawn spawn = {.path = path, .argv = {program, argument, NULL}, .report = report};
-    int raised[3], error;
+    int raised[WEIR__MANAGER_COUNT], error;
     pid_t pid;
 
     snprintf(argument, sizeof(argument), "%016" PRIx64, id);
     atomic_store_explicit(&report->pid, 0, memory_order_relaxed);
     atomic_store_explicit(&report->error, EAGAIN, memory_order_relaxed);
-    error = raise_descriptors(raised, (const int[3]){socket, scope, host});
+    error = raise_descriptors(raised, given);
     if (error)
         return weir__fail(-error, "no descriptors left to start the manager with: %s",
                           strerror(error));
     error = spawn_with(&spawn, raised);
-    close_all(raised, 3);
+    close_all(raised, WEIR__MANAGER_COUNT);
     if (!error)
         error = atomic_load_explicit(&report->error, memory_order_relaxed);
     pid = atomic_load_explicit(&report->pid, memory_order_relaxed);

@@ -9,16 +9,18 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "manager/protocol.h"
+
 /* Written by the intermediate process, in memory shared with it, read once it is gone. */
 struct weir__spawn_report {
     _Atomic int pid;
     _Atomic int error; /* errno of posix_spawn */
 };
 
-/* Runs `path` with the scope's id as its argument and the three descriptors in the places of
- * protocol.h; all other descriptors are closed in it. `host` may be -1. `report` lies in MAP_SHARED
- * memory. Returns its pid, or a negative error with the last error set. */
-pid_t weir__spawn_manager(const char *path, uint64_t id, int socket, int scope, int host,
+/* Runs `path` with the scope's id as its argument and the descriptors in the places of protocol.h,
+ * in their order there; -1 for one that it does not get. All others are closed in it. `report` lies
+ * in MAP_SHARED memory. Returns its pid, or a negative error with the last error set. */
+pid_t weir__spawn_manager(const char *path, uint64_t id, const int given[WEIR__MANAGER_COUNT],
                           struct weir__spawn_report *report);
 
 #endif

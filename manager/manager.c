@@ -15,6 +15,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -238,6 +239,10 @@ static int check_options(const weir_options *options)
         if (options->reserved[i])
             return weir__fail(-EINVAL, "weir_options.reserved[%zu] is not zero", i);
     }
+    if (options->anonymous && options->address)
+        return weir__fail(-EINVAL,
+                          "an anonymous scope has no address: others could not attach what "
+                          "has no name, and the address would be one that may be left");
     if (options->timeout_ms < 0)
         return weir__fail(-EINVAL, "weir_options.timeout_ms is %d, less than 0",
                           options->timeout_ms);
@@ -254,6 +259,7 @@ struct weir_manager *weir__manager_new(int timeout_ms)
     }
     manager->beginner = getpid();
     manager->socket = manager->scope_fd = manager->host_pidfd = manager->manager_pidfd = -1;
+    manager->space.store = -1;
     manager->timeout_ms = timeout_ms ? timeout_ms : TIMEOUT_DEFAULT_MS;
     return manager;
 }
@@ -317,8 +323,10 @@ static int start_manager(struct weir_manager *manager)
         return error;
     }
     /* The report lies where the first object's handle will: shared, and unused until then. */
-    pid = weir__spawn_manager(path, manager->id, sockets[1], manager->scope_fd, manager->host_pidfd,
-                              (struct weir__spawn_report *)manager->space.table->entries[0].room);
+    pid = weir__spawn_manager(
+        path, manager->id,
+        (const int[]){sockets[1], manager->scope_fd, manager->host_pidfd, manager->space.store},
+        (struct weir__spawn_report *)manager->space.table->entries[0].room);
     close(sockets[1]);
     if (pid < 0)
         return (int)pid;
@@ -364,23 +372,45 @@ static int await_ready(struct weir_manager *manager)
     return error;
 }
 
-static int open_scope(struct weir_manager *manager, const weir_options *options)
+/* Of an anonymous scope both files are memfds, which go with the last process that has them. */
+static int make_scope_files(struct weir_manager *manager, bool anonymous)
 {
-    int error = weir__space_open(&manager->space, options ? options->address_space : 0);
+    char name[WEIR__SCOPE_NAME_SIZE];
+    int error;
 
-    if (error)
-        return error;
-    manager->scope_fd = weir__scope_make(&manager->id);
+    manager->scope_fd =
+        anonymous ? weir__scope_make_anonymous(&manager->id) : weir__scope_make(&manager->id);
     if (manager->scope_fd < 0)
         return manager->scope_fd;
     manager->scope_fd = weir__above_streams(manager->scope_fd);
     if (manager->scope_fd < 0)
         return weir__fail(-errno, "cannot keep the scope file open: %s", strerror(errno));
+    if (!anonymous)
+        return 0;
+    snprintf(name, sizeof(name), "weir-%016" PRIx64, manager->id);
+    error = weir__space_make_anonymous(&manager->space, name);
+    if (error)
+        return error;
+    manager->space.store = weir__above_streams(manager->space.store);
+    return manager->space.store >= 0
+               ? 0
+               : weir__fail(-errno, "cannot keep a scope's memory open: %s", strerror(errno));
+}
+
+static int open_scope(struct weir_manager *manager, const weir_options *options)
+{
+    const bool anonymous = options && options->anonymous;
+    int error = weir__space_open(&manager->space, options ? options->address_space : 0);
+
+    if (!error)
+        error = make_scope_files(manager, anonymous);
+    if (error)
+        return error;
     error = open_host_pidfd(manager);
     if (!error)
         error = start_manager(manager);
     /* From here on there is a manager that cleans up, so now the file may have a name. */
-    if (!error)
+    if (!error && !anonymous)
         error = weir__scope_link(manager->scope_fd, manager->id);
     if (!error)
         error = await_ready(manager);

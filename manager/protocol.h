@@ -14,6 +14,9 @@
 #define WEIR__MANAGER_SOCKET 3 /* to the program: SOCK_SEQPACKET */
 #define WEIR__MANAGER_SCOPE  4 /* the scope file, which holds the scope's lock */
 #define WEIR__MANAGER_HOST   5 /* a pidfd of the program */
+#define WEIR__MANAGER_STORE  6 /* of an anonymous scope: the memfd with all its blocks */
+#define WEIR__MANAGER_FIRST  3
+#define WEIR__MANAGER_COUNT  4
 
 /* Sends an object and drops the reference. 0 or a negative errno (the last error is not set). Never
  * raises SIGPIPE. */

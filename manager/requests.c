@@ -53,12 +53,15 @@ static void set_taken(struct weir__requests *requests, size_t slot, bool taken)
     requests->used += taken ? 1 : (size_t)-1;
 }
 
-/* True while the record's name is that block's. */
-static bool is_there(const struct weir__record *record)
+/* True while the record's name is that block's. Where there are no names, a block that is unlinked
+ * has no record. */
+static bool is_there(const struct weir__requests *requests, const struct weir__record *record)
 {
     char path[sizeof(WEIR__SHM_DIR) + WEIR__RECORD_SIZE];
     struct stat st;
 
+    if (requests->anonymous)
+        return true;
     snprintf(path, sizeof(path), WEIR__SHM_DIR "/%s", record->name);
     return lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_ino == record->ino;
 }
@@ -73,7 +76,7 @@ static void reclaim(struct weir__requests *requests)
 
         if (is_taken(requests, slot) &&
             weir__scope_read(requests->scope_fd, requests->id, &entry, NULL, &record) == 1 &&
-            entry == WEIR__RECORD_MEMBERS + slot + 1 && !is_there(&record) &&
+            entry == WEIR__RECORD_MEMBERS + slot + 1 && !is_there(requests, &record) &&
             weir__scope_blank(requests->scope_fd, WEIR__RECORD_MEMBERS + slot) == 0)
             set_taken(requests, slot, false);
     }
@@ -101,7 +104,7 @@ static int find(const struct weir__requests *requests, const char *name, size_t 
     int result;
 
     while ((result = weir__scope_read(requests->scope_fd, requests->id, &at, name, record)) >= 0) {
-        if (result == 1 && is_there(record)) {
+        if (result == 1 && is_there(requests, record)) {
             *entry = at - 1;
             return 1;
         }
@@ -252,6 +255,11 @@ static int track(struct request *request)
     size_t entry;
     int error = weir__scope_check_name(request->name);
 
+    /* Its record would be gone with the scope's processes, and the name would not. */
+    if (!error && request->requests->anonymous)
+        error =
+            weir__fail(-ENOTSUP, "an anonymous scope cannot track a block: nobody would know of "
+                                 "its name when all processes are killed at once");
     if (!error)
         error = look_at(request->name, record);
     if (!error)
@@ -314,7 +322,7 @@ static json_t *list(const struct weir__requests *requests, json_int_t from)
 
     while (result == 1 && json_array_size(blocks) < PAGE) {
         result = weir__scope_read(requests->scope_fd, requests->id, &entry, NULL, &record);
-        if (result == 1 && is_there(&record))
+        if (result == 1 && is_there(requests, &record))
             json_array_append_new(blocks, describe(&record));
     }
     return json_pack("{s:o, s:I}", "blocks", blocks, "next",

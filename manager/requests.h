@@ -6,6 +6,7 @@
 #define WEIR_MANAGER_REQUESTS_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -16,6 +17,7 @@
 struct weir__requests {
     uint64_t id;
     int scope_fd;
+    bool anonymous;   /* its blocks have no names: a record is all there is to look at */
     uint64_t serial;  /* of the last name given */
     size_t used;      /* records that are taken */
     size_t next;      /* where to look for a free one first */

@@ -98,17 +98,12 @@ static int write_header(int fd, uint64_t id)
     return write_record(fd, record, 0);
 }
 
-int weir__scope_make(uint64_t *id)
+/* Locks the new file and writes its header. Closes it when that fails. */
+static int prepare(int fd, uint64_t *id)
 {
     struct stat st;
-    int fd = open(WEIR__SHM_DIR, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    int error;
+    int error = fstat(fd, &st) < 0 ? -errno : 0;
 
-    if (fd < 0)
-        return weir__fail(-errno, "cannot make a scope file in %s: %s", WEIR__SHM_DIR,
-                          strerror(errno));
-    *id = weir__random64();
-    error = fstat(fd, &st) < 0 ? -errno : 0;
     if (!error && (st.st_mode & 07777) != 0600 && fchmod(fd, 0600) < 0)
         error = -errno;
     if (!error && flock(fd, LOCK_EX | LOCK_NB) < 0)
@@ -118,8 +113,29 @@ int weir__scope_make(uint64_t *id)
     if (!error)
         return fd;
     close(fd);
-    return weir__fail(error, "cannot prepare a scope file in %s: %s", WEIR__SHM_DIR,
-                      strerror(-error));
+    return weir__fail(error, "cannot prepare a scope file: %s", strerror(-error));
+}
+
+int weir__scope_make(uint64_t *id)
+{
+    int fd = open(WEIR__SHM_DIR, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        return weir__fail(-errno, "cannot make a scope file in %s: %s", WEIR__SHM_DIR,
+                          strerror(errno));
+    *id = weir__random64();
+    return prepare(fd, id);
+}
+
+int weir__scope_make_anonymous(uint64_t *id)
+{
+    char name[WEIR__SCOPE_NAME_SIZE];
+    int fd;
+
+    *id = weir__random64();
+    weir__scope_name(name, *id);
+    fd = weir__memory_file(name);
+    return fd < 0 ? fd : prepare(fd, id);
 }
 
 int weir__scope_link(int fd, uint64_t id)
@@ -147,10 +163,19 @@ static int creation_lock(int fd, short type)
     return result < 0 ? -errno : 0;
 }
 
-int weir__scope_creation_begin(int fd)
+int weir__scope_check_open(int fd)
 {
     char closed = '1';
-    ssize_t n;
+    ssize_t n = pread(fd, &closed, 1, HEADER_CLOSED);
+
+    if (n == 1 && closed == '0')
+        return 0;
+    return weir__fail(-ESTALE, "the scope's names have been cleaned up already: the program that "
+                               "began it is gone");
+}
+
+int weir__scope_creation_begin(int fd)
+{
     int error = creation_lock(fd, F_RDLCK);
 
     /* Only a cleaner takes the lock for writing, and it has closed the scope before. */
@@ -159,11 +184,7 @@ int weir__scope_creation_begin(int fd)
                                    "gone, or it is ending");
     if (error)
         return weir__fail(error, "cannot lock the scope file: %s", strerror(-error));
-    n = pread(fd, &closed, 1, HEADER_CLOSED);
-    if (n == 1 && closed == '0')
-        return 0;
-    return weir__fail(-ESTALE, "the scope's names have been cleaned up already: the program that "
-                               "began it is gone");
+    return weir__scope_check_open(fd);
 }
 
 void weir__scope_creation_end(int fd)
@@ -516,9 +537,11 @@ int weir__scope_unlink_all(int fd, uint64_t id, int wait_ms, struct weir__tally 
 
 bool weir__scope_is_clean(int fd)
 {
+    char closed = '0';
     struct stat st;
 
-    return fstat(fd, &st) == 0 && st.st_nlink == 0;
+    return fstat(fd, &st) == 0 && st.st_nlink == 0 && pread(fd, &closed, 1, HEADER_CLOSED) == 1 &&
+           closed == '1';
 }
 
 /* ---- the sweep ------------------------------------------------------------------------------ */

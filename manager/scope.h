@@ -47,6 +47,9 @@ void weir__scope_block_name(char name[WEIR__BLOCK_NAME_SIZE], uint64_t id, uint6
 /* Makes the file without a name, locked, its header written. Returns the descriptor, or a negative
  * error with the last error set. */
 int weir__scope_make(uint64_t *id);
+/* The same for an anonymous scope: a memfd, which never gets a name, and whose records are of
+ * blocks without one. */
+int weir__scope_make_anonymous(uint64_t *id);
 /* Gives it its name. */
 int weir__scope_link(int fd, uint64_t id);
 
@@ -57,6 +60,8 @@ int weir__scope_link(int fd, uint64_t id);
  * ends, after a begin that failed too. */
 int weir__scope_creation_begin(int fd);
 void weir__scope_creation_end(int fd);
+/* -ESTALE (with a message) when the scope has been closed. */
+int weir__scope_check_open(int fd);
 
 /* The record of table entry `entry`. Only the entry's owner may call these. */
 int weir__scope_is_blank(int fd, size_t entry); /* 1, 0, or a negative error */
@@ -87,7 +92,7 @@ int weir__scope_read(int fd, uint64_t id, size_t *entry, const char *name,
  * first error (last error set). `tally` may be NULL. */
 int weir__scope_unlink_all(int fd, uint64_t id, int wait_ms, struct weir__tally *tally);
 
-/* True when the scope file has no name: all is clean. */
+/* True when the scope is closed and its file has no name: all is clean. */
 bool weir__scope_is_clean(int fd);
 
 /* Cleans every scope of this user in which nobody lives. `skip` says which scopes are this

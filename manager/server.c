@@ -7,6 +7,9 @@
  * program that calls exec keeps its pid but its end of the socket is closed, and one whose forked
  * child holds a copy of the socket gives no end when it dies.
  *
+ * Of an anonymous scope it holds the memory too, which it never touches: others of the user find it
+ * by its number here, and it goes with the last process that has it.
+ *
  * Failure modes. A message that is none is dropped. If the loop itself cannot be set up, the
  * manager says nothing and exits without having touched a name: the program sees the end of the
  * socket.
@@ -39,6 +42,7 @@ struct server {
     uv_poll_t host;
     uint64_t id;
     pid_t host_pid;
+    bool anonymous;
     struct weir__listener *listener;
     struct weir__requests *requests; /* taken when first needed: most scopes never do */
     bool done;
@@ -78,6 +82,7 @@ static int need_requests(struct server *server)
         return weir__fail(-ENOMEM, "no memory for requests in the manager");
     server->requests->id = server->id;
     server->requests->scope_fd = WEIR__MANAGER_SCOPE;
+    server->requests->anonymous = server->anonymous;
     return 0;
 }
 
@@ -212,7 +217,8 @@ int weir__server_run(uint64_t id)
     /* Asked before the loop opens descriptors of its own. There is none where pidfds do not exist.
      */
     const bool host_is_known = fcntl(WEIR__MANAGER_HOST, F_GETFD) >= 0;
-    struct server server = {.id = id, .host_pid = peer_pid()};
+    struct server server = {
+        .id = id, .host_pid = peer_pid(), .anonymous = fcntl(WEIR__MANAGER_STORE, F_GETFD) >= 0};
     int error = uv_loop_init(&server.loop);
 
     if (!error)

@@ -40,8 +40,21 @@ typedef struct weir_options {
     const void *authkey;  /* what they have to know besides, 1 to 1024 bytes; only with an address.
                              NULL: nothing */
     size_t authkey_size;
-    uint64_t reserved[5];
+    bool anonymous; /* blocks without names, see below; not with an address */
+    uint64_t reserved[4];
 } weir_options;
+
+/* An anonymous scope has no file in /dev/shm, not even for itself: its memory belongs to its
+ * processes alone (one memfd that they inherit), so when all of them are killed at once there is
+ * nothing left to sweep. All objects, the pool, one address everywhere and closing early are as
+ * ever. What needs a name is refused with ENOTSUP: weir_manager_shm_named() and the
+ * other _named() ones, weir_manager_track(), handles (weir_shm_handle() and so on); attaching
+ * by weir_shm_name() finds nothing, so neither does Python's SharedMemory. weir_shm_path() says
+ * where other programs of the user find an object's memory. That memory is limited by the memory
+ * cgroup and the machine (ENOMEM) and not by the size of /dev/shm; RLIMIT_FSIZE counts for all
+ * objects together (EFBIG). It is freed when the scope's last process is gone or has ended it, and
+ * an object's when it is unlinked and closed. What a process was making when it was killed is in
+ * use until then. */
 
 /* Begins a scope: sweeps what dead scopes of this user left in /dev/shm, and starts the manager.
  *

@@ -121,9 +121,9 @@ void weir__array_advise(void *buf, size_t size, unsigned flags)
 /* Moves a stand-alone block's mapping to a multiple of a huge page. */
 static void align_mapping(struct weir_shm *shm)
 {
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    size_t room = (shm->size + page - 1) / page * page + HUGE_PAGE;
-    char *begin, *aligned, *end, *behind;
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), size = (shm->size + page - 1) / page * page;
+    const size_t whole = weir__block_mapped_size(shm->size), room = whole + HUGE_PAGE;
+    char *begin, *aligned, *old = shm->buf;
 
     if (shm->size < HUGE_PAGE || (uintptr_t)shm->buf % HUGE_PAGE == 0)
         return;
@@ -139,10 +139,10 @@ static void align_mapping(struct weir_shm *shm)
     shm->buf = aligned;
     if (aligned > begin)
         munmap(begin, (size_t)(aligned - begin));
-    end = begin + room;
-    behind = aligned + room - HUGE_PAGE;
-    if (end > behind)
-        munmap(behind, (size_t)(end - behind));
+    if (aligned + whole < begin + room)
+        munmap(aligned + whole, (size_t)(begin + room - aligned - whole));
+    if (whole > size)
+        munmap(old + size, whole - size); /* the guard page; a new one came along */
 }
 
 /* ---- opening -------------------------------------------------------------------------------- */

@@ -13,6 +13,10 @@
  * compared first. Two processes can both pass this comparison and then not both fit; nothing can
  * prevent that. RLIMIT_FSIZE would raise SIGXFSZ besides EFBIG; that signal is held back and taken.
  *
+ * A block without a name at any time (an anonymous scope's) is a part of a memfd, which is a tmpfs
+ * without a size: what ends it is the memory cgroup or the machine, so there the comparison is all
+ * that stands before a kill.
+ *
  * The path from create to unlink is one of the things that weir is measured by: no allocation and
  * no stdio on it, and only the system calls that it needs.
  */
@@ -48,6 +52,14 @@
 
 /* A /dev/shm smaller than this makes the message mention Docker, whose default is 64 MiB. */
 #define SMALL_SHM ((uint64_t)1 << 30)
+
+/* What a block is, or is to be, in its file. */
+struct part {
+    int fd;
+    off_t from;
+    size_t size;
+    bool of_memory; /* of a memfd */
+};
 
 struct path {
     char text[sizeof WEIR__SHM_DIR + 1 + WEIR_SHM_NAME_MAX];
@@ -137,22 +149,29 @@ static int fail_open_unnamed(int error)
     return weir__fail(-error, "cannot make a block in /dev/shm: %s", weir_strerror(-error));
 }
 
-static int fail_reserve(int error, int fd, size_t size)
+static int fail_reserve(int error, const struct part *part)
 {
+    const size_t size = part->size;
     struct rlimit limit;
 
+    if (error == ENOSPC && !part->of_memory)
+        return fail_no_space(part->fd, size);
     if (error == ENOSPC)
-        return fail_no_space(fd, size);
+        return weir__fail(-ENOSPC,
+                          "no memory could be committed for a block of %zu bytes "
+                          "(vm.overcommit_memory=2?)",
+                          size);
     if (error == EOPNOTSUPP)
         return weir__fail(-ENOTSUP,
                           "/dev/shm must be a tmpfs: the file system there cannot reserve memory");
     if (error == EFBIG && getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
         return weir__fail(-EFBIG,
-                          "a block needs %zu bytes, but this process may make files of at most "
+                          "a block needs %zu bytes%s, but this process may make files of at most "
                           "%llu bytes (RLIMIT_FSIZE, ulimit -f)",
-                          size, (unsigned long long)limit.rlim_cur);
-    return weir__fail(-error, "cannot reserve %zu bytes in /dev/shm: %s", size,
-                      weir_strerror(-error));
+                          size, part->of_memory ? " behind the scope's others" : "",
+                          (unsigned long long)limit.rlim_cur);
+    return weir__fail(-error, "cannot reserve %zu bytes%s: %s", size,
+                      part->of_memory ? "" : " in /dev/shm", weir_strerror(-error));
 }
 
 /* ---- holding SIGXFSZ back ------------------------------------------------------------------- */
@@ -212,14 +231,14 @@ static int compare_with_limits(int fd, size_t size)
     return 0;
 }
 
-static int fallocate_in_steps(int fd, size_t size)
+static int fallocate_in_steps(const struct part *part, size_t size)
 {
     size_t step = STEP_MAX, done = 0;
 
     while (done < size) {
         size_t now = size - done < step ? size - done : step;
 
-        if (fallocate(fd, 0, (off_t)done, (off_t)now) == 0)
+        if (fallocate(part->fd, 0, part->from + (off_t)done, (off_t)now) == 0)
             done += now;
         else if (errno != EINTR)
             return errno;
@@ -229,25 +248,39 @@ static int fallocate_in_steps(int fd, size_t size)
     return 0;
 }
 
-static int reserve_memory(int fd, size_t size, unsigned flags)
+/* Makes the file as long as the block needs it. A file that others reserve parts of at the same
+ * time must only ever grow, so there it is done by reserving the block's last byte. */
+static int extend(const struct part *part)
+{
+    const off_t end = part->from + (off_t)part->size;
+    int result;
+
+    do
+        result = part->of_memory ? fallocate(part->fd, 0, end - 1, 1) : ftruncate(part->fd, end);
+    while (result < 0 && errno == EINTR);
+    return result < 0 ? errno : 0;
+}
+
+static int reserve_memory(const struct part *part, unsigned flags)
 {
     struct weir__held_signal hold;
     int result, error = 0;
 
-    if (!(flags & WEIR_SHM_LAZY) && size >= COMPARE_FROM) {
-        result = compare_with_limits(fd, size);
+    if ((!(flags & WEIR_SHM_LAZY) && part->size >= COMPARE_FROM) || flags & WEIR__SHM_COMPARE) {
+        result = compare_with_limits(part->fd, part->size);
         if (result < 0)
             return result;
     }
     hold = weir__sigxfsz_hold();
     if (flags & WEIR_SHM_LAZY)
-        error = ftruncate(fd, (off_t)size) < 0 ? errno : 0;
+        error = extend(part);
     /* A lazy block has its first page all the same: what is written before it has a name is there.
      */
     if (error == 0)
-        error = fallocate_in_steps(fd, flags & WEIR_SHM_LAZY && size > HEAD ? HEAD : size);
+        error = fallocate_in_steps(part,
+                                   flags & WEIR_SHM_LAZY && part->size > HEAD ? HEAD : part->size);
     weir__sigxfsz_release(&hold, error == EFBIG);
-    return error == 0 ? 0 : fail_reserve(error, fd, size);
+    return error == 0 ? 0 : fail_reserve(error, part);
 }
 
 static int open_unnamed(struct weir__block *block)
@@ -267,8 +300,7 @@ static int open_unnamed(struct weir__block *block)
     return 0;
 }
 
-/* What a block takes of the address space when it is mapped anywhere. */
-static size_t mapped_size(size_t size)
+size_t weir__block_mapped_size(size_t size)
 {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
@@ -279,7 +311,7 @@ static size_t mapped_size(size_t size)
  * by what it would have done to a neighbour. A scope's range has such a page in every build. */
 static void *map_anywhere(size_t size, int fd)
 {
-    const size_t whole = mapped_size(size);
+    const size_t whole = weir__block_mapped_size(size);
     void *room, *addr;
     int error;
 
@@ -299,18 +331,19 @@ static void *map_anywhere(size_t size, int fd)
 
 void weir__block_unmap(void *addr, size_t size)
 {
-    munmap(addr, mapped_size(size));
+    munmap(addr, weir__block_mapped_size(size));
 }
 
-static int map(struct weir__block *block, size_t size, void *at)
+static int map(struct weir__block *block, const struct part *part, void *at)
 {
+    const size_t size = part->size;
     void *addr;
     int error;
 
     if (at == NULL)
-        addr = map_anywhere(size, block->fd);
+        addr = map_anywhere(size, part->fd);
     else
-        addr = mmap(at, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, block->fd, 0);
+        addr = mmap(at, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, part->fd, part->from);
     if (addr == MAP_FAILED) {
         error = errno;
         /* A failed MAP_FIXED may have unmapped what was there; keep the range taken. */
@@ -326,25 +359,87 @@ static int map(struct weir__block *block, size_t size, void *at)
     return 0;
 }
 
-int weir__block_reserve(struct weir__block *block, size_t size, unsigned flags, void *at)
+static int check_new(size_t size, unsigned flags)
 {
-    struct weir__block made = WEIR__BLOCK_NONE;
-    int result;
-
-    *block = made;
     if (size == 0 || size > PTRDIFF_MAX)
         return weir__fail(-EINVAL, "a block cannot have a size of %zd bytes", (ssize_t)size);
     if (flags & ~WEIR_SHM_LAZY)
         return weir__fail(-EINVAL, "unknown flags 0x%x for a block", flags & ~WEIR_SHM_LAZY);
+    return 0;
+}
+
+int weir__block_reserve(struct weir__block *block, size_t size, unsigned flags, void *at)
+{
+    struct weir__block made = WEIR__BLOCK_NONE;
+    struct part part = {.size = size};
+    int result = check_new(size, flags);
+
+    *block = made;
+    if (result < 0)
+        return result;
     result = open_unnamed(&made);
+    part.fd = made.fd;
     if (result == 0)
-        result = reserve_memory(made.fd, size, flags);
+        result = reserve_memory(&part, flags);
     if (result == 0)
-        result = map(&made, size, at);
+        result = map(&made, &part, at);
     if (result < 0)
         weir__block_close_fd(&made);
     else
         *block = made;
+    return result;
+}
+
+/* ---- without a name ------------------------------------------------------------------------- */
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008u
+#endif
+
+int weir__memory_file(const char *name)
+{
+    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL), error;
+
+    if (fd < 0 && errno == EINVAL) /* Linux before 6.3 */
+        fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0)
+        return weir__fail(-errno, "cannot make a file of memory: %s", weir_strerror(-errno));
+    if (fchmod(fd, 0600) == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_SEAL) == 0)
+        return fd;
+    error = errno;
+    close(fd);
+    return weir__fail(-error, "cannot prepare a file of memory: %s", weir_strerror(-error));
+}
+
+void weir__block_clear(int file, uint64_t offset, size_t size)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    int saved = errno;
+
+    /* In whole pages, or the rest of the last one would be zeroed and kept. */
+    size = (size + page - 1) / page * page;
+    while (fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)size) <
+               0 &&
+           errno == EINTR)
+        ;
+    errno = saved;
+}
+
+int weir__block_carve(struct weir__block *block, int file, uint64_t offset, size_t size,
+                      unsigned flags, void *at)
+{
+    const struct part part = {.fd = file, .from = (off_t)offset, .size = size, .of_memory = true};
+    int result = check_new(size, flags & ~WEIR__SHM_COMPARE);
+
+    *block = WEIR__BLOCK_NONE;
+    if (result < 0)
+        return result;
+    weir__block_clear(file, offset, size);
+    result = reserve_memory(&part, flags);
+    if (result == 0)
+        result = map(block, &part, at);
+    if (result < 0)
+        weir__block_clear(file, offset, size);
     return result;
 }
 
@@ -449,7 +544,7 @@ int weir__block_open(struct weir__block *block, const char *name, uint64_t ino, 
         return fail_open(errno, name);
     result = check_opened(&opened, name, ino, &size);
     if (result == 0)
-        result = map(&opened, size, at);
+        result = map(&opened, &(struct part){.fd = opened.fd, .size = size}, at);
     if (result < 0)
         weir__block_close_fd(&opened);
     else

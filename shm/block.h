@@ -29,6 +29,21 @@ struct weir__block {
  * nothing is left, and a mapping that was at `at` is as before or PROT_NONE. */
 int weir__block_reserve(struct weir__block *block, size_t size, unsigned flags, void *at);
 
+/* Memory as a file that never has a name (memfd_create): mode 0600, and nobody can make it smaller.
+ * `name` is for a person who looks into /proc. Returns the descriptor, or a negative error. */
+int weir__memory_file(const char *name);
+
+/* Makes a block in a part of such a file that is the caller's alone, from `offset` (a multiple of
+ * the page size) on, and maps it at `at`: all zero whatever was there, and reserved as by
+ * weir__block_reserve(). WEIR__SHM_COMPARE: compares with the limits of memory even if the block is
+ * a small one. block->fd stays -1. On failure the part is empty, and `at` as there. */
+#define WEIR__SHM_COMPARE (1u << 31)
+int weir__block_carve(struct weir__block *block, int file, uint64_t offset, size_t size,
+                      unsigned flags, void *at);
+
+/* Gives the memory of such a part back, whoever has it mapped. */
+void weir__block_clear(int file, uint64_t offset, size_t size);
+
 /* Gives the block its name. -EEXIST leaves the other file alone. */
 int weir__block_link(const struct weir__block *block, const char *name);
 
@@ -38,8 +53,10 @@ int weir__block_open(struct weir__block *block, const char *name, uint64_t ino, 
 /* Closes the descriptor if it is open; the mapping stays. */
 void weir__block_close_fd(struct weir__block *block);
 
-/* Unmaps a block of `size` bytes that was mapped with at == NULL, with the guard page of a build that
- * has one (WEIR_GUARD). */
+/* What a block takes of the address space when it is mapped anywhere: its pages, and one more in a
+ * build with guard pages (WEIR_GUARD). */
+size_t weir__block_mapped_size(size_t size);
+/* Unmaps a block of `size` bytes that was mapped with at == NULL. */
 void weir__block_unmap(void *addr, size_t size);
 
 /* Closes the descriptor and unmaps. For blocks that were mapped with at == NULL. */

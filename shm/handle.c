@@ -52,8 +52,16 @@ static char *finish(json_t *object)
 /* What all handles have. NULL with the last error set. */
 static json_t *begin(const weir_shm *shm, const char *kind)
 {
-    json_t *object, *name = json_string(shm->name);
+    json_t *object, *name;
 
+    if (weir__shm_is_anonymous(shm)) {
+        weir__fail(-ENOTSUP,
+                   "%s is of an anonymous scope: it has no name that a handle could carry "
+                   "(weir_shm_path() says where its memory is)",
+                   shm->name);
+        return NULL;
+    }
+    name = json_string(shm->name);
     if (name == NULL) {
         weir__fail(-EINVAL, "the name \"%s\" cannot be in a handle: it is not UTF-8", shm->name);
         return NULL;

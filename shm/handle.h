@@ -15,10 +15,14 @@
 
 #include "shm/block.h"
 
-/* What differs when a block belongs to somebody: the manager layer's part of close and unlink. */
+/* What differs when a block belongs to somebody: the manager layer's part of close and unlink; and
+ * for one that never has a name, where its memory is: by a path, as weir_shm_path(), and by a
+ * descriptor, which is lent, or -1. */
 struct weir__shm_owner {
     void (*close)(struct weir_shm *shm);
     int (*unlink)(struct weir_shm *shm);
+    int (*path)(const struct weir_shm *shm, char *path, size_t size, uint64_t *offset);
+    int (*file)(const struct weir_shm *shm, uint64_t *offset);
 };
 
 struct weir_shm {
@@ -28,6 +32,12 @@ struct weir_shm {
     const struct weir__shm_owner *owner; /* NULL: stand-alone, this handle is on the heap */
     char name[WEIR_SHM_NAME_MAX + 1];
 };
+
+/* True when the block never has a name. */
+static inline bool weir__shm_is_anonymous(const struct weir_shm *shm)
+{
+    return shm->owner != NULL && shm->owner->path != NULL;
+}
 
 /* Makes a stand-alone block that `fill` (NULL: nothing) has written before it gets its name. `buf`
  * is `size` zero bytes. If it returns an error (set as the last one) no block is made. Otherwise as

@@ -9,7 +9,8 @@
  * Failure modes. As in block.c, a memory cgroup or machine with too little memory would kill
  * instead of refusing, so for large ranges the limits are compared first; not for a block that has
  * all its memory already, where populating takes none. Kernels before 5.14 do not have the call:
- * there it is the same fallocate(2) as at creation, through the name.
+ * there it is the same fallocate(2) as at creation, through the name (or, where there is none, the
+ * descriptor).
  */
 #include "shm/populate.h"
 
@@ -33,12 +34,16 @@
 #define COMPARE_FROM ((size_t)1 << 20)
 #define AGAIN_MAX    1000 /* tries, while the kernel says that it is short of something for now */
 
-/* The block's file, by its name; -1 if that is gone or another file. */
-static int open_file(const struct weir_shm *shm, struct stat *status)
+/* The block's file, and where in it the block begins; by its name, and -1 if that is gone or
+ * another file. */
+static int open_file(const struct weir_shm *shm, struct stat *status, uint64_t *begin)
 {
     char path[sizeof WEIR__SHM_DIR + 1 + WEIR_SHM_NAME_MAX];
     int fd;
 
+    *begin = 0;
+    if (weir__shm_is_anonymous(shm))
+        return fcntl(shm->owner->file(shm, begin), F_DUPFD_CLOEXEC, 3);
     snprintf(path, sizeof path, WEIR__SHM_DIR "/%s", shm->name);
     fd = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
@@ -52,7 +57,8 @@ static int open_file(const struct weir_shm *shm, struct stat *status)
 static bool has_all_its_memory(const struct weir_shm *shm)
 {
     struct stat status;
-    int fd = open_file(shm, &status);
+    uint64_t begin;
+    int fd = weir__shm_is_anonymous(shm) ? -1 : open_file(shm, &status, &begin);
 
     if (fd < 0)
         return false;
@@ -64,6 +70,11 @@ static int fail_no_space(const struct weir_shm *shm, size_t size)
 {
     struct statfs fs;
 
+    if (weir__shm_is_anonymous(shm))
+        return weir__fail(-ENOSPC,
+                          "no memory could be committed for %zu more bytes of block \"%s\" "
+                          "(vm.overcommit_memory=2?)",
+                          size, shm->name);
     if (statfs(WEIR__SHM_DIR, &fs) < 0)
         return weir__fail(-ENOSPC, "/dev/shm has no room for %zu more bytes of block \"%s\"", size,
                           shm->name);
@@ -92,14 +103,15 @@ static int compare_with_limits(const struct weir_shm *shm, size_t size)
 static int reserve_by_name(const struct weir_shm *shm, size_t offset, size_t size)
 {
     struct stat status;
-    int fd = open_file(shm, &status), error = 0;
+    uint64_t begin;
+    int fd = open_file(shm, &status, &begin), error = 0;
 
     if (fd < 0)
         return EOPNOTSUPP;
     while (error == 0 && size > 0) {
         size_t now = size < STEP ? size : STEP;
 
-        if (fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)now) == 0) {
+        if (fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)(begin + offset), (off_t)now) == 0) {
             offset += now;
             size -= now;
         } else if (errno != EINTR) {

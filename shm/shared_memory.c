@@ -10,9 +10,11 @@
  * Failure modes are block.c's; besides, the handle cannot be allocated.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "shm/block.h"
 #include "shm/error.h"
@@ -134,6 +136,26 @@ size_t weir_shm_size(const weir_shm *shm)
 const char *weir_shm_name(const weir_shm *shm)
 {
     return is_null(shm) ? NULL : shm->name;
+}
+
+int weir_shm_path(const weir_shm *shm, char *path, size_t size, uint64_t *offset)
+{
+    struct stat status;
+
+    if (is_null(shm))
+        return -EINVAL;
+    if (path == NULL || offset == NULL)
+        return weir__fail(-EINVAL, "there is no place for the path or the offset (NULL)");
+    if (weir__shm_is_anonymous(shm))
+        return shm->owner->path(shm, path, size, offset);
+    if (snprintf(path, size, WEIR__SHM_DIR "/%s", shm->name) >=
+        (int)(size < INT_MAX ? size : INT_MAX))
+        return weir__fail(-ENAMETOOLONG, "the path of block \"%s\" has no room in %zu bytes",
+                          shm->name, size);
+    if (lstat(path, &status) < 0 || (uint64_t)status.st_ino != shm->ino)
+        return weir__fail(-ENOENT, "block \"%s\" has lost its name", shm->name);
+    *offset = 0;
+    return 0;
 }
 
 void weir_shm_close(weir_shm *shm)

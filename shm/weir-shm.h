@@ -121,10 +121,24 @@ WEIR_API weir_shm *weir_shm_create(const char *name, size_t size, unsigned flags
 WEIR_API weir_shm *weir_shm_attach(const char *name);
 
 /* The first byte, the size in bytes, and the name (without '/'). They hold until the block is
- * closed; the name stays the same after an unlink. */
+ * closed; the name stays the same after an unlink. (In an anonymous scope no file has it.) */
 WEIR_API void *weir_shm_buf(const weir_shm *shm);
 WEIR_API size_t weir_shm_size(const weir_shm *shm);
 WEIR_API const char *weir_shm_name(const weir_shm *shm);
+
+/* Where other programs of this user find the block's memory: writes a path into `path` (`size`
+ * bytes with the NUL; WEIR_SHM_PATH_MAX are enough) and into *offset the byte of that file at which
+ * the block begins, a multiple of the page size.
+ *
+ * A block with a name is its file, from 0 on. One of an anonymous scope (weir_options.anonymous) is
+ * a part of a file without a name, which the scope's manager holds open: "/proc/<pid>/fd/<number>".
+ * That path leads there as long as the manager lives and for programs that see its process number;
+ * whoever opens it has all of the scope's memory before him, keeps it from being freed, and must be
+ * told when the block is closed.
+ * Returns: 0; -EINVAL (NULL), -ENAMETOOLONG (`size`), -ENOENT (the name is gone or another
+ * block's), -ESTALE (the manager of an anonymous scope is gone). */
+#define WEIR_SHM_PATH_MAX 512
+WEIR_API int weir_shm_path(const weir_shm *shm, char *path, size_t size, uint64_t *offset);
 
 /* Unmaps the block here and frees the handle; the block itself stays. NULL is allowed.
  * A block of a scope belongs to the scope: closing one that still has its name does nothing, and
@@ -617,7 +631,8 @@ WEIR_API weir_dict *weir_dict_copy(const char *name, const weir_dict *source);
 #define WEIR_HANDLE_MAX 4096 /* longest text that is taken, in bytes without the NUL */
 
 /* Returns: the text, NUL-terminated, to be given to free(3); or NULL: EINVAL (NULL, or a name that
- * is not UTF-8), ENOMEM. */
+ * is not UTF-8), ENOMEM, ENOTSUP (the object is of an anonymous scope: it has no name; see
+ * weir_shm_path). */
 WEIR_API char *weir_shm_handle(const weir_shm *shm);
 WEIR_API char *weir_list_handle(const weir_list *list);
 WEIR_API char *weir_array_handle(const weir_array *array);

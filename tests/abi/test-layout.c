@@ -44,7 +44,8 @@ PLACE(weir_options, timeout_ms, 8);
 PLACE(weir_options, address, 16);
 PLACE(weir_options, authkey, 24);
 PLACE(weir_options, authkey_size, 32);
-PLACE(weir_options, reserved, 40);
+PLACE(weir_options, anonymous, 40);
+PLACE(weir_options, reserved, 48);
 
 SIZE(weir_block_info, 168);
 PLACE(weir_block_info, name, 0);

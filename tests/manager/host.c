@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -46,6 +48,24 @@ double shm_clean_after_ms(int limit_ms)
         usleep(200);
     }
     return now_ms() - start;
+}
+
+int if_named(int files)
+{
+    return scopes_are_anonymous() ? 0 : files;
+}
+
+unsigned long scope_pages(weir_manager *scope)
+{
+    struct statvfs fs;
+    struct stat file;
+    char path[64];
+
+    if (!scopes_are_anonymous())
+        return statvfs("/dev/shm", &fs) == 0 ? fs.f_blocks - fs.f_bfree : 0;
+    /* its memory is the manager's descriptor 6 */
+    snprintf(path, sizeof(path), "/proc/%d/fd/6", (int)weir_manager_pid(scope));
+    return stat(path, &file) == 0 ? (unsigned long)file.st_blocks / 8 : 0;
 }
 
 bool pidfd_gone(int pidfd, int timeout_ms)

@@ -12,6 +12,8 @@
 #include <sys/types.h>
 #include <weir-manager.h>
 
+#include "anonymous.h"
+
 struct host {
     pid_t pid;
     pid_t manager;
@@ -34,7 +36,21 @@ void child_reset(void);
  * until there are none; -1 when there still are after `limit_ms`. */
 int shm_files(void);
 double shm_clean_after_ms(int limit_ms);
+/* As many as so many names are: none with anonymous scopes. */
+int if_named(int files);
+/* Pages of memory that files in /dev/shm (all of them this test's) or the anonymous scope have. */
+unsigned long scope_pages(weir_manager *scope);
+
 double now_ms(void);
 bool pidfd_gone(int pidfd, int timeout_ms);
+
+/* In a test that makes no sense with anonymous scopes. */
+#define ONLY_WITH_NAMES()                                                                          \
+    do {                                                                                           \
+        if (scopes_are_anonymous()) {                                                              \
+            print_message("skipped: it is about names, and anonymous scopes have none\n");         \
+            skip();                                                                                \
+        }                                                                                          \
+    } while (0)
 
 #endif

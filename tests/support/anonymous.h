@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * anonymous.h: the same tests with anonymous scopes.
+ *
+ * A program that is linked with test_anonymous_dep begins its scopes as anonymous ones when
+ * WEIR_TEST_ANONYMOUS is set in its environment; those with an address stay as they are.
+ */
+#ifndef TEST_ANONYMOUS_H
+#define TEST_ANONYMOUS_H
+
+#include <stdbool.h>
+
+bool scopes_are_anonymous(void);
+
+#endif
