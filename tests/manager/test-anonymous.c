@@ -425,6 +425,9 @@ static void names_are_refused__with_enotsup(void **state)
     (void)state;
     assert_refused(weir_manager_shm_named(scope, "prices", 10), -ENOTSUP, "anonymous");
     assert_refused(weir_manager_list_named(scope, "prices", NULL, 0), -ENOTSUP, "anonymous");
+    assert_refused(weir_manager_array_named(scope, "prices", WEIR_INT8, 1, (int64_t[]){9}, 0),
+                   -ENOTSUP, "anonymous");
+    assert_refused(weir_manager_dict_named(scope, "prices", NULL), -ENOTSUP, "anonymous");
     assert_refused(weir_manager_shm_named(scope, "weir-1", 10), -EINVAL, "weir-");
     assert_refused(weir_shm_handle(shm), -ENOTSUP, "weir_shm_path");
     assert_refused(weir_list_handle(list), -ENOTSUP, "anonymous");
