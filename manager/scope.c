@@ -187,9 +187,17 @@ int weir__scope_creation_begin(int fd)
     return weir__scope_check_open(fd);
 }
 
+/* Unlocking can fail: the kernel may need memory for it (ENOLCK). Closing any descriptor of the file
+ * gives up this process's locks too, and needs none. */
+static void creation_unlock(int fd)
+{
+    if (creation_lock(fd, F_UNLCK) < 0)
+        close(dup(fd));
+}
+
 void weir__scope_creation_end(int fd)
 {
-    creation_lock(fd, F_UNLCK);
+    creation_unlock(fd);
 }
 
 int weir__scope_is_blank(int fd, size_t entry)
@@ -526,7 +534,7 @@ int weir__scope_unlink_all(int fd, uint64_t id, int wait_ms, struct weir__tally 
         cleaning.error = lock;
     if (!cleaning.error && lock == 0)
         unlink_scope_file(&cleaning);
-    creation_lock(fd, F_UNLCK);
+    creation_unlock(fd);
     if (tally)
         *tally = cleaning.tally;
     if (cleaning.error)

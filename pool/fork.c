@@ -21,6 +21,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "manager/internal.h"
@@ -224,6 +225,7 @@ void weir__detached_order(const struct weir__detached *detached, char order)
 bool weir__detached_wait(const struct weir__detached *detached, int timeout_ms)
 {
     int64_t limit = weir__now_ns() + (int64_t)timeout_ms * 1000000, left;
+    const struct timespec step = {.tv_nsec = 1000000};
     bool gone = false;
 
     do {
@@ -231,14 +233,16 @@ bool weir__detached_wait(const struct weir__detached *detached, int timeout_ms)
                                     {.fd = gone ? -1 : detached->pidfd, .events = POLLIN}};
         char byte;
         ssize_t got;
+        int ready;
 
         left = limit - weir__now_ns();
-        if (poll(poll_fds, 2, left > 0 ? (int)((left + 999999) / 1000000) : 0) <= 0)
-            continue;
+        ready = poll(poll_fds, 2, left > 0 ? (int)((left + 999999) / 1000000) : 0);
+        if (ready < 0 && errno != EINTR)
+            nanosleep(&step, NULL); /* no memory for it: the lifeline is looked at all the same */
         got = recv(detached->lifeline, &byte, 1, MSG_DONTWAIT);
         if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN))
             return true;
-        if (!gone && poll_fds[1].revents != 0) {
+        if (!gone && ready > 0 && poll_fds[1].revents != 0) {
             gone = true;
             if (limit > weir__now_ns() + LAST_DEATHS_NS)
                 limit = weir__now_ns() + LAST_DEATHS_NS;

@@ -54,9 +54,11 @@ class Case:
         parser.add_argument("--trials", type=int, help="default %d, %s with --long" % (trials, long or trials))
         parser.add_argument("--seed", type=int, default=seed)
         parser.add_argument("--long", action="store_true")
+        parser.add_argument("--only", default="", help="points that have this in their names")
         options = parser.parse_args()
         self.name = name
         self.long = options.long
+        self.only = options.only
         self.trials = options.trials or (long if options.long and long else trials)
         self.seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1 << 31)
         self.random = random.Random(self.seed)

@@ -48,6 +48,8 @@ def points(case):
 
 def choose(case, all_points):
     """As many as there are to be trials: the first of each call of each role, and others by chance."""
+    if case.only:
+        all_points = [point for point in all_points if case.only in " ".join(map(str, point))]
     if len(all_points) <= case.trials:
         return all_points
     first = [point for point in all_points if point[2] == 1]
