@@ -27,7 +27,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -37,6 +36,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "manager/record.h"
 #include "shm/error.h"
 
 #define OWN_NAME_SIZE 32   /* ".weir-<16 hex>.sock" and the NUL */
@@ -53,7 +53,6 @@ struct place {
 int weir__address_check(const char *address)
 {
     size_t size = strnlen(address, WEIR__ADDRESS_MAX + 1);
-    json_t *text;
 
     if (size > WEIR__ADDRESS_MAX)
         return weir__fail(-ENAMETOOLONG,
@@ -70,9 +69,8 @@ int weir__address_check(const char *address)
                               "character in it",
                               address);
     }
-    text = json_string(address);
-    json_decref(text);
-    return text ? 0 : weir__fail(-EINVAL, "the address \"%s\" is not UTF-8", address);
+    return weir__is_utf8(address) ? 0
+                                  : weir__fail(-EINVAL, "the address \"%s\" is not UTF-8", address);
 }
 
 /* ---- the folder ----------------------------------------------------------------------------- */

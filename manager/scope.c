@@ -12,8 +12,8 @@
  *
  * Failure modes. Every function may be cut off by a kill between any two system calls: what stands
  * in the file is then at most more than what exists, never less. Records that make no sense are
- * skipped; nothing here trusts memory that another process can write. README.md argues each
- * interleaving.
+ * skipped; nothing here trusts memory that another process can write, and cleaning takes no memory,
+ * of which there may be none. README.md argues each interleaving.
  */
 #include "scope.h"
 
@@ -21,7 +21,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -31,6 +30,7 @@
 #include <weir-manager.h>
 
 #include "manager/address.h"
+#include "manager/record.h"
 #include "shm/block.h"
 #include "shm/error.h"
 
@@ -187,8 +187,8 @@ int weir__scope_creation_begin(int fd)
     return weir__scope_check_open(fd);
 }
 
-/* Unlocking can fail: the kernel may need memory for it (ENOLCK). Closing any descriptor of the file
- * gives up this process's locks too, and needs none. */
+/* Unlocking can fail: the kernel may need memory for it (ENOLCK). Closing any descriptor of the
+ * file gives up this process's locks too, and needs none. */
 static void creation_unlock(int fd)
 {
     if (creation_lock(fd, F_UNLCK) < 0)
@@ -284,10 +284,8 @@ static bool is_block_name(const char *name, uint64_t id)
 /* The record has to hold it as it is. */
 static bool is_plain(const char *name)
 {
-    json_t *text = json_string(name); /* NULL unless it is UTF-8 */
-    bool plain = text != NULL;
+    bool plain = weir__is_utf8(name);
 
-    json_decref(text);
     for (; *name; name++)
         plain = plain && (unsigned char)*name >= ' ' && !strchr("\"\\\x7f", *name);
     return plain;
@@ -325,27 +323,17 @@ static bool is_recordable(const char *name)
 
 /* Understands a block's record. Nothing but a name that the scope chose, or one that is marked as a
  * user's, is ever unlinked, whatever a record says. */
-static bool read_block(json_t *json, uint64_t id, struct weir__record *record)
+static bool read_block(const struct weir__fields *fields, uint64_t id, struct weir__record *record)
 {
-    const char *name = json_string_value(json_object_get(json, "name"));
-    const char *kind = json_string_value(json_object_get(json, "kind"));
-    json_t *ino = json_object_get(json, "ino");
-    bool named = json_integer_value(json_object_get(json, "named")) == 1;
-
-    if (!name || !json_is_integer(ino) || json_integer_value(ino) <= 0 ||
-        !(named ? is_recordable(name) : is_block_name(name, id)))
+    if (fields->ino <= 0 ||
+        !(fields->named == 1 ? is_recordable(fields->name) : is_block_name(fields->name, id)))
         return false;
-    snprintf(record->name, sizeof(record->name), "%s", name);
-    snprintf(record->kind, sizeof(record->kind), "%s", kind ? kind : "shm");
-    record->ino = (uint64_t)json_integer_value(ino);
-    record->size = (uint64_t)json_integer_value(json_object_get(json, "size"));
-    record->pid = (int)json_integer_value(json_object_get(json, "pid"));
+    memcpy(record->name, fields->name, sizeof(record->name));
+    snprintf(record->kind, sizeof(record->kind), "%.15s", *fields->kind ? fields->kind : "shm");
+    record->ino = (uint64_t)fields->ino;
+    record->size = (uint64_t)fields->size;
+    record->pid = (int)fields->pid;
     return true;
-}
-
-static json_t *parse_record(const char *text)
-{
-    return json_loadb(text, WEIR__RECORD_SIZE, JSON_REJECT_DUPLICATES, NULL);
 }
 
 /* Whether it is worth parsing: a record begins with its name, as note() wrote it. */
@@ -371,8 +359,7 @@ int weir__scope_read(int fd, uint64_t id, size_t *entry, const char *name,
         *entry = (size_t)(data / WEIR__RECORD_SIZE) - 1;
     for (int looked = 0; looked < 1024; looked++) {
         ssize_t n = pread(fd, text, sizeof(text), record_at(*entry));
-        json_t *json;
-        bool found;
+        struct weir__fields fields;
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -381,10 +368,7 @@ int weir__scope_read(int fd, uint64_t id, size_t *entry, const char *name,
         ++*entry;
         if (!may_have_name(text, name))
             continue;
-        json = parse_record(text);
-        found = read_block(json, id, record);
-        json_decref(json);
-        if (found)
+        if (weir__record_parse(text, &fields) && read_block(&fields, id, record))
             return 1;
     }
     return 0;
@@ -420,17 +404,16 @@ static void clean_address(struct cleaning *cleaning, const char *address)
 
 static void clean_record(struct cleaning *cleaning, const char *text)
 {
-    json_t *json = parse_record(text);
-    const char *address = json_string_value(json_object_get(json, "address"));
+    struct weir__fields fields;
     struct weir__record record;
+    bool understood = weir__record_parse(text, &fields);
 
-    if (read_block(json, cleaning->id, &record))
+    if (understood && read_block(&fields, cleaning->id, &record))
         count(cleaning, weir__block_unlink(record.name, record.ino));
-    else if (address)
-        clean_address(cleaning, address);
+    else if (understood && *fields.address)
+        clean_address(cleaning, fields.address);
     else
         cleaning->tally.malformed++;
-    json_decref(json);
 }
 
 /* The records stay as they are: a creation that is under way may still give its record the name,
