@@ -5,8 +5,9 @@
  *     subject life          a whole life: scope, objects of all kinds, pool, jobs, process, end
  *     subject sweep         begins a scope and ends it
  *     subject live          the same life, but goes on working until stdin ends; tells its
- * processes subject make COUNT    begins, makes and closes COUNT objects, checking that each has
- * its name; for ever with 0
+ *                           processes
+ *     subject make COUNT    begins, makes and closes COUNT objects, checking that each has its
+ *                           name; for ever with 0
  */
 #include "subject.h"
 
@@ -136,8 +137,7 @@ static int run_jobs(weir_manager *scope, weir_pool *pool, weir_list *list)
     return result;
 }
 
-/* Marks for a tracer: only what weir does in between is its business. */
-static void mark(unsigned long begins)
+void mark(unsigned long begins)
 {
     prctl(0x77656972, begins, 0, 0, 0);
 }
@@ -266,7 +266,7 @@ static const struct mode lives[] = {{"life", life}, {"sweep", sweep},     {"live
 
 int main(int argc, char **argv)
 {
-    const struct mode *const modes[] = {lives, endings, hosts, limits, pools};
+    const struct mode *const modes[] = {lives, endings, hosts, limits, others, pools};
 
     for (size_t i = 0; argc > 1 && i < sizeof modes / sizeof *modes; i++)
         for (const struct mode *mode = modes[i]; mode->name != NULL; mode++)

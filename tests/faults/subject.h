@@ -22,12 +22,14 @@ struct mode {
     int (*run)(int argc, char **argv); /* what follows the name */
 };
 
-extern const struct mode endings[], hosts[], limits[], pools[];
+extern const struct mode endings[], hosts[], limits[], others[], pools[];
 
 double now_ms(void);
 void sleep_ms(double ms);
 /* Prints the last error as {"code":…,"name":…,"message":…}, and returns GAVE_UP. */
 int give_up(const char *what);
+/* For a tracer: only what is done between mark(1) and mark(0) is weir's business. */
+void mark(unsigned long begins);
 /* The sum of squares up to ITEMS, by a job; 0 when it is exact, -1 when wrong, or the job's error.
  */
 int work(weir_pool *pool, const weir_job_options *options);
