@@ -54,8 +54,7 @@ static bool go_on(weir_future *future)
         spec.cancel_epoch--;
     future->then = NULL;
     weir__job_close(pool, future->index);
-    weir__progress_free(future->progress); /* what follows is short */
-    future->progress = NULL;
+    weir__progress_go_on(future->progress);
     future->finish = spec.finish;
     future->index = open_at_last(pool, &spec);
     if (future->index < 0) {
@@ -126,8 +125,8 @@ static void keep_error(weir_future *future)
         *future->error = *weir_last_error();
 }
 
-/* Returns whether the future has ended. */
-static bool look_end(weir_pool *pool, weir_future *future, bool settled)
+/* Returns whether the future has ended. `waits`: so that its progress is to show the end. */
+static bool look_end(weir_pool *pool, weir_future *future, bool settled, bool waits)
 {
     int index;
     bool call = false;
@@ -136,6 +135,8 @@ static bool look_end(weir_pool *pool, weir_future *future, bool settled)
     if (settled)
         keep_error(future);
     index = future->index;
+    if (settled && waits)
+        weir__progress_end(pool, index, future->progress, future->code);
     pthread_mutex_lock(&pool->lock);
     future->users--;
     if (settled) {
@@ -185,7 +186,7 @@ void weir__future_end_told(weir_pool *pool, int index)
         future->users++;
     pthread_mutex_unlock(&pool->lock);
     if (future != NULL)
-        look_end(pool, future, true);
+        look_end(pool, future, true, false);
 }
 
 /* Ends futures that have settled, to have their places; if there are none, waits a little for one.
@@ -197,7 +198,7 @@ static bool make_place(weir_pool *pool)
     int places = 0;
 
     while (places < PLACES_AT_ONCE && (future = claim_settled(pool)) != NULL) {
-        look_end(pool, future, true);
+        look_end(pool, future, true, false);
         places++;
     }
     if (places == 0)
@@ -225,7 +226,7 @@ int weir__run(weir_pool *pool, const struct weir__job_spec *spec, void *user_out
     if (spec->count == 0)
         return 0;
     init(&future, pool, spec, user_out);
-    if (weir__progress_new(&spec->progress, &future.progress) < 0)
+    if (weir__progress_new(spec, &future.progress) < 0)
         return -ENOMEM;
     future.index = open_at_last(pool, spec);
     if (future.index < 0) {
@@ -235,6 +236,7 @@ int weir__run(weir_pool *pool, const struct weir__job_spec *spec, void *user_out
     do
         weir__progress_wait(pool, future.index, INT64_MAX, future.progress);
     while (!finish(&future));
+    weir__progress_end(pool, future.index, future.progress, future.code);
     weir__progress_free(future.progress);
     if (future.index >= 0)
         weir__job_close(pool, future.index);
@@ -260,7 +262,7 @@ weir_future *weir__launch(weir_pool *pool, struct weir__job_spec *spec, void *us
         return NULL;
     }
     spec->async = true;
-    if (weir__progress_new(&spec->progress, &future->progress) < 0) {
+    if (weir__progress_new(spec, &future->progress) < 0) {
         free(future);
         return NULL;
     }
@@ -282,7 +284,7 @@ void weir__futures_end(weir_pool *pool)
 
     while ((future = TAILQ_FIRST(&pool->futures)) != NULL) {
         if (look_begin(future) != NULL)
-            look_end(pool, future, weir__job_wait(pool, future->index, INT64_MAX));
+            look_end(pool, future, weir__job_wait(pool, future->index, INT64_MAX), false);
     }
 }
 
@@ -315,25 +317,27 @@ int weir_future_wait(weir_future *future, int timeout_ms)
     while ((pool = look_begin(future)) != NULL) {
         bool settled = weir__progress_wait(pool, future->index, limit_ns, future->progress);
 
-        look_end(pool, future, settled);
+        look_end(pool, future, settled, true);
         if (!settled)
             return weir__fail(-ETIMEDOUT, "the job has not ended within %d ms", timeout_ms);
     }
     return report(future);
 }
 
-bool weir_future_done(weir_future *future)
+static bool has_ended(weir_future *future, bool waits)
 {
-    weir_pool *pool;
+    weir_pool *pool = look_begin(future);
     bool settled;
 
-    if (future == NULL)
-        return false;
-    pool = look_begin(future);
     if (pool == NULL)
         return true;
     settled = weir__job_settled(pool, future->index);
-    return look_end(pool, future, settled);
+    return look_end(pool, future, settled, waits);
+}
+
+bool weir_future_done(weir_future *future)
+{
+    return future != NULL && has_ended(future, false);
 }
 
 const void *weir_future_result(weir_future *future, size_t *size)
@@ -401,7 +405,8 @@ static weir_pool *common_pool(weir_future *const *futures, size_t count, bool *s
 }
 
 /* The answer, or -EAGAIN when there is none yet. */
-static int64_t look_at_all(weir_future *const *futures, size_t count, weir_when when)
+static int64_t look_at_all(weir_pool *pool, weir_future *const *futures, size_t count,
+                           weir_when when)
 {
     bool open = false, any = false;
 
@@ -409,9 +414,13 @@ static int64_t look_at_all(weir_future *const *futures, size_t count, weir_when 
         if (futures[i] == NULL)
             continue;
         any = true;
-        if (!weir_future_done(futures[i]))
+        if (!has_ended(futures[i], true)) {
             open = true;
-        else if (when == WEIR_WHEN_ANY || (when == WEIR_WHEN_FIRST_ERROR && futures[i]->code != 0))
+            continue;
+        }
+        if (weir__progress_begun(futures[i]->progress)) /* another thread has seen the end */
+            weir__progress_end(pool, -1, futures[i]->progress, futures[i]->code);
+        if (when == WEIR_WHEN_ANY || (when == WEIR_WHEN_FIRST_ERROR && futures[i]->code != 0))
             return (int64_t)i;
     }
     return any && open ? -EAGAIN : (int64_t)count;
@@ -423,15 +432,53 @@ static void mark_waiting(weir_pool *pool, weir_future *const *futures, size_t co
         if (futures[i] != NULL && look_begin(futures[i]) != NULL) {
             /* seq_cst, then look once more; pairs with weir__host_ring() */
             atomic_fetch_or(&pool->control->jobs[futures[i]->index].waiting, WAITING_ASLEEP);
-            look_end(pool, futures[i], false);
+            look_end(pool, futures[i], false, false);
         }
+    }
+}
+
+/* Returns when it will be time to show something again. */
+static int64_t show_all(weir_pool *pool, weir_future *const *futures, size_t count)
+{
+    int64_t first = INT64_MAX, next;
+
+    for (size_t i = 0; i < count; i++) {
+        if (futures[i] != NULL && futures[i]->progress != NULL && look_begin(futures[i]) != NULL) {
+            next = weir__progress_look(pool, futures[i]->index, futures[i]->progress);
+            look_end(pool, futures[i], false, false);
+            first = next < first ? next : first;
+        }
+    }
+    return first;
+}
+
+/* weir_future_wait_many(), but for its arguments. */
+static int64_t wait_for_several(weir_pool *pool, weir_future *const *futures, size_t count,
+                                weir_when when, int timeout_ms)
+{
+    const int64_t limit = limit_of(timeout_ms);
+
+    for (;;) {
+        uint32_t bell = pool != NULL ? atomic_load(&pool->control->host_bell) : 0;
+        int64_t answer = look_at_all(pool, futures, count, when), next;
+
+        if (answer != -EAGAIN)
+            return answer;
+        mark_waiting(pool, futures, count);
+        answer = look_at_all(pool, futures, count, when);
+        if (answer != -EAGAIN)
+            return answer;
+        if (limit != INT64_MAX && weir__now_ns() >= limit)
+            return weir__fail(-ETIMEDOUT, "not within %d ms", timeout_ms);
+        next = show_all(pool, futures, count);
+        weir__host_sleep(pool, bell, next < limit ? next : limit);
     }
 }
 
 int64_t weir_future_wait_many(weir_future *const *futures, size_t count, weir_when when,
                               int timeout_ms)
 {
-    int64_t limit = limit_of(timeout_ms), answer;
+    int64_t answer;
     bool several;
     weir_pool *pool;
 
@@ -443,18 +490,10 @@ int64_t weir_future_wait_many(weir_future *const *futures, size_t count, weir_wh
     pool = common_pool(futures, count, &several);
     if (several)
         return weir__fail(-EINVAL, "the futures are of several pools");
-    for (;;) {
-        uint32_t bell = pool != NULL ? atomic_load(&pool->control->host_bell) : 0;
-
-        answer = look_at_all(futures, count, when);
-        if (answer != -EAGAIN)
-            return answer;
-        mark_waiting(pool, futures, count);
-        answer = look_at_all(futures, count, when);
-        if (answer != -EAGAIN)
-            return answer;
-        if (limit != INT64_MAX && weir__now_ns() >= limit)
-            return weir__fail(-ETIMEDOUT, "not within %d ms", timeout_ms);
-        weir__host_sleep(pool, bell, limit);
+    answer = wait_for_several(pool, futures, count, when, timeout_ms);
+    for (size_t i = 0; i < count && pool != NULL; i++) {
+        if (futures[i] != NULL)
+            weir__progress_leave(pool, futures[i]->progress);
     }
+    return answer;
 }

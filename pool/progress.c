@@ -2,6 +2,9 @@
  *
  * progress.c: a job's progress, shown by the thread that waits for it.
  *
+ * A map-reduce has two jobs and one progress: an item counts for nine tenths when it has been
+ * mapped, the last tenth of all of them as tables are merged.
+ *
  * The numbers are derived from the ledger's cells at each look; nothing is counted on the side, so
  * a worker that dies cannot make them wrong. A look costs at most a hundredth of the time: after
  * one that took long (millions of chunks) the next one comes later.
@@ -44,7 +47,11 @@ struct weir__progress {
     struct weir__progress_wish wish;
     enum mode mode;
     bool colour;
-    bool drawn; /* the terminal's line has a bar of this job */
+    bool drawn;     /* the terminal's line has a bar of this job */
+    bool begun;     /* whoever waits has shown something, and not yet the end */
+    unsigned jobs;  /* that follow one another, ... */
+    unsigned job;   /* ... and which it is, from 0 */
+    uint64_t items; /* of the first one, which is what is shown of all */
     int64_t start_ns;
     int64_t next_ns;      /* no look before */
     int64_t line_ms;      /* when the last line was written, since the start */
@@ -121,21 +128,58 @@ static void add_items(const struct weir__job *job, int64_t from, int64_t to, uin
     out->failed += (uint64_t)tally.failed * size;
 }
 
-static weir_progress look_at(const struct weir__progress *progress, const struct weir__job *job)
+static void count_items(const struct weir__job *job, weir_progress *out)
 {
     int64_t last = job->count - 1, longer = job->longer < last ? job->longer : last;
     weir_range end = weir__job_chunk(job, last);
+
+    add_items(job, 0, longer, job->grain + 1, out);
+    add_items(job, longer, last, job->grain, out);
+    /* the last one may be shorter */
+    add_items(job, last, job->count, (uint64_t)end.end - (uint64_t)end.begin, out);
+}
+
+static uint64_t tenth_of(uint64_t items)
+{
+    return items / 10 + (items % 10 > 0);
+}
+
+/* part / all of the items, without overflow. */
+static uint64_t share_of_items(uint64_t items, uint64_t part, uint64_t all)
+{
+    return items / all * part + items % all * part / all;
+}
+
+/* From what is done of one of two jobs to what is done of both. `all`: the job's items. */
+static void scale(const struct weir__progress *progress, uint64_t all, weir_progress *out)
+{
+    const uint64_t tenth = tenth_of(progress->items), failed = out->failed;
+
+    if (progress->job == 0) {
+        out->done -= tenth_of(out->done);
+        return;
+    }
+    out->done = progress->items - tenth + share_of_items(tenth, out->done, all);
+    out->failed = share_of_items(tenth, failed, all);
+    if (failed > 0 && out->failed == 0)
+        out->failed = 1;
+}
+
+/* `job` NULL: there is none, as it could not be opened. */
+static weir_progress look_at(const struct weir__progress *progress, const struct weir__job *job)
+{
     weir_progress out = {
         .label = progress->wish.label,
-        .total = (uint64_t)job->range.end - (uint64_t)job->range.begin,
+        .total = progress->items,
         .elapsed_ms = (weir__now_ns() - progress->start_ns) / 1000000,
         .left_ms = -1,
     };
 
-    add_items(job, 0, longer, job->grain + 1, &out);
-    add_items(job, longer, last, job->grain, &out);
-    /* the last one may be shorter */
-    add_items(job, last, job->count, (uint64_t)end.end - (uint64_t)end.begin, &out);
+    if (job != NULL)
+        count_items(job, &out);
+    if (progress->jobs > 1)
+        scale(progress, job != NULL ? (uint64_t)job->range.end - (uint64_t)job->range.begin : 1,
+              &out);
     if (out.elapsed_ms > 0)
         out.rate = (double)out.done * 1000 / (double)out.elapsed_ms;
     if (out.rate > 0) {
@@ -223,50 +267,86 @@ static bool take_terminal(weir_pool *pool, struct weir__progress *progress)
            atomic_compare_exchange_strong(&pool->draws, &nobody, progress) || nobody == progress;
 }
 
-static void leave_terminal(weir_pool *pool, struct weir__progress *progress)
+void weir__progress_leave(weir_pool *pool, struct weir__progress *progress)
 {
     struct weir__progress *me = progress;
 
+    if (progress == NULL)
+        return;
+    progress->begun = false;
     clear_frame(progress);
     atomic_compare_exchange_strong(&pool->draws, &me, NULL);
+}
+
+int64_t weir__progress_look(weir_pool *pool, int index, struct weir__progress *progress)
+{
+    int64_t now, next;
+
+    if (progress == NULL || progress->mode == MODE_QUIET)
+        return INT64_MAX;
+    now = weir__now_ns();
+    if (now < progress->next_ns)
+        return progress->next_ns;
+    if (take_terminal(pool, progress)) {
+        const weir_progress look = look_at(progress, &pool->control->jobs[index]);
+
+        progress->begun = true;
+        show(progress, &look);
+    }
+    next = weir__now_ns();
+    progress->next_ns = next + FRAME_NS;
+    if ((next - now) * LOOK_SHARE > FRAME_NS)
+        progress->next_ns = next + (next - now) * LOOK_SHARE;
+    return progress->next_ns;
 }
 
 bool weir__progress_wait(weir_pool *pool, int index, int64_t limit_ns,
                          struct weir__progress *progress)
 {
-    const struct weir__job *job = &pool->control->jobs[index];
-    bool settled;
+    int64_t next = progress == NULL || progress->mode == MODE_QUIET ? INT64_MAX : progress->next_ns;
+
+    while (!weir__job_wait(pool, index, next < limit_ns ? next : limit_ns)) {
+        if (weir__now_ns() >= limit_ns) {
+            weir__progress_leave(pool, progress);
+            return false;
+        }
+        next = weir__progress_look(pool, index, progress);
+    }
+    return true;
+}
+
+void weir__progress_go_on(struct weir__progress *progress)
+{
+    if (progress != NULL)
+        progress->job++;
+}
+
+void weir__progress_end(weir_pool *pool, int index, struct weir__progress *progress, int code)
+{
+    weir_progress look;
 
     if (progress == NULL || progress->mode == MODE_QUIET)
-        return weir__job_wait(pool, index, limit_ns);
-    for (;;) {
-        int64_t next = progress->next_ns;
-        int64_t now;
-        weir_progress look;
-
-        settled = weir__job_wait(pool, index, next < limit_ns ? next : limit_ns);
-        now = weir__now_ns();
-        if (!settled && now >= limit_ns)
-            break;
-        look = look_at(progress, job);
-        look.ended = settled;
-        if (settled || take_terminal(pool, progress))
-            show(progress, &look);
-        if (settled)
-            break;
-        next = weir__now_ns();
-        progress->next_ns = next + FRAME_NS;
-        if ((next - now) * LOOK_SHARE > FRAME_NS)
-            progress->next_ns = next + (next - now) * LOOK_SHARE;
+        return;
+    look = look_at(progress, index >= 0 ? &pool->control->jobs[index] : NULL);
+    look.ended = true;
+    if (code == 0) { /* also of a map-reduce that had nothing to merge */
+        look.done = look.total;
+        look.left_ms = 0;
     }
-    leave_terminal(pool, progress);
-    return settled;
+    show(progress, &look);
+    weir__progress_leave(pool, progress);
+}
+
+bool weir__progress_begun(const struct weir__progress *progress)
+{
+    return progress != NULL && progress->begun;
 }
 
 /* ---- making --------------------------------------------------------------------------------- */
 
-int weir__progress_new(const struct weir__progress_wish *wish, struct weir__progress **out)
+int weir__progress_new(const struct weir__job_spec *spec, struct weir__progress **out)
 {
+    const struct weir__progress_wish *wish = &spec->progress;
     const char *no_colour = getenv("NO_COLOR");
     size_t size = wish->label != NULL ? strlen(wish->label) + 1 : 0;
     struct weir__progress *progress;
@@ -282,6 +362,8 @@ int weir__progress_new(const struct weir__progress_wish *wish, struct weir__prog
         memcpy(progress->label, wish->label, size);
         progress->wish.label = progress->label;
     }
+    progress->jobs = spec->map_reduce != NULL ? 2 : 1;
+    progress->items = (uint64_t)spec->range.end - (uint64_t)spec->range.begin;
     progress->mode = choose_mode(wish);
     progress->colour = no_colour == NULL || no_colour[0] == '\0';
     progress->start_ns = weir__now_ns();

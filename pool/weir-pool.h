@@ -116,8 +116,9 @@ typedef struct weir_job_options {
 } weir_job_options;
 
 /* Progress is shown by the thread that waits for the job, while it waits: in the call itself, or,
- * of a future, in weir_future_wait() or weir_future_result(). There is no thread and no signal
- * handler for it.
+ * of a future, in weir_future_wait(), weir_future_wait_many(), weir_future_result() or
+ * weir_future_table(). There is no thread and no signal handler for it. Of a map-reduce, an item
+ * counts for nine tenths when it is mapped; the last tenth of all comes as tables are merged.
  *
  * With `progress`, and stderr a terminal, that is a bar in one line, drawn at most ten times a
  * second: what is done, how fast, and the time left, as much as the terminal's width has room for

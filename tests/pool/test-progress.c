@@ -254,6 +254,30 @@ static int program_that_waits_in_between(void)
     return result;
 }
 
+/* Two bars, one after the other, and a job without. */
+static int program_that_waits_for_several(void)
+{
+    static int nap_ms = 25;
+    int result = -1;
+
+    setenv("TERM", "xterm", 1);
+    WEIR_SCOPE (scope, NULL) {
+        weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = 2});
+        const char *labels[] = {"one", NULL, "two"};
+        weir_future *futures[3];
+
+        for (int i = 0; i < 3; i++)
+            futures[i] = weir_pool_for_async(pool, (weir_range){0, 20}, nap, &nap_ms,
+                                             OPTIONS(.grain = 1, .progress = labels[i]));
+        if (weir_future_wait_many(futures, 3, WEIR_WHEN_ALL, 150) == -ETIMEDOUT)
+            fprintf(stderr, "in between\n");
+        result = (int)weir_future_wait_many(futures, 3, WEIR_WHEN_ALL, -1) - 3;
+        for (int i = 0; i < 3; i++)
+            weir_future_free(futures[i]);
+    }
+    return result;
+}
+
 static int program_in_background(void)
 {
     int status = -1;
@@ -378,6 +402,21 @@ static void the_line_is_free__when_a_wait_ends_before_the_job(void **state)
     assert_int_equal(screen.row, 2);
 }
 
+static void bars_are_drawn_in_turn__when_several_jobs_are_waited_for(void **state)
+{
+    struct screen screen;
+    bool first;
+
+    (void)state;
+    run_on_terminal(program_that_waits_for_several, 80, &screen);
+    assert_string_equal(screen.rows[0], "in between");
+    first = strncmp(screen.rows[1], "one", 3) == 0;
+    assert_row_begins(&screen, 1, first ? "one 100%" : "two 100%");
+    assert_row_begins(&screen, 2, first ? "two 100%" : "one 100%");
+    assert_int_equal(screen.row, 3);
+    assert_true(screen.bars >= 4);
+}
+
 static void a_label_cannot_command_the_terminal__whatever_it_is(void **state)
 {
     struct screen screen;
@@ -441,6 +480,7 @@ struct seen {
     pthread_t thread;
     uint64_t done;
     int calls, ends;
+    int tenths; /* calls in the last tenth, before the end */
     bool wrong;
     const char *label;
     weir_pool *cancel;
@@ -458,6 +498,8 @@ static void look(const weir_progress *progress, void *arg)
     seen->done = progress->done;
     seen->calls++;
     seen->ends += progress->ended;
+    seen->tenths +=
+        !progress->ended && progress->done + progress->total / 10 + 1 >= progress->total;
     seen->last = *progress;
     if (seen->cancel != NULL && progress->done > 0)
         weir_pool_cancel(seen->cancel);
@@ -484,6 +526,115 @@ static void the_callback_sees_all_of_a_job__in_the_thread_that_waits(void **stat
     assert_int_equal(seen.last.total, 103);
     assert_int_equal(seen.last.left_ms, 0);
     assert_true(seen.last.rate > 0);
+    weir_pool_free(pool);
+    weir_end(scope);
+}
+
+static weir_future *nap_async(weir_pool *pool, int count, int *nap_ms, const weir_job_options *how)
+{
+    weir_job_options all = *how;
+
+    all.grain = 1;
+    all.arg_size = sizeof *nap_ms;
+    return weir_pool_for_async(pool, (weir_range){0, count}, nap, nap_ms, &all);
+}
+
+static void the_callbacks_see_all_of_their_jobs__when_several_are_waited_for(void **state)
+{
+    weir_manager *scope = begin();
+    weir_pool *pool = new_pool(scope, 2);
+    struct seen seen[2] = {{.thread = pthread_self()}, {.thread = pthread_self()}};
+    int nap_ms = 20;
+    weir_future *futures[3];
+
+    (void)state;
+    for (int i = 0; i < 2; i++)
+        futures[i] = nap_async(pool, i == 0 ? 30 : 15, &nap_ms,
+                               OPTIONS(.on_progress = look, .on_progress_arg = &seen[i]));
+    futures[2] = nap_async(pool, 5, &nap_ms, OPTIONS(.chunks = 0));
+    assert_int_equal(weir_future_wait_many(futures, 3, WEIR_WHEN_ALL, 30), -ETIMEDOUT);
+    assert_int_equal(seen[0].ends + seen[1].ends, 0);
+    for (int round = 0; round < 2; round++) { /* the second finds them ended */
+        assert_int_equal(weir_future_wait_many(futures, 3, WEIR_WHEN_ALL, -1), 3);
+        for (int i = 0; i < 2; i++) {
+            assert_false(seen[i].wrong);
+            assert_in_range(seen[i].calls, 3, 12);
+            assert_int_equal(seen[i].ends, 1);
+            assert_true(seen[i].last.ended);
+            assert_int_equal(seen[i].last.done, i == 0 ? 30 : 15);
+        }
+    }
+    for (int i = 0; i < 3; i++)
+        weir_future_free(futures[i]);
+    weir_pool_free(pool);
+    weir_end(scope);
+}
+
+static int emit_slowly(weir_task *task, weir_range range, void *arg)
+{
+    usleep(40000);
+    for (int64_t i = range.begin; i<range.end &&*(const int *)arg> 0; i++)
+        weir_emit_int64(task, &i, sizeof i, i);
+    return 0;
+}
+
+static int reduce_slowly(weir_task *task, weir_pair *pair, void *arg)
+{
+    (void)pair;
+    usleep(300);
+    return *(const int *)arg == 2 ? weir_task_fail(task, 4, "not this key") : 0;
+}
+
+static weir_table *map_reduce_shown(weir_pool *pool, struct seen *seen, int how, bool wait_many)
+{
+    const weir_map_reduction reduction = {.map = emit_slowly,
+                                          .value_size = sizeof(int64_t),
+                                          .combine = weir_sum_int64,
+                                          .reduce = reduce_slowly};
+    weir_future *future;
+    weir_table *table;
+
+    *seen = (struct seen){.thread = pthread_self()};
+    if (!wait_many)
+        return weir_pool_map_reduce(
+            pool, (weir_range){0, 1003}, &reduction, &how,
+            OPTIONS(.arg_size = sizeof how, .on_progress = look, .on_progress_arg = seen));
+    future = weir_pool_map_reduce_async(
+        pool, (weir_range){0, 1003}, &reduction, &how,
+        OPTIONS(.arg_size = sizeof how, .on_progress = look, .on_progress_arg = seen));
+    assert_int_equal(weir_future_wait_many(&future, 1, WEIR_WHEN_ANY, -1), 0);
+    table = weir_future_table(future);
+    weir_future_free(future);
+    return table;
+}
+
+static void the_callback_sees_both_jobs_as_one__of_a_map_reduce(void **state)
+{
+    weir_manager *scope = begin();
+    weir_pool *pool = new_pool(scope, 2);
+    struct seen seen;
+
+    (void)state;
+    for (int many = 0; many < 2; many++) {
+        for (int emits = 0; emits < 2; emits++) {
+            weir_table *table = map_reduce_shown(pool, &seen, emits, many);
+
+            assert_int_equal(weir_table_len(table), emits ? 1003 : 0);
+            weir_table_free(table);
+            assert_false(seen.wrong);
+            assert_in_range(seen.calls, 3, 20);
+            assert_int_equal(seen.ends, 1);
+            assert_true(seen.last.ended);
+            assert_int_equal(seen.last.done, 1003);
+            assert_int_equal(seen.last.total, 1003);
+            /* 300 ms of mapping and, with keys, as many of merging, both looked at */
+            assert_in_range(seen.tenths, emits ? 1 : 0, 10);
+        }
+        assert_null(map_reduce_shown(pool, &seen, 2, many));
+        assert_int_equal(seen.ends, 1);
+        assert_int_equal(seen.last.failed, 101);
+        assert_int_equal(seen.last.done, 902);
+    }
     weir_pool_free(pool);
     weir_end(scope);
 }
@@ -665,11 +816,14 @@ int main(void)
         UNIT(columns_counts__when_the_terminal_does_not_know_its_width),
         UNIT(the_error_has_a_line_of_its_own__when_a_job_fails),
         UNIT(the_line_is_free__when_a_wait_ends_before_the_job),
+        UNIT(bars_are_drawn_in_turn__when_several_jobs_are_waited_for),
         UNIT(a_label_cannot_command_the_terminal__whatever_it_is),
         UNIT(nothing_is_drawn__in_the_background_or_on_a_dumb_terminal),
         UNIT(nothing_is_written__when_stderr_is_no_terminal),
         UNIT(lines_are_few_and_whole__when_they_are_asked_for),
         UNIT(the_program_lives__when_nobody_reads_the_lines),
+        UNIT(the_callbacks_see_all_of_their_jobs__when_several_are_waited_for),
+        UNIT(the_callback_sees_both_jobs_as_one__of_a_map_reduce),
         UNIT(the_callback_sees_all_of_a_job__in_the_thread_that_waits),
         UNIT(failed_items_are_told__when_a_job_keeps_going),
         UNIT(a_job_can_be_cancelled__from_its_callback),
