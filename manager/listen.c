@@ -177,7 +177,7 @@ static void serve(struct client *client, json_t *message, int passed)
         }
         return;
     }
-    error = weir__frame_send(
+    error = weir__frame_answer(
         client->fd, weir__request_answer(listener->host.requests, message, passed, client->pid));
     if (error)
         drop(client);

@@ -21,9 +21,9 @@ union control {
     char room[CMSG_SPACE(sizeof(int))];
 };
 
-static ssize_t send_text(int fd, char *text, size_t size, int passed)
+static ssize_t send_text(int fd, const char *text, size_t size, int passed)
 {
-    struct iovec part = {.iov_base = text, .iov_len = size};
+    struct iovec part = {.iov_base = (void *)text, .iov_len = size}; /* only read from */
     struct msghdr packet = {.msg_iov = &part, .msg_iovlen = 1};
     union control control = {0};
     ssize_t n;
@@ -44,6 +44,15 @@ static ssize_t send_text(int fd, char *text, size_t size, int passed)
 int weir__frame_send(int fd, json_t *message)
 {
     return weir__frame_send_with(fd, message, -1);
+}
+
+int weir__frame_answer(int fd, json_t *reply)
+{
+    static const char none[] = "{\"error\":-12,\"message\":\"the manager has no memory\"}";
+    int result = weir__frame_send(fd, reply);
+
+    _Static_assert(ENOMEM == 12, "as it stands in the answer");
+    return result == -ENOMEM ? (int)send_text(fd, none, sizeof(none) - 1, -1) : result;
 }
 
 int weir__frame_send_with(int fd, json_t *message, int passed)
@@ -90,17 +99,22 @@ static bool is_shallow(const char *text, size_t size)
     return true;
 }
 
-static json_t *parse(const char *text, size_t size)
+/* 1, or a negative error. What the parser has no complaint about, and yet no value for, it had no
+ * memory for. */
+static int parse(const char *text, size_t size, json_t **message)
 {
-    json_t *message;
+    json_error_t error = {.text = ""};
+    bool some;
 
     if (!is_shallow(text, size))
-        return NULL;
-    message = json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL);
-    if (json_is_object(message))
-        return message;
-    json_decref(message);
-    return NULL;
+        return -EBADMSG;
+    *message = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
+    if (json_is_object(*message))
+        return 1;
+    some = *message != NULL;
+    json_decref(*message);
+    *message = NULL;
+    return some || error.text[0] ? -EBADMSG : -ENOMEM;
 }
 
 static ssize_t receive(int fd, void *buf, size_t size, int flags)
@@ -176,8 +190,10 @@ int weir__frame_receive_with(int fd, json_t **message, int *passed)
         return -EBADMSG;
     }
     text = malloc((size_t)size);
-    if (!text)
+    if (!text) {
+        receive(fd, NULL, 0, 0);
         return -ENOMEM;
+    }
     /* Without room for them the kernel drops descriptors that come along. */
     n = passed ? receive_passed(fd, text, (size_t)size, passed)
                : receive(fd, text, (size_t)size, 0);
@@ -185,7 +201,7 @@ int weir__frame_receive_with(int fd, json_t **message, int *passed)
         free(text);
         return (int)n;
     }
-    *message = parse(text, (size_t)n);
+    n = parse(text, (size_t)n, message);
     free(text);
-    return *message ? 1 : -EBADMSG;
+    return (int)n;
 }

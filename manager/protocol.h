@@ -21,9 +21,13 @@
 /* Sends an object and drops the reference. 0 or a negative errno (the last error is not set). Never
  * raises SIGPIPE. */
 int weir__frame_send(int fd, json_t *message);
+/* The same for the answer to a request: where there is no memory for it (`reply` may be NULL then)
+ * the other side is told that, so that it does not wait in vain. */
+int weir__frame_answer(int fd, json_t *reply);
 
 /* Receives one object. 1: *message is the caller's; 0: the other side is gone; -EAGAIN: nothing
- * there (on a non-blocking socket); -EBADMSG: not a frame, and it was dropped; or another error. */
+ * there (on a non-blocking socket); -EBADMSG: not a frame, and it was dropped; -ENOMEM: no memory
+ * for it, it was dropped too; or another error. */
 int weir__frame_receive(int fd, json_t **message);
 
 /* The same with a descriptor. Sending: `passed` (-1: none) stays the caller's. Receiving: *passed

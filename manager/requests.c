@@ -322,8 +322,11 @@ static json_t *list(const struct weir__requests *requests, json_int_t from)
 
     while (result == 1 && json_array_size(blocks) < PAGE) {
         result = weir__scope_read(requests->scope_fd, requests->id, &entry, NULL, &record);
-        if (result == 1 && is_there(requests, &record))
-            json_array_append_new(blocks, describe(&record));
+        if (result == 1 && is_there(requests, &record) &&
+            json_array_append_new(blocks, describe(&record)) < 0) {
+            json_decref(blocks);
+            return NULL; /* no memory */
+        }
     }
     return json_pack("{s:o, s:I}", "blocks", blocks, "next",
                      result < 0 ? (json_int_t)-1 : (json_int_t)entry);

@@ -134,7 +134,7 @@ static void handle(struct server *server, json_t *message)
         reply = answer_listen(server, message);
     else
         reply = weir__request_answer(server->requests, message, -1, server->host_pid);
-    weir__frame_send(WEIR__MANAGER_SOCKET, reply); /* if it is gone, the loop says so next */
+    weir__frame_answer(WEIR__MANAGER_SOCKET, reply); /* if it is gone, the loop says so next */
 }
 
 static void hear_host(struct server *server)
@@ -145,7 +145,9 @@ static void hear_host(struct server *server)
     if (result == 1) {
         handle(server, message);
         json_decref(message);
-    } else if (result != -EAGAIN && result != -EBADMSG && result != -ENOMEM) {
+    } else if (result == -ENOMEM) {
+        weir__frame_answer(WEIR__MANAGER_SOCKET, NULL);
+    } else if (result != -EAGAIN && result != -EBADMSG) {
         clean(server, NULL); /* the program is gone, or became another one by exec */
     }
 }
