@@ -347,29 +347,48 @@ static bool may_have_name(const char *text, const char *name)
                       text[before + size] == '"'));
 }
 
-int weir__scope_read(int fd, uint64_t id, size_t *entry, const char *name,
-                     struct weir__record *record)
+#define PAGE_RECORDS 16
+
+/* Reads the records from *entry to the end of a page, or of the next page that is no hole, whose
+ * first one *entry is then. Returns how many, or -ENOENT when there are no more. */
+static int read_page(int fd, size_t *entry, char text[PAGE_RECORDS * WEIR__RECORD_SIZE])
 {
+    const off_t size = PAGE_RECORDS * WEIR__RECORD_SIZE;
     off_t data = lseek(fd, record_at(*entry), SEEK_DATA);
-    char text[WEIR__RECORD_SIZE];
+    ssize_t n;
 
     if (data < 0)
         return errno == ENXIO ? -ENOENT : -errno;
     if (data > record_at(*entry)) /* behind a hole, which ends at a page and so at a record */
         *entry = (size_t)(data / WEIR__RECORD_SIZE) - 1;
-    for (int looked = 0; looked < 1024; looked++) {
-        ssize_t n = pread(fd, text, sizeof(text), record_at(*entry));
-        struct weir__fields fields;
+    do {
+        n = pread(fd, text, (size_t)(size - record_at(*entry) % size), record_at(*entry));
+    } while (n < 0 && errno == EINTR);
+    if (n < WEIR__RECORD_SIZE)
+        return n < 0 ? -errno : -ENOENT;
+    return (int)(n / WEIR__RECORD_SIZE);
+}
 
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < WEIR__RECORD_SIZE)
-            return n < 0 ? -errno : -ENOENT;
-        ++*entry;
-        if (!may_have_name(text, name))
-            continue;
-        if (weir__record_parse(text, &fields) && read_block(&fields, id, record))
-            return 1;
+int weir__scope_read(int fd, uint64_t id, size_t *entry, const char *name,
+                     struct weir__record *record)
+{
+    char page[PAGE_RECORDS * WEIR__RECORD_SIZE];
+
+    for (int looked = 0; looked < 1024 / PAGE_RECORDS; looked++) {
+        int count = read_page(fd, entry, page);
+
+        if (count < 0)
+            return count;
+        for (const char *text = page; text < page + count * WEIR__RECORD_SIZE;
+             text += WEIR__RECORD_SIZE) {
+            struct weir__fields fields;
+
+            ++*entry;
+            if (!may_have_name(text, name))
+                continue;
+            if (weir__record_parse(text, &fields) && read_block(&fields, id, record))
+                return 1;
+        }
     }
     return 0;
 }
