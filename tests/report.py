@@ -4,7 +4,7 @@
     report.py BUILD-FOLDER BUILD...
 
 A program of cmocka's or of Python's unittest counts as the cases it ran, any other test as one. A test that ends badly counts as at
-least one failure, and so does a build without a test log. Each skip is printed with its reason: what the
+least one failure, and so does a build without a test log, unless BUILD.skipped says why there is none. Each skip is printed with its reason: what the
 test said before it skipped.
 """
 
@@ -78,6 +78,13 @@ def main():
     count = {"passed": 0, "failed": 0, "skipped": 0}
 
     for build in builds:
+        try:
+            with open(os.path.join(folder, build + ".skipped")) as note:
+                print("skipped %s: %s" % (build, note.read().strip()))
+            count["skipped"] += 1
+            continue
+        except OSError:
+            pass
         try:
             with open(os.path.join(folder, build, "meson-logs", "testlog.json")) as log:
                 tests = [json.loads(line) for line in log]

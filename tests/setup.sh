@@ -47,13 +47,32 @@ has_numpy() {
     /usr/bin/python3 -c 'import numpy' >/dev/null 2>&1
 }
 
+# Clang with libFuzzer and the sanitizers, which are a package of their own.
+has_fuzzer() {
+    has_command clang || return 1
+    probe=$(mktemp) || return 1
+    printf 'int LLVMFuzzerTestOneInput(const unsigned char *d, unsigned long n) { return n > 9 && d[0]; }\n' |
+        clang -fsanitize=fuzzer,address,undefined -x c - -o "$probe" >/dev/null 2>&1
+    probed=$?
+    rm -f "$probe"
+    return $probed
+}
+
 missing=
+wanted=
 
 # need PACKAGE PROBE [ARGUMENT]: notes the Debian package if the probe fails.
 need() {
     package=$1
     shift
     "$@" || missing="$missing $package"
+}
+
+# want PACKAGE PROBE [ARGUMENT]: the same for what only a part of the tests needs, which is skipped without it.
+want() {
+    package=$1
+    shift
+    "$@" || wanted="$wanted $package"
 }
 
 need_to_build() {
@@ -74,6 +93,8 @@ need_to_test() {
     need python3-numpy has_numpy
     need strace has_command strace
     need spin has_command spin
+    want clang has_command clang
+    want libclang-rt-dev has_fuzzer
 }
 
 as_root() {
@@ -86,21 +107,30 @@ as_root() {
     fi
 }
 
-# Installs what need() noted, and nothing when it noted nothing.
-install_missing() {
-    [ -n "$missing" ] || return 0
-    has_command apt-get || die "please install (Debian's names):$missing"
-    say "Installing:$missing"
+# install PACKAGE...: true if all of them are installed now.
+install() {
+    say "Installing: $*"
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq update ||
         say 'apt-get update failed; going on with the package lists that are there'
-    # shellcheck disable=SC2086 # a list of words
     as_root env DEBIAN_FRONTEND=noninteractive \
-        apt-get -qq -y --no-install-recommends install $missing >"${TMPDIR:-/tmp}/weir-apt.$$" 2>&1 || {
-        cat "${TMPDIR:-/tmp}/weir-apt.$$" >&2
-        rm -f "${TMPDIR:-/tmp}/weir-apt.$$"
-        die "apt-get could not install:$missing"
-    }
+        apt-get -qq -y --no-install-recommends install "$@" >"${TMPDIR:-/tmp}/weir-apt.$$" 2>&1
+    installed=$?
+    [ $installed = 0 ] || cat "${TMPDIR:-/tmp}/weir-apt.$$" >&2
     rm -f "${TMPDIR:-/tmp}/weir-apt.$$"
+    return $installed
+}
+
+# Installs what need() and want() noted, and nothing when they noted nothing.
+install_missing() {
+    if [ -n "$missing" ]; then
+        has_command apt-get || die "please install (Debian's names):$missing"
+        # shellcheck disable=SC2086 # a list of words
+        install $missing || die "apt-get could not install:$missing"
+    fi
+    if [ -n "$wanted" ] && has_command apt-get && { [ "$(id -u)" = 0 ] || has_command sudo; }; then
+        # shellcheck disable=SC2086 # a list of words
+        install $wanted || say "apt-get could not install:$wanted; going on without"
+    fi
 }
 
 # configure FOLDER [OPTION...]: a build folder, made or made up to date. One that meson cannot use any

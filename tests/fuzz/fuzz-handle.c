@@ -30,11 +30,13 @@ static void make_blocks(void)
     weir_list *list = weir_list_create_range("list", 0, 4, 1);
     weir_array *array =
         weir_array_create("array", WEIR_FLOAT64, 2, (int64_t[]){2, 3}, WEIR_ARRAY_NPY);
+    weir_dict *dict = weir_dict_create("dict", &(weir_dict_options){.max_size = 65536});
 
-    HOLD(shm != NULL && list != NULL && array != NULL);
+    HOLD(shm != NULL && list != NULL && array != NULL && dict != NULL);
     weir_shm_close(shm);
     weir_list_close(list);
     weir_array_close(array);
+    weir_dict_close(dict);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -44,6 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     weir_shm *shm;
     weir_list *list;
     weir_array *array;
+    weir_dict *dict;
 
     if (!ready) {
         fuzz_isolate();
@@ -59,7 +62,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     HOLD(list != NULL || is_refusal(weir_last_error()->code));
     array = weir_array_from_handle(text);
     HOLD(array != NULL || is_refusal(weir_last_error()->code));
-    HOLD((shm != NULL) + (list != NULL) + (array != NULL) <= 1);
+    dict = weir_dict_from_handle(text);
+    HOLD(dict != NULL || is_refusal(weir_last_error()->code));
+    HOLD((shm != NULL) + (list != NULL) + (array != NULL) + (dict != NULL) <= 1);
+    weir_dict_close(dict);
     weir_shm_close(shm);
     weir_list_close(list);
     weir_array_close(array);
@@ -81,6 +87,7 @@ void fuzz_seeds(const char *folder)
     weir_shm *shm;
     weir_list *list;
     weir_array *array;
+    weir_dict *dict;
 
     /* The folder may be one that a new mount would hide: only /dev/shm is private. */
     fuzz_isolate();
@@ -88,10 +95,13 @@ void fuzz_seeds(const char *folder)
     shm = weir_shm_attach("block");
     list = weir_list_attach("list");
     array = weir_array_attach("array");
+    dict = weir_dict_attach("dict");
     seed(folder, "block", weir_shm_handle(shm));
     seed(folder, "list", weir_list_handle(list));
     seed(folder, "array", weir_array_handle(array));
+    seed(folder, "dict", weir_dict_handle(dict));
     weir_shm_close(shm);
     weir_list_close(list);
     weir_array_close(array);
+    weir_dict_close(dict);
 }
