@@ -342,7 +342,7 @@ static bool may_have_name(const char *text, const char *name)
     const size_t before = strlen("{\"name\":\""),
                  size = name ? strnlen(name, WEIR__RECORD_SIZE) : 0;
 
-    return !is_blank(text) &&
+    return text[0] == '{' &&
            (!name || (before + size < WEIR__RECORD_SIZE && memcmp(text + before, name, size) == 0 &&
                       text[before + size] == '"'));
 }

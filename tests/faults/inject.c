@@ -13,7 +13,7 @@
  * the host. Roles follow from who forked whom: host; what it starts is `between` (it ends at once);
  * what that starts by vfork and exec is the manager, by fork a supervisor; and what that forks are
  * workers. In the host, only what lies between its two marks counts: prctl(0x77656972, 1) and (…,
- * 0).
+ * 0). A program that connects to a scope says so itself: prctl(0x77656972, 2).
  *
  * Prints one JSON line on descriptor 3. Whatever still lives after LIMIT_S is killed: "hang".
  */
@@ -39,9 +39,9 @@
 #define CALLS     512
 #define PROCESSES 4096
 
-enum role { UNKNOWN, HOST, BETWEEN, MANAGER, SUPERVISOR, WORKER, ROLES };
-static const char *const role_names[ROLES] = {"unknown", "host",       "between",
-                                              "manager", "supervisor", "worker"};
+enum role { UNKNOWN, HOST, BETWEEN, MANAGER, SUPERVISOR, WORKER, CLIENT, ROLES };
+static const char *const role_names[ROLES] = {"unknown",    "host",   "between", "manager",
+                                              "supervisor", "worker", "client"};
 
 struct process {
     pid_t pid; /* of the thread */
@@ -122,6 +122,11 @@ static void enter(struct process *process, const struct __ptrace_syscall_info *i
 {
     int call = (int)info->entry.nr;
 
+    if (call == SYS_prctl && info->entry.args[0] == MARK && info->entry.args[1] == 2) {
+        process->role = CLIENT;
+        memset(process->counts, 0, sizeof process->counts);
+        return;
+    }
     if (call == SYS_prctl && info->entry.args[0] == MARK) {
         process->outside = info->entry.args[1] == 0;
         return;
@@ -316,6 +321,16 @@ static const struct {
     CALL(rt_sigtimedwait),
     CALL(rt_sigpending),
     CALL(memfd_create),
+    CALL(socket),
+    CALL(connect),
+    CALL(bind),
+    CALL(listen),
+    CALL(accept4),
+    CALL(statx),
+    CALL(mkdir),
+    CALL(link),
+    CALL(getuid),
+    CALL(umask),
 };
 
 static int call_of(const char *name)

@@ -10,7 +10,32 @@ import sys
 
 from faults import HANG_MS, files, now_ms
 
-ROLES = ("host", "between", "manager", "supervisor", "worker")
+ROLES = ("host", "between", "manager", "supervisor", "worker", "client")
+
+# Which call can fail how.
+MAKES_FILES = {"openat", "socketpair", "pidfd_open", "epoll_create1", "eventfd2", "pipe2", "dup", "memfd_create", "socket",
+               "accept4"}
+CAN = {
+    errno.ENOSPC: {"openat", "fallocate", "ftruncate", "linkat", "pwrite64", "epoll_ctl", "bind", "mkdir"},
+    errno.EMFILE: MAKES_FILES,
+    errno.ENOMEM: MAKES_FILES | {
+        "mmap", "munmap", "mprotect", "madvise", "clone", "clone3", "fork", "vfork", "execve", "poll", "ppoll",
+        "epoll_ctl", "sendto", "recvfrom", "linkat", "unlink", "unlinkat", "newfstatat", "fallocate", "getdents64", "fcntl",
+        "pwrite64", "sendmsg", "recvmsg", "connect", "bind", "statx", "mkdir"},
+    errno.EAGAIN: {"clone", "clone3", "fork", "vfork", "sendto", "recvfrom", "fcntl", "poll", "ppoll", "madvise", "mmap",
+                   "read", "sendmsg", "recvmsg", "connect", "accept4"},
+    errno.EINTR: {"openat", "read", "write", "pread64", "pwrite64", "fallocate", "poll", "ppoll", "epoll_wait",
+                  "epoll_pwait", "recvfrom", "sendto", "wait4", "waitid", "flock", "fcntl", "futex", "getrandom",
+                  "clock_nanosleep", "ftruncate", "sendmsg", "recvmsg", "connect", "accept4"},
+}
+
+
+def failures(all_points):
+    """All (role, call, n, errno, once or ever). EINTR comes once: nobody is interrupted for ever."""
+    return [(role, call, n, error, how)
+            for role, call, n in all_points
+            for error, calls in CAN.items() if call in calls
+            for how in ("once", "ever") if (error, how) != (errno.EINTR, "ever")]
 
 
 def inject(case, *arguments, mode="life"):
@@ -32,11 +57,11 @@ def inject(case, *arguments, mode="life"):
     return json.loads(text), output
 
 
-def points(case):
+def points(case, mode="life"):
     """All (role, call, n): the most that any of some lives made of it."""
     most = {}
     for _ in range(3):
-        found, output = inject(case, "count")
+        found, output = inject(case, "count", mode=mode)
         if found["status"] != 0:
             case.violation("a life without any fault failed: %s" % output)
         case.expect_clean("a life without any fault")

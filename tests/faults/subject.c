@@ -266,7 +266,7 @@ static const struct mode lives[] = {{"life", life}, {"sweep", sweep},     {"live
 
 int main(int argc, char **argv)
 {
-    const struct mode *const modes[] = {lives, endings, hosts, limits, others, pools};
+    const struct mode *const modes[] = {lives, endings, hosts, limits, others, pools, served};
 
     for (size_t i = 0; argc > 1 && i < sizeof modes / sizeof *modes; i++)
         for (const struct mode *mode = modes[i]; mode->name != NULL; mode++)

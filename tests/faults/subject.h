@@ -22,7 +22,7 @@ struct mode {
     int (*run)(int argc, char **argv); /* what follows the name */
 };
 
-extern const struct mode endings[], hosts[], limits[], others[], pools[];
+extern const struct mode endings[], hosts[], limits[], others[], pools[], served[];
 
 double now_ms(void);
 void sleep_ms(double ms);
