@@ -2,32 +2,50 @@
  *
  * fork.c: forking the supervisor so that the host does not see it.
  *
- * The host forks an intermediate process, which forks the supervisor and ends at once. So the
- * host's own wait() and SIGCHLD handling meet nothing of weir's but the end of the intermediate
- * process, whose status nobody needs; if the host's handler collects it first, that is as good.
+ * An intermediate process forks the supervisor and ends at once, so the supervisor is nobody's
+ * child but init's (or a subreaper's). The intermediate is cloned without an exit signal: the host
+ * gets no SIGCHLD for it, and no wait() of the host's finds it (but one with __WALL), at no moment.
+ * It shares the host's memory and suspends the calling thread, as vfork does, so the host is copied
+ * once and not twice.
  *
- * glibc's fork() is used both times, as the host may have threads: it leaves malloc usable in the
- * child. All signals are blocked from before the fork until the child has its own dispositions.
+ * The fork itself is glibc's fork(), as the host may have threads: it leaves malloc usable in the
+ * child. It is called in the intermediate, on a small stack of its own, but with the thread's
+ * locks, handlers and thread-local memory, all of which are the host's. The child goes back to the
+ * stack of the calling thread, of which it has a copy: it looks as if that thread had forked it.
+ *
+ * All signals are blocked from before the fork until the child has its own dispositions.
+ *
+ * Failure modes. The intermediate is killed: the thread goes on, and finds the lifeline closed, or
+ * a supervisor that lives. Only if that happens within fork(), in a program with threads, malloc's
+ * locks stay taken; nobody else knows its pid, and who kills by group kills the host too.
  */
 #include "pool/fork.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/single_threaded.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
+#if __has_include(<sys/rseq.h>) /* glibc 2.35 */
+#include <sys/rseq.h>
+#endif
 
 #include "manager/internal.h"
 #include "pool/park.h"
 #include "shm/error.h"
 
+#define STACK_SIZE       ((size_t)256 * 1024)
+#define RSEQ_SIZE        32 /* of the first version, which every kernel with rseq takes */
 #define HELLO_TIMEOUT_MS 60000
 #define LAST_DEATHS_NS   500000000 /* from the end of a supervisor to that of its workers */
 
@@ -88,26 +106,59 @@ bool weir__say_hello(int lifeline, const struct weir__hello *hello)
     return sent == (ssize_t)sizeof(*hello);
 }
 
-_Noreturn static void intermediate(weir_manager *manager, void (*run)(void *, int), void *context,
-                                   int lifeline)
+/* What is passed to the intermediate and the child; on the stack of the calling thread. */
+struct start {
+    weir_manager *manager;
+    void (*run)(void *context, int lifeline);
+    void *context;
+    int ends[2];
+    char *stack;            /* of the intermediate */
+    ucontext_t thread;      /* where the child goes on */
+    volatile bool is_child; /* set in the child's copy */
+};
+
+/* The kernel forgets this registration in the intermediate, which shares memory, and so in what it
+ * forks; glibc would then take an old number for that of the CPU. */
+static void register_rseq(void)
 {
+#if defined(RSEQ_SIG) && defined(SYS_rseq)
+    struct rseq *area = (struct rseq *)((char *)__builtin_thread_pointer() + __rseq_offset);
+
+    if (__rseq_size > 0 && syscall(SYS_rseq, area, RSEQ_SIZE, 0, RSEQ_SIG) != 0)
+        area->cpu_id = (uint32_t)RSEQ_CPU_ID_REGISTRATION_FAILED; /* glibc asks the kernel then */
+#endif
+}
+
+_Noreturn static void child_main(const struct start *start)
+{
+    register_rseq();
+    munmap(start->stack, STACK_SIZE);
+    close(start->ends[0]);
+    reset_signals();
+    fill_streams();
+    weir__manager_after_fork_child(start->manager);
+    start->run(start->context, start->ends[1]);
+    _exit(0);
+}
+
+/* Not instrumented: the sanitizer does not know the stack that this runs on. */
+__attribute__((no_sanitize("address", "undefined"))) static int intermediate(void *arg)
+{
+    struct start *start = arg;
     pid_t pid = fork();
 
     if (pid == 0) {
-        reset_signals();
-        fill_streams();
-        weir__manager_after_fork_child(manager);
-        run(context, lifeline);
-        _exit(0);
+        start->is_child = true;
+        setcontext(&start->thread);
     }
     if (pid < 0) {
         struct weir__hello hello = {.code = -errno};
 
         snprintf(hello.message, sizeof(hello.message), "cannot fork the supervisor: %s",
                  strerror(errno));
-        weir__say_hello(lifeline, &hello);
+        weir__say_hello(start->ends[1], &hello);
     }
-    _exit(0);
+    return 0;
 }
 
 static int wait_for_hello(int lifeline, struct weir__hello *hello)
@@ -139,35 +190,52 @@ static int wait_for_hello(int lifeline, struct weir__hello *hello)
     return 0;
 }
 
-static pid_t fork_intermediate(weir_manager *manager, void (*run)(void *, int), void *context,
-                               const int ends[2])
+/* Clones the intermediate, which is gone when this returns. 0 or an errno. */
+static int run_intermediate(struct start *start)
 {
-    sigset_t all, before;
     pid_t pid;
-    int failed;
 
+    if (getcontext(&start->thread) != 0)
+        return errno;
+    if (start->is_child)
+        child_main(start);
+    pid = clone(intermediate, start->stack + STACK_SIZE, CLONE_VM | CLONE_VFORK, start);
+    if (pid < 0)
+        return errno;
+    /* ECHILD: a thread of the program waits for everything (__WALL), and it has ended. */
+    while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
+        ;
+    return 0;
+}
+
+/* 0 or an errno. */
+static int fork_child(struct start *start)
+{
+    void *stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
+    sigset_t all, before;
+    int error;
+
+    if (stack == MAP_FAILED)
+        return errno;
     weir__flush_before_fork();
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    weir__manager_before_fork(manager);
-    pid = fork();
-    failed = errno;
-    if (pid == 0) {
-        close(ends[0]);
-        intermediate(manager, run, context, ends[1]);
-    }
-    weir__manager_after_fork_parent(manager);
+    weir__manager_before_fork(start->manager);
+    start->stack = stack;
+    error = run_intermediate(start);
+    weir__manager_after_fork_parent(start->manager);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    errno = failed;
-    return pid;
+    munmap(stack, STACK_SIZE);
+    return error;
 }
 
 int weir__fork_detached(weir_manager *manager, void (*run)(void *context, int lifeline),
                         void *context, struct weir__detached *out)
 {
+    struct start start = {.manager = manager, .run = run, .context = context};
     struct weir__hello hello;
-    int ends[2], result;
-    pid_t pid;
+    int *ends = start.ends, result;
 
     *out = WEIR__DETACHED_NONE;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
@@ -182,16 +250,12 @@ int weir__fork_detached(weir_manager *manager, void (*run)(void *context, int li
         close(ends[1]);
         return result;
     }
-    pid = fork_intermediate(manager, run, context, ends);
-    if (pid < 0) {
-        result = weir__fail(-errno, "cannot fork: %s", strerror(errno));
-        close(ends[0]);
-        close(ends[1]);
-        return result;
-    }
+    result = fork_child(&start);
     close(ends[1]);
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-        ;
+    if (result != 0) {
+        close(ends[0]);
+        return weir__fail(-result, "cannot fork: %s", strerror(result));
+    }
     out->lifeline = ends[0];
     result = wait_for_hello(ends[0], &hello);
     if (result == 0) {
