@@ -3,7 +3,7 @@
  * test-arena.c: memory for linked structures, taken by several processes at once, some of them
  * killed.
  */
-#include "leak.h"
+#include "scoped.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -33,23 +33,6 @@ struct root {
     struct node *_Atomic first;
     _Atomic uint64_t done[CHILDREN];
 };
-
-static weir_manager *scope;
-
-static int setup(void **state)
-{
-    if (leak_setup(state))
-        return -1;
-    scope = weir_begin(NULL);
-    return scope ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    int error = weir_end(scope);
-
-    return leak_teardown(state) || error;
-}
 
 static bool is_zero(const void *at, size_t size)
 {

@@ -2,7 +2,7 @@
  *
  * A dictionary in a scope: one pointer for all its processes, and gone with the scope.
  */
-#include "leak.h"
+#include "scoped.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -11,23 +11,6 @@
 #include <unistd.h>
 
 #include "host.h"
-
-static weir_manager *scope;
-
-static int setup(void **state)
-{
-    if (leak_setup(state))
-        return -1;
-    scope = weir_begin(NULL);
-    return scope ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    int error = weir_end(scope);
-
-    return leak_teardown(state) || error;
-}
 
 static void pointer_is_valid__when_used_by_processes_of_the_scope(void **state)
 {

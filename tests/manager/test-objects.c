@@ -2,7 +2,7 @@
  *
  * The objects of a scope: attached by name, unlinked early, closed, made again.
  */
-#include "leak.h"
+#include "scoped.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,23 +16,6 @@
 
 #include "host.h"
 #include "manager/internal.h"
-
-static weir_manager *scope;
-
-static int setup(void **state)
-{
-    if (leak_setup(state))
-        return -1;
-    scope = weir_begin(NULL);
-    return scope ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    int error = weir_end(scope);
-
-    return leak_teardown(state) || error;
-}
 
 static void path_of(char path[300], const weir_shm *shm)
 {

@@ -2,7 +2,7 @@
  *
  * test-scope-array.c: arrays, views and handles of a scope's objects, in several processes.
  */
-#include "leak.h"
+#include "scoped.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,23 +13,6 @@
 #include <unistd.h>
 
 #include "host.h"
-
-static weir_manager *scope;
-
-static int setup(void **state)
-{
-    if (leak_setup(state))
-        return -1;
-    scope = weir_begin(NULL);
-    return scope ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    int error = weir_end(scope);
-
-    return leak_teardown(state) || error;
-}
 
 static void join(pid_t child)
 {

@@ -5,6 +5,8 @@
  */
 #include "support.h"
 
+#include "reductions.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -156,7 +158,7 @@ static int emit_doubles(weir_task *task, weir_range range, void *arg)
 
     for (int64_t i = range.begin; i < range.end; i++) {
         int key = (int)(i * 7919 % 301);
-        double value = 1.0 / (double)(i + 1) * (i % 3 ? 1e8 : 1e-8);
+        double value = awkward_double(i);
 
         if (kill_at != NULL && i % *kill_at == 0 && weir_task_attempt(task) == 1)
             raise(SIGKILL);
@@ -167,20 +169,6 @@ static int emit_doubles(weir_task *task, weir_range range, void *arg)
 
 static const weir_map_reduction doubles = {
     .map = emit_doubles, .value_size = sizeof(double), .combine = weir_sum_double};
-
-static uint64_t fingerprint(const weir_table *table)
-{
-    uint64_t hash = 14695981039346656037u, position = 0;
-    weir_pair pair;
-
-    while (weir_table_next(table, &position, &pair)) {
-        for (size_t i = 0; i < pair.key_size; i++)
-            hash = (hash ^ (unsigned char)pair.key[i]) * 1099511628211u;
-        for (size_t i = 0; i < pair.value_size; i++)
-            hash = (hash ^ ((const unsigned char *)pair.value)[i]) * 1099511628211u;
-    }
-    return hash;
-}
 
 static uint64_t fingerprint_with(int workers, int chunks, int kill_at)
 {

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The tables of a map-reduce: in order by values that are doubles, and the memory that all of a
+ * job's tables have together.
+ */
+#include "support.h"
+
+#include <errno.h>
+#include <math.h>
+
+/* ---- by doubles ------------------------------------------------------------------------------ */
+
+/* In the order in which they are to come; the first of two that are alike has the lower key. */
+static const struct {
+    const char *key;
+    double value;
+} ordered[] = {
+    {"huge", INFINITY},
+    {"large", 1e300},
+    {"b", 2.5},
+    {"c", 2.5},
+    {"c2", 2.5},
+    {"tiny", 5e-324},
+    {"minus-zero", -0.0},
+    {"zero", 0.0},
+    {"minus-tiny", -1e-9},
+    {"low", -7},
+    {"lowest", -INFINITY},
+    {"not-a-number", NAN},
+    {"not-another", -NAN},
+};
+
+#define PAIRS ((int64_t)(sizeof ordered / sizeof *ordered))
+
+/* Item i is the pair that comes last but i. */
+static int emit_ordered(weir_task *task, weir_range range, void *arg)
+{
+    (void)arg;
+    for (int64_t i = range.begin; i < range.end; i++)
+        weir_emit_str(task, ordered[PAIRS - 1 - i].key, &ordered[PAIRS - 1 - i].value,
+                      sizeof(double));
+    return 0;
+}
+
+static void pairs_come_largest_first_and_no_numbers_last__when_sorted_by_doubles(void **state)
+{
+    const weir_map_reduction reduction = {
+        .map = emit_ordered, .value_size = sizeof(double), .combine = weir_sum_double};
+    weir_manager *scope = begin();
+    weir_pool *pool = new_pool(scope, 2);
+    weir_table *table = weir_pool_map_reduce(pool, (weir_range){0, PAIRS}, &reduction, NULL, NULL);
+
+    (void)state;
+    assert_int_equal(weir_table_len(table), PAIRS);
+    for (size_t most = 0; most <= (size_t)PAIRS + 1; most++) {
+        size_t count = 0;
+        weir_pair *sorted = weir_table_sorted(table, weir_pair_by_double, most, &count);
+
+        assert_non_null(sorted);
+        assert_int_equal(count, most == 0 || most > (size_t)PAIRS ? (size_t)PAIRS : most);
+        for (size_t i = 0; i < count; i++) {
+            assert_string_equal(sorted[i].key, ordered[i].key);
+            assert_memory_equal(sorted[i].value, &ordered[i].value, sizeof(double));
+        }
+        free(sorted);
+    }
+    weir_table_free(table);
+    weir_pool_free(pool);
+    weir_end(scope);
+}
+
+static void the_order_is_one__whichever_two_doubles_are_compared(void **state)
+{
+    (void)state;
+    for (int64_t i = 0; i < PAIRS; i++) {
+        for (int64_t k = 0; k < PAIRS; k++) {
+            double values[] = {ordered[i].value, ordered[k].value};
+            weir_pair a = {ordered[i].key, strlen(ordered[i].key), &values[0], sizeof(double)};
+            weir_pair b = {ordered[k].key, strlen(ordered[k].key), &values[1], sizeof(double)};
+            int order = weir_pair_by_double(&a, &b);
+
+            assert_int_equal((order > 0) - (order < 0), (i > k) - (i < k));
+        }
+    }
+}
+
+/* ---- the limit ------------------------------------------------------------------------------- */
+
+#define CHUNK  16384 /* so that the parts of the result, too, are smaller than that */
+#define CHUNKS 16
+
+static int emit_keys(weir_task *task, weir_range range, void *arg)
+{
+    (void)arg;
+    for (int64_t i = range.begin; i < range.end; i++) {
+        char key[40];
+
+        weir_emit_int64(task, key,
+                        (size_t)snprintf(key, sizeof key, "a key of its own: %d", (int)i), i);
+    }
+    return 0;
+}
+
+/* 0, or the error. Chunks of CHUNK items. */
+static int reduce_within(weir_pool *pool, weir_range range, size_t memory)
+{
+    const weir_map_reduction reduction = {.map = emit_keys,
+                                          .value_size = sizeof(int64_t),
+                                          .combine = weir_sum_int64,
+                                          .memory = memory};
+    weir_table *table =
+        weir_pool_map_reduce(pool, range, &reduction, NULL, OPTIONS(.grain = CHUNK));
+
+    if (table == NULL)
+        return weir_last_error()->code;
+    assert_int_equal(weir_table_len(table), range.end - range.begin);
+    weir_table_free(table);
+    return 0;
+}
+
+/* The least that is enough, about. */
+static size_t least_memory(weir_pool *pool, weir_range range)
+{
+    size_t low = 0, high = (size_t)256 << 20;
+
+    assert_int_equal(reduce_within(pool, range, high), 0);
+    while (high - low > high / 50) {
+        size_t middle = (low + high) / 2;
+        int code = reduce_within(pool, range, middle);
+
+        assert_true(code == 0 || code == -ENOMEM);
+        *(code == 0 ? &high : &low) = middle;
+    }
+    return high;
+}
+
+/* Each chunk alone has room, its worker's table and its part of the result included: it is the
+ * chunks' tables that are too much together, or these and the parts of the result. */
+static void the_limit_is_of_all_tables_together__when_each_of_them_fits(void **state)
+{
+    const weir_range all = {0, (int64_t)CHUNKS * CHUNK}, last = {all.end - CHUNK, all.end};
+    weir_manager *scope = begin();
+    weir_pool *pools[] = {new_pool(scope, 1), new_pool(scope, 2), new_pool(scope, 5)};
+    const size_t enough = least_memory(pools[1], all), one = least_memory(pools[0], last);
+
+    (void)state;
+    assert_true(2 * one < enough / 3);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(reduce_within(pools[i], all, 2 * one), -ENOMEM);
+        assert_message_has("memory limit of");
+        assert_true(weir_last_error()->range.end % CHUNK == 0); /* while it is mapped, ... */
+        assert_int_equal(reduce_within(pools[i], all, enough - enough / 8), -ENOMEM);
+        assert_message_has("memory limit of");
+        assert_in_range(weir_last_error()->range.end, 1, 64); /* ... and while it is merged */
+        /* what is enough is so for any number of workers, in any order */
+        assert_int_equal(reduce_within(pools[i], all, enough), 0);
+        weir_pool_free(pools[i]);
+    }
+    weir_end(scope);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        UNIT(pairs_come_largest_first_and_no_numbers_last__when_sorted_by_doubles),
+        UNIT(the_order_is_one__whichever_two_doubles_are_compared),
+        UNIT(the_limit_is_of_all_tables_together__when_each_of_them_fits),
+    };
+
+    leak_isolate();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * reductions.h: what the tests that a reduction has the same bits have in common.
+ */
+#ifndef TEST_REDUCTIONS_H
+#define TEST_REDUCTIONS_H
+
+#include <weir-pool.h>
+
+/* Numbers whose sum is another one in almost any other order. */
+static inline double awkward_double(int64_t i)
+{
+    return 1.0 / (double)(i + 1) * (i % 3 ? 1e8 : 1e-8);
+}
+
+static inline uint64_t mix_bytes(uint64_t hash, const void *bytes, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        hash = (hash ^ ((const unsigned char *)bytes)[i]) * 1099511628211u;
+    return hash;
+}
+
+#define NO_BYTES UINT64_C(14695981039346656037)
+
+/* Of all keys and values, and the order they come in. */
+static inline uint64_t fingerprint(const weir_table *table)
+{
+    uint64_t hash = NO_BYTES, position = 0;
+    weir_pair pair;
+
+    while (weir_table_next(table, &position, &pair)) {
+        hash = mix_bytes(hash, pair.key, pair.key_size);
+        hash = mix_bytes(hash, pair.value, pair.value_size);
+    }
+    return hash;
+}
+
+#endif
