@@ -476,8 +476,14 @@ static void on_lifeline(struct supervisor *supervisor)
     char order;
     ssize_t got = recv(supervisor->lifeline, &order, 1, MSG_DONTWAIT);
 
-    if (got < 0 && errno != ECONNRESET)
-        return; /* nothing there; or not now, and it still is there */
+    if (got < 0 && errno != ECONNRESET) {
+        /* nothing there; or not now, and it still is there. That the pool ends stands elsewhere
+         * too */
+        if (supervisor->ending || atomic_load(&supervisor->control->state) != POOL_DRAINING)
+            return;
+        got = 1;
+        order = SUPERVISOR_FINISH;
+    }
     if (got <= 0)
         end_with_host(supervisor, host_ends_pool(supervisor));
     if (order == SUPERVISOR_KILL) {

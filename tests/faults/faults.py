@@ -7,13 +7,16 @@ and there is none left exactly when waiting says ECHILD.
 """
 
 import argparse
+import atexit
 import ctypes
 import errno
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -63,10 +66,18 @@ class Case:
         self.seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1 << 31)
         self.random = random.Random(self.seed)
         self.times = []
+        self.private = None
         self.failures = 0
         self.facts = {}
         self.build = build_folder()
         self.subject = self.build + "/tests/faults/subject"
+
+    def folder(self):
+        """A private folder for sockets, removed at the end."""
+        if not self.private:
+            self.private = tempfile.mkdtemp(prefix="weir-faults-")
+            atexit.register(shutil.rmtree, self.private, ignore_errors=True)
+        return self.private
 
     def skip(self, why):
         print("skipped: " + why)

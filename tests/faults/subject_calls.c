@@ -45,18 +45,22 @@ static void handles(weir_manager *scope)
 
 static void fill(weir_manager *scope)
 {
-    weir_dict *dict = weir_manager_dict(scope, NULL);
     const weir_value values[] = {weir_int(1), weir_str("two"), weir_bytes("three", 5), weir_none()};
-    weir_list *list = weir_manager_list_named(scope, "faults-named", values, 4);
-    weir_arena *arena = weir_manager_arena(scope, 4096);
-    bool stored = dict != NULL;
+    weir_dict *dict = weir_manager_dict(scope, NULL);
+    weir_arena *arena;
+    weir_list *list;
 
-    good("a dictionary", dict != NULL);
-    for (int i = 0; stored && i < 300; i++)
-        stored = good("a key", weir_dict_set(dict, weir_int(i), weir_int(i)) == 0);
-    MUST(!stored || weir_dict_len(dict) == 300);
+    if (good("a dictionary", dict != NULL)) {
+        for (int i = 0; i < 300; i++)
+            if (!good("a key", weir_dict_set(dict, weir_int(i), weir_int(i)) == 0))
+                break;
+            else
+                MUST(weir_dict_len(dict) == i + 1);
+    }
+    list = weir_manager_list_named(scope, "faults-named", values, 4);
     if (good("a named list", list != NULL))
         MUST(weir_list_len(list) == 4 && weir_list_index(list, weir_str("two")) == 1);
+    arena = weir_manager_arena(scope, 4096);
     if (good("an arena", arena != NULL))
         for (int i = 0; i < 10 && good("memory", weir_arena_alloc(arena, 1000) != NULL); i++)
             ;
