@@ -138,7 +138,7 @@ bool weir__callback_queue(weir_pool *pool, weir_future *future)
 {
     if (future->caller == NULL)
         return false;
-    if (future->index >= 0 && pool->held[future->index].called == future)
+    if (future->work != NULL && future->index >= 0 && pool->held[future->index].called == future)
         pool->held[future->index].called = NULL;
     TAILQ_INSERT_TAIL(&pool->called, future, link);
     future->queued = true;
@@ -188,7 +188,9 @@ int weir_pool_then(weir_pool *pool, weir_future *future, weir_then_fn callback, 
         future->caller = pool;
         pool->callbacks++;
         set_ticks(pool, true);
-        if (future->pool != NULL)
+        if (future->pool != NULL && future->work == NULL)
+            weir__queue_watch(pool, future);
+        else if (future->pool != NULL)
             watch_job(pool, future);
         else if (weir__callback_queue(pool, future))
             weir__event_ring(pool->control);
@@ -204,7 +206,7 @@ static void forget(weir_pool *pool, weir_future *future)
 {
     if (future->queued)
         TAILQ_REMOVE(&pool->called, future, link);
-    if (future->pool == pool && pool->held[future->index].called == future)
+    if (future->work != NULL && future->pool == pool && pool->held[future->index].called == future)
         pool->held[future->index].called = NULL;
     future->queued = false;
     future->caller = NULL;
@@ -289,17 +291,27 @@ static bool drain(weir_pool *pool)
     return atomic_exchange(&pool->control->told_all, 0) != 0 || all;
 }
 
+static uint64_t take_told(_Atomic uint64_t *told, bool all)
+{
+    uint64_t bits = 0;
+
+    if (atomic_load(told) != 0)
+        bits = atomic_exchange(told, 0);
+    return all ? UINT64_MAX : bits;
+}
+
 static void end_told(weir_pool *pool, bool all)
 {
-    uint32_t used = atomic_load(&pool->control->jobs_used);
+    struct weir__control *control = pool->control;
+    uint32_t used = atomic_load(&control->jobs_used);
 
     for (uint32_t w = 0; w * 64 < used; w++) {
-        uint64_t bits = 0;
-
-        if (atomic_load(&pool->control->told[w]) != 0)
-            bits = atomic_exchange(&pool->control->told[w], 0);
-        for (bits = all ? UINT64_MAX : bits; bits != 0; bits &= bits - 1)
+        for (uint64_t bits = take_told(&control->told[w], all); bits != 0; bits &= bits - 1)
             weir__future_end_told(pool, (int)(w * 64) + __builtin_ctzll(bits));
+    }
+    for (uint32_t w = 0; w * 64 < WEIR__QUEUE_CALLS; w++) {
+        for (uint64_t bits = take_told(&control->queue->told[w], all); bits != 0; bits &= bits - 1)
+            weir__queue_end_told(pool, w * 64 + (unsigned)__builtin_ctzll(bits));
     }
 }
 

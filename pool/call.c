@@ -2,8 +2,9 @@
  *
  * call.c: jobs that run a function as it is: over a range in chunks, or once.
  *
- * A submitted call is a job of one chunk. Its result goes into the job's record, or into a block of
- * the scope that the worker makes; it counts when the chunk is done. What a worker that died had
+ * A submitted call goes into the queue (queue.h), or is a job of one chunk if that has no place for
+ * it. Its result goes into its record, or into a block of the scope that the worker makes; it
+ * counts when the chunk is done. What a worker that died had
  * already given is overwritten by the next attempt.
  */
 #include <errno.h>
@@ -63,9 +64,9 @@ static int run_call(weir_task *task, weir_range range)
     return function(task, task->job->arg);
 }
 
-static void drop_block(struct weir__job *job)
+static void drop_block(struct weir__result *result)
 {
-    weir_shm *block = atomic_exchange(&job->result_block, NULL);
+    weir_shm *block = atomic_exchange(&result->block, NULL);
 
     if (block == NULL)
         return;
@@ -75,61 +76,79 @@ static void drop_block(struct weir__job *job)
 
 int weir_task_result(weir_task *task, const void *data, size_t size)
 {
-    struct weir__job *job = task->job;
+    struct weir__result *result = NULL;
     weir_shm *block;
 
-    if (job->run != run_call)
+    if (task->call != NULL) {
+        task->call->gave = 1; /* first: whatever is given up half-way is found */
+        result = &task->call->result;
+    } else if (task->job->run == run_call) {
+        result = &task->job->result;
+    }
+    if (result == NULL)
         return weir__fail(-EINVAL, "only a task of weir_pool_submit() has a result");
     if (data == NULL && size > 0)
         return weir__fail(-EINVAL, "the result is NULL, but its size is %zu", size);
-    drop_block(job);
-    job->result_size = 0;
+    drop_block(result);
+    result->size = 0;
     if (size <= WEIR__RESULT_INLINE) {
         if (size > 0)
-            memcpy(job->inline_result, data, size);
+            memcpy(result->bytes, data, size);
     } else {
         block = weir_manager_shm(task->manager, size);
         if (block == NULL)
             return weir_last_error()->code;
         memcpy(weir_shm_buf(block), data, size);
-        atomic_store(&job->result_block, block);
+        atomic_store(&result->block, block);
     }
-    job->result_size = size;
+    result->size = size;
     return 0;
+}
+
+int weir__take_result(weir_future *future, weir_pool *pool, struct weir__result *result, bool good)
+{
+    weir_shm *block;
+    size_t size = result->size;
+    int code = 0;
+
+    if (good && size > 0) {
+        weir_manager_sync(pool->manager);
+        block = atomic_load(&result->block);
+        future->result =
+            future->work == NULL && size <= sizeof(future->small) ? future->small : malloc(size);
+        if (future->result == NULL) {
+            code = weir__fail(-ENOMEM, "no memory for a result of %zu bytes", size);
+        } else {
+            memcpy(future->result, block != NULL ? weir_shm_buf(block) : result->bytes, size);
+            future->result_size = size;
+        }
+    }
+    drop_block(result);
+    return code;
 }
 
 static int finish_call(weir_future *future, struct weir__job *job)
 {
-    weir_shm *block;
-    size_t size = job->result_size;
-    int result = 0;
-
-    if (future->code == 0 && size > 0) {
-        weir_manager_sync(future->pool->manager);
-        block = atomic_load(&job->result_block);
-        future->result = malloc(size);
-        if (future->result == NULL) {
-            result = weir__fail(-ENOMEM, "no memory for a result of %zu bytes", size);
-        } else {
-            memcpy(future->result, block != NULL ? weir_shm_buf(block) : job->inline_result, size);
-            future->result_size = size;
-        }
-    }
-    drop_block(job);
-    return result;
+    return weir__take_result(future, future->pool, &job->result, future->code == 0);
 }
 
 weir_future *weir_pool_submit(weir_pool *pool, weir_call_fn function, const void *arg,
                               size_t arg_size, const weir_job_options *options)
 {
     struct weir__job_spec spec;
-    weir_job_options one = options != NULL ? *options : (weir_job_options){0};
+    weir_job_options one;
+    weir_future *future;
 
+    if (weir__check_pool(pool) < 0)
+        return NULL;
+    future = weir__queue_put(pool, function, arg, arg_size, options);
+    if (future != NULL)
+        return future;
+    one = options != NULL ? *options : (weir_job_options){0};
     one.chunks = 0;
     one.grain = 0;
     one.arg_size = arg_size;
-    if (weir__check_pool(pool) < 0 ||
-        weir__spec_init(&spec, pool, (weir_range){0, 1}, (void (*)(void))function, (void *)arg,
+    if (weir__spec_init(&spec, pool, (weir_range){0, 1}, (void (*)(void))function, (void *)arg,
                         &one, 0) < 0)
         return NULL;
     spec.run = run_call;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "pool/park.h"
+#include "pool/queue.h"
 #include "shm/error.h"
 
 #define ARENA_SIZE     ((size_t)256 << 20)
@@ -38,27 +39,30 @@ struct weir__control *weir__control_new(int workers, bool jobs)
     size_t header =
         round_up(sizeof(struct weir__control) + ((size_t)workers + 1) * sizeof(struct weir__slot));
     size_t job_size = jobs ? round_up(WEIR__JOBS_MAX * sizeof(struct weir__job)) : 0;
+    size_t queue_size = jobs ? round_up(sizeof(struct weir__queue)) : 0;
     size_t arena = jobs ? ARENA_SIZE : 0;
     struct weir__control *control;
 
     for (;;) {
-        control = mmap(NULL, header + job_size + arena, PROT_READ | PROT_WRITE,
+        control = mmap(NULL, header + job_size + queue_size + arena, PROT_READ | PROT_WRITE,
                        MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (control != MAP_FAILED)
             break;
         if (arena / 2 < ARENA_SIZE_MIN) {
             weir__fail(-ENOMEM, "no address space for a pool's control block of %zu bytes",
-                       header + job_size + arena);
+                       header + job_size + queue_size + arena);
             return NULL;
         }
         arena /= 2;
     }
     control->workers = workers;
     control->event_fd = -1;
-    control->size = header + job_size + arena;
+    control->size = header + job_size + queue_size + arena;
     if (jobs) {
         control->jobs = (struct weir__job *)((unsigned char *)control + header);
-        control->arena = (unsigned char *)control + header + job_size;
+        control->queue = (struct weir__queue *)((unsigned char *)control + header + job_size);
+        weir__queue_init(control);
+        control->arena = (unsigned char *)control + header + job_size + queue_size;
         control->arena_size = arena;
     }
     return control;
@@ -109,22 +113,30 @@ void weir__event_ring(struct weir__control *control)
         weir__event_write(control);
 }
 
+void weir__host_wake(struct weir__control *control)
+{
+    atomic_fetch_add(&control->host_bell, 1);
+    weir__futex_wake(&control->host_bell, INT32_MAX);
+}
+
+void weir__host_tell(struct weir__control *control, uint32_t waiting, _Atomic uint64_t *told,
+                     unsigned bit)
+{
+    if (waiting & WAITING_EVENT) {
+        atomic_fetch_or(told, UINT64_C(1) << bit);
+        weir__event_ring(control);
+    }
+    if (waiting & WAITING_ASLEEP)
+        weir__host_wake(control);
+}
+
 void weir__host_ring(struct weir__control *control, struct weir__job *job)
 {
     /* seq_cst; pairs with job_wait() and weir_pool_then(): they set waiting, then look at the job
      * once more */
     uint32_t waiting = atomic_load(&job->waiting);
+    unsigned index = (unsigned)(job - control->jobs);
 
-    if (waiting == 0)
-        return;
-    if (waiting & WAITING_EVENT) {
-        unsigned index = (unsigned)(job - control->jobs);
-
-        atomic_fetch_or(&control->told[index / 64], UINT64_C(1) << (index % 64));
-        weir__event_ring(control);
-    }
-    if (!(waiting & WAITING_ASLEEP))
-        return;
-    atomic_fetch_add(&control->host_bell, 1);
-    weir__futex_wake(&control->host_bell, INT32_MAX);
+    if (waiting != 0)
+        weir__host_tell(control, waiting, &control->told[index / 64], index % 64);
 }

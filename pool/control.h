@@ -35,6 +35,8 @@
 #define WEIR__RESULT_INLINE 64
 #define WEIR__LINE          64 /* of the cache */
 #define WEIR__TASK_MESSAGE  256
+#define WEIR__QUEUE_CALLS   4096 /* submitted calls that the queue holds; a power of two */
+#define WEIR__QUEUE_JOB     0    /* the index of the job that stands for the queue */
 
 /* Up to whole cache lines: so pieces of shared memory are given out, and no two share a line. */
 static inline size_t weir__line_up(size_t size)
@@ -65,11 +67,19 @@ enum {
 /* What has failed in a job; failure.h has the states. */
 struct weir__failure {
     _Atomic uint32_t owner; /* of the workers' record: slot + 1; 0: it is free. By who claims it */
-    _Atomic int64_t task_chunk;  /* by the owner; -1: not known yet */
-    _Atomic int64_t death_chunk; /* by the supervisor; -1: none */
-    int64_t task_ns, death_ns;   /* when: CLOCK_MONOTONIC */
-    weir_error task;             /* by the owner: its task failed */
-    weir_error death;            /* by the supervisor: a worker died */
+    _Atomic int64_t task_next;  /* by the owner: its chunk + 1; 0: not known yet */
+    _Atomic int64_t death_next; /* by the supervisor: likewise; 0: none */
+    int64_t task_ns, death_ns;  /* when: CLOCK_MONOTONIC */
+    weir_error task;            /* by the owner: its task failed */
+    weir_error death;           /* by the supervisor: a worker died */
+};
+
+/* What a submitted call gives back: by the worker that runs it, before it settles the chunk. A call
+ * of the queue (queue.h) that gave nothing leaves it as it was: {0, NULL}. */
+struct weir__result {
+    size_t size;
+    weir_shm *_Atomic block; /* where it is, if it is larger than `bytes` */
+    alignas(16) unsigned char bytes[WEIR__RESULT_INLINE];
 };
 
 /* What the kinds of job need beyond the range; see map.c, reduce.c and map_reduce.c. */
@@ -113,10 +123,7 @@ struct weir__job {
     alignas(WEIR__LINE) weir__cell inline_cells[WEIR__CHUNKS_INLINE];
     alignas(WEIR__LINE) unsigned char inline_arg[WEIR__ARG_INLINE];
 
-    /* What a call gives back: by the worker that has the one chunk, before it settles it. */
-    alignas(WEIR__LINE) unsigned char inline_result[WEIR__RESULT_INLINE];
-    weir_shm *_Atomic result_block; /* or here, when it is larger */
-    size_t result_size;
+    alignas(WEIR__LINE) struct weir__result result; /* of a call */
 
     struct weir__job_data data; /* by the host, as the first fields */
     int64_t deadline_ns;        /* CLOCK_MONOTONIC; 0: none */
@@ -196,6 +203,7 @@ struct weir__control {
     bool backtrace;
     int (*process_target)(void *arg); /* weir_process: the one worker runs this and ends */
     struct weir__job *jobs;           /* WEIR__JOBS_MAX; NULL for a weir_process */
+    struct weir__queue *queue;        /* queue.h; NULL for a weir_process */
     unsigned char *arena;             /* memory for cells and arguments, allocated by the host */
     size_t arena_size;
     size_t size;      /* of the whole mapping */
@@ -216,7 +224,7 @@ struct weir__control {
      * by all, before `event`, and taken by the host. `event`: 1 from just before somebody writes to
      * event_fd until the host, awake, looks at `told`. */
     alignas(WEIR__LINE) _Atomic uint32_t event;
-    _Atomic uint32_t told_all; /* host: look at all jobs */
+    _Atomic uint32_t told_all; /* host, supervisor: look at all jobs */
     _Atomic uint64_t told[WEIR__JOBS_MAX / 64];
 
     /* How a weir_process ended. Supervisor: exit_status first, then ended. */
@@ -243,6 +251,13 @@ void weir__control_free(struct weir__control *control);
 
 /* Tells the threads of the host that wait for `job` that it may be settled. Signal-safe. */
 void weir__host_ring(struct weir__control *control, struct weir__job *job);
+
+/* The same for what they wait for as `waiting` says, WAITING_..., and bit `bit` of `told` names. */
+void weir__host_tell(struct weir__control *control, uint32_t waiting, _Atomic uint64_t *told,
+                     unsigned bit);
+
+/* Wakes all threads of the host that sleep. Signal-safe. */
+void weir__host_wake(struct weir__control *control);
 
 /* Makes event_fd readable, unless it is, or somebody is about to: who was killed then is made good
  * by the supervisor, with weir__event_write(). Signal-safe, both. */

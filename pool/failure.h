@@ -25,21 +25,34 @@
 
 #include "pool/control.h"
 
-/* Host, while nobody is inside the job. */
-void weir__failure_reset(struct weir__job *job);
+/* The records of a job, with its cells, and the chunk that it is about. A call of the queue
+ * (queue.h) is on its own: one cell. */
+struct weir__failures {
+    struct weir__failure *record;
+    const weir__cell *cells;
+    int64_t count, chunk;
+};
 
-/* Worker `slot`, about `chunk`, which it runs: the record to fill in before the cell becomes
+static inline struct weir__failures weir__job_failures(struct weir__job *job, int64_t chunk)
+{
+    return (struct weir__failures){&job->failure, job->cells, job->count, chunk};
+}
+
+/* Host, while nobody is inside the job. */
+void weir__failure_reset(struct weir__failure *record);
+
+/* Worker `slot`, about the chunk, which it runs: the record to fill in before the cell becomes
  * FAILED; NULL when another one's counts. */
-weir_error *weir__failure_claim(struct weir__job *job, unsigned slot, int64_t chunk);
+weir_error *weir__failure_claim(struct weir__failures failures, unsigned slot);
 
 /* Supervisor, about the chunk of a worker that has died: likewise. */
-weir_error *weir__failure_claim_death(struct weir__job *job, int64_t chunk);
+weir_error *weir__failure_claim_death(struct weir__failures failures);
 
 /* Supervisor, about a worker that has died and whose cell still says RUNNING, before the cell is
  * changed: nobody waits any more for what that worker was writing. */
-void weir__failure_withdraw(struct weir__job *job, unsigned slot);
+void weir__failure_withdraw(struct weir__failures failures, unsigned slot);
 
 /* Host, at the end of the job: the record that counts, the first if there are two. NULL: none. */
-const weir_error *weir__failure_first(const struct weir__job *job);
+const weir_error *weir__failure_first(struct weir__failures failures);
 
 #endif

@@ -12,6 +12,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "pool/map_reduce.h"
 #include "pool/park.h"
@@ -26,11 +27,13 @@
 
 /* ---- from a job to its end ------------------------------------------------------------------ */
 
-static void init(weir_future *future, weir_pool *pool, const struct weir__job_spec *spec,
+static void init(struct weir__job_future *job, weir_pool *pool, const struct weir__job_spec *spec,
                  void *user_out)
 {
-    *future = (weir_future){
-        .pool = pool,
+    memset(&job->future, 0, sizeof(job->future));
+    atomic_init(&job->future.pool, pool);
+    job->future.work = &job->work;
+    job->work = (struct weir__work){
         .finish = spec->finish,
         .data = spec->data,
         .map_reduce = spec->map_reduce,
@@ -45,17 +48,17 @@ static int open_at_last(weir_pool *pool, const struct weir__job_spec *spec);
 /* Closes the job and opens the one that continues it. False: it cannot be opened. */
 static bool go_on(weir_future *future)
 {
-    struct weir__job_spec spec = *future->then;
+    struct weir__job_spec spec = *future->work->then;
     weir_pool *pool = future->pool;
     const int before = future->index;
 
     /* Cancelled when all of this job was done: then the one that follows is. */
     if (atomic_load(&pool->control->jobs[before].stop) & STOP_CANCEL)
         spec.cancel_epoch--;
-    future->then = NULL;
+    future->work->then = NULL;
     weir__job_close(pool, future->index);
     weir__progress_go_on(future->progress);
-    future->finish = spec.finish;
+    future->work->finish = spec.finish;
     future->index = open_at_last(pool, &spec);
     if (future->index < 0) {
         future->code = future->index;
@@ -78,12 +81,17 @@ static bool finish(weir_future *future)
     if (atomic_load_explicit(weir__manager_generation(pool->manager), memory_order_acquire) !=
         weir__manager_synced(pool->manager))
         weir_manager_sync(pool->manager);
-    if (future->finish != NULL) {
-        result = future->finish(future, &pool->control->jobs[future->index]);
+    if (future->work->finish != NULL) {
+        result = future->work->finish(future, &pool->control->jobs[future->index]);
         if (future->code == 0)
             future->code = result;
     }
-    return future->then == NULL || !go_on(future);
+    return future->work->then == NULL || !go_on(future);
+}
+
+static bool is_call(const weir_future *future)
+{
+    return future->work == NULL;
 }
 
 /* ---- futures -------------------------------------------------------------------------------- */
@@ -221,55 +229,58 @@ static int open_at_last(weir_pool *pool, const struct weir__job_spec *spec)
 
 int weir__run(weir_pool *pool, const struct weir__job_spec *spec, void *user_out)
 {
-    weir_future future;
+    struct weir__job_future job;
+    weir_future *future = &job.future;
 
     if (spec->count == 0)
         return 0;
-    init(&future, pool, spec, user_out);
-    if (weir__progress_new(spec, &future.progress) < 0)
+    init(&job, pool, spec, user_out);
+    if (weir__progress_new(spec, &future->progress) < 0)
         return -ENOMEM;
-    future.index = open_at_last(pool, spec);
-    if (future.index < 0) {
-        weir__progress_free(future.progress);
-        return future.index;
+    future->index = open_at_last(pool, spec);
+    if (future->index < 0) {
+        weir__progress_free(future->progress);
+        return future->index;
     }
     do
-        weir__progress_wait(pool, future.index, INT64_MAX, future.progress);
-    while (!finish(&future));
-    weir__progress_end(pool, future.index, future.progress, future.code);
-    weir__progress_free(future.progress);
-    if (future.index >= 0)
-        weir__job_close(pool, future.index);
-    return future.code;
+        weir__progress_wait(pool, future->index, INT64_MAX, future->progress);
+    while (!finish(future));
+    weir__progress_end(pool, future->index, future->progress, future->code);
+    weir__progress_free(future->progress);
+    if (future->index >= 0)
+        weir__job_close(pool, future->index);
+    return future->code;
 }
 
 weir_future *weir__launch(weir_pool *pool, struct weir__job_spec *spec, void *user_out)
 {
-    weir_future *future = malloc(sizeof(*future));
+    struct weir__job_future *job = malloc(sizeof(*job));
+    weir_future *future;
 
-    if (future == NULL) {
+    if (job == NULL) {
         weir__fail(-ENOMEM, "no memory for a future");
         return NULL;
     }
-    init(future, pool, spec, user_out);
+    future = &job->future;
+    init(job, pool, spec, user_out);
     if (spec->count == 0) {
         future->pool = NULL;
         return future;
     }
     if (pool->ending) {
-        free(future);
+        free(job);
         weir__fail(-ECANCELED, "the pool is about to end");
         return NULL;
     }
     spec->async = true;
     if (weir__progress_new(spec, &future->progress) < 0) {
-        free(future);
+        free(job);
         return NULL;
     }
     future->index = open_at_last(pool, spec);
     if (future->index < 0) {
         weir__progress_free(future->progress);
-        free(future);
+        free(job);
         return NULL;
     }
     pthread_mutex_lock(&pool->lock);
@@ -286,6 +297,7 @@ void weir__futures_end(weir_pool *pool)
         if (look_begin(future) != NULL)
             look_end(pool, future, weir__job_wait(pool, future->index, INT64_MAX), false);
     }
+    weir__queue_end(pool);
 }
 
 /* Sets the last error again for a result that was noticed earlier. */
@@ -307,6 +319,11 @@ static int64_t limit_of(int timeout_ms)
     return timeout_ms < 0 ? INT64_MAX : weir__now_ns() + (int64_t)timeout_ms * 1000000;
 }
 
+static int report_late(int timeout_ms)
+{
+    return weir__fail(-ETIMEDOUT, "the job has not ended within %d ms", timeout_ms);
+}
+
 int weir_future_wait(weir_future *future, int timeout_ms)
 {
     const int64_t limit_ns = limit_of(timeout_ms);
@@ -314,21 +331,26 @@ int weir_future_wait(weir_future *future, int timeout_ms)
 
     if (check(future) < 0)
         return -EINVAL;
+    if (is_call(future))
+        return weir__queue_wait(future, limit_ns) ? report(future) : report_late(timeout_ms);
     while ((pool = look_begin(future)) != NULL) {
         bool settled = weir__progress_wait(pool, future->index, limit_ns, future->progress);
 
         look_end(pool, future, settled, true);
         if (!settled)
-            return weir__fail(-ETIMEDOUT, "the job has not ended within %d ms", timeout_ms);
+            return report_late(timeout_ms);
     }
     return report(future);
 }
 
 static bool has_ended(weir_future *future, bool waits)
 {
-    weir_pool *pool = look_begin(future);
+    weir_pool *pool;
     bool settled;
 
+    if (is_call(future))
+        return weir__queue_done(future);
+    pool = look_begin(future);
     if (pool == NULL)
         return true;
     settled = weir__job_settled(pool, future->index);
@@ -364,6 +386,10 @@ void weir_future_cancel(weir_future *future)
 
     if (pool == NULL)
         return;
+    if (is_call(future)) {
+        weir__queue_cancel(future);
+        return;
+    }
     atomic_fetch_or(&pool->control->jobs[future->index].stop, STOP_CANCEL);
     weir__host_ring(pool->control, &pool->control->jobs[future->index]);
 }
@@ -381,9 +407,13 @@ void weir_future_free(weir_future *future)
     }
     if (future->caller != NULL)
         weir__callback_forget(future);
+    if (is_call(future)) {
+        weir__queue_free(future);
+        return;
+    }
     free(future->result);
     free(future->error);
-    weir__map_reduce_release(future->map_reduce);
+    weir__map_reduce_release(future->work->map_reduce);
     weir__progress_free(future->progress);
     free(future);
 }
@@ -429,7 +459,9 @@ static int64_t look_at_all(weir_pool *pool, weir_future *const *futures, size_t 
 static void mark_waiting(weir_pool *pool, weir_future *const *futures, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (futures[i] != NULL && look_begin(futures[i]) != NULL) {
+        if (futures[i] != NULL && is_call(futures[i])) {
+            weir__queue_mark(futures[i]);
+        } else if (futures[i] != NULL && look_begin(futures[i]) != NULL) {
             /* seq_cst, then look once more; pairs with weir__host_ring() */
             atomic_fetch_or(&pool->control->jobs[futures[i]->index].waiting, WAITING_ASLEEP);
             look_end(pool, futures[i], false, false);

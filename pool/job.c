@@ -214,8 +214,8 @@ static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spe
     job->data = spec->data;
     job->deadline_ns = spec->timeout_ns > 0 ? weir__now_ns() + spec->timeout_ns : 0;
     job->chunk_timeout_ns = spec->chunk_timeout_ns;
-    job->result_size = 0;
-    atomic_store_explicit(&job->result_block, NULL, memory_order_relaxed);
+    job->result.size = 0;
+    atomic_store_explicit(&job->result.block, NULL, memory_order_relaxed);
     weir__job_cut(job, spec->grain);
     /* Nobody is inside who could read this, but a worker may be entering and leaving, so only the
      * settled part is taken off. */
@@ -224,7 +224,7 @@ static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spe
     atomic_store_explicit(&job->waiting, 0, memory_order_relaxed);
     atomic_store_explicit(&job->wide, spec->async, memory_order_relaxed);
     atomic_store_explicit(&job->recount, 0, memory_order_relaxed);
-    weir__failure_reset(job);
+    weir__failure_reset(&job->failure);
     for (int64_t i = 0; i < spec->count; i++)
         atomic_store_explicit(&job->cells[i], CELL_FREE, memory_order_relaxed);
 }
@@ -331,7 +331,7 @@ static void widen(struct weir__control *control, struct weir__job *job)
 /* A job that ended within WORTH_NS was worth spinning for, whether its end was met spinning or
  * asleep. But one that ended just when the whole spin was over and the host slept had been waiting
  * for the very CPU on which the host spun: then the host does not spin for a while. */
-static void learn(weir_pool *pool, int64_t spun_ns, int64_t slept_ns)
+void weir__spin_learn(weir_pool *pool, int64_t spun_ns, int64_t slept_ns)
 {
     int64_t budget = atomic_load_explicit(&pool->spin_ns, memory_order_relaxed);
 
@@ -343,13 +343,19 @@ static void learn(weir_pool *pool, int64_t spun_ns, int64_t slept_ns)
                           memory_order_relaxed);
 }
 
+int64_t weir__spin_budget(weir_pool *pool, int64_t now_ns)
+{
+    if (now_ns < atomic_load_explicit(&pool->spin_not_before_ns, memory_order_relaxed))
+        return SPIN_MIN_NS;
+    return atomic_load_explicit(&pool->spin_ns, memory_order_relaxed);
+}
+
 /* True when the job has settled. *spun_ns: how long it span, after the first looks. */
 static bool spin_for_end(weir_pool *pool, int index, int64_t *spun_ns)
 {
     struct weir__control *control = pool->control;
     struct weir__job *job = &control->jobs[index];
-    int64_t budget = atomic_load_explicit(&pool->spin_ns, memory_order_relaxed);
-    int64_t widen_at = pool->held[index].cold ? WIDEN_COLD_NS : WIDEN_HOT_NS, start;
+    int64_t widen_at = pool->held[index].cold ? WIDEN_COLD_NS : WIDEN_HOT_NS, start, budget;
 
     *spun_ns = 0;
     /* The shortest jobs end within a microsecond: not a pause nor a look at the clock for them. */
@@ -358,8 +364,7 @@ static bool spin_for_end(weir_pool *pool, int index, int64_t *spun_ns)
             return true;
     }
     start = weir__now_ns();
-    if (start < atomic_load_explicit(&pool->spin_not_before_ns, memory_order_relaxed))
-        budget = SPIN_MIN_NS;
+    budget = weir__spin_budget(pool, start);
     do {
         for (int i = 0; i < LOOKS_A_ROUND; i++) {
             if (worth_a_look(pool, job) && weir__job_settled(pool, index))
@@ -393,7 +398,7 @@ bool weir__job_wait(weir_pool *pool, int index, int64_t limit_ns)
     int64_t spun, asleep;
 
     if (spin_for_end(pool, index, &spun)) {
-        learn(pool, spun, 0);
+        weir__spin_learn(pool, spun, 0);
         return true;
     }
     asleep = weir__now_ns();
@@ -403,7 +408,7 @@ bool weir__job_wait(weir_pool *pool, int index, int64_t limit_ns)
         /* seq_cst, then look once more; pairs with weir__host_ring() */
         atomic_fetch_or(&job->waiting, WAITING_ASLEEP);
         if (weir__job_settled(pool, index)) {
-            learn(pool, spun, weir__now_ns() - asleep);
+            weir__spin_learn(pool, spun, weir__now_ns() - asleep);
             return true;
         }
         if (limit_ns != INT64_MAX && weir__now_ns() >= limit_ns)
@@ -434,7 +439,7 @@ int weir__report_lost_supervisor(const weir_pool *pool)
 
 static int report_failure(struct weir__job *job, const struct weir__tally *tally)
 {
-    const weir_error *first = weir__failure_first(job);
+    const weir_error *first = weir__failure_first(weir__job_failures(job, 0));
     weir_error error;
 
     if (first == NULL) /* the job's memory was overwritten */

@@ -51,13 +51,13 @@ static int finish_map(weir_future *future, struct weir__job *job)
 {
     size_t size = job->data.out_size;
 
-    if (!job->data.copy_out || (future->code != 0 && !future->keep_going))
+    if (!job->data.copy_out || (future->code != 0 && !future->work->keep_going))
         return 0;
     for (int64_t chunk = 0; chunk < job->count; chunk++) {
         weir_range range = weir__job_chunk(job, chunk);
 
         if (weir__cell_state_of(atomic_load(&job->cells[chunk])) == CELL_DONE)
-            memcpy((unsigned char *)future->user_out + (size_t)range.begin * size,
+            memcpy((unsigned char *)future->work->user_out + (size_t)range.begin * size,
                    job->data.out + (size_t)range.begin * size,
                    (size_t)(range.end - range.begin) * size);
     }

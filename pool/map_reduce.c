@@ -315,7 +315,7 @@ static void prepare_merge(const struct weir__job_spec *spec, struct weir__job *j
 
 static int finish_merge(weir_future *future, struct weir__job *job)
 {
-    struct weir__map_reduce *record = future->map_reduce;
+    struct weir__map_reduce *record = future->work->map_reduce;
     struct weir__published *shards = job->data.map_reduce_room->published;
 
     drop_all(record->parts, record->parts_count);
@@ -391,7 +391,7 @@ static int take_parts(struct weir__map_reduce *record, struct weir__job *job, ui
 
 static int finish_map(weir_future *future, struct weir__job *job)
 {
-    struct weir__map_reduce *record = future->map_reduce;
+    struct weir__map_reduce *record = future->work->map_reduce;
     uint64_t records = 0;
     int result;
 
@@ -414,7 +414,7 @@ static int finish_map(weir_future *future, struct weir__job *job)
     }
     result = plan_merge(record, job, records);
     if (result == 0)
-        future->then = &record->merge;
+        future->work->then = &record->merge;
     return result;
 }
 
@@ -551,10 +551,10 @@ weir_table *weir_future_table(weir_future *future)
     }
     if (weir_future_wait(future, -1) < 0)
         return NULL;
-    if (future->map_reduce == NULL) {
+    if (future->work == NULL || future->work->map_reduce == NULL) {
         weir__fail(-EINVAL, "the future is not of weir_pool_map_reduce_async()");
         return NULL;
     }
-    future->map_reduce->taken = true;
-    return future->map_reduce->table;
+    future->work->map_reduce->taken = true;
+    return future->work->map_reduce->table;
 }

@@ -44,6 +44,7 @@ static int check_pool_options(const weir_pool_options *options)
 static void free_private(weir_pool *pool)
 {
     weir__events_free(pool);
+    weir__queue_leave(pool);
     weir__control_free(pool->control);
     if (pool->mine != NULL)
         munmap((void *)pool->mine, 4096);
@@ -92,9 +93,10 @@ static weir_pool *new_private(int workers)
         free_private(pool);
         return NULL;
     }
-    for (int i = 0; i < WEIR__JOBS_MAX; i++)
+    /* all but that of the queue */
+    pool->vacant_count = WEIR__JOBS_MAX - 1;
+    for (int i = 0; i < pool->vacant_count; i++)
         pool->vacant[i] = (uint16_t)(WEIR__JOBS_MAX - 1 - i);
-    pool->vacant_count = WEIR__JOBS_MAX;
     pool->control = weir__control_new(workers, true);
     if (pool->control != NULL &&
         weir__arena_init(&pool->arena, pool->control->arena, pool->control->arena_size) < 0)
@@ -128,8 +130,7 @@ static void kill_workers(weir_pool *pool)
     send_order(pool, SUPERVISOR_KILL);
     weir__detached_wait(&pool->supervisor, KILL_MS);
     atomic_store(&pool->supervisor_gone, true);
-    atomic_fetch_add(&pool->control->host_bell, 1);
-    weir__futex_wake(&pool->control->host_bell, INT32_MAX);
+    weir__host_wake(pool->control);
     weir__futures_end(pool);
     weir__events_finish(pool);
     wait_until_idle(pool);
@@ -257,8 +258,7 @@ void weir_pool_cancel(weir_pool *pool)
     atomic_fetch_add(&pool->control->cancel_epoch, 1);
     atomic_store(&pool->control->told_all, 1);
     weir__event_write(pool->control);
-    atomic_fetch_add(&pool->control->host_bell, 1);
-    weir__futex_wake(&pool->control->host_bell, INT32_MAX);
+    weir__host_wake(pool->control);
 }
 
 void weir_pool_interrupt(weir_pool *pool)

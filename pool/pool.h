@@ -13,6 +13,7 @@
 #include "pool/arena.h"
 #include "pool/control.h"
 #include "pool/fork.h"
+#include "pool/queue.h"
 
 /* What the host knows of a job besides the shared record; the same index. Each piece of memory only
  * if the shared record has no place for it. Cells are always in the arena: the supervisor reads
@@ -33,6 +34,24 @@ struct weir__held {
 struct weir__progress;
 struct weir__map_reduce;
 
+/* Futures of the queue's calls, to be used again: they outlive the pool if they have to. */
+struct weir__future_stock {
+    pthread_mutex_t lock;     /* over what follows */
+    weir_future *vacant;      /* linked by `next` */
+    struct weir__slab *slabs; /* all there are; each is memory for some */
+    int64_t count;            /* so many futures; once the pool is gone, those not given back */
+    bool left;                /* the pool is gone: who gives back the last one frees this */
+};
+
+/* The host's side of the queue of calls (queue.c). pool->lock, all of it. */
+struct weir__puts {
+    uint64_t tail;       /* position of the next call */
+    int since_wait;      /* calls put since a thread last waited for one */
+    weir_future *vacant; /* futures, taken over from the stock all at once */
+    struct weir__future_stock *stock;
+    weir_future *futures[WEIR__QUEUE_CALLS]; /* whose call is in that place; NULL: nobody's */
+};
+
 struct weir_pool {
     weir_manager *manager;
     struct weir__control *control;
@@ -47,6 +66,7 @@ struct weir_pool {
     struct weir__held *held; /* WEIR__JOBS_MAX */
     uint16_t *vacant;        /* stack of job indices */
     int vacant_count;
+    struct weir__puts *puts;           /* NULL until a call has been submitted */
     TAILQ_HEAD(, weir_future) futures; /* those that have a job, oldest first */
     bool ending;                       /* no new futures */
 
@@ -132,10 +152,8 @@ bool weir__host_sleep(weir_pool *pool, uint32_t bell, int64_t limit_ns);
 
 /* ---- future.c: a job that somebody will ask about ------------------------------------------- */
 
-struct weir_future {
-    weir_pool *pool; /* NULL once the job has ended */
-    int index;
-    int code; /* once it has ended */
+/* What the future of a job has, and that of a call in the queue has not. */
+struct weir__work {
     int (*finish)(weir_future *future, struct weir__job *job);
     struct weir__job_data data;          /* as the caller gave it: private arrays, the reduction */
     struct weir__map_reduce *map_reduce; /* as in the spec; the future's to release */
@@ -143,18 +161,36 @@ struct weir_future {
     void *user_out;                      /* where finish puts it; NULL: in `result` */
     const void *arg;
     bool keep_going;
-    void *result; /* malloc'ed */
-    size_t result_size;
-    weir_error *error;               /* malloc'ed; NULL while there is none */
-    struct weir__progress *progress; /* NULL: none is shown */
-    bool listed;                     /* on pool->futures */
-    int users;                       /* threads that look at its job; pool->lock */
-    TAILQ_ENTRY(weir_future) link;
+};
 
+/* The first line of the cache is all that most calls of the queue need. */
+struct weir_future {
+    weir_pool *_Atomic pool; /* NULL once the job has ended */
+    struct weir__work *work; /* NULL: it is a call in the queue */
+    uint64_t position;       /* of the call */
+    int code;                /* once it has ended */
+    int users;               /* threads that look at its job; pool->lock */
+    void *result;            /* malloc'ed; of the call, if it has room there, in `small` */
+    size_t result_size;
+    weir_error *error;                /* malloc'ed; NULL while there is none */
+    struct weir__future_stock *stock; /* of a call: where it came from */
+
+    weir_future *next;               /* in the stock */
+    struct weir__progress *progress; /* NULL: none is shown */
+    TAILQ_ENTRY(weir_future) link;
     weir_then_fn callback; /* NULL: none */
     void *callback_arg;
     weir_pool *caller; /* which is to call it; NULL once it has */
+    int index;         /* of the job */
+    bool listed;       /* on pool->futures */
     bool queued;       /* on caller->called, by `link` */
+    alignas(16) unsigned char small[WEIR__RESULT_INLINE];
+};
+
+/* The future of a job. */
+struct weir__job_future {
+    weir_future future;
+    struct weir__work work;
 };
 
 /* Opens the job, waits for it and finishes it. */
@@ -165,6 +201,34 @@ weir_future *weir__launch(weir_pool *pool, struct weir__job_spec *spec, void *us
 void weir__futures_end(weir_pool *pool);
 /* Ends the future that has this job and a callback, if it has settled. */
 void weir__future_end_told(weir_pool *pool, int index);
+/* When the job is not done at once, a thread spins for so long; then it learns from how long that
+ * took, and how long it slept thereafter. */
+int64_t weir__spin_budget(weir_pool *pool, int64_t now_ns);
+void weir__spin_learn(weir_pool *pool, int64_t spun_ns, int64_t slept_ns);
+
+/* ---- queue.c: calls that share one job ------------------------------------------------------- */
+
+/* Puts a call into the queue. NULL without an error: it has no place there, or asks for something
+ * special, and is to have a job of its own. */
+weir_future *weir__queue_put(weir_pool *pool, weir_call_fn function, const void *arg,
+                             size_t arg_size, const weir_job_options *options);
+/* What future.c and attach.c do with the future of a job, for one of a call. */
+bool weir__queue_done(weir_future *future);
+bool weir__queue_wait(weir_future *future, int64_t limit_ns);
+void weir__queue_cancel(weir_future *future);
+void weir__queue_mark(weir_future *future);
+/* With pool->lock. Has the end told of, for its callback; at once if it has come. */
+void weir__queue_watch(weir_pool *pool, weir_future *future);
+/* Ends the future of the call in this place that has a callback, if it has settled. */
+void weir__queue_end_told(weir_pool *pool, unsigned place);
+/* Waits for all calls and ends them. */
+void weir__queue_end(weir_pool *pool);
+/* Gives the future's memory back. */
+void weir__queue_free(weir_future *future);
+/* The pool goes. */
+void weir__queue_leave(weir_pool *pool);
+/* Takes over what a call gave, in a block or in `result` itself. 0 or a negative error. */
+int weir__take_result(weir_future *future, weir_pool *pool, struct weir__result *result, bool good);
 
 /* ---- attach.c: callbacks for hosts that have an event loop ----------------------------------- */
 

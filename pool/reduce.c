@@ -56,19 +56,19 @@ static void combine_all(const weir_reduction *reduction, unsigned char *first, s
 /* Where the result goes: the caller's memory, or the future's. */
 static int take_result(weir_future *future, const void *from, size_t size)
 {
-    if (future->user_out == NULL) {
+    if (future->work->user_out == NULL) {
         future->result = malloc(size);
         if (future->result == NULL)
             return weir__fail(-ENOMEM, "no memory for a result of %zu bytes", size);
         future->result_size = size;
     }
-    memcpy(future->user_out != NULL ? future->user_out : future->result, from, size);
+    memcpy(future->work->user_out != NULL ? future->work->user_out : future->result, from, size);
     return 0;
 }
 
 static int finish_reduce(weir_future *future, struct weir__job *job)
 {
-    const weir_reduction *reduction = &future->data.reduction;
+    const weir_reduction *reduction = &future->work->data.reduction;
 
     if (future->code != 0)
         return 0;

@@ -43,6 +43,7 @@
 #include "pool/failure.h"
 #include "pool/fork.h"
 #include "pool/park.h"
+#include "pool/queue.h"
 #include "pool/ready.h"
 #include "pool/worker.h"
 
@@ -112,12 +113,25 @@ static bool describe_timeout(char *out, size_t size, const struct weir__job *job
     return killed != KILLED_NOT;
 }
 
+static bool is_queue(const struct child *child, const struct weir__job *job)
+{
+    return job == &child->supervisor->control->jobs[WEIR__QUEUE_JOB];
+}
+
+static struct weir__failures failures_of(const struct child *child, struct weir__job *job,
+                                         int64_t chunk)
+{
+    return is_queue(child, job)
+               ? weir__queue_failures(child->supervisor->control->queue, (unsigned)chunk)
+               : weir__job_failures(job, chunk);
+}
+
 static void report_death(struct child *child, struct weir__job *job, int64_t chunk, int status,
                          unsigned attempt)
 {
     uint32_t killed = atomic_load(&child->supervisor->control->slots[child->slot].killed);
-    weir_range range = weir__job_chunk(job, chunk);
-    weir_error *error = weir__failure_claim_death(job, chunk);
+    weir_range range = is_queue(child, job) ? (weir_range){0, 1} : weir__job_chunk(job, chunk);
+    weir_error *error = weir__failure_claim_death(failures_of(child, job, chunk));
     char how[128];
 
     if (error == NULL)
@@ -148,7 +162,7 @@ static void reclaim_chunk(struct child *child, struct weir__job *job, int status
     if (weir__cell_state_of(atomic_load(cell)) != CELL_RUNNING ||
         weir__cell_owner(atomic_load(cell)) != child->slot)
         return;
-    weir__failure_withdraw(job, child->slot);
+    weir__failure_withdraw(failures_of(child, job, chunk), child->slot);
     if (atomic_load(&job->stop) & STOP_TIMEOUT)
         retries = 0;
     /* described before the cell is final: who sees FAILED finds the reason */
@@ -197,8 +211,10 @@ static void repair(struct weir__control *control)
         atomic_store(&job->recount, 1);
         weir__host_ring(control, job);
     }
-    /* The dead worker may have been about to. */
+    /* The dead worker may have been about to; and for the calls of the queue. */
+    atomic_store(&control->told_all, 1);
     weir__event_write(control);
+    weir__host_wake(control);
     weir__wake_all(control);
 }
 
@@ -279,8 +295,7 @@ static void note_process_end(struct weir__control *control, int status)
 {
     control->exit_status = status;
     atomic_store(&control->ended, 1); /* pairs with process.c: exit_status is read after it */
-    atomic_fetch_add(&control->host_bell, 1);
-    weir__futex_wake(&control->host_bell, INT32_MAX);
+    weir__host_wake(control);
 }
 
 /* What the worker of a slot had begun is for others, and the slot is empty. It has been reaped. */

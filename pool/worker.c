@@ -31,6 +31,7 @@
 #include "pool/backtrace.h"
 #include "pool/failure.h"
 #include "pool/park.h"
+#include "pool/queue.h"
 #include "pool/ready.h"
 
 #define SPIN_START_NS 20000
@@ -43,9 +44,8 @@ static bool job_stopped(const struct weir__control *control, const struct weir__
 
 static void describe_failure(struct weir_task *task, int returned)
 {
-    struct weir__job *job = task->job;
     weir_range range = task->at;
-    weir_error *error = weir__failure_claim(job, task->slot, task->chunk);
+    weir_error *error = weir__failure_claim(task->failures, task->slot);
 
     if (error == NULL)
         return;
@@ -76,10 +76,9 @@ static void map_what_is_new(struct weir_task *task)
     task->synced = generation;
 }
 
-static void run_chunk(struct weir_task *task)
+void weir__task_run(struct weir_task *task, weir_range range)
 {
     struct weir__job *job = task->job;
-    weir_range range = weir__job_chunk(job, task->chunk);
     int returned;
 
     task->fail_code = 0;
@@ -92,10 +91,10 @@ static void run_chunk(struct weir_task *task)
     if (__fpending(stdout) > 0)
         fflush(stdout);
     if (returned == 0 && task->fail_code == 0) {
-        weir__cell_settle(&job->cells[task->chunk], CELL_DONE);
+        weir__cell_settle(task->cell, CELL_DONE);
     } else {
         describe_failure(task, returned); /* it counts when the cell is FAILED */
-        weir__cell_settle(&job->cells[task->chunk], CELL_FAILED);
+        weir__cell_settle(task->cell, CELL_FAILED);
         /* After the cell: killed in between, the failure stands and only more is done than need be.
          * The other way round the job would stop for a chunk that is free again. */
         if (!job->keep_going)
@@ -113,7 +112,7 @@ static void start_clock(struct weir_task *task)
                               memory_order_release);
 }
 
-static bool worn_out(const struct weir_task *task)
+bool weir__task_worn_out(const struct weir_task *task)
 {
     return task->control->chunks_per_worker > 0 && task->total >= task->control->chunks_per_worker;
 }
@@ -158,7 +157,7 @@ static bool take_out(struct weir_task *task, uint32_t retries)
 
 /* The chain: who takes work and leaves some wakes one more worker, who will do the same. Of a job
  * that its caller waits for only once that has found it long enough to be worth it. */
-static void wake_next(struct weir_task *task, bool more)
+void weir__task_wake_next(struct weir_task *task, bool more)
 {
     struct weir__control *control = task->control;
 
@@ -193,15 +192,17 @@ static enum round work_round(struct weir_task *task, uint32_t retries, bool *out
     for (; position < job->count; position = next) {
         if (job_stopped(task->control, job))
             return ROUND_STOPPED;
-        if (worn_out(task))
+        if (weir__task_worn_out(task))
             return ROUND_WORN_OUT;
         next = position + 1;
         if (claim(task, chunk_at(job, start, position))) {
             next = find_free(job, start, next);
             if (next == job->count && job->async)
                 *out = take_out(task, retries);
-            wake_next(task, next < job->count);
-            run_chunk(task);
+            weir__task_wake_next(task, next < job->count);
+            task->cell = &job->cells[task->chunk];
+            task->failures = weir__job_failures(job, task->chunk);
+            weir__task_run(task, weir__job_chunk(job, task->chunk));
         }
     }
     return ROUND_ALL;
@@ -278,11 +279,14 @@ static void work_loop(struct weir_task *task)
     struct weir__spin spin = {.budget_ns = SPIN_START_NS};
     unsigned from = 0;
 
-    while (!worn_out(task)) {
+    while (!weir__task_worn_out(task)) {
         int index = weir__ready_find(control, from);
 
         if (index >= 0) {
-            work_on(task, (unsigned)index);
+            if (index == WEIR__QUEUE_JOB)
+                weir__queue_work(task);
+            else
+                work_on(task, (unsigned)index);
             from = (unsigned)(index + 1) % WEIR__JOBS_MAX;
         } else if (atomic_load(&control->state) != POOL_RUNNING) {
             return;
@@ -383,10 +387,11 @@ int weir_task_attempt(const weir_task *task)
 
 int64_t weir_task_chunk(const weir_task *task)
 {
-    return task->chunk;
+    return task->call == NULL ? task->chunk : 0;
 }
 
 bool weir_task_cancelled(const weir_task *task)
 {
-    return job_stopped(task->control, task->job);
+    return task->call == NULL ? job_stopped(task->control, task->job)
+                              : weir__call_stopped(task->control, task->call);
 }

@@ -15,11 +15,13 @@
 #include <unistd.h>
 
 #define LIST_COUNT 1000
+#define TASKS      10000
 
 struct bench {
     weir_manager *scope;
     weir_pool *pool;
     weir_list *list;
+    weir_future *futures[TASKS];
 };
 
 struct bench_case {
@@ -60,6 +62,27 @@ static void pool_map(struct bench *bench, int i)
     must(weir_pool_for(bench->pool, (weir_range){0, 16}, nothing, NULL,
                        &(weir_job_options){.grain = 1}) == 0,
          "weir_pool_for");
+}
+
+static int call_nothing(weir_task *task, void *arg)
+{
+    (void)task;
+    (void)arg;
+    return 0;
+}
+
+/* All are submitted before the first one is awaited. */
+static void submit(struct bench *bench, int i)
+{
+    (void)i;
+    for (int k = 0; k < TASKS; k++) {
+        bench->futures[k] = weir_pool_submit(bench->pool, call_nothing, NULL, 0, NULL);
+        must(bench->futures[k] != NULL, "weir_pool_submit");
+    }
+    for (int k = 0; k < TASKS; k++) {
+        must(weir_future_wait(bench->futures[k], -1) == 0, "weir_future_wait");
+        weir_future_free(bench->futures[k]);
+    }
 }
 
 static void manager(struct bench *bench, int i)
@@ -121,6 +144,7 @@ static void list_set(struct bench *bench, int i)
 static const struct bench_case cases[] = {
     {"pool_map", 2000, 1, 0, pool_map},
     {"pool_map_cold", 20, 1, 3000, pool_map},
+    {"submit", 1, TASKS, 0, submit},
     {"manager", 5, 1, 0, manager},
     {"pool_job", 5, 1, 0, pool_job},
     {"shm", 200, 1, 0, shm},
@@ -147,11 +171,12 @@ static double run_round(const struct bench_case *which, struct bench *bench)
 
 static void run(const struct bench_case *which)
 {
-    struct bench bench = {.scope = weir_begin(NULL)};
+    static struct bench bench;
     char line[64];
 
+    bench.scope = weir_begin(NULL);
     must(bench.scope != NULL, "weir_begin");
-    if (which->operation == pool_map) {
+    if (which->operation == pool_map || which->operation == submit) {
         bench.pool = weir_pool_new(bench.scope, &(weir_pool_options){.workers = 2});
         must(bench.pool != NULL, "weir_pool_new");
     }
