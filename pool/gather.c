@@ -4,9 +4,13 @@
  *
  * Nearly all the time of a word count is waiting for memory: the slot, then the record. So a pair
  * is not looked up when it comes. It is put into a short queue and its slot is fetched into the
- * cache; some pairs later its record is; and when it leaves the queue both are there. The queue is
- * first in, first out, so the order of the pairs, and with it every bit of the result, is that in
- * which they came. Keys and values that are too long for the queue wait until it is empty.
+ * cache; a group of pairs later its slot is read and its record fetched; and one group after that
+ * both are there. Whole groups, as a loop over some pairs overlaps what is left of the waiting. The
+ * queue is first in, first out, so the order of the pairs, and with it every bit of the result, is
+ * that in which they came. Keys and values that are too long for the queue wait until it is empty.
+ *
+ * Keys of up to 15 bytes, which most are, are two words in the queue: these are hashed and compared
+ * without a loop, whose length the processor would have to guess.
  *
  * Invariants: the log's records are complete; `index` leads to each exactly once; bytes[] is what
  * publishing needs. After an error nothing more is added.
@@ -20,8 +24,9 @@
 #include <sys/mman.h>
 #include <weir-pool.h>
 
-#define DEPTH       32 /* of the queue; a power of two */
-#define FETCH_AFTER 12 /* pairs, between the slot's and the record's fetching */
+#define DEPTH       32 /* of the queue; a power of two, and at least three groups */
+#define GROUP       8
+#define KEY_WORDS   15 /* longest key of two words, with a NUL behind */
 #define KEY_SHORT   31
 #define VALUE_SHORT 16
 #define SLOTS_FIRST ((size_t)1 << 12)
@@ -31,13 +36,14 @@
 
 struct pending {
     uint64_t hash;
-    size_t slot;  /* no slot before this one is the key's, ... */
-    size_t slots; /* ... if the index still has so many; else the search begins at the hash */
+    uint64_t found; /* the slot that was the key's, as it seems; 0: there was none */
+    size_t slot;    /* no slot before this one is the key's, ... */
+    size_t slots;   /* ... if the index still has so many; else the search begins at the hash */
     uint32_t key_size, value_size;
     const void *value;
     const unsigned char *key; /* padded with NULs to 8 bytes, at least one */
     uint64_t own_value[VALUE_SHORT / 8];
-    uint64_t own_key[(KEY_SHORT + 1) / 8];
+    uint64_t own_key[(KEY_SHORT + 1) / 8]; /* of up to KEY_WORDS bytes also that of a record */
 };
 
 struct weir__gather {
@@ -46,9 +52,11 @@ struct weir__gather {
     unsigned char *log;
     size_t log_used, log_room; /* the first 8 bytes are not used, so that no offset is 0 */
     struct weir__rule rule;
+    bool sums; /* the rule is to add up int64_t */
     size_t limit;
     int error;
-    unsigned first, next; /* of the queue; they run on and wrap */
+    unsigned first, fetched, next; /* of the queue; they run on and wrap: from `first` the records
+                                      are fetched, from `fetched` only the slots */
     uint64_t bytes[WEIR__PARTITIONS];
     struct pending queue[DEPTH];
 };
@@ -64,6 +72,16 @@ static uint64_t mix(uint64_t a, uint64_t b)
 
 #define HASH_SEED UINT64_C(0x9e3779b97f4a7c15)
 #define HASH_WORD UINT64_C(0xd6e8feb86659fd93)
+
+/* A key of up to KEY_WORDS bytes. What is added keeps one word from making the other one count for
+ * nothing. */
+static uint64_t hash_words(uint64_t first, uint64_t second, size_t size)
+{
+    const uint64_t seed = HASH_SEED ^ (size * UINT64_C(0xa0761d6478bd642f));
+
+    return mix(mix(first ^ seed, second ^ HASH_WORD) + (first ^ (second << 32 | second >> 32)),
+               HASH_SEED);
+}
 
 static uint64_t hash_begin(size_t size)
 {
@@ -108,11 +126,21 @@ static uint64_t load_tail(const unsigned char *from, size_t size)
            (uint64_t)from[size - 1] << (8 * (size - 1));
 }
 
+/* A key of 8 to KEY_WORDS bytes: the word behind the first one. */
+static uint64_t load_second(const unsigned char *from, size_t size)
+{
+    return load_word(from + size - 8) >> 8 * (KEY_WORDS - size) >> 8;
+}
+
 uint64_t weir__hash(const void *key, size_t size)
 {
     const unsigned char *from = key;
     uint64_t hash = hash_begin(size);
 
+    if (size < 8)
+        return hash_words(load_tail(from, size), 0, size);
+    if (size <= KEY_WORDS)
+        return hash_words(load_word(from), load_second(from, size), size);
     for (; size >= 8; from += 8, size -= 8)
         hash = hash_word(hash, load_word(from));
     return hash_end(hash_word(hash, load_tail(from, size)));
@@ -177,8 +205,9 @@ void weir__gather_begin(struct weir__gather *gather, const struct weir__rule *ru
     gather->log_used = 8;
     gather->rule = *rule;
     gather->limit = limit;
+    gather->sums = rule->value_size == sizeof(int64_t) && rule->combine == weir_sum_int64;
     gather->error = 0;
-    gather->first = gather->next = 0;
+    gather->first = gather->fetched = gather->next = 0;
 }
 
 /* Makes room for `size` bytes more in the log. */
@@ -290,14 +319,21 @@ static int append_value(struct weir__gather *gather, uint64_t at, const void *va
 
 /* ---- one pair ------------------------------------------------------------------------------- */
 
-/* Both are padded with NULs, and the sizes are equal. */
-static bool same_key(const unsigned char *a, const unsigned char *b, size_t size)
+/* The key at `key`, of the pair's size, is the pair's. */
+static inline bool same_key(const unsigned char *key, const struct pending *pair)
 {
     uint64_t x, y, different = 0;
 
-    for (size_t i = 0; i <= size; i += 8) {
-        memcpy(&x, a + i, 8);
-        memcpy(&y, b + i, 8);
+    if (pair->key_size <= KEY_WORDS) {
+        const size_t last = pair->key_size / 8; /* of its one or two words */
+
+        memcpy(&x, key, 8);
+        memcpy(&y, key + 8 * last, 8);
+        return ((x ^ pair->own_key[0]) | (y ^ pair->own_key[last])) == 0;
+    }
+    for (size_t i = 0; i <= pair->key_size; i += 8) {
+        memcpy(&x, key + i, 8);
+        memcpy(&y, pair->key + i, 8);
         different |= x ^ y;
     }
     return different == 0;
@@ -340,25 +376,25 @@ static int insert(struct weir__gather *gather, const struct pending *pair, size_
     return fixed > 0 ? 0 : append_value(gather, offset, pair->value, pair->value_size);
 }
 
-static int merge(struct weir__gather *gather, uint64_t offset, const struct pending *pair)
+static inline int merge(struct weir__gather *gather, uint64_t offset, const struct pending *pair)
 {
     unsigned char *value = gather->log + offset + sizeof(struct weir__record);
-    int64_t into, from;
+    uint64_t into, from; /* unsigned: a sum wraps */
 
-    if (gather->rule.value_size == 0)
-        return append_value(gather, offset, pair->value, pair->value_size);
-    if (gather->rule.combine != weir_sum_int64) {
-        gather->rule.combine(value, pair->value, gather->rule.arg);
+    if (gather->sums) {
+        memcpy(&into, value, sizeof(into));
+        memcpy(&from, pair->value, sizeof(from));
+        into += from;
+        memcpy(value, &into, sizeof(into));
         return 0;
     }
-    memcpy(&into, value, sizeof(into));
-    memcpy(&from, pair->value, sizeof(from));
-    into = (int64_t)((uint64_t)into + (uint64_t)from);
-    memcpy(value, &into, sizeof(into));
+    if (gather->rule.value_size == 0)
+        return append_value(gather, offset, pair->value, pair->value_size);
+    gather->rule.combine(value, pair->value, gather->rule.arg);
     return 0;
 }
 
-static int place(struct weir__gather *gather, const struct pending *pair)
+static int search(struct weir__gather *gather, const struct pending *pair)
 {
     const size_t mask = gather->slots - 1;
     size_t i = pair->slots == gather->slots ? pair->slot : pair->hash & mask;
@@ -373,62 +409,80 @@ static int place(struct weir__gather *gather, const struct pending *pair)
             continue;
         record = (const struct weir__record *)(gather->log + weir__slot_offset(slot));
         if (record->hash == pair->hash && record->key_size == pair->key_size &&
-            same_key(weir__record_key(record), pair->key, pair->key_size))
+            same_key(weir__record_key(record), pair))
             return merge(gather, weir__slot_offset(slot), pair);
     }
 }
 
-/* ---- the queue ------------------------------------------------------------------------------ */
-
-static void place_first(struct weir__gather *gather)
+/* Records stay where they are: a key that is at a slot that was found once is there. */
+static inline int place(struct weir__gather *gather, const struct pending *pair)
 {
-    const struct pending *pair = &gather->queue[gather->first++ % DEPTH];
+    const uint64_t offset = weir__slot_offset(pair->found);
+    const struct weir__record *record = (const struct weir__record *)(gather->log + offset);
 
-    if (gather->error == 0)
-        gather->error = place(gather, pair);
+    if (__builtin_expect(pair->found != 0 && record->key_size == pair->key_size, 1) &&
+        same_key(weir__record_key(record), pair))
+        return merge(gather, offset, pair);
+    return search(gather, pair);
 }
 
-/* Finds the slot that seems to be the key's, which the index has kept for it if it is there, as
- * nothing is ever taken out. */
-static void fetch_record(const struct weir__gather *gather, struct pending *pair)
+/* ---- the queue ------------------------------------------------------------------------------ */
+
+/* Places the pairs up to `end`, whose records have been fetched. */
+static void place_up_to(struct weir__gather *gather, unsigned end)
+{
+    for (unsigned i = gather->first; i != end && gather->error == 0; i++)
+        gather->error = place(gather, &gather->queue[i % DEPTH]);
+    gather->first = end;
+}
+
+/* For the pairs up to `end`: finds the slot that seems to be the key's, which the index has kept
+ * for it if it is there, as nothing is ever taken out. */
+static void fetch_up_to(struct weir__gather *gather, unsigned end)
 {
     const size_t mask = gather->slots - 1;
-    size_t i = pair->hash & mask;
-    uint64_t slot;
+    const uint64_t *index = gather->index;
 
-    while ((slot = gather->index[i]) != 0 && (slot ^ pair->hash) >> 32 != 0)
-        i = (i + 1) & mask;
-    pair->slot = i;
-    pair->slots = gather->slots;
-    if (slot != 0) {
-        const unsigned char *record = gather->log + weir__slot_offset(slot);
+    for (; gather->fetched != end; gather->fetched++) {
+        struct pending *pair = &gather->queue[gather->fetched % DEPTH];
+        size_t i = pair->hash & mask;
+        uint64_t slot;
 
-        __builtin_prefetch(record, 1);
-        __builtin_prefetch(record + 31, 1); /* it may lie on two lines */
+        while ((slot = index[i]) != 0 && (slot ^ pair->hash) >> 32 != 0)
+            i = (i + 1) & mask;
+        pair->found = slot;
+        pair->slot = i;
+        pair->slots = gather->slots;
+        if (slot != 0) {
+            const unsigned char *record = gather->log + weir__slot_offset(slot);
+
+            __builtin_prefetch(record, 1);
+            __builtin_prefetch(record + 31, 1); /* it may lie on two lines */
+        }
     }
 }
 
 /* The place for one more pair, which is the queue's last after pushed(). */
 static struct pending *push(struct weir__gather *gather)
 {
-    if (gather->next - gather->first == DEPTH)
-        place_first(gather);
     return &gather->queue[gather->next % DEPTH];
 }
 
-static void pushed(struct weir__gather *gather, struct pending *pair)
+static inline void pushed(struct weir__gather *gather, const struct pending *pair)
 {
     __builtin_prefetch(&gather->index[pair->hash & (gather->slots - 1)], 0);
-    pair->slots = 0;
-    gather->next++;
-    if (gather->next - gather->first > FETCH_AFTER)
-        fetch_record(gather, &gather->queue[(gather->next - 1 - FETCH_AFTER) % DEPTH]);
+    if (++gather->next % GROUP != 0)
+        return;
+    place_up_to(gather, gather->fetched);
+    fetch_up_to(gather, gather->next - GROUP);
 }
 
 int weir__gather_end(struct weir__gather *gather)
 {
-    while (gather->first != gather->next)
-        place_first(gather);
+    place_up_to(gather, gather->fetched);
+    fetch_up_to(gather, gather->next);
+    place_up_to(gather, gather->next);
+    gather->first = gather->fetched = gather->next = 0; /* groups begin at multiples of GROUP */
     return gather->error;
 }
 
@@ -451,30 +505,46 @@ static int add_long(struct weir__gather *gather, const void *key, size_t key_siz
         return gather->error = -ENOMEM;
     memcpy(padded, key, key_size);
     pair.key = padded;
-    gather->error = place(gather, &pair);
+    memcpy(pair.own_key, padded, key_size <= KEY_WORDS ? weir__padded(key_size + 1) : 0);
+    gather->error = search(gather, &pair);
     free(padded);
     return gather->error;
+}
+
+/* The words of a key of more than KEY_WORDS bytes; its hash. */
+static uint64_t load_key(uint64_t *words, const unsigned char *key, size_t size)
+{
+    uint64_t hash = hash_begin(size);
+    size_t i, left;
+
+    for (i = 0, left = size; left >= 8; i++, left -= 8, key += 8) {
+        const uint64_t word = load_word(key);
+
+        hash = hash_word(hash, word);
+        words[i] = htole64(word);
+    }
+    words[i] = htole64(load_tail(key, left));
+    return hash_end(hash_word(hash, le64toh(words[i])));
 }
 
 int weir__gather_add(struct weir__gather *gather, const void *key, size_t key_size,
                      const void *value, size_t value_size)
 {
-    const unsigned char *from = key;
-    uint64_t hash = hash_begin(key_size);
     struct pending *pair;
-    size_t i, left;
 
     if (key_size > KEY_SHORT || value_size > VALUE_SHORT)
         return add_long(gather, key, key_size, value, value_size);
     pair = push(gather);
-    for (i = 0, left = key_size; left >= 8; i++, left -= 8, from += 8) {
-        uint64_t word = load_word(from);
+    if (key_size <= KEY_WORDS) {
+        const uint64_t first = key_size < 8 ? load_tail(key, key_size) : load_word(key);
+        const uint64_t second = key_size < 8 ? 0 : load_second(key, key_size);
 
-        hash = hash_word(hash, word);
-        pair->own_key[i] = htole64(word);
+        pair->own_key[0] = htole64(first);
+        pair->own_key[1] = htole64(second);
+        pair->hash = hash_words(first, second, key_size);
+    } else {
+        pair->hash = load_key(pair->own_key, key, key_size);
     }
-    pair->own_key[i] = htole64(load_tail(from, left));
-    pair->hash = hash_end(hash_word(hash, le64toh(pair->own_key[i])));
     pair->key_size = (uint32_t)key_size;
     pair->value_size = (uint32_t)value_size;
     if (value_size == 8)
@@ -496,6 +566,12 @@ int weir__gather_add_record(struct weir__gather *gather, const struct weir__reco
     pair->value_size = record->value_size;
     pair->value = weir__record_value(record);
     pair->key = weir__record_key(record);
+    if (pair->key_size <= KEY_WORDS) {
+        const size_t last = pair->key_size / 8;
+
+        memcpy(&pair->own_key[0], pair->key, 8);
+        memcpy(&pair->own_key[last], pair->key + 8 * last, 8);
+    }
     pushed(gather, pair);
     return gather->error;
 }

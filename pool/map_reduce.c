@@ -248,8 +248,8 @@ static int refuse_emit(weir_task *task, const void *key, size_t key_size, const 
                           fixed > 0 ? fixed : WEIR__VALUE_MAX);
 }
 
-int weir_emit(weir_task *task, const void *key, size_t key_size, const void *value,
-              size_t value_size)
+static inline int emit(weir_task *task, const void *key, size_t key_size, const void *value,
+                       size_t value_size)
 {
     const size_t fixed = task->job->data.map_reduction.value_size;
     int result;
@@ -265,14 +265,20 @@ int weir_emit(weir_task *task, const void *key, size_t key_size, const void *val
     return result;
 }
 
+int weir_emit(weir_task *task, const void *key, size_t key_size, const void *value,
+              size_t value_size)
+{
+    return emit(task, key, key_size, value, value_size);
+}
+
 int weir_emit_str(weir_task *task, const char *key, const void *value, size_t value_size)
 {
-    return weir_emit(task, key, key != NULL ? strlen(key) : 0, value, value_size);
+    return emit(task, key, key != NULL ? strlen(key) : 0, value, value_size);
 }
 
 int weir_emit_int64(weir_task *task, const void *key, size_t key_size, int64_t value)
 {
-    return weir_emit(task, key, key_size, &value, sizeof(value));
+    return emit(task, key, key_size, &value, sizeof(value));
 }
 
 /* ---- the host: the second job --------------------------------------------------------------- */

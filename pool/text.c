@@ -401,6 +401,7 @@ int weir_text_slice(const weir_text *text, weir_range range, weir_split split, w
         return weir__fail(-EINVAL, "weir_split is %d; it must be %d or %d", (int)split,
                           WEIR_SPLIT_WORDS, WEIR_SPLIT_LINES);
     cursor->lines = split == WEIR_SPLIT_LINES;
+    cursor->words = split == WEIR_SPLIT_WORDS;
     for (unsigned c = 0; c < 256; c++)
         cursor->inside[c] = is_word(c);
     cursor->left = range;

@@ -374,6 +374,7 @@ typedef struct weir_cursor {
     weir_range left;
     bool lines;
     unsigned char inside[256];
+    bool words; /* inside[] is that of WEIR_SPLIT_WORDS */
     uint64_t reserved[4];
 } weir_cursor;
 
@@ -391,6 +392,44 @@ WEIR_API int weir_text_slice_at(const weir_text *text, weir_range range, const c
 /* For weir_cursor_next(): goes on to the next file. False: there is none. */
 WEIR_API bool weir_cursor_file(weir_cursor *cursor);
 
+/* For weir_cursor_next(): of eight bytes of a text, the highest bit of each that is of no word. */
+static inline uint64_t weir_cursor_outside(const char *at)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t bytes, low, small, letter, digit;
+
+    memcpy(&bytes, at, sizeof(bytes));
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    bytes = __builtin_bswap64(bytes);
+#endif
+    /* With the highest bits out of the way, no sum reaches into the next byte. */
+    low = bytes & ones * 0x7f;
+    small = low | ones * 0x20;
+    letter = (small + ones * (0x80 - 'a')) & ~(small + ones * (0x7f - 'z'));
+    digit = (low + ones * (0x80 - '0')) & ~(low + ones * (0x7f - '9'));
+    return ~(letter | digit | bytes) & ones * 0x80;
+}
+
+/* For weir_cursor_next(): how many bytes from `begin` on are inside[]. Of words 16 bytes are looked
+ * at together: a loop whose length differs from word to word costs more than the words. */
+static inline size_t weir_cursor_run(const weir_cursor *cursor, const char *begin)
+{
+    const char *at = begin, *end = cursor->end;
+
+    while (cursor->words && end - at >= 16) {
+        const uint64_t first = weir_cursor_outside(at), second = weir_cursor_outside(at + 8);
+        const uint64_t outside = first != 0 ? first : second;
+
+        if (outside != 0)
+            return (size_t)(at - begin) + (first != 0 ? 0 : 8) +
+                   (size_t)__builtin_ctzll(outside) / 8;
+        at += 16;
+    }
+    while (at < end && cursor->inside[(unsigned char)*at])
+        at++;
+    return (size_t)(at - begin);
+}
+
 /* The next record. False when there is none. */
 static inline bool weir_cursor_next(weir_cursor *cursor, weir_piece *piece)
 {
@@ -407,13 +446,9 @@ static inline bool weir_cursor_next(weir_cursor *cursor, weir_piece *piece)
         while (at < cursor->stop && !cursor->inside[(unsigned char)*at])
             at++;
         if (at < cursor->stop) {
-            begin = at;
-            do
-                at++;
-            while (at < end && cursor->inside[(unsigned char)*at]);
-            cursor->at = at;
-            piece->data = begin;
-            piece->size = (size_t)(at - begin);
+            piece->data = at;
+            piece->size = weir_cursor_run(cursor, at);
+            cursor->at = at + piece->size;
             return true;
         }
         cursor->at = cursor->stop;

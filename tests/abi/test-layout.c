@@ -137,6 +137,7 @@ PLACE(weir_cursor, stop, 24);
 PLACE(weir_cursor, end, 32);
 PLACE(weir_cursor, lines, 64);
 PLACE(weir_cursor, inside, 65);
+PLACE(weir_cursor, words, 321);
 
 SIZE(weir_dict_options, 40);
 PLACE(weir_dict_options, max_size, 0);

@@ -4,6 +4,7 @@
  */
 #include "support.h"
 
+#include <ctype.h>
 #include <errno.h>
 
 static char folder[64];
@@ -100,6 +101,83 @@ static void each_record_comes_once__wherever_the_text_is_cut(void **state)
         weir_text_close(text);
     }
     weir_end(scope);
+}
+
+/* What weir_cursor_next() finds eight bytes at a time, byte by byte. */
+static size_t next_word(const char *data, size_t size, size_t *at)
+{
+    size_t begin;
+
+    while (*at < size && !isalnum((unsigned char)data[*at]) && (data[*at] & 0x80) == 0)
+        ++*at;
+    begin = *at;
+    while (*at < size && (isalnum((unsigned char)data[*at]) || (data[*at] & 0x80) != 0))
+        ++*at;
+    return *at - begin;
+}
+
+static void a_word_ends_where_it_should__whatever_byte_follows_at_whatever_place(void **state)
+{
+    static char data[256 * 24 * 32];
+    size_t size = 0, at, length;
+
+    (void)state;
+    for (int byte = 0; byte < 256; byte++) {
+        for (int before = 0; before < 24; before++) {
+            for (int i = 0; i < before; i++)
+                data[size++] = "azAZ09m\xc3\xff"[(byte + i) % 9];
+            data[size++] = (char)byte;
+            data[size++] = (char)('A' + byte % 26);
+            data[size++] = before % 2 ? ' ' : '\n';
+        }
+    }
+    WEIR_SCOPE (scope, NULL) {
+        for (size_t cut = size - 40; cut <= size; cut++) { /* the end of the file at each place */
+            weir_text *text = open_text(scope, write_file("bytes", data, cut));
+            weir_cursor cursor;
+            weir_piece piece = {0};
+
+            assert_int_equal(
+                weir_text_slice(text, weir_text_range(text), WEIR_SPLIT_WORDS, &cursor), 0);
+            for (at = 0; (length = next_word(data, cut, &at)) > 0;) {
+                assert_true(weir_cursor_next(&cursor, &piece));
+                assert_int_equal(piece.data + piece.size - cursor.data, at);
+                assert_int_equal(piece.size, length);
+            }
+            assert_false(weir_cursor_next(&cursor, &piece));
+            weir_text_close(text);
+        }
+    }
+}
+
+static void a_word_ends_with_its_file__when_the_next_one_lies_right_behind(void **state)
+{
+    static char data[4096];
+    const char *paths[2];
+
+    (void)state;
+    WEIR_SCOPE (scope, NULL) {
+        for (size_t size = 1; size <= 40; size++) {
+            weir_cursor cursor;
+            weir_piece piece = {0};
+            weir_text *text;
+
+            memset(data, ' ', sizeof data);
+            memset(data + sizeof data - size, 'w', size);
+            paths[0] = write_file("full", data, sizeof data);
+            paths[1] = write_file("behind", "behind", 6);
+            text = weir_text_open_many(scope, paths, 2);
+            assert_non_null(text);
+            assert_int_equal(
+                weir_text_slice(text, weir_text_range(text), WEIR_SPLIT_WORDS, &cursor), 0);
+            assert_true(weir_cursor_next(&cursor, &piece));
+            assert_int_equal(piece.size, size);
+            assert_true(weir_cursor_next(&cursor, &piece));
+            assert_int_equal(piece.size, 6);
+            assert_false(weir_cursor_next(&cursor, &piece));
+            weir_text_close(text);
+        }
+    }
 }
 
 static void no_record_reaches_into_the_next_file__when_there_are_several(void **state)
@@ -330,6 +408,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         UNIT(each_record_comes_once__wherever_the_text_is_cut),
+        UNIT(a_word_ends_where_it_should__whatever_byte_follows_at_whatever_place),
+        UNIT(a_word_ends_with_its_file__when_the_next_one_lies_right_behind),
         UNIT(no_record_reaches_into_the_next_file__when_there_are_several),
         UNIT(the_cursor_names_the_file__when_it_goes_on),
         UNIT(workers_read_a_text__made_before_or_after_the_pool),
