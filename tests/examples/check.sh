@@ -139,6 +139,70 @@ matrix_multiply)
     refused 2 usage 0
     refused 1 'matrix_multiply: .' 65536
     ;;
+checksums)
+    find /usr/include -maxdepth 1 -name '*.h' | sort >names
+    : >'a name with spaces'
+    head -c 300000 /dev/urandom >random
+    printf '%s\n' 'a name with spaces' random >>names
+    xargs -d '\n' cksum <names >expected
+    "$program" <names | cmp - expected || fail 'cksum finds other sums'
+    sort expected >sorted
+    "$program" -u <names | sort | cmp - sorted || fail 'cksum finds other sums'
+    "$program" </dev/null >out || fail "status $? for no name"
+    [ ! -s out ] || fail "$(cat out)"
+    printf '/no/such/file\nrandom\n/\n' | "$program" >out 2>err && fail 'no error for a file that is not there'
+    cksum random | cmp - out || fail "not the one file that is there: $(cat out)"
+    grep -q '/no/such/file: No such file' err && grep -q '/: Is a directory' err || fail "$(cat err)"
+    refused 2 usage x
+    ;;
+factors)
+    { seq 1 300; seq 1000000007 1000000037; echo 4294967296; echo 18446744073709551615; } >numbers
+    factor <numbers | sort >expected
+    "$program" <numbers | sort | cmp - expected || fail 'factor finds other factors'
+    # an answer comes while the next number is awaited
+    mkfifo line answer
+    "$program" <line >answer &
+    pid=$!
+    exec 3>line 4<answer
+    echo 91 >&3
+    read -r answered <&4
+    [ "$answered" = '91: 7 13' ] || fail "$answered"
+    echo 'no number' >&3
+    exec 3>&-
+    wait $pid || fail "status $?"
+    ;;
+race)
+    for workers in 1 2 5; do
+        "$program" 20 $workers >out || fail "status $?"
+        echo '573548 has the hash 0000070ec8a9db7d' | cmp - out || fail "$(cat out)"
+    done
+    # Ctrl-C, at any moment
+    for delay in 0.05 0.2 0.5; do
+        "$program" 40 >out 2>err &
+        pid=$!
+        # a shell's background job ignores it until the program has its handler
+        (sleep $delay && while kill -INT $pid; do sleep 0.2; done) 2>/dev/null &
+        wait $pid && fail 'it ends well after Ctrl-C' || status=$?
+        [ $status = 1 ] && grep -q cancelled err || fail "status $status: $(cat err)"
+    done
+    refused 2 usage 41
+    ;;
+at_once)
+    for count in 1 2 1000 1000003; do
+        "$program" $count 1 >expected 2>err || fail "status $?"
+        [ ! -s err ] || fail "writes to stderr: $(cat err)"
+        for workers in 2 5; do
+            "$program" $count $workers | cmp - expected || fail "$count: $workers workers differ from one"
+        done
+        awk -v n=$count '
+            $1 ~ /^[0-9]+$/ { all += $2; sum += $1 * $2 }
+            $1 == "mean" { mean = $2 }
+            $1 == "first" { first = $2 }
+            END { exit all != n || mean < sum / n - 1e-6 || mean > sum / n + 1e-6 || length(first) != (n < 40 ? n : 40) }
+        ' expected || fail "$count: $(cat expected)"
+    done
+    refused 2 usage 0
+    ;;
 uv_host)
     "$program" >out || fail "status $?"
     printf '148933 primes below 2000000\nthe loop was free meanwhile\n' | cmp - out || fail "$(cat out)"

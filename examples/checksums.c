@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * checksums: the checksum of each file whose name is a line of its input, as cksum(1) prints them.
+ *
+ * A stream, as Python's Pool.imap: nobody knows how many names there will be, some files are long
+ * and some short, and the lines come out in the order of the names (with -u: as they are ready).
+ * Only so many calls are out at a time, so a list of any length needs little memory. A file that
+ * cannot be read is an item with an error; the others go on. Each worker makes its table once, in
+ * the initializer.
+ *
+ *   cc checksums.c $(pkg-config --cflags --libs weir) -o checksums && find . -type f | ./checksums
+ */
+#include <weir.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct sum {
+    uint32_t crc;
+    int64_t size;
+    char path[4096];
+};
+
+static uint32_t table[256];
+
+/* In each worker, before its first file. */
+static int make_table(void *arg)
+{
+    (void)arg;
+    for (uint32_t i = 0; i < 256; i++) {
+        uint32_t crc = i << 24;
+
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc << 1 ^ (crc >> 31 ? 0x04c11db7 : 0);
+        table[i] = crc;
+    }
+    return 0;
+}
+
+static uint32_t add_byte(uint32_t crc, unsigned char byte)
+{
+    return crc << 8 ^ table[crc >> 24 ^ byte];
+}
+
+/* In a worker: `arg` is a copy of the name. */
+static int sum_file(weir_task *task, void *arg)
+{
+    struct sum sum = {0};
+    unsigned char bytes[65536];
+    FILE *file = fopen(arg, "r");
+    size_t got;
+    int failed;
+
+    if (!file)
+        return weir_task_fail(task, errno, "%s: %s", (const char *)arg, strerror(errno));
+    while ((got = fread(bytes, 1, sizeof(bytes), file)) > 0) {
+        for (size_t i = 0; i < got; i++)
+            sum.crc = add_byte(sum.crc, bytes[i]);
+        sum.size += (int64_t)got;
+    }
+    failed = ferror(file) ? errno : 0;
+    fclose(file);
+    if (failed)
+        return weir_task_fail(task, failed, "%s: %s", (const char *)arg, strerror(failed));
+    for (int64_t size = sum.size; size > 0; size >>= 8) /* and the length, lowest byte first */
+        sum.crc = add_byte(sum.crc, (unsigned char)size);
+    snprintf(sum.path, sizeof(sum.path), "%s", (const char *)arg);
+    return weir_task_result(task, &sum, sizeof(sum));
+}
+
+/* Prints the results that come within timeout_ms (0: that are there). Returns how many are errors.
+ */
+static int print_results(weir_stream *stream, int timeout_ms)
+{
+    weir_item item;
+    int errors = 0;
+
+    while (weir_stream_next(stream, &item, timeout_ms) == 1) {
+        const struct sum *sum = item.data;
+
+        if (item.code == 0)
+            printf("%" PRIu32 " %" PRId64 " %s\n", ~sum->crc, sum->size, sum->path);
+        else
+            fprintf(stderr, "checksums: %s\n", item.error->message);
+        errors += item.code != 0;
+    }
+    return errors;
+}
+
+/* Returns how many files have none, or -1. */
+static int sum_all(weir_stream *stream)
+{
+    char *line = NULL;
+    size_t room = 0;
+    ssize_t size;
+    int errors = 0, result = 0;
+
+    while (result == 0 && (size = getline(&line, &room, stdin)) > 0) {
+        line[strcspn(line, "\n")] = '\0';
+        result = weir_stream_put(stream, line, strlen(line) + 1);
+        errors += print_results(stream, 0);
+    }
+    free(line);
+    return result < 0 ? -1 : errors + print_results(stream, -1);
+}
+
+int main(int argc, char **argv)
+{
+    const weir_stream_options options = {.unordered = argc > 1 && strcmp(argv[1], "-u") == 0};
+    int errors = -1;
+
+    if (argc > 1 + options.unordered) {
+        fprintf(stderr, "usage: checksums [-u] < NAMES\n");
+        return 2;
+    }
+    WEIR_SCOPE (scope, NULL) {
+        weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.initializer = make_table});
+        weir_stream *stream = pool ? weir_stream_new(pool, sum_file, &options) : NULL;
+
+        if (stream)
+            errors = sum_all(stream);
+        weir_stream_free(stream);
+    }
+    if (errors < 0)
+        fprintf(stderr, "checksums: %s\n", weir_last_error()->message);
+    return errors != 0;
+}
