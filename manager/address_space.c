@@ -273,9 +273,10 @@ static bool make_busy(struct weir__space *space, struct weir__entry *entry, uint
         entry->span / space->page < pages)
         return false;
     weir__private_lock(&space->lock);
-    /* relaxed: the list gave us the entry; the CAS only refuses a table that somebody damaged. */
+    /* The list gave us the entry; the CAS only refuses a table that somebody damaged. release:
+     * pairs with the acquire in weir__space_next_busy, which must not see an earlier maker. */
     if (atomic_compare_exchange_strong_explicit(&entry->word, &word, NEXT(word, WEIR__ENTRY_BUSY),
-                                                memory_order_relaxed, memory_order_relaxed)) {
+                                                memory_order_release, memory_order_relaxed)) {
         space->seen[weir__space_index(space, entry)] = NEXT(word, WEIR__ENTRY_BUSY);
         taken = true;
     }
@@ -328,6 +329,8 @@ void weir__space_publish(struct weir__space *space, struct weir__entry *entry)
     uint64_t word =
         SAME(atomic_load_explicit(&entry->word, memory_order_relaxed), WEIR__ENTRY_LIVE);
 
+    /* relaxed, here and in give: what comes after it releases it. */
+    atomic_store_explicit(&entry->maker, 0, memory_order_relaxed);
     weir__private_lock(&space->lock);
     space->seen[weir__space_index(space, entry)] = word;
     /* release: pairs with the acquire in sync_entry; all fields of the entry are before it. */
@@ -345,11 +348,20 @@ static void unmap_span(const struct weir__entry *entry)
                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 }
 
+/* Gives the memory back that an entry's place in the store has. */
+static void clear_stored(const struct weir__space *space, const struct weir__entry *entry)
+{
+    if (space->store >= 0 && span_is_sound(space, entry->address, entry->span))
+        weir__block_clear(space->store, weir__space_offset(space, entry->address), entry->span);
+}
+
 void weir__space_give(struct weir__space *space, struct weir__entry *entry)
 {
     uint64_t word =
         SAME(atomic_load_explicit(&entry->word, memory_order_relaxed), WEIR__ENTRY_FREE);
 
+    clear_stored(space, entry);
+    atomic_store_explicit(&entry->maker, 0, memory_order_relaxed);
     weir__private_lock(&space->lock);
     unmap_span(entry);
     space->seen[weir__space_index(space, entry)] = word;
@@ -376,6 +388,31 @@ static void drop_stale_kept(struct weir__space *space)
     }
 }
 
+struct weir__entry *weir__space_next_busy(struct weir__space *space, size_t *index, uint64_t *word,
+                                          uint64_t *maker)
+{
+    size_t end = atomic_load_explicit(&space->table->next_entry, memory_order_relaxed);
+
+    for (end = end > WEIR__ENTRIES ? WEIR__ENTRIES : end; *index < end;) {
+        struct weir__entry *entry = &space->table->entries[(*index)++];
+
+        /* acquire: pairs with the release in make_busy. */
+        *word = atomic_load_explicit(&entry->word, memory_order_acquire);
+        *maker = atomic_load_explicit(&entry->maker, memory_order_relaxed);
+        if (STATE(*word) == WEIR__ENTRY_BUSY && *maker != 0)
+            return entry;
+    }
+    return NULL;
+}
+
+bool weir__space_seize(struct weir__entry *entry, uint64_t word)
+{
+    /* relaxed: the dead maker's last stores were long before its lock was found free. */
+    return atomic_compare_exchange_strong_explicit(&entry->word, &word,
+                                                   SAME(word, WEIR__ENTRY_RETIRED),
+                                                   memory_order_relaxed, memory_order_relaxed);
+}
+
 bool weir__space_retire(struct weir__space *space, struct weir__entry *entry)
 {
     uint64_t word = atomic_load_explicit(&entry->word, memory_order_acquire);
@@ -392,9 +429,7 @@ bool weir__space_retire(struct weir__space *space, struct weir__entry *entry)
         return false;
     }
     /* Processes that have not synced yet keep a mapping, but of a file without memory. */
-    if (space->store >= 0 && span_is_sound(space, entry->address, entry->span))
-        weir__block_clear(space->store, weir__space_offset(space, entry->address), entry->span);
-    else if (space->seen[index] == word)
+    if (space->store < 0 && space->seen[index] == word)
         madvise(entry->shm.buf, entry->shm.size, MADV_REMOVE);
     drop_stale_kept(space);
     weir__private_unlock(&space->lock);

@@ -26,7 +26,9 @@
  *                    \--give (creation failed)--> FREE
  *
  * take and give: whoever popped it from a free list (or got it fresh), alone. retire: by CAS, so
- * one process alone. A process killed in BUSY or RETIRED leaves the entry so; it is not used again.
+ * one process alone. A process killed in BUSY or RETIRED leaves the entry so; it is not used again,
+ * but for one of an anonymous scope in BUSY, whose maker is known to be dead: seize, by CAS too,
+ * makes it RETIRED, and give FREE.
  */
 enum weir__entry_state {
     WEIR__ENTRY_FREE = 0,
@@ -42,6 +44,8 @@ struct weir__entry {
     uint64_t address;          /* of its span; stays with the entry for ever */
     uint64_t span;             /* bytes of address space, with at least one guard page at the end */
     _Atomic uint32_t next;     /* in a free list: index + 1 */
+    _Atomic uint64_t maker;    /* BUSY, in an anonymous scope: who makes it; 0: not known, as always
+                                  when it is not BUSY */
     _Atomic uint32_t unlinked; /* LIVE: 1 once its name is known to be gone */
     _Atomic uint64_t keeper;   /* LIVE: pid << 32 | descriptor + 1 of a process that has the block
                                   open, for mapping it after its name is gone; 0: nobody */
@@ -66,6 +70,7 @@ struct weir__table {
     _Atomic uint64_t next_serial;
     _Atomic uint64_t next_offset; /* bytes of the range that are given out */
     _Atomic uint64_t next_entry;
+    _Atomic uint64_t next_maker;
     _Atomic uint64_t arena; /* address of the handle that weir_manager_alloc() uses; 0: none yet */
     _Atomic uint64_t free[WEIR__SPAN_CLASSES]; /* tag << 32 | index + 1; class: log2 of pages */
     _Atomic uint64_t groups[WEIR__GROUPS];     /* as generation, of 64 entries each */
@@ -118,9 +123,16 @@ struct weir__entry *weir__space_entry(const struct weir__space *space, const str
 struct weir__entry *weir__space_take(struct weir__space *space, size_t size);
 /* Makes a filled-in BUSY entry, mapped here, LIVE. */
 void weir__space_publish(struct weir__space *space, struct weir__entry *entry);
-/* Gives a BUSY or RETIRED entry back, whatever is mapped here. */
+/* Gives a BUSY or RETIRED entry back, whatever is mapped here, and what memory it has in a store.
+ */
 void weir__space_give(struct weir__space *space, struct weir__entry *entry);
-/* LIVE -> RETIRED; gives the memory back in every process. False when it was not LIVE. */
+/* The next entry from *index on that is BUSY with a maker, and its word; NULL: there is none. */
+struct weir__entry *weir__space_next_busy(struct weir__space *space, size_t *index, uint64_t *word,
+                                          uint64_t *maker);
+/* BUSY -> RETIRED, if it is still that word. For an entry whose maker is dead. */
+bool weir__space_seize(struct weir__entry *entry, uint64_t word);
+/* LIVE -> RETIRED; gives the memory of a named block back in every process. False when it was not
+ * LIVE. */
 bool weir__space_retire(struct weir__space *space, struct weir__entry *entry);
 /* Keeps a descriptor of the named block open for those that have not mapped it yet. */
 void weir__space_keep(struct weir__space *space, struct weir__entry *entry);

@@ -11,30 +11,26 @@
  * file that nobody has heard of (unlinked at the scope's end). The record is never missing.
  */
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
+#include "manager/anonymous.h"
 #include "manager/scope.h"
 #include "manager/state.h"
 #include "shm/array.h"
 #include "shm/dict.h"
 #include "shm/error.h"
 
-/* In an anonymous scope memory is looked at after so many bytes of blocks. */
-#define COMPARE_FROM ((size_t)1 << 20)
-
 static void close_object(struct weir_shm *shm);
 static int unlink_object(struct weir_shm *shm);
 
-static int path_of_object(const struct weir_shm *shm, char *path, size_t size, uint64_t *offset);
-static int file_of_object(const struct weir_shm *shm, uint64_t *offset);
-
 static const struct weir__shm_owner owner = {.close = close_object, .unlink = unlink_object};
-static const struct weir__shm_owner anonymous_owner = {
-    .close = close_object, .unlink = unlink_object, .path = path_of_object, .file = file_of_object};
+static const struct weir__shm_owner anonymous_owner = {.close = close_object,
+                                                       .unlink = unlink_object,
+                                                       .path = weir__anonymous_path,
+                                                       .file = weir__anonymous_file};
 
 /* ---- making --------------------------------------------------------------------------------- */
 
@@ -53,11 +49,6 @@ struct plan {
     uint64_t block_size; /* of an arena */
     struct weir_arena *older;
 };
-
-static bool is_anonymous(const struct weir_manager *manager)
-{
-    return manager->space.store >= 0;
-}
 
 /* The record lock belongs to the whole process: the first of its threads takes it, the last one
  * gives it back. */
@@ -138,7 +129,7 @@ static int name_in_scope(struct weir_manager *manager, struct weir__entry *entry
 {
     int error;
 
-    if (is_anonymous(manager))
+    if (weir__is_anonymous(manager))
         return record_anonymous(manager, entry, block, plan);
     error = creation_begin(manager);
     if (error)
@@ -161,7 +152,7 @@ static void set_handle(struct weir_manager *manager, struct weir__entry *entry,
     entry->shm.buf = block->addr;
     entry->shm.size = block->size;
     entry->shm.ino = block->ino;
-    entry->shm.owner = is_anonymous(manager) ? &anonymous_owner : &owner;
+    entry->shm.owner = weir__is_anonymous(manager) ? &anonymous_owner : &owner;
     atomic_store_explicit(&entry->unlinked, 0, memory_order_relaxed);
     atomic_store_explicit(&entry->keeper, 0, memory_order_relaxed);
 }
@@ -187,68 +178,29 @@ static struct weir__entry *take_entry(struct weir_manager *manager, size_t size)
     }
 }
 
-/* Small blocks are not compared with the limits of memory, each by itself, because it would cost
- * more than making them; but where no /dev/shm has a size, so many of them together must be. */
-static unsigned compare_flag(struct weir__space *space, size_t size)
-{
-    /* relaxed: it is no more than how often one looks. */
-    size_t before = atomic_fetch_add_explicit(&space->uncompared, size, memory_order_relaxed);
-
-    if (before < COMPARE_FROM && size < COMPARE_FROM - before)
-        return 0;
-    atomic_store_explicit(&space->uncompared, 0, memory_order_relaxed);
-    return WEIR__SHM_COMPARE;
-}
-
-static int reserve_block(struct weir_manager *manager, const struct weir__entry *entry,
-                         const struct plan *plan, struct weir__block *block)
-{
-    struct weir__space *space = &manager->space;
-    void *at = (void *)(uintptr_t)entry->address;
-    int error;
-
-    if (!is_anonymous(manager))
-        return weir__block_reserve(block, plan->size, plan->flags, at);
-    error = weir__block_carve(
-        block, space->store, weir__space_offset(space, entry->address), plan->size,
-        plan->flags | (plan->flags & WEIR_SHM_LAZY ? 0 : compare_flag(space, plan->size)), at);
-    block->ino = space->store_ino;
-    return error;
-}
-
-/* Gives up what reserve_block() made, and the entry. */
-static void discard_block(struct weir_manager *manager, struct weir__entry *entry, size_t size)
-{
-    if (is_anonymous(manager))
-        weir__block_clear(manager->space.store, weir__space_offset(&manager->space, entry->address),
-                          size);
-    weir__space_give(&manager->space, entry);
-}
-
 static int check_users_name(const struct weir_manager *manager, const char *name)
 {
     int error = weir__scope_check_name(name);
 
-    if (!error && is_anonymous(manager))
+    if (!error && weir__is_anonymous(manager))
         error =
             weir__fail(-ENOTSUP, "block \"%s\" cannot have a name: the scope is anonymous", name);
     return error;
 }
 
 /* The whole way to an entry that is LIVE. NULL with the last error set, and nothing left. */
-static struct weir__entry *make(weir_manager *scope, const struct plan *plan)
+static struct weir__entry *try_to_make(struct weir_manager *manager, const struct plan *plan)
 {
-    struct weir_manager *manager = weir__manager_live(scope);
     struct weir__block block = WEIR__BLOCK_NONE;
-    struct weir__entry *entry;
+    struct weir__entry *entry = take_entry(manager, plan->size);
     int error;
 
-    if (!manager || (plan->name && check_users_name(manager, plan->name)))
-        return NULL;
-    entry = take_entry(manager, plan->size);
     if (!entry)
         return NULL;
-    error = reserve_block(manager, entry, plan, &block);
+    error = weir__is_anonymous(manager)
+                ? weir__anonymous_reserve(manager, entry, plan->size, plan->flags, &block)
+                : weir__block_reserve(&block, plan->size, plan->flags,
+                                      (void *)(uintptr_t)entry->address);
     if (!error) {
         set_handle(manager, entry, &block, plan->name);
         if (plan->fill)
@@ -260,10 +212,36 @@ static struct weir__entry *make(weir_manager *scope, const struct plan *plan)
         error = name_in_scope(manager, entry, &block, plan);
     weir__block_close_fd(&block);
     if (error) {
-        discard_block(manager, entry, plan->size);
+        weir__space_give(&manager->space, entry);
         return NULL;
     }
     weir__space_publish(&manager->space, entry);
+    return entry;
+}
+
+static bool is_for_want_of_room(int code)
+{
+    return code == -ENOMEM || code == -ENOSPC || code == -EFBIG;
+}
+
+/* In an anonymous scope memory may be what killed processes were making: then once more. */
+static struct weir__entry *make(weir_manager *scope, const struct plan *plan)
+{
+    struct weir_manager *manager = weir__manager_live(scope);
+    struct weir__entry *entry;
+    weir_error before;
+
+    if (!manager || (plan->name && check_users_name(manager, plan->name)))
+        return NULL;
+    if (!weir__is_anonymous(manager))
+        return try_to_make(manager, plan);
+    before = *weir_last_error();
+    entry = try_to_make(manager, plan);
+    if (entry || !is_for_want_of_room(weir_last_error()->code) || !weir__anonymous_reclaim(manager))
+        return entry;
+    entry = try_to_make(manager, plan);
+    if (entry)
+        weir__fail_with(&before);
     return entry;
 }
 
@@ -534,7 +512,7 @@ static int unlink_object(struct weir_shm *shm)
         return weir__fail(-EINVAL, "the object has been closed, or its scope has ended");
     if (atomic_load_explicit(&entry->unlinked, memory_order_relaxed))
         return weir__fail(-ENOENT, "%s has been unlinked already", shm->name);
-    if (is_anonymous(manager)) {
+    if (weir__is_anonymous(manager)) {
         weir__scope_blank(manager->scope_fd, weir__space_index(&manager->space, entry));
         atomic_store_explicit(&entry->unlinked, 1, memory_order_relaxed);
         return 0;
@@ -548,39 +526,6 @@ static int unlink_object(struct weir_shm *shm)
     if (error)
         return weir__fail(-ENOENT, "%s is gone, or another file has its name", shm->name);
     return 0;
-}
-
-/* By the manager's descriptor: its number never means anything else, so a path that leads to this
- * file is right, and one that does not is of a manager that is gone. */
-static int path_of_object(const struct weir_shm *shm, char *path, size_t size, uint64_t *offset)
-{
-    const struct weir_manager *manager = weir__manager_of(shm);
-    struct stat own, there;
-
-    if (!manager)
-        return weir__fail(-EINVAL, "the object's scope has ended");
-    if (snprintf(path, size, "/proc/%d/fd/%d", (int)manager->manager_pid, WEIR__MANAGER_STORE) >=
-        (int)(size < INT_MAX ? size : INT_MAX))
-        return weir__fail(-ENAMETOOLONG, "the path of %s has no room in %zu bytes", shm->name,
-                          size);
-    if (fstat(manager->space.store, &own) < 0 || stat(path, &there) < 0 ||
-        own.st_ino != there.st_ino || own.st_dev != there.st_dev)
-        return weir__fail(-ESTALE,
-                          "the manager (process %d), which holds the memory of %s for "
-                          "others, is gone",
-                          (int)manager->manager_pid, shm->name);
-    *offset = weir__space_offset(&manager->space, (uint64_t)(uintptr_t)shm->buf);
-    return 0;
-}
-
-static int file_of_object(const struct weir_shm *shm, uint64_t *offset)
-{
-    const struct weir_manager *manager = weir__manager_of(shm);
-
-    if (!manager)
-        return -1;
-    *offset = weir__space_offset(&manager->space, (uint64_t)(uintptr_t)shm->buf);
-    return manager->space.store;
 }
 
 static void close_object(struct weir_shm *shm)

@@ -200,6 +200,29 @@ void weir__scope_creation_end(int fd)
     creation_unlock(fd);
 }
 
+/* Bytes far behind all records; a lock needs none to be there. */
+static struct flock maker_lock(uint64_t number)
+{
+    return (struct flock){.l_type = F_WRLCK,
+                          .l_whence = SEEK_SET,
+                          .l_start = (off_t)(((uint64_t)1 << 40) + number),
+                          .l_len = 1};
+}
+
+int weir__scope_maker_begin(int fd, uint64_t number)
+{
+    struct flock lock = maker_lock(number);
+
+    return fcntl(fd, F_SETLK, &lock) < 0 ? -errno : 0;
+}
+
+bool weir__scope_maker_is_dead(int fd, uint64_t number)
+{
+    struct flock lock = maker_lock(number);
+
+    return fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type == F_UNLCK;
+}
+
 int weir__scope_is_blank(int fd, size_t entry)
 {
     char record[WEIR__RECORD_SIZE] = {0};

@@ -63,6 +63,13 @@ void weir__scope_creation_end(int fd);
 /* -ESTALE (with a message) when the scope has been closed. */
 int weir__scope_check_open(int fd);
 
+/* For an anonymous scope, in which a killed maker leaves no name but memory: holds a record lock in
+ * the name of `number`, which must be this process's alone, as long as the process lives. 0 or a
+ * negative errno. */
+int weir__scope_maker_begin(int fd, uint64_t number);
+/* True when another process had that number, and is dead. */
+bool weir__scope_maker_is_dead(int fd, uint64_t number);
+
 /* The record of table entry `entry`. Only the entry's owner may call these. */
 int weir__scope_is_blank(int fd, size_t entry); /* 1, 0, or a negative error */
 int weir__scope_note(int fd, size_t entry, const char *name, uint64_t ino, const char *kind,

@@ -28,6 +28,8 @@ struct weir_manager {
     struct weir__on_end *on_end;
     unsigned creators;  /* creations under way in this process: they share one record lock */
     pid_t creators_pid; /* whose count it is: a forked child starts from 0 */
+    uint64_t maker;     /* this process's number in an anonymous scope, */
+    pid_t maker_pid;    /* and whose it is: a forked child takes its own */
     struct weir_arena *_Atomic arena; /* the scope's own, once it is mapped in this process */
     struct weir__space space;
     struct weir_manager *next; /* in the registry */

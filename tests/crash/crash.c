@@ -5,6 +5,8 @@
  *     crash CASE [TRIALS [SEED]]
  *     crash points [COUNT]
  *
+ * With WEIR_TEST_ANONYMOUS set the scopes are anonymous; what is left of one goes without a sweep.
+ *
  * The second kills at the first COUNT calls of each system call, with strace. Prints one JSON
  * line: how many trials, how many were wrong, and how long it took until all was
  * clean. Exit status 1 if any trial was wrong.
@@ -14,6 +16,7 @@
  * is none left exactly when waiting says ECHILD.
  */
 #include "leak.h"
+#include "scopes.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -443,7 +446,10 @@ static void crash_host(struct sample *sample, int trials, unsigned seed, int vic
         if (victims & SUPERVISOR)
             kill_pid(board->supervisor);
         /* Without a pool there is no third process that would clean. */
-        all = victims & SUPERVISOR || (victims & (MANAGER | MANAGER_FIRST) && board->phase < 3);
+        all = !scopes_are_anonymous() &&
+              (victims & SUPERVISOR || (victims & (MANAGER | MANAGER_FIRST) && board->phase < 3));
+        if (scopes_are_anonymous() && files() > 0)
+            wrong(sample, trial, "an anonymous scope has files", files());
         ms = wait_clean(host, &status, all ? 100 : CLEAN_MS, true);
         if (ms < 0 && all) {
             /* nobody is left who could: the next scope of anybody does it */

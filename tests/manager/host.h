@@ -12,7 +12,7 @@
 #include <sys/types.h>
 #include <weir-manager.h>
 
-#include "anonymous.h"
+#include "scopes.h"
 
 struct host {
     pid_t pid;

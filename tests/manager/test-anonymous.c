@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -155,7 +156,7 @@ static void nothing_is_left__when_all_are_killed_at_once(void **state)
 
     (void)state;
     srand(5);
-    for (int trial = 0; trial < 30; trial++) {
+    for (int trial = 0; trial < 12; trial++) {
         pid_t pids[4], host;
         int report[2];
         double start;
@@ -181,7 +182,7 @@ static void nothing_is_left__when_all_are_killed_at_once(void **state)
         worst = now_ms() - start > worst ? now_ms() - start : worst;
         assert_int_equal(shm_files(), 0); /* without anybody's sweep */
     }
-    print_message("30 families killed at once: nothing held after %.1f ms at worst\n", worst);
+    print_message("12 families killed at once: nothing held after %.1f ms at worst\n", worst);
 }
 
 static void memory_goes__when_the_program_is_killed(void **state)
@@ -286,6 +287,111 @@ static void making_is_refused__when_there_is_no_memory(void **state)
     assert_null(weir_manager_dict(NULL, NULL));
     assert_int_equal(pages(), before);
     assert_non_null(weir_manager_shm(scope, 5000));
+}
+
+/* As weir_manager_shm() up to where it would say LIVE. */
+static void die_while_making(size_t size)
+{
+    struct weir_manager *own = scope;
+    struct weir__entry *entry;
+    struct weir__block block;
+
+    child_reset();
+    if (!weir_manager_shm(scope, 5000)) /* so that it has its number */
+        _exit(1);
+    entry = weir__space_take(&own->space, size);
+    if (!entry || own->maker_pid != getpid() || own->maker == 0)
+        _exit(2);
+    atomic_store(&entry->maker, own->maker);
+    if (weir__block_carve(&block, own->space.store, weir__space_offset(&own->space, entry->address),
+                          size, 0, (void *)(uintptr_t)entry->address))
+        _exit(3);
+    memset(block.addr, 1, size);
+    raise(SIGKILL);
+}
+
+static pid_t start_maker(bool dies, size_t size)
+{
+    int ready[2];
+    char byte;
+    pid_t pid;
+
+    assert_int_equal(pipe(ready), 0);
+    pid = fork();
+    if (pid == 0) {
+        if (dies)
+            die_while_making(size);
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* one that is slow, and not dead */
+        scope->maker_pid = 0;
+        if (weir_manager_shm(scope, 5000)) {
+            struct weir__entry *entry = weir__space_take(&scope->space, size);
+
+            atomic_store(&entry->maker, scope->maker);
+            (void)!write(ready[1], "r", 1);
+            pause();
+        }
+        _exit(4);
+    }
+    close(ready[1]);
+    if (!dies)
+        assert_int_equal(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    return pid;
+}
+
+/* Where in the store the last entry that is being made ends. */
+static uint64_t end_of_busy(size_t size)
+{
+    const struct weir__entry *entry;
+    uint64_t end = 0, word, maker;
+    size_t index = 0;
+
+    while ((entry = weir__space_next_busy(&scope->space, &index, &word, &maker)))
+        if (weir__space_offset(&scope->space, entry->address) + size > end)
+            end = weir__space_offset(&scope->space, entry->address) + size;
+    return end;
+}
+
+/* The memory of a maker that was killed is given back when there is too little; that of one that is
+ * only slow is not touched. */
+static void a_dead_makers_memory_is_used__when_there_is_no_other(void **state)
+{
+    const size_t size = 3 << 20; /* and a page, which makes it 4 MiB of addresses */
+    struct rlimit before, limit;
+    uint64_t busy;
+    size_t index = 0;
+    struct weir__entry *entry;
+    unsigned long idle;
+    weir_shm *shm;
+    pid_t slow, dead;
+    int status;
+
+    (void)state;
+    assert_non_null(weir_manager_shm(scope, 5000));
+    slow = start_maker(false, size);
+    idle = pages();
+    dead = start_maker(true, size);
+    assert_int_equal(waitpid(dead, &status, 0), dead);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    assert_true(pages() >= idle + size / 4096);
+    getrlimit(RLIMIT_FSIZE, &before);
+    limit = (struct rlimit){.rlim_cur = end_of_busy(size), .rlim_max = before.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &limit);
+    weir_clear_error();
+    shm = weir_manager_shm(scope, size);
+    assert_non_null(shm); /* where the dead one was: there is no other place within the limit */
+    assert_int_equal(weir_last_error()->code, 0);
+    assert_int_equal(*(char *)weir_shm_buf(shm), 0);
+    assert_null(weir_manager_shm(scope, size));
+    assert_int_equal(weir_last_error()->code, -EFBIG);
+    setrlimit(RLIMIT_FSIZE, &before);
+    /* the slow one's is BUSY as before, and its alone */
+    entry = weir__space_next_busy(&scope->space, &index, &busy, &(uint64_t){0});
+    assert_non_null(entry);
+    assert_true(entry != weir__space_entry(&scope->space, shm));
+    assert_null(weir__space_next_busy(&scope->space, &index, &busy, &(uint64_t){0}));
+    kill(slow, SIGKILL);
+    assert_int_equal(waitpid(slow, NULL, 0), slow);
 }
 
 static void a_limit_of_file_sizes_is_an_error__for_all_objects_together(void **state)
@@ -501,6 +607,7 @@ int main(void)
         TEST(memory_comes_back__when_an_object_is_closed),
         TEST(a_new_object_is_zero__whatever_was_there),
         TEST(making_is_refused__when_there_is_no_memory),
+        TEST(a_dead_makers_memory_is_used__when_there_is_no_other),
         TEST(a_limit_of_file_sizes_is_an_error__for_all_objects_together),
         TEST(nobody_can_truncate_it__while_it_is_mapped),
         TEST(an_object_is_mapped__when_its_maker_and_the_manager_are_dead),

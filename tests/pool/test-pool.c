@@ -2,7 +2,7 @@
  *
  * The pool's calls: what each sentence of weir-pool.h promises while nobody dies.
  */
-#include "anonymous.h"
+#include "scopes.h"
 #include "support.h"
 
 #include <errno.h>

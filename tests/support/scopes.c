@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * anonymous.c: every weir_begin() of a test program, by ld's --wrap. See anonymous.h.
+ * scopes.c: every weir_begin() of a test program, by ld's --wrap. See scopes.h.
  */
-#include "anonymous.h"
+#include "scopes.h"
 
 #include <stdlib.h>
 #include <weir-manager.h>

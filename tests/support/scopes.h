@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * anonymous.h: the same tests with anonymous scopes.
+ * scopes.h: the same tests with anonymous scopes.
  *
  * A program that is linked with test_anonymous_dep begins its scopes as anonymous ones when
  * WEIR_TEST_ANONYMOUS is set in its environment; those with an address stay as they are.
  */
-#ifndef TEST_ANONYMOUS_H
-#define TEST_ANONYMOUS_H
+#ifndef TEST_SCOPES_H
+#define TEST_SCOPES_H
 
 #include <stdbool.h>
 
