@@ -3,10 +3,12 @@
  * crash: kills processes of a scope at random instants, many times, and looks at what is left.
  *
  *     crash CASE [TRIALS [SEED]]
+ *     crash points [COUNT]
  *
  * With WEIR_TEST_ANONYMOUS set the scopes are anonymous; what is left of one goes without a sweep.
  *
- * Prints one JSON line: how many trials, how many were wrong, and how long it took until all was
+ * The second kills at the first COUNT calls of each system call, with strace. Prints one JSON
+ * line: how many trials, how many were wrong, and how long it took until all was
  * clean. Exit status 1 if any trial was wrong.
  *
  * Clean means: no file in /dev/shm (the program has one of its own, see leak_isolate), and no
@@ -494,9 +496,118 @@ static void crash_manager(struct sample *sample, int trials, unsigned seed)
     }
 }
 
+/* ---- named points --------------------------------------------------------------------------- */
+
+/* strace counts for each process, so host, supervisor, workers and manager all meet the point, and
+ * replaced workers meet it again. */
+static const char *const calls[] = {
+    "openat",         "mmap",         "munmap",    "madvise",
+    "socketpair",     "clone",        "clone3",    "prctl",
+    "pidfd_open",     "sendto",       "sendmsg",   "recvfrom",
+    "recvmsg",        "poll",         "ppoll",     "futex",
+    "linkat",         "unlink",       "unlinkat",  "flock",
+    "fcntl",          "fallocate",    "write",     "pwrite64",
+    "read",           "close",        "epoll_ctl", "epoll_wait",
+    "epoll_pwait",    "wait4",        "kill",      "pidfd_send_signal",
+    "rt_sigprocmask", "rt_sigaction", "getppid",   "shutdown",
+    "execve",         "exit_group",   "setsid",    "fstat",
+};
+
+static int return_7(void *arg)
+{
+    (void)arg;
+    return 7;
+}
+
+/* What strace runs: a whole life, with a process too. */
+static int life(void)
+{
+    weir_manager *scope = weir_begin(NULL);
+    weir_process *process;
+    weir_pool *pool;
+    int code = 7, result;
+
+    if (scope == NULL)
+        return 11;
+    pool = weir_pool_new(scope, &(weir_pool_options){.workers = 2});
+    process = weir_process_start(scope, return_7, NULL);
+    if (process != NULL && weir_process_join(process, -1, &code) == 0 && code != 7 && code > 0)
+        return 41;
+    weir_process_free(process);
+    result = pool != NULL ? round_of_work(scope, pool) : 0;
+    if (result == 1)
+        return 42;
+    weir_pool_free(pool);
+    return weir_end(scope) != 0 ? 43 : result != 0 ? 13 : 0;
+}
+
+static pid_t start_strace(const char *self, const char *call, int n)
+{
+    char trace[64], inject[96];
+    pid_t pid = fork();
+
+    if (pid != 0)
+        return pid;
+    snprintf(trace, sizeof trace, "trace=%s", call);
+    snprintf(inject, sizeof inject, "inject=%s:signal=SIGKILL:when=%d", call, n);
+    /* leak checking does not work under a tracer */
+    setenv("ASAN_OPTIONS", "detect_leaks=0", 1);
+    if (freopen("/dev/null", "w", stderr) == NULL)
+        _exit(99);
+    execlp("strace", "strace", "-f", "-o", "/dev/null", "-e", trace, "-e", inject, self, "life",
+           NULL);
+    _exit(99);
+}
+
+static bool can_trace(const char *self)
+{
+    int status = -1;
+    pid_t pid = start_strace(self, "setdomainname", 1); /* never called */
+
+    return wait_clean(pid, &status, HANG_MS, true) >= 0 && WIFEXITED(status) &&
+           WEXITSTATUS(status) == 0;
+}
+
+/* The time is from the start to when all is clean, under strace. */
+static int crash_points(struct sample *sample, int count, const char *self)
+{
+    int points = 0, host_killed = 0, reported = 0;
+
+    if (!can_trace(self)) {
+        printf("skipped: strace cannot trace here\n");
+        return 77;
+    }
+    for (size_t c = 0; c < sizeof calls / sizeof calls[0]; c++) {
+        for (int n = 1; n <= count; n++) {
+            int status = -1;
+            pid_t pid = start_strace(self, calls[c], n);
+            double ms = wait_clean(pid, &status, HANG_MS, false);
+            bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+            int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+
+            points++;
+            host_killed += killed;
+            reported += code == 11 || code == 13;
+            if (!killed && code != 0 && code != 11 && code != 13)
+                wrong(sample, n, calls[c], status);
+            if (killed) /* perhaps all were: then the next scope cleans */
+                weir_end(weir_begin(NULL));
+            if (ms < 0 || wait_clean(pid, &status, CLEAN_MS, true) < 0) {
+                wrong(sample, n, calls[c], -1);
+                print_files();
+                return 1;
+            }
+            note(sample, ms);
+        }
+    }
+    printf("{\"case\":\"points\",\"points\":%d,\"host_killed\":%d,\"reported\":%d}\n", points,
+           host_killed, reported);
+    return 0;
+}
+
 /* ---- main ----------------------------------------------------------------------------------- */
 
-static int run(const char *name, int trials, unsigned seed)
+static int run(const char *self, const char *name, int trials, unsigned seed)
 {
     struct sample sample = {0};
 
@@ -518,8 +629,10 @@ static int run(const char *name, int trials, unsigned seed)
         crash_host(&sample, trials, seed, GROUP);
     else if (strcmp(name, "all") == 0)
         crash_host(&sample, trials, seed, HOST | MANAGER | SUPERVISOR);
-    else
+    else if (strcmp(name, "points") != 0)
         return 2;
+    else if (crash_points(&sample, trials, self) == 77)
+        return 77;
     if (wait_clean(0, &(int){0}, CLEAN_MS, true) < 0) {
         wrong(&sample, trials, "something is left at the end, files", files());
         print_files();
@@ -530,6 +643,7 @@ static int run(const char *name, int trials, unsigned seed)
 int main(int argc, char **argv)
 {
     int trials = argc > 2 ? atoi(argv[2]) : 200;
+    char self[4096] = "";
     unsigned seed = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : (unsigned)time(NULL);
 
     if (argc < 2 || trials <= 0) {
@@ -539,10 +653,14 @@ int main(int argc, char **argv)
     board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (board == MAP_FAILED)
         return 2;
+    if (strcmp(argv[1], "life") == 0)
+        return life();
     if (!leak_isolate() || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0) {
         printf("skipped: no mount namespace (needs root or user namespaces)\n");
         return 77;
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
-    return run(argv[1], trials, seed);
+    if (readlink("/proc/self/exe", self, sizeof self - 1) < 0)
+        return 2;
+    return run(self, argv[1], trials, seed);
 }
