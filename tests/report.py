@@ -5,7 +5,7 @@
 
 A program of cmocka's or of Python's unittest counts as the cases it ran, any other test as one. A test that ends badly counts as at
 least one failure, and so does a build without a test log, unless BUILD.skipped says why there is none. Each skip is printed with its reason: what the
-test said before it skipped.
+test said before it skipped. What the cases of tests/faults measured is printed too.
 """
 
 import json
@@ -58,6 +58,9 @@ def tally(build, test, count):
     failed = [case for case in found if case[0] in ("FAILED", "ERROR")]
     result = test["result"]
 
+    for line in output(test):
+        if line.startswith('{"case": '):
+            print(line)
     for outcome, case, said in found:
         if outcome == "SKIPPED":
             count["skipped"] += 1
