@@ -99,8 +99,8 @@ static const char *text_of(json_t *json, const char *key)
 /* Where the library refuses, so does the record's parser; and both read the same. */
 static void a_library_reads_the_same__whatever_is_damaged(void **state)
 {
-    const char *good[] = {"{\"name\":\"weir-0123456789abcdef-1\",\"ino\":4711,\"kind\":\"list\","
-                          "\"size\":16384,\"pid\":812}",
+    const char *good[] = {("{\"name\":\"weir-0123456789abcdef-1\",\"ino\":4711,\"kind\":\"list\","
+                           "\"size\":16384,\"pid\":812}"),
                           "{\"name\":\"\xe2\x82\xac\xf0\x9f\x98\x80\",\"ino\":1,\"named\":1}",
                           "{\"address\":\"/run/x\"}"};
     const char bytes[] = "{}\":,0123456789-ab\x80\xbf\xc3\xe2\xf0 \t\\\0";

@@ -79,10 +79,23 @@ wake() {
     bug BUG_REMOVAL_AFTER_THE_RUN ""
 }
 
+failure() {
+    good ""
+    good "-DKILLS=3"
+    good "-DRETRIES=0"
+    bug BUG_NO_WAIT ""
+    bug BUG_SETTLE_BEFORE_WRITING ""
+    bug BUG_WITHDRAW_WHAT_COUNTS ""
+    bug BUG_WITHDRAW_AFTER_RECLAIMING "-DRETRIES=0"
+    bug BUG_FREE_BEFORE_ITS_CHUNK ""
+    bug BUG_ONE_RECORD "-DKILLS=3"
+}
+
 length=${2:-}
 case $(basename "$1") in
 job.pml) job ;;
 wake.pml) wake ;;
+failure.pml) failure ;;
 *) echo "there is no model $1"; exit 2 ;;
 esac
 exit $failed
