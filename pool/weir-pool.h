@@ -95,7 +95,8 @@ typedef struct weir_progress {
 /* How a job is run. Zero means the default everywhere; `reserved` must be zero. */
 typedef struct weir_job_options {
     int64_t chunks; /* pieces the range is cut into, at most its length. 0: 64 (map_reduce: 16), or
-                       what `grain` says */
+                       what `grain` says. Where items cost differently some 16 a worker share the
+                       work out evenly; a piece costs a few nanoseconds */
     int64_t grain;  /* items a piece, instead of `chunks`; giving both is an error */
     size_t
         arg_size; /* copy this many bytes at `arg` to the workers; 0: pass the pointer as it is */
@@ -203,7 +204,10 @@ typedef struct weir_reduction {
     size_t size; /* of an accumulator, from 1; one has the alignment of max_align_t at least */
     void (*init)(void *accumulator,
                  void *arg); /* sets it to the neutral element; NULL: zero bytes */
-    int (*fold)(weir_task *task, weir_range range, void *accumulator, void *arg); /* in a worker */
+    int (*fold)(weir_task *task, weir_range range, void *accumulator, void *arg); /* in a worker. A
+                          loop that adds up in a local variable, or by a restrict pointer, and sets
+                          *accumulator at the end may be faster: the compiler then knows that what
+                          it reads is not what it writes */
     void (*combine)(void *into, const void *from, void *arg); /* in the caller's process: `from`
                                                                  holds later items than `into` */
     uint64_t reserved[4];
