@@ -154,7 +154,8 @@ static inline bool find_int(const weir_list *list, uint64_t i, unsigned char **w
                  weir__read_code(codes + i) != WEIR__CODE_AS_IS))
         return false;
     begin = weir__read_offset(&offsets[i]);
-    *word = data + begin;
+    /* As numbers, for it may lie anywhere until it is checked, in the next line. */
+    *word = (unsigned char *)((uintptr_t)data + begin);
     return likely((begin >> 3 | begin << 61) < data_size / WORD);
 }
 
