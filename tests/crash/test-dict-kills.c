@@ -8,6 +8,9 @@
  * in, the value before or after. Counters that all add to must be exact within one call a writer.
  * After each trial the dictionary is read and written in full by this process, and used on by the
  * next writers, so damage would add up.
+ *
+ * And the same with dictionaries that begin empty and grow, in buckets and in memory, while those
+ * who fill them are killed.
  */
 #include "leak.h"
 
@@ -38,6 +41,7 @@ struct journal {
 
 static struct journal *journals;
 static weir_dict *dict;
+static weir_dict *sources[WRITERS]; /* what each writer updates from: its own */
 static int trials = 300;
 
 static uint64_t next_random(uint64_t *seed)
@@ -71,6 +75,16 @@ static weir_value value_of(int64_t number, char *room)
 
 /* ---- a writer ------------------------------------------------------------------------------- */
 
+/* The same as set, by way of a dictionary in which the writer before may have been killed. */
+static int set_by_update(int who, weir_value key, weir_value value)
+{
+    int result = weir_dict_clear(sources[who]);
+
+    if (result == 0)
+        result = weir_dict_set(sources[who], key, value);
+    return result == 0 ? weir_dict_update(dict, sources[who]) : result;
+}
+
 static void own_call(struct journal *journal, int who, uint64_t random)
 {
     int i = (int)(random % KEYS);
@@ -86,7 +100,8 @@ static void own_call(struct journal *journal, int who, uint64_t random)
         result = random & 1 << 20 ? weir_dict_delete(dict, key)
                                   : weir_dict_pop(dict, key, &out, room, sizeof room);
     else
-        result = weir_dict_set(dict, key, value_of(after, room));
+        result = random & 1 << 21 ? set_by_update(who, key, value_of(after, room))
+                                  : weir_dict_set(dict, key, value_of(after, room));
     if (result != 0 && !(result == -ENOENT && after == ABSENT && before == ABSENT))
         journal->failed = result;
     journal->value[i] = after;
@@ -101,7 +116,10 @@ static void shared_call(struct journal *journal, uint64_t random)
     char room[800];
     int result = 0;
 
-    switch (random / 8 % 5) {
+    switch (random / 8 % 6) {
+    case 5:
+        result = weir_dict_contains(dict, key);
+        break;
     case 0:
         result = weir_dict_delete(dict, key);
         break;
@@ -121,12 +139,25 @@ static void shared_call(struct journal *journal, uint64_t random)
         journal->failed = result;
 }
 
+/* The same as adding 1. */
+static int swap_until_added(weir_value key)
+{
+    int64_t expected = 0;
+    int result = weir_dict_setdefault(dict, key, weir_int(0), NULL, NULL, 0);
+
+    while (result >= 0 &&
+           (result = weir_dict_compare_and_set(dict, key, &expected, expected + 1)) == 0)
+        ;
+    return result < 0 ? result : 0;
+}
+
 static void add_call(struct journal *journal, uint64_t random)
 {
     int which = (int)(random % COUNTERS), result;
 
     journal->adding = which + 1;
-    result = weir_dict_add(dict, weir_int(-1 - which), 1, NULL);
+    result = random & 1 << 20 ? swap_until_added(weir_int(-1 - which))
+                              : weir_dict_add(dict, weir_int(-1 - which), 1, NULL);
     if (result != 0)
         journal->failed = result;
     journal->added[which]++;
@@ -251,6 +282,9 @@ static void dictionary_is_sound__when_writers_are_killed_at_random_instants(void
     assert_true(journals != MAP_FAILED && dict != NULL);
     assert_int_equal(weir_shm_unlink(weir_dict_shm(dict)), 0);
     for (int who = 0; who < WRITERS; who++) {
+        sources[who] = weir_dict_create(NULL, &(weir_dict_options){.max_size = (size_t)1 << 20});
+        assert_non_null(sources[who]);
+        assert_int_equal(weir_shm_unlink(weir_dict_shm(sources[who])), 0);
         for (int i = 0; i < KEYS; i++)
             journals[who].value[i] = ABSENT;
         journals[who].begun_key = -1;
@@ -281,8 +315,99 @@ static void dictionary_is_sound__when_writers_are_killed_at_random_instants(void
     assert_true(used < (uint64_t)kills * 1024 + 400000);
     assert_int_equal(weir_dict_clear(dict), 0);
     assert_int_equal(weir_dict_len(dict), 0);
+    for (int who = 0; who < WRITERS; who++)
+        weir_dict_close(sources[who]);
     weir_dict_close(dict);
     munmap(journals, sizeof *journals * WRITERS);
+}
+
+/* ---- growing -------------------------------------------------------------------------------- */
+
+static _Atomic int64_t *noted; /* how many keys each writer has stored */
+
+static void fill_without_end(int who)
+{
+    for (int s = 1; s < NSIG; s++)
+        signal(s, SIG_DFL);
+    for (int64_t i = 0;; i++) {
+        if (weir_dict_set(dict, weir_int((int64_t)who << 32 | i),
+                          i % 4 ? weir_int(i) : weir_str("a value that takes a box")) != 0)
+            _exit(1); /* full: the trial has lasted too long */
+        noted[who] = i + 1;
+    }
+}
+
+/* All that was noted is there, and at most one key more a writer. */
+static void check_grown(void)
+{
+    int64_t sum = 0, more = 0;
+
+    for (int who = 0; who < WRITERS; who++) {
+        char room[40];
+        weir_value value;
+
+        for (int64_t i = 0; i < noted[who]; i++) {
+            assert_int_equal(
+                weir_dict_get(dict, weir_int((int64_t)who << 32 | i), &value, room, sizeof room),
+                0);
+            if (i % 4)
+                assert_int_equal(value.integer, i);
+            else
+                assert_string_equal(value.data, "a value that takes a box");
+        }
+        sum += noted[who];
+        more += weir_dict_contains(dict, weir_int((int64_t)who << 32 | noted[who]));
+    }
+    assert_int_equal(weir_dict_len(dict), sum + more);
+}
+
+/* And it is good for more. */
+static void use_grown(void)
+{
+    int64_t length = weir_dict_len(dict);
+
+    for (int64_t i = 0; i < 2000; i++)
+        assert_int_equal(weir_dict_add(dict, weir_int(-i - 1), i, NULL), 0);
+    assert_int_equal(weir_dict_len(dict), length + 2000);
+}
+
+static void dictionary_is_sound__when_writers_are_killed_while_it_grows(void **state)
+{
+    uint64_t seed = (uint64_t)time(NULL) ^ 0x5eed, orders = 0;
+    int count = trials / 4;
+
+    (void)state;
+    print_message("seed %llu\n", (unsigned long long)seed);
+    noted = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(noted != MAP_FAILED);
+    for (int trial = 0; trial < count; trial++) {
+        pid_t pids[WRITERS];
+
+        dict = weir_dict_create(NULL, &(weir_dict_options){.max_size = (size_t)64 << 20});
+        assert_non_null(dict);
+        assert_int_equal(weir_shm_unlink(weir_dict_shm(dict)), 0);
+        for (int who = 0; who < WRITERS; who++) {
+            noted[who] = 0;
+            pids[who] = fork();
+            if (pids[who] == 0)
+                fill_without_end(who);
+        }
+        for (int who = 0; who < WRITERS; who++) {
+            struct timespec pause = {0, (long)(next_random(&seed) % 2000000)};
+
+            nanosleep(&pause, NULL);
+            assert_int_equal(kill(pids[who], SIGKILL), 0);
+            assert_true(waitpid(pids[who], NULL, 0) == pids[who]);
+        }
+        check_grown();
+        orders += atomic_load(&dict->header->order) - WEIR__DICT_ORDER_MIN;
+        use_grown();
+        weir_dict_close(dict);
+    }
+    print_message("%d trials, %d kills; the buckets doubled %llu times meanwhile\n", count,
+                  count * WRITERS, (unsigned long long)orders);
+    assert_true(orders > 0);
+    munmap((void *)noted, 4096);
 }
 
 int main(int argc, char **argv)
@@ -291,6 +416,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(
             dictionary_is_sound__when_writers_are_killed_at_random_instants, leak_setup,
             leak_teardown),
+        cmocka_unit_test_setup_teardown(dictionary_is_sound__when_writers_are_killed_while_it_grows,
+                                        leak_setup, leak_teardown),
     };
 
     if (argc > 1)

@@ -39,6 +39,7 @@ static const char other_text[] = "another value, which is a little longer than t
 struct action {
     const char *name;
     int (*call)(weir_dict *dict, weir_value key);
+    bool any_key; /* takes whatever item there is: only where K alone can be */
 };
 
 static int set_int(weir_dict *dict, weir_value key)
@@ -98,10 +99,69 @@ static int set_default(weir_dict *dict, weir_value key)
     return weir_dict_setdefault(dict, key, weir_str("the default"), NULL, NULL, 0);
 }
 
+static int contains_key(weir_dict *dict, weir_value key)
+{
+    return weir_dict_contains(dict, key);
+}
+
+static int count(weir_dict *dict, weir_value key)
+{
+    (void)key;
+    return (int)weir_dict_len(dict);
+}
+
+static bool same_key(const weir_value *a, const weir_value *b)
+{
+    return a->type == b->type &&
+           (a->type == WEIR_INT ? a->integer == b->integer
+                                : a->size == b->size && memcmp(a->data, b->data, a->size) == 0);
+}
+
+/* How often K comes; -1 for an item that nobody has stored. */
+static int iterate(weir_dict *dict, weir_value key)
+{
+    weir_dict_cursor cursor = {{0, 0}};
+    weir_value item, value;
+    char buf[200];
+    int result, found = 0;
+
+    while ((result = weir_dict_next(dict, &cursor, &item, &value, buf, sizeof buf)) > 0) {
+        found += same_key(&item, &key);
+        if (value.type != WEIR_INT && value.type != WEIR_STR)
+            return -1;
+    }
+    return result < 0 ? result : found;
+}
+
+static int pop_item(weir_dict *dict, weir_value key)
+{
+    char buf[200];
+    weir_value item, value;
+    int result = weir_dict_popitem(dict, &item, &value, buf, sizeof buf);
+
+    return result < 0 ? result : same_key(&item, &key) ? 1 : 2;
+}
+
+static int clear(weir_dict *dict, weir_value key)
+{
+    (void)key;
+    return weir_dict_clear(dict);
+}
+
 static const struct action actions[] = {
-    {"set an int", set_int},     {"set a str", set_text}, {"add", add_one},
-    {"compare and set", swap},   {"delete", delete_key},  {"pop", pop_key},
-    {"setdefault", set_default}, {"get", get_key},
+    {"set an int", set_int, false},
+    {"set a str", set_text, false},
+    {"add", add_one, false},
+    {"compare and set", swap, false},
+    {"delete", delete_key, false},
+    {"pop", pop_key, false},
+    {"setdefault", set_default, false},
+    {"get", get_key, false},
+    {"contains", contains_key, false},
+    {"len", count, false},
+    {"iterate", iterate, false},
+    {"popitem", pop_item, true},
+    {"clear", clear, true},
 };
 
 enum { ACTIONS = sizeof actions / sizeof *actions };
@@ -144,10 +204,10 @@ static int reuse_box(weir_dict *dict, weir_value key)
 
 /* These are several calls, so they only overtake. */
 static const struct action overtakers[] = {
-    {"give all to M", make_room_for_m},
-    {"give all to M and take it back", come_back},
-    {"take two, give one back", take_two},
-    {"give the box to M", reuse_box},
+    {"give all to M", make_room_for_m, false},
+    {"give all to M and take it back", come_back, false},
+    {"take two, give one back", take_two, false},
+    {"give the box to M", reuse_box, false},
 };
 
 enum { OVERTAKERS = sizeof overtakers / sizeof *overtakers };
@@ -261,7 +321,7 @@ static const char *find_fault(weir_dict *dict, const struct scene *scene)
         if (!is_other(dict, i))
             return "another key";
     for (int i = 0; i < ACTIONS; i++) {
-        int result = actions[i].call(dict, scene->key);
+        int result = actions[i].any_key ? 0 : actions[i].call(dict, scene->key);
 
         if (result < 0 && result != -ENOENT && result != -EINVAL)
             return "K cannot be used";
@@ -407,7 +467,22 @@ static const struct scene scenes[] = {
     /* the insert after which the buckets double, and one in a bucket that is new then */
     {"full buckets", {.type = WEIR_INT, .integer = 12345}, 511, ABSENT, false},
     {"doubled buckets", {.type = WEIR_INT, .integer = 12345}, 513, ABSENT, false},
+    {"alone", {.type = WEIR_INT, .integer = 12345}, 0, TEXT, true},
+    {"int, alone", {.type = WEIR_STR, .size = 1, .data = "k"}, 0, INT, false},
 };
+
+/* Calls that look at one item after the other. */
+static bool walks(const struct action *action)
+{
+    return action->call == count || action->call == iterate;
+}
+
+/* A call that takes whatever item there is, where there are others than K; or a walk without end.
+ */
+static bool is_out_of_place(const struct action *action, const struct scene *scene)
+{
+    return scene->keys > 0 && (action->any_key || (walks(action) && scene->keys > 3));
+}
 
 static void make_two(size_t size)
 {
@@ -439,6 +514,8 @@ static void call_is_done_or_not__when_killed_at_any_instruction(void **state)
     (void)state;
     for (size_t s = 0; s < sizeof scenes / sizeof *scenes; s++)
         for (int a = 0; a < ACTIONS; a++) {
+            if (is_out_of_place(&actions[a], &scenes[s]))
+                continue;
             make_two(SIZE);
             prepare(dict, &scenes[s]);
             checked += check_every_step(&actions[a], &scenes[s]);
@@ -446,6 +523,178 @@ static void call_is_done_or_not__when_killed_at_any_instruction(void **state)
         }
     print_message("%d memories\n", checked);
     assert_true(checked > 300);
+}
+
+/* So many other keys that the heap is full for what a new key needs. */
+static int keys_that_fill(void)
+{
+    enum { NODE = 3 }; /* granules */
+    int keys = 0;
+
+    make_two(SIZE);
+    while (atomic_load(&dict->header->reserved) - atomic_load(&dict->header->used) >= NODE) {
+        assert_int_equal(
+            weir_dict_set(dict, weir_int(keys), keys % 2 ? weir_int(keys) : weir_str("other")), 0);
+        keys++;
+    }
+    drop_two();
+    return keys;
+}
+
+static void call_is_done_or_not__when_killed_while_it_gets_memory(void **state)
+{
+    struct scene scene = {"full heap", {.type = WEIR_INT, .integer = 12345}, 0, ABSENT, false};
+    int checked = 0;
+
+    (void)state;
+    scene.keys = keys_that_fill();
+    for (int a = 0; a < ACTIONS; a++) {
+        uint64_t reserved;
+
+        if (is_out_of_place(&actions[a], &scene))
+            continue;
+        make_two(SIZE);
+        prepare(dict, &scene);
+        reserved = atomic_load(&dict->header->reserved);
+        checked += check_every_step(&actions[a], &scene);
+        if (actions[a].call == set_int || actions[a].call == set_text)
+            assert_true(atomic_load(&dict->header->reserved) > reserved);
+        drop_two();
+    }
+    print_message("%d memories, with %d keys\n", checked, scene.keys);
+    assert_true(checked > 20);
+}
+
+/* ---- calls that are several ----------------------------------------------------------------- */
+
+enum { SOME = 6, FIRST_NEW = 3, ALL = 10 };
+
+static weir_dict *source; /* has FIRST_NEW to ALL - 1, with new values */
+
+static int update(weir_dict *into, weir_value key)
+{
+    (void)key;
+    return weir_dict_update(into, source);
+}
+
+/* What a key has: '-' nothing, 'o' the old value, 'n' the new one, '!' something else. */
+static char what_has(const weir_dict *in, int key)
+{
+    char buf[100];
+    weir_value value;
+    int result = weir_dict_get(in, weir_int(key), &value, buf, sizeof buf);
+
+    if (result < 0)
+        return result == -ENOENT ? '-' : '!';
+    if (value.type == WEIR_STR && strcmp(value.data, LONG_TEXT) == 0)
+        return 'n';
+    return key < SOME && is_other(in, key) ? 'o' : '!';
+}
+
+/* Each key is as before or as after, and what is done stays done. `seen` is what was seen so far.
+ */
+static void check_part(const struct action *action, int steps, char seen[ALL + 1],
+                       const char after[ALL + 1])
+{
+    copy_block();
+    for (int i = 0; i < ALL; i++) {
+        char now = what_has(copy, i);
+
+        if (now != seen[i] && now != after[i])
+            fail_msg("%s, step %d: key %d has '%c', after '%c'", action->name, steps, i, now,
+                     seen[i]);
+        seen[i] = now;
+    }
+    assert_int_equal(weir_dict_clear(copy), 0);
+    assert_int_equal(weir_dict_len(copy), 0);
+    for (int i = 0; i < 2 * ALL; i++)
+        assert_int_equal(weir_dict_set(copy, weir_int(i), weir_str(other_text)), 0);
+    assert_int_equal(weir_dict_len(copy), 2 * ALL);
+}
+
+static int check_parts(const struct action *action, const char after[ALL + 1])
+{
+    const struct scene scene = {"some keys", {.type = WEIR_INT, .integer = 0}, SOME, ABSENT, true};
+    char seen[ALL + 1] = "oooooo----";
+    int checked = 0, steps = 0;
+    pid_t pid;
+
+    make_two(SIZE);
+    prepare(dict, &scene);
+    memcpy(prepared, weir_shm_buf(weir_dict_shm(dict)), block_size());
+    pid = start(action, &scene);
+    while (step(pid)) {
+        assert_true(++steps < STEPS_MAX);
+        if (memcmp(prepared, weir_shm_buf(weir_dict_shm(dict)), block_size()) == 0)
+            continue;
+        memcpy(prepared, weir_shm_buf(weir_dict_shm(dict)), block_size());
+        check_part(action, steps, seen, after);
+        checked++;
+    }
+    finish(pid);
+    assert_string_equal(seen, after);
+    drop_two();
+    return checked;
+}
+
+static void some_of_it_is_done__when_killed_in_a_call_on_all_items(void **state)
+{
+    const weir_dict_options options = {.max_size = SIZE};
+    int checked;
+
+    (void)state;
+    source = weir_dict_create(NULL, &options);
+    assert_non_null(source);
+    assert_int_equal(weir_shm_unlink(weir_dict_shm(source)), 0);
+    for (int i = FIRST_NEW; i < ALL; i++)
+        assert_int_equal(weir_dict_set(source, weir_int(i), weir_str(LONG_TEXT)), 0);
+    checked = check_parts(&(struct action){"clear", clear, true}, "----------");
+    checked += check_parts(&(struct action){"update", update, true}, "ooonnnnnnn");
+    weir_dict_close(source);
+    print_message("%d memories\n", checked);
+    assert_true(checked > 50);
+}
+
+static const char *copys_name;
+
+static int make_copy(weir_dict *of, weir_value key)
+{
+    (void)key;
+    return weir_dict_copy(copys_name, of) ? 0 : weir_last_error()->code;
+}
+
+static void there_is_a_whole_copy_or_none__when_killed_in_copy(void **state)
+{
+    const struct scene scene = {"some keys", {.type = WEIR_INT, .integer = 0}, SOME, ABSENT, true};
+    char path[300];
+    int steps = 0, seen_at = 0;
+    weir_dict *found;
+    pid_t pid;
+
+    (void)state;
+    copys_name = leak_name("copy");
+    snprintf(path, sizeof path, "/dev/shm/%s", copys_name);
+    make_two(SIZE);
+    prepare(dict, &scene);
+    pid = start(&(struct action){"copy", make_copy, true}, &scene);
+    while (step(pid)) {
+        assert_true(++steps < 10 * STEPS_MAX);
+        if (seen_at != 0 || access(path, F_OK) < 0)
+            continue;
+        seen_at = steps;
+        found = weir_dict_attach(copys_name);
+        assert_non_null(found);
+        assert_int_equal(weir_dict_len(found), SOME);
+        for (int i = 0; i < SOME; i++)
+            assert_true(is_other(found, i) && is_other(dict, i));
+        weir_dict_close(found);
+    }
+    assert_int_equal(child->result, 0);
+    finish(pid);
+    print_message("named at instruction %d of %d\n", seen_at, steps);
+    assert_true(seen_at > 1000 && seen_at < steps);
+    assert_int_equal(unlink(path), 0);
+    drop_two();
 }
 
 /* ---- one call in the middle of another ------------------------------------------------------ */
@@ -583,23 +832,41 @@ static int check_pair(const struct action *first, const struct action *second,
 static bool needs_key(const struct action *action)
 {
     return action->call == swap || action->call == delete_key || action->call == pop_key ||
-           action->call == get_key;
+           action->call == get_key || action->call == contains_key;
+}
+
+/* What walks, or takes any item, has no order with something that is several calls itself. */
+static bool have_order(const struct action *first, const struct action *second)
+{
+    return (!walks(first) && !first->any_key) || (second >= actions && second < actions + ACTIONS);
+}
+
+static int check_pairs(const struct action *first, const struct scene *scene)
+{
+    int checked = 0;
+
+    if ((scene->first == ABSENT && needs_key(first)) || is_out_of_place(first, scene) ||
+        (walks(first) && scene->keys > 0)) /* its instructions between other keys */
+        return 0;
+    for (int i = 0; i < ACTIONS + OVERTAKERS; i++) {
+        const struct action *second = i < ACTIONS ? &actions[i] : &overtakers[i - ACTIONS];
+
+        if (have_order(first, second) && !is_out_of_place(second, scene))
+            checked += check_pair(first, second, scene);
+    }
+    return checked;
 }
 
 static void calls_have_an_order__when_one_overtakes_another_at_any_instruction(void **state)
 {
-    /* in a new bucket, new str key, int from free lists, int, text */
-    static const int which[] = {0, 1, 2, 3, 6};
+    /* in a new bucket, new str key, int from free lists, int, text, alone */
+    static const int which[] = {0, 1, 2, 3, 6, 10};
     int checked = 0;
 
     (void)state;
     for (size_t s = 0; s < sizeof which / sizeof *which; s++)
         for (int a = 0; a < ACTIONS; a++)
-            for (int b = 0; b < ACTIONS + OVERTAKERS; b++)
-                if (scenes[which[s]].first != ABSENT || !needs_key(&actions[a]))
-                    checked += check_pair(&actions[a],
-                                          b < ACTIONS ? &actions[b] : &overtakers[b - ACTIONS],
-                                          &scenes[which[s]]);
+            checked += check_pairs(&actions[a], &scenes[which[s]]);
     print_message("%d places\n", checked);
     assert_true(checked > 1000);
 }
@@ -608,6 +875,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(call_is_done_or_not__when_killed_at_any_instruction,
+                                        leak_setup, leak_teardown),
+        cmocka_unit_test_setup_teardown(call_is_done_or_not__when_killed_while_it_gets_memory,
+                                        leak_setup, leak_teardown),
+        cmocka_unit_test_setup_teardown(some_of_it_is_done__when_killed_in_a_call_on_all_items,
+                                        leak_setup, leak_teardown),
+        cmocka_unit_test_setup_teardown(there_is_a_whole_copy_or_none__when_killed_in_copy,
                                         leak_setup, leak_teardown),
         cmocka_unit_test_setup_teardown(
             calls_have_an_order__when_one_overtakes_another_at_any_instruction, leak_setup,
