@@ -12,8 +12,9 @@
  * forks a supervisor that forks workers, the n-th call of a worker cannot be had without that of
  * the host. Roles follow from who forked whom: host; what it starts is `between` (it ends at once);
  * what that starts by vfork and exec is the manager, by fork a supervisor; and what that forks are
- * workers. In the host, only what lies between its two marks counts: prctl(0x77656972, 1) and (…,
- * 0). A program that connects to a scope says so itself: prctl(0x77656972, 2).
+ * workers. Only what the host does between its two marks counts, and what it starts there:
+ * prctl(0x77656972, 1) and (…, 0). A program that connects to a scope says so itself:
+ * prctl(0x77656972, 2).
  *
  * Prints one JSON line on descriptor 3. Whatever still lives after LIMIT_S is killed: "hang".
  */
@@ -188,6 +189,7 @@ static void at_fork(const struct process *parent, int event)
         return;
     child = find((pid_t)pid);
     child->role = role_of_child(parent, event);
+    child->outside = parent->outside;
     if (child->held) {
         child->held = false;
         resume(child, 0);

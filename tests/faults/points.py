@@ -29,6 +29,8 @@ CAN = {
                   "epoll_pwait", "recvfrom", "sendto", "wait4", "waitid", "flock", "fcntl", "futex", "getrandom",
                   "clock_nanosleep", "ftruncate", "sendmsg", "recvmsg", "connect", "accept4"},
 }
+# A sanitizer makes these calls for itself, and ends the program when they fail.
+SANITIZERS = {"mmap", "munmap", "mprotect", "madvise"}
 
 
 def failures(all_points):
@@ -43,7 +45,7 @@ def inject(case, *arguments, mode="life"):
     """Runs a life (or another mode) with that injection: (what inject says, what the program said)."""
     read, write = os.pipe()
     # The subject and all it starts are traced, so none of them is checked for leaks by a sanitizer.
-    environment = dict(os.environ, ASAN_OPTIONS="detect_leaks=0")
+    environment = dict(os.environ, ASAN_OPTIONS="detect_leaks=0:allocator_may_return_null=1")
     address = [case.folder()] if mode == "calls" else []
     program = subprocess.Popen(
         ["/bin/sh", "-c", 'exec 3>&%d "$0" "$@"' % write, case.build + "/tests/faults/inject"]
@@ -82,6 +84,8 @@ def choose(case, all_points):
     """As many as there are to be trials: the first of each call of each role, and others by chance."""
     if case.only:
         all_points = [point for point in all_points if case.only in " ".join(map(str, point))]
+    if case.sanitized:
+        all_points = [point for point in all_points if not SANITIZERS.intersection(point)]
     if len(all_points) <= case.trials:
         return all_points
     first = [point for point in all_points if number(point) == 1]

@@ -221,6 +221,8 @@ static void maps(weir_pool *pool)
             break;
         sleep_ms(1);
     }
+    if (!done)
+        weir_future_free(future); /* before what it writes to is gone */
 }
 
 /* ---- all ------------------------------------------------------------------------------------ */
