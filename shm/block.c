@@ -50,6 +50,10 @@
  */
 #define COMPARE_FROM ((size_t)1 << 20)
 
+/* What must be left behind a small block that stands for others that were not compared, and whose
+ * mappings and pages in the kernel's stock count as well. */
+#define AHEAD ((size_t)4 << 20)
+
 /* A /dev/shm smaller than this makes the message mention Docker, whose default is 64 MiB. */
 #define SMALL_SHM ((uint64_t)1 << 30)
 
@@ -214,21 +218,28 @@ void weir__sigxfsz_release(const struct weir__held_signal *hold, bool caused)
 /* ---- reserving ------------------------------------------------------------------------------ */
 
 /* Refuses what would only fail after filling all of /dev/shm, or would get the process killed. */
-static int compare_with_limits(int fd, size_t size)
+static int compare_with_limits(int fd, size_t size, unsigned flags)
 {
     struct weir__memory_headroom headroom;
     struct statfs fs;
+    /* What is made before the limits are looked at the next time has to fit, too. */
+    const size_t ahead = flags & WEIR__SHM_COMPARE ? AHEAD : 0;
     /* The pages' bookkeeping (index nodes, page tables) is charged as well: under 1 in 128. */
-    uint64_t needed = (uint64_t)size + size / 128;
+    uint64_t needed = (uint64_t)size + size / 128 + ahead;
 
     if (fstatfs(fd, &fs) == 0 && fs.f_blocks != 0 &&
         (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize < size)
         return fail_no_space(fd, size);
     weir__memory_headroom(&headroom, "");
-    if (needed > headroom.bytes)
-        return weir__fail(-ENOMEM, "a block needs %zu bytes, but %s has only %llu bytes left", size,
-                          headroom.where, (unsigned long long)headroom.bytes);
-    return 0;
+    if (needed <= headroom.bytes)
+        return 0;
+    if (ahead > 0)
+        return weir__fail(-ENOMEM,
+                          "a block needs %zu bytes, but %s has only %llu bytes left, and %zu stay "
+                          "free for others",
+                          size, headroom.where, (unsigned long long)headroom.bytes, ahead);
+    return weir__fail(-ENOMEM, "a block needs %zu bytes, but %s has only %llu bytes left", size,
+                      headroom.where, (unsigned long long)headroom.bytes);
 }
 
 static int fallocate_in_steps(const struct part *part, size_t size)
@@ -267,7 +278,7 @@ static int reserve_memory(const struct part *part, unsigned flags)
     int result, error = 0;
 
     if ((!(flags & WEIR_SHM_LAZY) && part->size >= COMPARE_FROM) || flags & WEIR__SHM_COMPARE) {
-        result = compare_with_limits(part->fd, part->size);
+        result = compare_with_limits(part->fd, part->size, flags);
         if (result < 0)
             return result;
     }

@@ -295,6 +295,73 @@ static void making_is_refused__when_there_is_no_memory(void **state)
     assert_non_null(weir_manager_shm(scope, 5000));
 }
 
+#define GROUP_LIMIT ((size_t)48 << 20)
+
+/* A memory cgroup with that limit, of either version; false where none can be made. */
+static bool make_group(char folder[300])
+{
+    const char *const limits[] = {"memory.limit_in_bytes", "memory.max"};
+    const char *const tops[] = {"/sys/fs/cgroup/memory", "/sys/fs/cgroup"};
+
+    for (int i = 0; i < 2; i++) {
+        char path[400];
+        FILE *file;
+        bool written;
+
+        snprintf(folder, 300, "%s/%s", tops[i], leak_name("group"));
+        if (mkdir(folder, 0755) < 0)
+            continue;
+        snprintf(path, sizeof(path), "%s/%s", folder, limits[i]);
+        file = fopen(path, "we");
+        written = file && fprintf(file, "%zu", GROUP_LIMIT) > 0;
+        if (file && fclose(file) == 0 && written)
+            return true;
+        rmdir(folder);
+    }
+    return false;
+}
+
+/* Makes small blocks until that is refused; killed by the kernel if it is not. */
+static int fill_group(const char *folder)
+{
+    char path[400];
+    size_t made = 0;
+    FILE *file;
+    weir_manager *own;
+
+    child_reset();
+    snprintf(path, sizeof(path), "%s/cgroup.procs", folder);
+    file = fopen(path, "we");
+    if (!file || fputs("0", file) < 0 || fclose(file) != 0)
+        return 1;
+    own = weir_begin(&(weir_options){.anonymous = true});
+    while (own && made <= GROUP_LIMIT && weir_manager_shm(own, 16384))
+        made += 16384;
+    if (weir_last_error()->code != -ENOMEM || made < GROUP_LIMIT / 2)
+        return 2;
+    return weir_end(own) ? 3 : 0;
+}
+
+static void small_objects_are_refused__before_the_cgroup_kills(void **state)
+{
+    char folder[300];
+    int status;
+    pid_t pid;
+
+    (void)state;
+    if (!make_group(folder)) {
+        print_message("skipped: no memory cgroup can be made here\n");
+        skip();
+    }
+    pid = fork();
+    if (pid == 0)
+        _exit(fill_group(folder));
+    waitpid(pid, &status, 0);
+    for (int i = 0; i < 1000 && rmdir(folder) < 0; i++)
+        usleep(1000); /* the manager may be on its way out */
+    assert_int_equal(status, 0);
+}
+
 /* As weir_manager_shm() up to where it would say LIVE. */
 static void die_while_making(size_t size)
 {
@@ -613,6 +680,7 @@ int main(void)
         TEST(memory_comes_back__when_an_object_is_closed),
         TEST(a_new_object_is_zero__whatever_was_there),
         TEST(making_is_refused__when_there_is_no_memory),
+        BARE(small_objects_are_refused__before_the_cgroup_kills),
         TEST(a_dead_makers_memory_is_used__when_there_is_no_other),
         TEST(a_limit_of_file_sizes_is_an_error__for_all_objects_together),
         TEST(nobody_can_truncate_it__while_it_is_mapped),
