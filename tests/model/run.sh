@@ -91,9 +91,33 @@ failure() {
     bug BUG_ONE_RECORD "-DKILLS=3"
 }
 
+queue() {
+    sleep="-DNO_MARKS -DCALLS=2"
+    marks="-DNO_SLEEP"
+    kills="-DNO_SLEEP -DNO_MARKS -DKILLS=1"
+    reuse="-DNO_SLEEP -DKILLS=1 -DPLACES=1 -DCALLS=2 -DALONE"
+
+    for options in "$sleep" "$marks" "$kills" "$reuse"; do
+        good "$options"
+    done
+    bug BUG_CLAIM_BEFORE_CHUNK "$kills"
+    bug BUG_FLAG_BEFORE_REMOVAL "$sleep"
+    bug BUG_HOST_NOT_RUNG "$reuse"
+    bug BUG_LOOK_BEFORE_ADDING "$sleep"
+    bug BUG_NEXT_AFTER_THE_RUN "$sleep"
+    bug BUG_NO_CHAIN "$sleep"
+    bug BUG_NO_LOOK_AFTER_MARKING "$marks"
+    bug BUG_NO_LOOK_AT_TAIL "$sleep"
+    bug BUG_NO_LOOK_BEFORE_SLEEPING "$sleep"
+    bug BUG_NO_REPAIR "$reuse"
+    bug BUG_PLACE_USED_TOO_EARLY "$marks"
+    bug BUG_TAIL_BEFORE_CELL "$marks"
+}
+
 length=${2:-}
 case $(basename "$1") in
 job.pml) job ;;
+queue.pml) queue ;;
 wake.pml) wake ;;
 failure.pml) failure ;;
 *) echo "there is no model $1"; exit 2 ;;
