@@ -67,10 +67,20 @@ static void release_memory(weir_pool *pool, unsigned index)
     *held = (struct weir__held){0};
 }
 
+/* What is about to be written moves here from the last worker's CPU, all lines at once. */
+static void fetch_job(struct weir__job *job)
+{
+    __builtin_prefetch(&job->activity, 1);
+    __builtin_prefetch(&job->inline_cells[0], 1);
+    __builtin_prefetch(&job->inline_cells[WEIR__CHUNKS_INLINE / 2], 1);
+}
+
 /* A vacant job that nobody is inside; -1: none. The one used last is taken first, for the caches.
  */
 static int take_vacant(weir_pool *pool)
 {
+    if (pool->vacant_count > 0)
+        fetch_job(&pool->control->jobs[pool->vacant[pool->vacant_count - 1]]);
     for (int i = pool->vacant_count - 1; i >= 0; i--) {
         unsigned index = pool->vacant[i];
 
@@ -96,7 +106,9 @@ static void release_all(weir_pool *pool)
 
 void weir__jobs_release(weir_pool *pool)
 {
-    for (unsigned i = 0; i < WEIR__JOBS_MAX; i++)
+    const uint32_t used = atomic_load(&pool->control->jobs_used);
+
+    for (uint32_t i = 0; i < used && i < WEIR__JOBS_MAX; i++)
         release_memory(pool, i);
 }
 

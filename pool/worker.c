@@ -259,6 +259,11 @@ static void work_on(struct weir_task *task, unsigned index)
     struct weir__job *job = &task->control->jobs[index];
     struct weir__slot *slot = &task->control->slots[task->slot];
 
+    /* all lines at once, before the first one is waited for */
+    __builtin_prefetch(&job->activity, 1);
+    __builtin_prefetch(&job->run, 0);
+    __builtin_prefetch(&job->inline_cells[0], 1);
+    __builtin_prefetch(&job->inline_cells[WEIR__CHUNKS_INLINE / 2], 1);
     weir__end_spin(task->control, task->slot);
     task->job = job;
     task->settled = 0;
