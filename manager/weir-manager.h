@@ -54,7 +54,7 @@ typedef struct weir_options {
  * cgroup and the machine (ENOMEM) and not by the size of /dev/shm; RLIMIT_FSIZE counts for all
  * objects together (EFBIG). It is freed when the scope's last process is gone or has ended it, and
  * an object's when it is unlinked and closed. What a process was making when it was killed is in
- * use until then. */
+ * use until then, or until another one lacks memory. */
 
 /* Begins a scope: sweeps what dead scopes of this user left in /dev/shm, and starts the manager.
  *
