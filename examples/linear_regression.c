@@ -2,9 +2,9 @@
  *
  * linear_regression: the line that fits the points of two large arrays best.
  *
- * Each chunk finds means and co-moments of its points in one pass, without the cancellation that
- * plain sums of squares suffer from; two neighbours combine into one. The result has the same bits
- * for any number of workers.
+ * Each chunk finds the means of its points, and then how they spread around them, without the
+ * cancellation that plain sums of squares suffer from, nor a division for each point; two
+ * neighbours combine into one. The result has the same bits for any number of workers.
  *
  *   cc linear_regression.c $(pkg-config --cflags --libs weir) -o linear_regression
  *   ./linear_regression [COUNT [WORKERS]]
@@ -43,18 +43,21 @@ static int fill(weir_task *task, weir_range range, void *arg)
 static int add_points(weir_task *task, weir_range range, void *accumulator, void *arg)
 {
     const struct points *points = arg;
-    struct moments m = {0};
+    struct moments m = {.count = (double)(range.end - range.begin)};
 
     (void)task;
     for (int64_t i = range.begin; i < range.end; i++) {
+        m.mean_x += points->x[i];
+        m.mean_y += points->y[i];
+    }
+    m.mean_x /= m.count;
+    m.mean_y /= m.count;
+    for (int64_t i = range.begin; i < range.end; i++) {
         double dx = points->x[i] - m.mean_x, dy = points->y[i] - m.mean_y;
 
-        m.count += 1;
-        m.mean_x += dx / m.count;
-        m.mean_y += dy / m.count;
-        m.xx += dx * (points->x[i] - m.mean_x);
-        m.xy += dx * (points->y[i] - m.mean_y);
-        m.yy += dy * (points->y[i] - m.mean_y);
+        m.xx += dx * dx;
+        m.xy += dx * dy;
+        m.yy += dy * dy;
     }
     *(struct moments *)accumulator = m;
     return 0;
