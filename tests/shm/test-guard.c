@@ -5,9 +5,11 @@
  */
 #include "leak.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -42,6 +44,18 @@ static void overrun(weir_shm *shm, bool write_there)
     _exit(4);
 }
 
+/* The page is the block's: nothing else can be mapped there, where an overrun would find it. */
+static bool is_taken(weir_shm *shm)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char *end = (char *)weir_shm_buf(shm) + (weir_shm_size(shm) + page - 1) / page * page;
+    void *at = mmap(end, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+    if (at != MAP_FAILED)
+        munmap(at, page);
+    return at == MAP_FAILED && errno == EEXIST;
+}
+
 static int status_of_overrun(weir_shm *shm, bool write_there)
 {
     pid_t child = fork();
@@ -63,11 +77,33 @@ static void the_first_byte_behind_is_a_crash__made_or_attached(void **state)
         weir_shm *attached = made == NULL ? NULL : weir_shm_attach(weir_shm_name(made));
 
         assert_non_null(attached);
+        assert_true(is_taken(made) && is_taken(attached));
         assert_int_equal(status_of_overrun(made, true), 0);
         assert_int_equal(status_of_overrun(attached, false), 0);
         assert_int_equal(weir_shm_unlink(made), 0);
         weir_shm_close(attached);
         weir_shm_close(made);
+    }
+}
+
+/* Its mapping is moved to where huge pages begin, and the page behind it comes along. */
+static void the_first_byte_behind_is_a_crash__when_an_array_lies_in_huge_pages(void **state)
+{
+    const int64_t shape[] = {(3 << 20) + 1};
+
+    (void)state;
+    for (int i = 0; i < 5; i++) { /* at another distance from a huge page each time */
+        weir_shm *before = weir_shm_create(NULL, 5000, 0);
+        weir_array *array = weir_array_create(NULL, WEIR_UINT8, 1, shape, WEIR_ARRAY_HUGE);
+
+        assert_non_null(array);
+        assert_int_equal((uintptr_t)weir_shm_buf(weir_array_shm(array)) % (2 << 20), 0);
+        assert_true(is_taken(weir_array_shm(array)));
+        assert_int_equal(status_of_overrun(weir_array_shm(array), true), 0);
+        weir_shm_unlink(weir_array_shm(array));
+        weir_array_close(array);
+        weir_shm_unlink(before);
+        weir_shm_close(before);
     }
 }
 
@@ -98,6 +134,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(the_first_byte_behind_is_a_crash__made_or_attached),
+        TEST(the_first_byte_behind_is_a_crash__when_an_array_lies_in_huge_pages),
         TEST(no_address_is_lost__when_blocks_are_closed),
     };
 
