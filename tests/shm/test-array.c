@@ -526,6 +526,68 @@ static void array_is_right__when_huge_pages_are_asked_for(void **state)
     remove_array(lazy);
 }
 
+/* Bytes of the mapping at an address that lie in huge pages. */
+static long huge_bytes(const void *address)
+{
+    FILE *file = fopen("/proc/self/smaps", "re");
+    unsigned long begin = 0, end = 0;
+    char line[512];
+    long kb = 0, one;
+    bool here = false;
+
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file)) {
+        if (sscanf(line, "%lx-%lx ", &begin, &end) == 2 && strchr(line, '-') < strchr(line, ' '))
+            here = (uintptr_t)address >= begin && (uintptr_t)address < end;
+        else if (here && sscanf(line, "ShmemPmdMapped: %ld kB", &one) == 1)
+            kb += one;
+    }
+    fclose(file);
+    return kb * 1024;
+}
+
+/* Whether the system has huge pages for shared memory to give: by the calls themselves. */
+static bool system_gives_huge_pages(void)
+{
+    const size_t huge = 2 << 20;
+    int fd = open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    char *room = mmap(NULL, 2 * huge, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *at;
+    bool gives;
+
+    assert_true(fd >= 0 && posix_fallocate(fd, 0, (off_t)huge) == 0 && room != MAP_FAILED);
+    at = room + (huge - (uintptr_t)room % huge) % huge;
+    assert_true(mmap(at, huge, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == at);
+    memset(at, 1, huge);
+    madvise(at, huge, 25 /* MADV_COLLAPSE */);
+    gives = huge_bytes(at) > 0;
+    munmap(room, 2 * huge);
+    close(fd);
+    return gives;
+}
+
+static void pages_are_huge__when_asked_for_and_there_are_any(void **state)
+{
+    const int64_t count = 8 << 20;
+    weir_array *small, *array;
+
+    (void)state;
+    if (!system_gives_huge_pages()) {
+        print_message("skipped: the system gives no huge pages for shared memory\n");
+        skip();
+    }
+    small = weir_array_create(leak_name("s"), WEIR_UINT8, 1, &count, 0);
+    array = weir_array_create(leak_name("h"), WEIR_UINT8, 1, &count, WEIR_ARRAY_HUGE);
+    assert_true(small && array);
+    memset(weir_array_data(small), 1, (size_t)count);
+    memset(weir_array_data(array), 1, (size_t)count);
+    print_message("%ld of %lld bytes in huge pages\n", huge_bytes(weir_array_data(array)),
+                  (long long)count);
+    assert_true(huge_bytes(weir_array_data(array)) > 0);
+    assert_true(huge_bytes(weir_array_data(small)) <= huge_bytes(weir_array_data(array)));
+    remove_array(small);
+    remove_array(array);
+}
+
 /* The last test: /dev/shm stays small. */
 static void populating_is_refused__when_shm_is_full(void **state)
 {
@@ -564,6 +626,7 @@ int main(void)
         CASE(memory_is_there__when_populated),
         CASE(no_addresses_are_lost__when_blocks_are_aligned),
         CASE(array_is_right__when_huge_pages_are_asked_for),
+        CASE(pages_are_huge__when_asked_for_and_there_are_any),
         CASE(populating_is_refused__when_shm_is_full),
     };
 
