@@ -1014,6 +1014,40 @@ static void proof_is_refused__when_it_is_replayed_or_of_another_role(void **stat
     close(fd);
 }
 
+static void proof_is_refused__when_any_byte_of_it_is_changed(void **state)
+{
+    static const char nonce[] = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+    char hello[300], first[80];
+    int refused = 0;
+
+    (void)state;
+    NEEDS_KEYS;
+    for (size_t at = 0; at == 0 || at < strlen(hello); at++) {
+        for (int bit = 1; bit < 256; bit <<= 1) {
+            int fd = dial();
+            char before;
+
+            field(hear(fd), "nonce", first);
+            signed_hello(first, nonce, WEIR__AUTH_CLIENT, hello);
+            before = hello[at];
+            hello[at] = (char)(before ^ bit);
+            if (bit == 0x20 && strchr("abcdef", before) && at > strlen("{\"hello\":1,\"nonce\":")) {
+                close(fd); /* the same number, in other letters */
+                continue;
+            }
+            if (verdict(say(fd, hello)) == 0)
+                fail_msg("byte %zu, bit %x: let in with %s", at, (unsigned)bit, hello);
+            close(fd);
+            refused++;
+            hello[at] = before;
+        }
+    }
+    assert_true(refused > 1000);
+    inherited = weir_connect(address, KEY, sizeof(KEY)); /* who knows the key still is */
+    assert_non_null(inherited);
+    weir_disconnect(inherited);
+}
+
 /* A server without the key, which sends back what it gets. */
 static void impostor(int listener, int how)
 {
@@ -1209,6 +1243,7 @@ int main(void)
         OPEN(request_is_refused__when_it_is_of_another_form),
         OPEN(descriptor_is_refused__when_it_is_not_of_a_new_block),
         LOCKED(proof_is_refused__when_it_is_replayed_or_of_another_role),
+        LOCKED(proof_is_refused__when_any_byte_of_it_is_changed),
         PLAIN(server_is_refused__when_it_does_not_know_the_key),
         OPEN(scope_is_unharmed__when_a_thousand_connections_are_made),
         OPEN(next_one_is_turned_away__when_128_are_connected),

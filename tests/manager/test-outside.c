@@ -355,6 +355,71 @@ static void scope_is_sound__when_a_process_can_map_no_more_objects(void **state)
     end_scope();
 }
 
+/* ---- damaged requests ----------------------------------------------------------------------- */
+
+static int release_all(void)
+{
+    weir_block_info infos[4];
+    int64_t count = weir_manager_blocks(scope, infos, 4);
+
+    assert_in_range(count, 0, 1);
+    for (int64_t i = 0; i < count; i++) {
+        assert_true(strcmp(infos[i].kind, "list") == 0 || strcmp(infos[i].kind, "shm") == 0);
+        assert_int_equal(infos[i].size, 1);
+        assert_int_equal(weir_manager_release(scope, infos[i].name), 0);
+    }
+    return (int)count;
+}
+
+static void request_is_refused_or_harmless__when_any_byte_is_changed(void **state)
+{
+    static const char request[] = "{\"make\":{\"kind\":\"list\",\"name\":\"weirtest-x\"}}";
+    int made = 0, refused = 0, closed = 0, fd = dial_and_greet();
+
+    (void)state;
+    for (size_t at = 0; at < sizeof(request) - 1; at++) {
+        for (int change = 1; change < 256; change = change == 128 ? 255 : change << 1) {
+            int block = open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+            struct iovec part = {.iov_len = sizeof(request) - 1};
+            struct msghdr packet = {.msg_iov = &part, .msg_iovlen = 1};
+            char frame[sizeof(request)], control[CMSG_SPACE(sizeof(int))] = {0};
+            json_t *reply;
+
+            memcpy(frame, request, sizeof(request));
+            frame[at] = (char)(frame[at] ^ change);
+            part.iov_base = frame;
+            packet.msg_control = control;
+            packet.msg_controllen = sizeof(control);
+            *CMSG_FIRSTHDR(&packet) = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)),
+                                                       .cmsg_level = SOL_SOCKET,
+                                                       .cmsg_type = SCM_RIGHTS};
+            memcpy(CMSG_DATA(CMSG_FIRSTHDR(&packet)), &block, sizeof(int));
+            assert_int_equal(ftruncate(block, 1), 0);
+            assert_true(sendmsg(fd, &packet, MSG_NOSIGNAL) > 0);
+            close(block);
+            reply = hear(fd);
+            if (json_object_get(reply, "made")) {
+                made++;
+                assert_int_equal(release_all(), 1);
+            } else if (json_integer_value(json_object_get(reply, "error")) == -EBADMSG) {
+                closed++; /* no frame at all: it is told so, and shown out */
+                assert_null(hear(fd));
+                close(fd);
+                fd = dial_and_greet();
+            } else {
+                refused++;
+                assert_true(json_integer_value(json_object_get(reply, "error")) < 0);
+            }
+            json_decref(reply);
+        }
+    }
+    close(fd);
+    assert_int_equal(release_all(), 0);
+    assert_int_equal(shm_files(), 1);
+    print_message("%d made, under other names; %d refused; %d no frames\n", made, refused, closed);
+    assert_true(made > 20 && refused > 100 && closed > 50);
+}
+
 /* ---- other users ---------------------------------------------------------------------------- */
 
 static bool can_be_another_user(void)
@@ -494,6 +559,7 @@ int main(void)
         OPEN(named_objects_are_good_everywhere__when_made_by_the_scopes_program),
         OPEN(limit_is_said_and_records_are_reused__when_65536_blocks_are_made),
         OPEN(scope_is_sound__when_a_process_can_map_no_more_objects),
+        OPEN(request_is_refused_or_harmless__when_any_byte_is_changed),
         OPEN(stranger_is_refused__by_modes_and_by_the_manager),
         OPEN(strangers_manager_is_refused__when_it_listens_at_the_address),
         OPEN(strangers_block_is_refused__when_it_is_passed_or_tracked),
