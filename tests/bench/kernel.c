@@ -135,21 +135,41 @@ static bool run_kernel(const struct kernel *kernel, const struct bench *bench, i
     return right;
 }
 
-static int run(const struct kernel *kernel, const struct options *options)
+static bool is_wanted(const struct kernel *kernel, char *const *names)
+{
+    for (int i = 0; names[i] != NULL; i++) {
+        if (strcmp(names[i], kernel->name) == 0)
+            return true;
+    }
+    return names[0] == NULL;
+}
+
+/* All kernels with one pool, which is made before OpenMP's threads are: LLVM's OpenMP gives each
+ * process that is forked later a file in /dev/shm, which stays when that does not return from main.
+ */
+static int run(const struct kernel *kernels, int count, const struct options *options,
+               char *const *names)
 {
     struct bench bench = {
         .workers = options->workers > 0 ? options->workers : weir_cpu_count(),
-        .bytes = (int64_t)(options->mib > 0 ? options->mib : kernel->mib) << 20,
         .seed = options->seed,
     };
+    int status = 0;
 
     WEIR_SCOPE (scope, NULL) {
         bench.scope = scope;
         bench.pool = weir_pool_new(scope, &(weir_pool_options){.workers = bench.workers});
         must(bench.pool != NULL, "weir_pool_new");
-        return run_kernel(kernel, &bench, options->rounds > 0 ? options->rounds : kernel->rounds)
-                   ? 0
-                   : 1;
+        for (int i = 0; i < count; i++) {
+            const struct kernel *kernel = &kernels[i];
+
+            if (!is_wanted(kernel, names))
+                continue;
+            bench.bytes = (int64_t)(options->mib > 0 ? options->mib : kernel->mib) << 20;
+            if (!run_kernel(kernel, &bench, options->rounds > 0 ? options->rounds : kernel->rounds))
+                status = 1;
+        }
+        return status;
     }
     must(false, "weir_begin");
     return 1;
@@ -199,29 +219,30 @@ static bool parse_options(int argc, char **argv, struct options *options)
     return true;
 }
 
+static bool names_are_known(const struct kernel *kernels, int count, char *const *names)
+{
+    for (int i = 0; names[i] != NULL; i++) {
+        bool known = false;
+
+        for (int k = 0; k < count; k++)
+            known |= strcmp(names[i], kernels[k].name) == 0;
+        if (!known)
+            return false;
+    }
+    return true;
+}
+
 int kernel_main(int argc, char **argv, const struct kernel *kernels, int count)
 {
     struct options options = {.seed = 42};
-    int status = 0, found = 0;
 
     set_passive_waiting(argv);
-    if (!parse_options(argc, argv, &options)) {
-        fprintf(stderr, "usage: %s [--size MIB] [--rounds N] [--workers N] [--seed N] [NAME...]\n",
-                argv[0]);
-        return 2;
-    }
-    for (int i = 0; i < count; i++) {
-        bool wanted = optind == argc;
-
-        for (int k = optind; k < argc; k++)
-            wanted |= strcmp(argv[k], kernels[i].name) == 0;
-        if (!wanted)
-            continue;
-        found++;
-        status |= run(&kernels[i], &options);
-    }
-    if (found > 0)
-        return status;
-    fprintf(stderr, "%s: there is no benchmark of that name\n", argv[0]);
+    if (parse_options(argc, argv, &options) && names_are_known(kernels, count, argv + optind))
+        return run(kernels, count, &options, argv + optind);
+    fprintf(stderr, "usage: %s [--size MIB] [--rounds N] [--workers N] [--seed N] [NAME...]\n",
+            argv[0]);
+    for (int i = 0; i < count; i++)
+        fprintf(stderr, "%s%s", i == 0 ? "names: " : " ", kernels[i].name);
+    fprintf(stderr, "\n");
     return 2;
 }
