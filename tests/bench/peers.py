@@ -6,6 +6,8 @@
     peers.py CASE ROUNDS    so many rounds, then one JSON object with their median
 
     pool_map     Pool(2).map of an empty function over 16 items, in a pool that exists
+    submit       Pool(2).imap_unordered of an empty function over 2,000 items, an item
+    executor     ProcessPoolExecutor(2): submit 2,000 calls of it, then wait for all, a call
     manager      SharedMemoryManager: start and shutdown
     pool_job     Pool(2), one map over 2 items, close and join
     shm          SharedMemory of 4 KiB: create, close, unlink
@@ -19,6 +21,7 @@ import multiprocessing
 import statistics
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.managers import SharedMemoryManager
 from multiprocessing.shared_memory import ShareableList, SharedMemory
 
@@ -46,6 +49,28 @@ class PoolMap:
     def close(self):
         self.pool.close()
         self.pool.join()
+
+
+class Submit(PoolMap):
+    def round(self):
+        begin = time.perf_counter_ns()
+        for _ in self.pool.imap_unordered(nothing, range(2000)):
+            pass
+        return (time.perf_counter_ns() - begin) / 1000 / 2000
+
+
+class Executor:
+    def __init__(self):
+        self.executor = ProcessPoolExecutor(2)
+
+    def round(self):
+        begin = time.perf_counter_ns()
+        for future in [self.executor.submit(nothing, i) for i in range(2000)]:
+            future.result()
+        return (time.perf_counter_ns() - begin) / 1000 / 2000
+
+    def close(self):
+        self.executor.shutdown()
 
 
 class Manager:
@@ -127,6 +152,8 @@ class ListSet(ListGet):
 
 CASES = {
     "pool_map": PoolMap,
+    "submit": Submit,
+    "executor": Executor,
     "manager": Manager,
     "pool_job": PoolJob,
     "shm": Shm,
