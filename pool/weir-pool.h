@@ -472,10 +472,11 @@ typedef struct weir_future weir_future;
 typedef int (*weir_call_fn)(weir_task *task, void *arg);
 
 /* Submits one call. `arg_size` bytes at `arg` are copied; with arg_size 0 the pointer is passed as
- * it is. options->chunks and grain do not apply. When 4,096 jobs are in flight, this waits until
- * one has ended. Returns: the future, to be freed with weir_future_free(); or NULL with
- * weir_pool_for()'s errors of bad arguments, ENOMEM, EDEADLK; WEIR_EDIED when the supervisor is
- * gone. */
+ * it is. options->chunks and grain do not apply. Calls with at most 64 bytes of argument and
+ * without retries, deadlines and progress share a queue, at a tenth of a microsecond each; others
+ * are jobs of their own. When 4,096 of the one or the other kind are in flight, this waits for a
+ * place. Returns: the future, to be freed with weir_future_free(); or NULL with weir_pool_for()'s
+ * errors of bad arguments, ENOMEM, EDEADLK; WEIR_EDIED when the supervisor is gone. */
 WEIR_API weir_future *weir_pool_submit(weir_pool *pool, weir_call_fn function, const void *arg,
                                        size_t arg_size, const weir_job_options *options);
 
