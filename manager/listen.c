@@ -38,6 +38,7 @@
 #define TICK_MS     250
 #define ACCEPT_MAX  16   /* at a time */
 #define HELLO_LIMIT 1024 /* bytes of a frame from somebody unknown */
+#define MISSES_MAX  1000 /* in a row: readable, the kernel says, and then there is nothing */
 
 enum state {
     FREE,
@@ -52,6 +53,7 @@ struct client {
     int fd;
     pid_t pid;
     uint64_t deadline; /* HELLO: by uv_now */
+    unsigned misses;
     struct weir__auth_session session;
     struct weir__listener *listener;
 };
@@ -222,8 +224,10 @@ static void on_client(uv_poll_t *poll, int status, int events)
     else if (result == -EBADMSG) {
         weir__fail(-EBADMSG, "this is no frame of weir's protocol");
         refuse(client);
-    } else if (result != -EAGAIN)
+    } else if (result != -EAGAIN || ++client->misses == MISSES_MAX)
         drop(client); /* it is gone, or there is no memory for it */
+    if (result != -EAGAIN)
+        client->misses = 0;
     json_decref(message);
     if (passed >= 0)
         close(passed);

@@ -171,7 +171,8 @@ static bool attend(void *arg)
     struct server *server = arg;
     struct pollfd item = {.fd = WEIR__MANAGER_SOCKET, .events = POLLIN};
 
-    while (!server->done && poll(&item, 1, 0) == 1)
+    /* So often at most: readable, the kernel says, and then there may be nothing. */
+    for (int i = 0; i < 1000 && !server->done && poll(&item, 1, 0) == 1; i++)
         hear_host(server);
     return !server->done;
 }
