@@ -441,15 +441,16 @@ bool weir__space_retire(struct weir__space *space, struct weir__entry *entry)
 static int open_checked(const char *path, int flags, uint64_t ino, uint64_t size)
 {
     struct stat st;
-    int fd = open(path, flags | O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    int fd = open(path, flags | O_RDWR | O_NONBLOCK | O_CLOEXEC), error;
 
     if (fd < 0)
         return -errno;
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_ino == ino && st.st_uid == geteuid() &&
+    error = fstat(fd, &st) < 0 ? -errno : -ENOENT;
+    if (error == -ENOENT && S_ISREG(st.st_mode) && st.st_ino == ino && st.st_uid == geteuid() &&
         (uint64_t)st.st_size >= size)
         return fd;
     close(fd);
-    return -ENOENT;
+    return error;
 }
 
 static int open_named(const char *name, uint64_t ino, uint64_t size)

@@ -112,8 +112,15 @@ int weir__take_result(weir_future *future, weir_pool *pool, struct weir__result 
     int code = 0;
 
     if (good && size > 0) {
-        weir_manager_sync(pool->manager);
         block = atomic_load(&result->block);
+        if (block != NULL)
+            code = weir_manager_sync(pool->manager);
+        if (code == -ENOENT) /* another one that is gone */
+            code = 0;
+        if (code < 0) {
+            drop_block(result);
+            return code;
+        }
         future->result =
             future->work == NULL && size <= sizeof(future->small) ? future->small : malloc(size);
         if (future->result == NULL) {

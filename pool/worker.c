@@ -65,15 +65,17 @@ static void describe_failure(struct weir_task *task, int returned)
                  (long long)range.begin, (long long)range.end, error->task_code);
 }
 
-/* An object that is gone by now is only missed if it is used. */
+/* An object that is gone by now is only missed if it is used. Others are tried again. */
 static void map_what_is_new(struct weir_task *task)
 {
     uint64_t generation = atomic_load_explicit(task->generation, memory_order_acquire);
+    int result;
 
     if (generation == task->synced)
         return;
-    weir_manager_sync(task->manager);
-    task->synced = generation;
+    result = weir_manager_sync(task->manager);
+    if (result == 0 || result == -ENOENT)
+        task->synced = generation;
 }
 
 void weir__task_run(struct weir_task *task, weir_range range)
