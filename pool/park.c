@@ -29,12 +29,15 @@
 
 #include "pool/ready.h"
 
-#define SPIN_MIN_NS     1000
-#define SPIN_MAX_NS     50000
-#define PUSHED_NS       10000    /* between two looks: the worker was off its CPU */
-#define PUSHED_PAUSE_NS 50000000 /* and does not spin for so long */
-#define LOOKS_AT_FIRST  200      /* without a pause: less than a microsecond */
-#define LOOKS_A_ROUND   8
+#define SPIN_MIN_NS 1000
+#define SPIN_MAX_NS 50000
+/* Between two looks: the worker was off its CPU, and for longer than a worker spins that was woken
+ * for nothing. */
+#define PUSHED_NS      50000
+#define PAUSE_MIN_NS   2000000
+#define PAUSE_MAX_NS   50000000
+#define LOOKS_AT_FIRST 200 /* without a pause: less than a microsecond */
+#define LOOKS_A_ROUND  8
 
 int weir__futex_wait(const _Atomic uint32_t *word, uint32_t seen, int64_t timeout_ns)
 {
@@ -168,18 +171,29 @@ static void sleep_until_rung(struct weir__control *control, unsigned index)
         atomic_fetch_and(parked, ~bit);
 }
 
+/* How long not to spin after it was in the way: 2 ms, as it may have been the machine for once;
+ * twice the last pause, up to 50 ms, when that is over for less than twice its time. */
+static int64_t next_pause(int64_t last_ns, int64_t ended_ns, int64_t now_ns)
+{
+    if (last_ns == 0 || now_ns - ended_ns > 2 * last_ns)
+        return PAUSE_MIN_NS;
+    return 2 * last_ns < PAUSE_MAX_NS ? 2 * last_ns : PAUSE_MAX_NS;
+}
+
 /* Work that came within the longest spin was worth spinning for, whether it was met spinning or
  * asleep. But where processes share CPUs, a spinning one only keeps the others from running, and
  * has used up its time when it is wanted, while one that was asleep is given a CPU at once: then
  * none spins for a while. */
 static void learn(struct weir__spin *spin, enum spun spun, int64_t start_ns, int64_t now_ns)
 {
-    if (spun == SPUN_PUSHED)
-        spin->not_before_ns = now_ns + PUSHED_PAUSE_NS;
-    else if (now_ns - start_ns <= SPIN_MAX_NS)
+    if (spun == SPUN_PUSHED) {
+        spin->pause_ns = next_pause(spin->pause_ns, spin->not_before_ns, now_ns);
+        spin->not_before_ns = now_ns + spin->pause_ns;
+    } else if (now_ns - start_ns <= SPIN_MAX_NS) {
         spin->budget_ns = SPIN_MAX_NS;
-    else if (spin->budget_ns / 2 >= SPIN_MIN_NS)
+    } else if (spin->budget_ns / 2 >= SPIN_MIN_NS) {
         spin->budget_ns /= 2;
+    }
 }
 
 void weir__park(struct weir__control *control, unsigned index, struct weir__spin *spin)

@@ -29,6 +29,7 @@ static inline void weir__pause(void)
 struct weir__spin {
     int64_t budget_ns;
     int64_t not_before_ns;
+    int64_t pause_ns; /* the last one; not_before_ns is its end */
 };
 
 /* Worker: it is about to look for work, so the host may count on it for a job. Said before the end
