@@ -114,9 +114,7 @@ int weir__take_result(weir_future *future, weir_pool *pool, struct weir__result 
     if (good && size > 0) {
         block = atomic_load(&result->block);
         if (block != NULL)
-            code = weir_manager_sync(pool->manager);
-        if (code == -ENOENT) /* another one that is gone */
-            code = 0;
+            code = weir__map_made(pool); /* again, if it failed at the end of the job */
         if (code < 0) {
             drop_block(result);
             return code;

@@ -75,15 +75,11 @@ static bool go_on(weir_future *future)
 static bool finish(weir_future *future)
 {
     weir_pool *pool = future->pool;
-    int result = 0;
+    int result;
 
     future->code = weir__job_result(pool, future->index);
-    if (atomic_load_explicit(weir__manager_generation(pool->manager), memory_order_acquire) !=
-        weir__manager_synced(pool->manager))
-        result = weir_manager_sync(pool->manager);
-    /* What the job made may not be mapped here then. One that is gone is missed only if it is used.
-     */
-    if (future->code == 0 && result != -ENOENT)
+    result = weir__map_made(pool);
+    if (future->code == 0)
         future->code = result;
     if (future->work->finish != NULL) {
         result = future->work->finish(future, &pool->control->jobs[future->index]);

@@ -30,8 +30,6 @@
 #define WIDEN_HOT_NS                                                                               \
     3000 /* a job that lasts longer is worth waking more workers: spinning ones ... */
 #define WIDEN_COLD_NS  15000 /* ... and one that had to be woken up itself */
-#define LOOKS_AT_FIRST 200
-#define LOOKS_A_ROUND  8
 #define LAST_DEATHS_MS 2000
 
 /* ---- memory --------------------------------------------------------------------------------- */
@@ -371,14 +369,14 @@ static bool spin_for_end(weir_pool *pool, int index, int64_t *spun_ns)
 
     *spun_ns = 0;
     /* The shortest jobs end within a microsecond: not a pause nor a look at the clock for them. */
-    for (int i = 0; i < LOOKS_AT_FIRST; i++) {
+    for (int i = 0; i < WEIR__LOOKS_AT_FIRST; i++) {
         if (worth_a_look(pool, job) && weir__job_settled(pool, index))
             return true;
     }
     start = weir__now_ns();
     budget = weir__spin_budget(pool, start);
     do {
-        for (int i = 0; i < LOOKS_A_ROUND; i++) {
+        for (int i = 0; i < WEIR__LOOKS_A_ROUND; i++) {
             if (worth_a_look(pool, job) && weir__job_settled(pool, index))
                 return true;
             weir__pause();

@@ -33,11 +33,9 @@
 #define SPIN_MAX_NS 50000
 /* Between two looks: the worker was off its CPU, and for longer than a worker spins that was woken
  * for nothing. */
-#define PUSHED_NS      50000
-#define PAUSE_MIN_NS   2000000
-#define PAUSE_MAX_NS   50000000
-#define LOOKS_AT_FIRST 200 /* without a pause: less than a microsecond */
-#define LOOKS_A_ROUND  8
+#define PUSHED_NS    50000
+#define PAUSE_MIN_NS 2000000
+#define PAUSE_MAX_NS 50000000
 
 int weir__futex_wait(const _Atomic uint32_t *word, uint32_t seen, int64_t timeout_ns)
 {
@@ -99,7 +97,7 @@ static void take_place(struct weir__control *control, unsigned index)
 /* A few hundred nanoseconds, without a pause. */
 static bool look_hard(struct weir__control *control)
 {
-    for (int i = 0; i < LOOKS_AT_FIRST; i++) {
+    for (int i = 0; i < WEIR__LOOKS_AT_FIRST; i++) {
         if (something_to_do(control))
             return true;
     }
@@ -122,7 +120,7 @@ static enum spun spin_for_work(struct weir__control *control, unsigned index, in
     while (atomic_load_explicit(spinning, memory_order_relaxed) & bit) {
         int64_t now;
 
-        for (int i = 0; i < LOOKS_A_ROUND; i++) {
+        for (int i = 0; i < WEIR__LOOKS_A_ROUND; i++) {
             if (something_to_do(control))
                 return SPUN_WORK;
             weir__pause();

@@ -24,6 +24,11 @@ static inline void weir__pause(void)
 #endif
 }
 
+/* Who spins looks so often without a pause, in less than a microsecond; then so often between two
+ * looks at the clock, with pauses. */
+#define WEIR__LOOKS_AT_FIRST 200
+#define WEIR__LOOKS_A_ROUND  8
+
 /* How long a worker spins before it sleeps; it learns from whether spinning was worth it. Private.
  */
 struct weir__spin {

@@ -5,6 +5,7 @@
 #ifndef WEIR_POOL_INTERNAL_H
 #define WEIR_POOL_INTERNAL_H
 
+#include <errno.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <sys/queue.h>
@@ -197,6 +198,18 @@ struct weir__job_future {
 int weir__run(weir_pool *pool, const struct weir__job_spec *spec, void *user_out);
 /* Opens the job. NULL with the last error set. */
 weir_future *weir__launch(weir_pool *pool, struct weir__job_spec *spec, void *user_out);
+/* Maps what workers have made before what this thread has seen settled. What is gone by now is no
+ * error: it is missed only if it is used. */
+static inline int weir__map_made(const weir_pool *pool)
+{
+    int result = 0;
+
+    if (atomic_load_explicit(weir__manager_generation(pool->manager), memory_order_acquire) !=
+        weir__manager_synced(pool->manager))
+        result = weir_manager_sync(pool->manager);
+    return result == -ENOENT ? 0 : result;
+}
+
 /* Waits for the jobs of all futures and finishes them: the pool is about to end. */
 void weir__futures_end(weir_pool *pool);
 /* Ends the future that has this job and a callback, if it has settled. */

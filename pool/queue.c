@@ -31,8 +31,6 @@
 #define FULL_AHEAD     64 /* when the queue is full: so many places at once are waited for, ... */
 #define FULL_NS        1000000 /* ... then asleep */
 #define PREFETCH_AHEAD 4
-#define LOOKS_AT_FIRST 200
-#define LOOKS_A_ROUND  8
 
 static_assert(sizeof(struct weir__call) == 3 * WEIR__LINE, "a call is three lines, ...");
 static_assert(offsetof(struct weir__call, inline_arg) + 16 == WEIR__LINE,
@@ -268,9 +266,7 @@ static void end_call(weir_pool *pool, weir_future *future)
     const unsigned place = weir__queue_place(future->position);
     const struct weir__queue *queue = pool->control->queue;
 
-    if (atomic_load_explicit(weir__manager_generation(pool->manager), memory_order_acquire) !=
-        weir__manager_synced(pool->manager))
-        weir_manager_sync(pool->manager);
+    weir__map_made(pool); /* what this call's result needs, weir__take_result() asks for again */
     if (weir__cell_state_of(atomic_load_explicit(&queue->cells[place], memory_order_relaxed)) !=
             CELL_DONE ||
         queue->calls[place].gave)
@@ -383,7 +379,7 @@ static void await_place(weir_pool *pool, uint64_t tail)
     do {
         if (weir__cell_state_of(atomic_load_explicit(ahead, memory_order_relaxed)) != CELL_FREE)
             return;
-        for (int k = 0; k < LOOKS_A_ROUND; k++)
+        for (int k = 0; k < WEIR__LOOKS_A_ROUND; k++)
             weir__pause();
     } while (weir__now_ns() - start < budget);
     pthread_mutex_lock(&pool->lock);
@@ -553,14 +549,14 @@ static bool spin(weir_pool *pool, const weir_future *future, int64_t *spun_ns)
     int64_t start, budget;
 
     *spun_ns = 0;
-    for (int i = 0; i < LOOKS_AT_FIRST; i++) {
+    for (int i = 0; i < WEIR__LOOKS_AT_FIRST; i++) {
         if (is_over(pool, future))
             return true;
     }
     start = weir__now_ns();
     budget = weir__spin_budget(pool, start);
     do {
-        for (int i = 0; i < LOOKS_A_ROUND; i++) {
+        for (int i = 0; i < WEIR__LOOKS_A_ROUND; i++) {
             if (is_over(pool, future))
                 return true;
             weir__pause();

@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "median.h"
+
 #define CHUNKS     64
 #define WORKERS    2
 #define ROUNDS_MAX 1001
@@ -93,19 +95,6 @@ static double sum_by_openmp(const double *items, int64_t count)
         sum += sum_items(items, count / CHUNKS * i,
                          i == CHUNKS - 1 ? count : count / CHUNKS * (i + 1));
     return sum;
-}
-
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, int count)
-{
-    qsort(values, (size_t)count, sizeof *values, compare);
-    return values[count / 2];
 }
 
 static void run(weir_manager *scope, int64_t count, int rounds)

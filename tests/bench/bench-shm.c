@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "median.h"
+
 enum { ROUNDS = 101, BLOCKS = 200, INTS = 2000, PASSES = 50 };
 
 static weir_list *list;
@@ -171,17 +173,11 @@ static double plain_set(void)
 
 /* ---- rounds --------------------------------------------------------------------------------- */
 
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 static void bench(const char *name, const char *peer, double (*weir_round)(void),
                   double (*peer_round)(void), const char *target)
 {
     static double weir_us[ROUNDS], peer_us[ROUNDS];
+    double weir, peer_median;
 
     weir_round();
     peer_round();
@@ -189,13 +185,12 @@ static void bench(const char *name, const char *peer, double (*weir_round)(void)
         weir_us[i] = weir_round();
         peer_us[i] = peer_round();
     }
-    qsort(weir_us, ROUNDS, sizeof *weir_us, compare);
-    qsort(peer_us, ROUNDS, sizeof *peer_us, compare);
+    weir = median(weir_us, ROUNDS);
+    peer_median = median(peer_us, ROUNDS);
     printf(
         "{\"bench\": \"%s\", \"rounds\": %d, \"weir_us\": %.5f, \"peer\": \"%s\", "
         "\"peer_us\": %.5f, \"ratio\": %.4f, %s, \"weir_min_us\": %.5f, \"peer_min_us\": %.5f}\n",
-        name, ROUNDS, weir_us[ROUNDS / 2], peer, peer_us[ROUNDS / 2],
-        weir_us[ROUNDS / 2] / peer_us[ROUNDS / 2], target, weir_us[0], peer_us[0]);
+        name, ROUNDS, weir, peer, peer_median, weir / peer_median, target, weir_us[0], peer_us[0]);
     fflush(stdout);
 }
 

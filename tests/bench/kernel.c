@@ -18,6 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "median.h"
+
 #define ROUNDS_MAX 1001
 
 struct options {
@@ -57,20 +59,6 @@ static double cpu_ms(const struct bench *bench)
             sum += clock_ms(clock);
     }
     return sum;
-}
-
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-/* Sorts them. */
-static double median(double *values, int count)
-{
-    qsort(values, (size_t)count, sizeof *values, compare);
-    return count % 2 != 0 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
 }
 
 static bool check(const struct kernel *kernel, const struct kernel_way *way, double *worst)

@@ -20,65 +20,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "host.h"
+#include "listening.h"
 #include "manager/auth.h"
 #include "manager/protocol.h"
 #include "manager/scope.h"
 #include "manager/state.h"
+#include "sanitizer.h"
 
-#ifdef __SANITIZE_ADDRESS__
-#define ADDRESS_SANITIZER 1
-#elif defined(__has_feature)
-#define ADDRESS_SANITIZER __has_feature(address_sanitizer)
-#else
-#define ADDRESS_SANITIZER 0
-#endif
 /* The manager's; the sanitizer's own memory is not its fault. */
 #define RESIDENT_MAX_KB (ADDRESS_SANITIZER ? 131072 : 8192)
 
-static char folder[64], address[100];
-static weir_manager *scope;
-
 /* ---- scopes to connect to ------------------------------------------------------------------- */
-
-static int make_folder(void **state)
-{
-    strcpy(folder, "/tmp/weirtest-connect-XXXXXX");
-    if (leak_setup(state) || !mkdtemp(folder))
-        return -1;
-    snprintf(address, sizeof(address), "%s/door", folder);
-    scope = NULL;
-    return 0;
-}
-
-/* What is left in the folder is as much a leak as what is left in /dev/shm. */
-static int remove_folder(void **state)
-{
-    int left = rmdir(folder);
-
-    if (left)
-        print_error("left behind: something in %s\n", folder);
-    return leak_teardown(state) || left ? -1 : 0;
-}
-
-static int open_door(void **state)
-{
-    if (make_folder(state))
-        return -1;
-    scope = weir_begin(&(weir_options){.address = address});
-    return scope ? 0 : -1;
-}
-
-static int close_door(void **state)
-{
-    int error = scope ? weir_end(scope) : 0;
-
-    if (shm_files() > 0) {
-        print_error("left behind: %d files in /dev/shm\n", shm_files());
-        error = -1;
-    }
-    return remove_folder(state) || error ? -1 : 0;
-}
 
 /* A forked child does not outlive a test that fails. */
 static void settle_child(void)
@@ -726,23 +678,6 @@ static void client_with_a_key_is_refused__when_the_scope_has_none(void **state)
 }
 
 /* ---- raw clients ---------------------------------------------------------------------------- */
-
-static int dial(void)
-{
-    struct sockaddr_un name = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-
-    strcpy(name.sun_path, address);
-    assert_int_equal(connect(fd, (struct sockaddr *)&name, sizeof(name)), 0);
-    return fd;
-}
-
-static json_t *hear(int fd)
-{
-    json_t *message = NULL;
-
-    return weir__frame_receive(fd, &message) == 1 ? message : NULL;
-}
 
 static json_t *say(int fd, const char *text)
 {

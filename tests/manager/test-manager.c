@@ -19,14 +19,8 @@
 #include "host.h"
 #include "manager/internal.h"
 #include "manager/state.h"
+#include "sanitizer.h"
 
-#ifdef __SANITIZE_ADDRESS__
-#define ADDRESS_SANITIZER 1
-#elif defined(__has_feature)
-#define ADDRESS_SANITIZER __has_feature(address_sanitizer)
-#else
-#define ADDRESS_SANITIZER 0
-#endif
 /* The manager's; the sanitizer's own memory is not its fault. */
 #define RESIDENT_MAX_KB (ADDRESS_SANITIZER ? 32768 : 4096)
 

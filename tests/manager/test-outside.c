@@ -18,49 +18,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "host.h"
+#include "listening.h"
 #include "manager/protocol.h"
 #include "manager/scope.h"
 #include "manager/state.h"
-
-#ifdef __SANITIZE_ADDRESS__
-#define ADDRESS_SANITIZER 1
-#elif defined(__has_feature)
-#define ADDRESS_SANITIZER __has_feature(address_sanitizer)
-#else
-#define ADDRESS_SANITIZER 0
-#endif
+#include "sanitizer.h"
 
 #define STRANGER 65534 /* another user's number */
-
-static char folder[64], address[100];
-static weir_manager *scope;
-
-static int open_door(void **state)
-{
-    strcpy(folder, "/tmp/weirtest-outside-XXXXXX");
-    if (leak_setup(state) || !mkdtemp(folder))
-        return -1;
-    snprintf(address, sizeof(address), "%s/door", folder);
-    scope = weir_begin(&(weir_options){.address = address});
-    return scope ? 0 : -1;
-}
-
-/* What is left in the folder is as much a leak as what is left in /dev/shm. */
-static int close_door(void **state)
-{
-    int error = scope ? weir_end(scope) : 0;
-
-    if (shm_files() > 0) {
-        print_error("left behind: %d files in /dev/shm\n", shm_files());
-        error = -1;
-    }
-    if (rmdir(folder) < 0) {
-        print_error("left behind: something in %s\n", folder);
-        error = -1;
-    }
-    return leak_teardown(state) || error ? -1 : 0;
-}
 
 static void end_scope(void)
 {
@@ -235,23 +199,6 @@ static void named_objects_are_good_everywhere__when_made_by_the_scopes_program(v
 }
 
 /* ---- as many as there can be ---------------------------------------------------------------- */
-
-static int dial(void)
-{
-    struct sockaddr_un name = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-
-    strcpy(name.sun_path, address);
-    assert_int_equal(connect(fd, (struct sockaddr *)&name, sizeof(name)), 0);
-    return fd;
-}
-
-static json_t *hear(int fd)
-{
-    json_t *message = NULL;
-
-    return weir__frame_receive(fd, &message) == 1 ? message : NULL;
-}
 
 static int dial_and_greet(void)
 {

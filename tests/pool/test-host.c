@@ -5,6 +5,8 @@
  */
 #include "support.h"
 
+#include "sanitizer.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -313,7 +315,7 @@ static void *allocate(void *arg)
  * that; the task then leaves its malloc() out. */
 static int allocate_in_task(weir_task *task, weir_range range, void *arg)
 {
-#if !defined(__SANITIZE_ADDRESS__)
+#if !ADDRESS_SANITIZER
     free(strdup("a copy"));
 #endif
     return count_items(task, range, arg);
@@ -344,7 +346,7 @@ static int allocating(void)
 static void a_pool_can_be_made__while_other_threads_allocate(void **state)
 {
     (void)state;
-#if defined(__SANITIZE_ADDRESS__)
+#if ADDRESS_SANITIZER
     print_message("tasks allocate nothing here: this allocator's locks do not survive a fork\n");
 #endif
     assert_host(allocating, 60000);
@@ -400,7 +402,7 @@ static int count_descriptors(void)
 
 static long count_pages(void)
 {
-#if defined(__SANITIZE_ADDRESS__)
+#if ADDRESS_SANITIZER
     return 1;
 #endif
 
@@ -437,7 +439,7 @@ static void nothing_grows__when_pools_are_made_one_after_the_other(void **state)
     }
     assert_int_equal(count_descriptors(), descriptors);
     assert_true(pages > 0);
-#ifndef __SANITIZE_ADDRESS__ /* which keeps freed memory for a while */
+#if !ADDRESS_SANITIZER /* which keeps freed memory for a while */
     assert_in_range(count_pages(), 1, (uintmax_t)pages + 100);
 #endif
     weir_end(scope);
