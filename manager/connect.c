@@ -29,7 +29,8 @@
 #include "manager/state.h"
 #include "shm/error.h"
 
-#define CONNECT_MS 5000
+/* Less than the 5 s after which a manager shows out who is silent: the client says first why. */
+#define CONNECT_MS 4000
 
 /* ---- asking --------------------------------------------------------------------------------- */
 
@@ -79,7 +80,7 @@ static json_t *ask_locked(struct weir_manager *manager, json_t *message, int pas
                    strerror(-error));
         return lost(manager);
     }
-    reply = weir__manager_receive(manager->socket, manager->timeout_ms);
+    reply = weir__manager_receive(manager);
     return reply ? check_reply(reply) : lost(manager);
 }
 
@@ -170,14 +171,14 @@ static int fail_connect(int error, const char *address)
 }
 
 /* A full queue is said at once, and tried again. */
-static int connect_to(int fd, const char *address)
+static int connect_to(int fd, const char *address, int64_t deadline_ms)
 {
     struct sockaddr_un name = {.sun_family = AF_UNIX};
     const struct timespec step = {.tv_nsec = 5000000};
 
     strcpy(name.sun_path, address); /* checked: it fits */
-    for (int waited = 0; connect(fd, (struct sockaddr *)&name, sizeof(name)) < 0; waited += 5) {
-        if ((errno != EAGAIN && errno != EINTR) || waited >= CONNECT_MS)
+    while (connect(fd, (struct sockaddr *)&name, sizeof(name)) < 0) {
+        if ((errno != EAGAIN && errno != EINTR) || weir__manager_now_ms() >= deadline_ms)
             return fail_connect(errno, address);
         nanosleep(&step, NULL);
     }
@@ -202,7 +203,7 @@ static int check_peer(struct weir_manager *manager, const char *address)
 static int hear_greeting(struct weir_manager *manager, struct weir__auth_session *session,
                          bool *with_key)
 {
-    json_t *greeting = weir__manager_receive(manager->socket, manager->timeout_ms);
+    json_t *greeting = weir__manager_receive(manager);
     const char *version, *scope, *auth, *nonce;
     unsigned char id[8];
     json_int_t one;
@@ -280,14 +281,18 @@ static int open_connection(struct weir_manager *manager, const char *address,
     int error;
 
     manager->connected = true;
+    manager->deadline_ms = weir__manager_now_ms() + CONNECT_MS;
     manager->socket =
         weir__above_streams(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (manager->socket < 0)
         return weir__fail(-errno, "cannot make a socket: %s", strerror(errno));
-    error = connect_to(manager->socket, address);
+    error = connect_to(manager->socket, address, manager->deadline_ms);
     if (!error)
         error = check_peer(manager, address);
-    return error ? error : introduce(manager, key);
+    if (!error)
+        error = introduce(manager, key);
+    manager->deadline_ms = INT64_MAX;
+    return error;
 }
 
 weir_manager *weir_connect(const char *address, const void *authkey, size_t authkey_size)

@@ -155,7 +155,7 @@ struct weir_manager *weir__manager_of(const struct weir_shm *shm)
 
 /* ---- waiting for the manager ---------------------------------------------------------------- */
 
-static int64_t now_ms(void)
+int64_t weir__manager_now_ms(void)
 {
     struct timespec now;
 
@@ -168,7 +168,7 @@ static int wait_readable(int fd, int64_t deadline_ms)
 {
     for (;;) {
         struct pollfd item = {.fd = fd, .events = POLLIN};
-        int64_t left = deadline_ms - now_ms();
+        int64_t left = deadline_ms - weir__manager_now_ms();
         int n = poll(&item, 1, left > 0 ? (int)left : 0);
 
         if (n >= 0)
@@ -178,15 +178,18 @@ static int wait_readable(int fd, int64_t deadline_ms)
     }
 }
 
-/* Receives the manager's next message. NULL with the last error set. */
-json_t *weir__manager_receive(int socket, int timeout_ms)
+json_t *weir__manager_receive(const struct weir_manager *manager)
 {
-    int64_t deadline_ms = now_ms() + timeout_ms;
+    int64_t limit_ms = weir__manager_now_ms() + manager->timeout_ms;
     json_t *message = NULL;
-    int result = wait_readable(socket, deadline_ms);
+    int result;
+
+    if (limit_ms > manager->deadline_ms)
+        limit_ms = manager->deadline_ms;
+    result = wait_readable(manager->socket, limit_ms);
 
     if (result == 1)
-        result = weir__frame_receive(socket, &message);
+        result = weir__frame_receive(manager->socket, &message);
     else if (result == 0)
         result = -ETIMEDOUT;
     if (result == 1)
@@ -194,7 +197,7 @@ json_t *weir__manager_receive(int socket, int timeout_ms)
     if (result == 0)
         weir__fail(-EPIPE, "the manager has died");
     else
-        weir__fail(result, "no answer from the manager within %d ms: %s", timeout_ms,
+        weir__fail(result, "no answer from the manager within %d ms: %s", manager->timeout_ms,
                    strerror(-result));
     return NULL;
 }
@@ -214,8 +217,9 @@ static void reap(int pidfd)
 static bool wait_gone(const struct weir_manager *manager, int timeout_ms)
 {
     if (manager->manager_pidfd < 0)
-        return manager->socket < 0 || wait_readable(manager->socket, now_ms() + timeout_ms) == 1;
-    if (wait_readable(manager->manager_pidfd, now_ms() + timeout_ms) != 1)
+        return manager->socket < 0 ||
+               wait_readable(manager->socket, weir__manager_now_ms() + timeout_ms) == 1;
+    if (wait_readable(manager->manager_pidfd, weir__manager_now_ms() + timeout_ms) != 1)
         return false;
     reap(manager->manager_pidfd);
     return true;
@@ -261,6 +265,7 @@ struct weir_manager *weir__manager_new(int timeout_ms)
     manager->socket = manager->scope_fd = manager->host_pidfd = manager->manager_pidfd = -1;
     manager->space.store = -1;
     manager->timeout_ms = timeout_ms ? timeout_ms : TIMEOUT_DEFAULT_MS;
+    manager->deadline_ms = INT64_MAX;
     return manager;
 }
 
@@ -357,7 +362,7 @@ static int open_manager_pidfd(struct weir_manager *manager)
 
 static int await_ready(struct weir_manager *manager)
 {
-    json_t *message = weir__manager_receive(manager->socket, manager->timeout_ms);
+    json_t *message = weir__manager_receive(manager);
     const char *version = json_string_value(json_object_get(message, "version"));
     int error = 0;
 
@@ -479,7 +484,7 @@ static int ask_manager(struct weir_manager *manager)
     if (result)
         return weir__fail(result, "the manager (process %d) cannot be told to end: %s",
                           (int)manager->manager_pid, strerror(-result));
-    message = weir__manager_receive(manager->socket, manager->timeout_ms);
+    message = weir__manager_receive(manager);
     if (!message)
         return weir_last_error()->code;
     error = json_integer_value(json_object_get(message, "error"));
@@ -635,7 +640,7 @@ void weir__manager_clean_after_host(weir_manager *manager)
         return;
     /* A manager that lives on has a host that does: it was only the lifeline that ended. */
     if (!manager_gone && manager->host_pidfd >= 0 &&
-        wait_readable(manager->host_pidfd, now_ms()) == 0)
+        wait_readable(manager->host_pidfd, weir__manager_now_ms()) == 0)
         return;
     weir__scope_unlink_all(manager->scope_fd, manager->id, CLEAN_WAIT_MS, NULL);
 }

@@ -23,7 +23,8 @@ struct weir_manager {
     int scope_fd;      /* holds the scope's lock as long as any process has it */
     int host_pidfd;
     int manager_pidfd;
-    int timeout_ms;
+    int timeout_ms;                 /* for each answer, */
+    int64_t deadline_ms;            /* and for all of them together; INT64_MAX: none */
     struct weir__private_lock talk; /* one request at a time on the socket */
     struct weir__on_end *on_end;
     unsigned creators;  /* creations under way in this process: they share one record lock */
@@ -50,8 +51,11 @@ void weir__manager_release(struct weir_manager *manager);
 /* A new one with nothing in it, or NULL with the last error set. */
 struct weir_manager *weir__manager_new(int timeout_ms);
 
-/* The next message from the manager. NULL with the last error set. */
-json_t *weir__manager_receive(int socket, int timeout_ms);
+/* CLOCK_MONOTONIC. */
+int64_t weir__manager_now_ms(void);
+/* The manager's next message, within its timeout and before its deadline. NULL with the last error
+ * set. */
+json_t *weir__manager_receive(const struct weir_manager *manager);
 
 /* Gives a block its name by the manager of a connected scope: `name`, or one that it chooses, which
  * is written to `given`. 0, or a negative error with the last error set. */

@@ -183,7 +183,7 @@ WEIR_API pid_t weir_manager_pid(const weir_manager *manager);
  * arenas, which are about common addresses), and the calls below. What they make belongs to the
  * scope and goes with it, whether this program is still connected or not. The handles are
  * stand-alone ones, to be closed here; unlinking one removes its name at once. Context: any thread;
- * waits up to 5 s. Threads may share the result; a child that is forked must connect itself. Crash:
+ * waits up to 4 s. Threads may share the result; a child that is forked must connect itself. Crash:
  * the manager notices; nothing is left but what belongs to the scope. Returns: the scope, to be
  * given to weir_disconnect(); or NULL: EINVAL, ENAMETOOLONG (address or key), ENOENT (no such
  * socket), ECONNREFUSED (nobody listens any more),

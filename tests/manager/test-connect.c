@@ -983,18 +983,25 @@ static void proof_is_refused__when_any_byte_of_it_is_changed(void **state)
     weir_disconnect(inherited);
 }
 
-/* A server without the key, which sends back what it gets. */
+#define LATE 3
+
+/* A server without the key, which sends back what it gets; or one that greets late, and then says
+ * no more. */
 static void impostor(int listener, int how)
 {
     int fd = accept(listener, NULL, NULL);
     json_t *hello;
 
+    if (how == LATE)
+        usleep(2500000);
     weir__frame_send(fd, json_pack("{s:i, s:s, s:s, s:s, s:s}", "weir", 1, "version", "0.1.0",
                                    "scope", "0123456789abcdef", "auth",
                                    how == 2 ? "none" : "hmac-sha256", "nonce",
                                    "00112233445566778899aabbccddeeff"
                                    "00112233445566778899aabbccddeeff"));
     hello = hear(fd);
+    if (how == LATE)
+        pause();
     if (how == 0)
         weir__frame_send(
             fd, json_pack("{s:i, s:O}", "welcome", 1, "mac", json_object_get(hello, "mac")));
@@ -1003,31 +1010,48 @@ static void impostor(int listener, int how)
     pause();
 }
 
-static void server_is_refused__when_it_does_not_know_the_key(void **state)
+/* weir_connect()'s error with one of them. */
+static int connect_to_impostor(int how)
 {
     struct sockaddr_un name = {.sun_family = AF_UNIX};
+    int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), status;
+    pid_t pid;
+
+    strcpy(name.sun_path, address);
+    assert_int_equal(bind(listener, (struct sockaddr *)&name, sizeof(name)), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    pid = fork();
+    if (pid == 0) {
+        settle_child();
+        impostor(listener, how);
+    }
+    close(listener);
+    assert_null(weir_connect(address, KEY, sizeof(KEY)));
+    kill(pid, SIGKILL);
+    waitpid(pid, &status, 0);
+    assert_int_equal(unlink(address), 0);
+    return weir_last_error()->code;
+}
+
+static void server_is_refused__when_it_does_not_know_the_key(void **state)
+{
+    (void)state;
+    NEEDS_KEYS;
+    for (int how = 0; how < LATE; how++)
+        assert_int_equal(connect_to_impostor(how), -EACCES);
+}
+
+static void connecting_takes_4_s_in_all__when_the_server_answers_late_and_then_no_more(void **state)
+{
+    int64_t start = weir__manager_now_ms(), took;
 
     (void)state;
     NEEDS_KEYS;
-    strcpy(name.sun_path, address);
-    for (int how = 0; how < 3; how++) {
-        int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), status;
-        pid_t pid;
-
-        assert_int_equal(bind(listener, (struct sockaddr *)&name, sizeof(name)), 0);
-        assert_int_equal(listen(listener, 1), 0);
-        pid = fork();
-        if (pid == 0) {
-            settle_child();
-            impostor(listener, how);
-        }
-        close(listener);
-        assert_null(weir_connect(address, KEY, sizeof(KEY)));
-        assert_int_equal(weir_last_error()->code, -EACCES);
-        kill(pid, SIGKILL);
-        waitpid(pid, &status, 0);
-        assert_int_equal(unlink(address), 0);
-    }
+    assert_int_equal(connect_to_impostor(LATE), -ETIMEDOUT);
+    assert_non_null(strstr(weir_last_error()->message, "within 4000 ms"));
+    took = weir__manager_now_ms() - start;
+    if (took < 4000 || took > 6000)
+        fail_msg("gave up after %d ms", (int)took);
 }
 
 /* ---- many, and silent ----------------------------------------------------------------------- */
@@ -1180,6 +1204,7 @@ int main(void)
         LOCKED(proof_is_refused__when_it_is_replayed_or_of_another_role),
         LOCKED(proof_is_refused__when_any_byte_of_it_is_changed),
         PLAIN(server_is_refused__when_it_does_not_know_the_key),
+        PLAIN(connecting_takes_4_s_in_all__when_the_server_answers_late_and_then_no_more),
         OPEN(scope_is_unharmed__when_a_thousand_connections_are_made),
         OPEN(next_one_is_turned_away__when_128_are_connected),
     };
