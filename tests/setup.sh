@@ -58,6 +58,9 @@ has_fuzzer() {
     return $probed
 }
 
+# How such a build is configured, with CC=clang: in a folder of its own, as it is another compiler.
+fuzz_options='-Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false -Dexamples=false'
+
 missing=
 wanted=
 

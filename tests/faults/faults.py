@@ -190,6 +190,24 @@ class Case:
         print(json.dumps(line))
         sys.exit(1 if self.failures else 0)
 
+    def fuzz(self, targets, seconds):
+        """Runs fuzz targets of tests/fuzz for so long each. False: none are built (-Dfuzz=true, with clang)."""
+        for folder in (os.environ.get("WEIR_FUZZ_BUILD"), ROOT + "/build-test/fuzz", self.build):
+            if folder and os.path.exists(folder + "/tests/fuzz/fuzz-list"):
+                break
+        else:
+            return False
+        for target in targets:
+            done = subprocess.run(["sh", ROOT + "/tests/fuzz/run", str(seconds), "", folder + "/tests/fuzz/fuzz-" + target],
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+            if done.returncode == 77:
+                self.facts[target] = done.stdout.splitlines()[-1]
+            elif done.returncode != 0:
+                self.violation(done.stdout)
+            else:
+                self.facts[target] = json.loads(done.stdout.splitlines()[0])["executions"]
+        return True
+
     def crash(self, what, p99_ms=None, max_ms=None):
         """A case that tests/crash has: it makes the trials, here they are judged."""
         program = self.build + "/tests/crash/crash"

@@ -3,6 +3,7 @@
  * subject: the program under test of the cases in this folder. See subject.h.
  *
  *     subject life          a whole life: scope, objects of all kinds, pool, jobs, process, end
+ *     subject anonymous     the same with an anonymous scope
  *     subject sweep         begins a scope and ends it
  *     subject live          the same life, but goes on working until stdin ends; tells its
  *                           processes
@@ -142,18 +143,15 @@ void mark(unsigned long begins)
     prctl(0x77656972, begins, 0, 0, 0);
 }
 
-static int life(int argc, char **argv)
+static int live_through(const weir_options *options)
 {
-    const weir_options options = {.timeout_ms = 1000};
     weir_manager *scope;
     weir_list *list;
     weir_pool *pool;
     int result;
 
-    (void)argc;
-    (void)argv;
     mark(1);
-    scope = weir_begin(&options);
+    scope = weir_begin(options);
     if (scope == NULL) {
         mark(0);
         return give_up("weir_begin");
@@ -170,6 +168,20 @@ static int life(int argc, char **argv)
         result = give_up("weir_end");
     mark(0);
     return result;
+}
+
+static int life(int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    return live_through(&(weir_options){.timeout_ms = 1000});
+}
+
+static int anonymous(int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    return live_through(&(weir_options){.timeout_ms = 1000, .anonymous = true});
 }
 
 static int sweep(int argc, char **argv)
@@ -261,8 +273,9 @@ static int survive(int argc, char **argv)
     return pool == NULL ? GAVE_UP : 0;
 }
 
-static const struct mode lives[] = {{"life", life}, {"sweep", sweep},     {"live", live},
-                                    {"make", make}, {"survive", survive}, {NULL, NULL}};
+static const struct mode lives[] = {{"life", life}, {"anonymous", anonymous}, {"sweep", sweep},
+                                    {"live", live}, {"make", make},           {"survive", survive},
+                                    {NULL, NULL}};
 
 int main(int argc, char **argv)
 {
