@@ -4,10 +4,11 @@
  *
  * How it works as a whole, and what is true when a process is killed at any line, is in README.md.
  *
+ *     dict_block.c   blocks and handles: made, checked, opened and closed
  *     dict_heap.c    memory inside the block: nodes and boxes, taken and given back
  *     dict_table.c   one ordered list of all nodes, and the buckets that lead into it
  *     dict_value.c   values as words and boxes
- *     dict.c         the public calls
+ *     dict.c         the public calls on items
  *
  * Nothing in the block is a pointer: a *reference* counts granules of 16 bytes from the heap's
  * start, so the block may be mapped anywhere. Whatever is read from the block is checked before it
@@ -118,7 +119,7 @@ static inline uint64_t weir__word_inline(enum weir__dict_word kind, uint32_t lif
     return payload << 28 | (uint64_t)(life & WEIR__INCARNATION_MASK) << 4 | (uint64_t)kind;
 }
 
-/* ---- the dictionary as a whole --------------------------------------------------------------- */
+/* ---- dict_block.c --------------------------------------------------------------------------- */
 
 int weir__dict_damaged(const weir_dict *dict, const char *how) __attribute__((cold));
 

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * dict_block.c: the block of a dictionary, and handles: made, filled, checked, opened and closed.
+ *
+ * Invariants. Where header, buckets and heap are follows from the block's size alone. A block gets
+ * its name after it was written in full, so whoever opens one finds a dictionary, or what somebody
+ * has damaged since: the numbers that everything else goes by are checked here.
+ *
+ * Failure modes. Killed while making one: there is no name. Damage is -EBADMSG; what passes here
+ * and is not sound all the same is found where it is used.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "shm/dict.h"
+#include "shm/error.h"
+
+#define MAGIC 0x3174636964726977u /* "wirdict1", on little-endian machines */
+
+#define SIZE_DEFAULT ((size_t)64 << 20)
+/* Of the heap, at first. */
+#define RESERVE_FIRST ((uint64_t)16 << 10)
+
+int weir__dict_damaged(const weir_dict *dict, const char *how)
+{
+    return weir__fail(-EBADMSG, "dictionary \"%s\" is damaged: %s", dict->shm->name, how);
+}
+
+int64_t weir__dict_size(const weir_dict_options *options)
+{
+    size_t size = options == NULL || options->max_size == 0 ? SIZE_DEFAULT : options->max_size;
+
+    if (size < WEIR__DICT_SIZE_MIN || size > WEIR__DICT_SIZE_MAX)
+        return weir__fail(-EINVAL, "a dictionary's max_size must be from %zu to %zu bytes, not %zu",
+                          WEIR__DICT_SIZE_MIN, WEIR__DICT_SIZE_MAX, size);
+    for (size_t i = 0; options != NULL && i < sizeof options->reserved / 8; i++)
+        if (options->reserved[i] != 0)
+            return weir__fail(-EINVAL, "weir_dict_options.reserved must be zero");
+    return (int64_t)size;
+}
+
+unsigned weir__dict_flags(void)
+{
+    return weir__dict_can_reserve() ? WEIR_SHM_LAZY : 0;
+}
+
+/* Where everything is follows from the block's size. */
+static void lay_out(weir_dict *dict, struct weir_shm *shm)
+{
+    size_t page = 4096, heap_at; /* the same on every machine */
+
+    dict->shm = shm;
+    dict->header = shm->buf;
+    dict->buckets = (_Atomic uint64_t *)((char *)shm->buf + WEIR__DICT_BUCKETS_AT);
+    dict->order_max = 63u - (unsigned)__builtin_clzll(shm->size / 64);
+    heap_at = WEIR__DICT_BUCKETS_AT + ((size_t)8 << dict->order_max);
+    heap_at = (heap_at + page - 1) & ~(page - 1);
+    dict->heap = (unsigned char *)shm->buf + heap_at;
+    dict->granules = (shm->size - heap_at) / WEIR__DICT_GRANULE;
+}
+
+/* Nobody else can see the block yet: plain stores do. */
+static void write_header(weir_dict *dict)
+{
+    struct weir__dict_header *header = dict->header;
+
+    header->magic = MAGIC;
+    header->size = dict->shm->size;
+    dict->seed[0] = header->seed[0] = weir__random64();
+    dict->seed[1] = header->seed[1] = weir__random64();
+    atomic_store_explicit(&header->order, WEIR__DICT_ORDER_MIN, memory_order_relaxed);
+    atomic_store_explicit(&header->reserved,
+                          weir__dict_can_reserve() ? RESERVE_FIRST / WEIR__DICT_GRANULE
+                                                   : dict->granules,
+                          memory_order_relaxed);
+    atomic_store_explicit(&header->used, 1, memory_order_relaxed); /* reference 0 is none */
+    atomic_store_explicit(&dict->buckets[0], WEIR__LINK_TAG_ONE, memory_order_relaxed);
+}
+
+int weir__dict_fill(void *buf, size_t size, const weir_dict *source)
+{
+    struct weir_shm shm = {.buf = buf, .size = size, .name = "(new)"};
+    weir_dict dict;
+    int result;
+
+    lay_out(&dict, &shm);
+    result =
+        weir__dict_reserve(buf, 0, WEIR__DICT_BUCKETS_AT + ((size_t)8 << WEIR__DICT_ORDER_MIN));
+    if (result == 0)
+        result = weir__dict_reserve(buf, (size_t)(dict.heap - (unsigned char *)buf), RESERVE_FIRST);
+    if (result < 0)
+        return result;
+    write_header(&dict);
+    return source == NULL ? 0 : weir_dict_update(&dict, source);
+}
+
+int weir__dict_bind(weir_dict *dict, struct weir_shm *shm)
+{
+    struct weir__dict_header *header = shm->buf;
+    uint64_t order, reserved;
+
+    if (shm->size < WEIR__DICT_SIZE_MIN || shm->size > WEIR__DICT_SIZE_MAX ||
+        header->magic != MAGIC || header->size != shm->size)
+        return weir__fail(-EBADMSG, "block \"%s\" is not a dictionary", shm->name);
+    lay_out(dict, shm);
+    dict->seed[0] = header->seed[0];
+    dict->seed[1] = header->seed[1];
+    order = atomic_load_explicit(&header->order, memory_order_relaxed);
+    reserved = atomic_load_explicit(&header->reserved, memory_order_relaxed);
+    if (order < WEIR__DICT_ORDER_MIN || order > dict->order_max || reserved > dict->granules ||
+        atomic_load_explicit(&header->used, memory_order_relaxed) > reserved)
+        return weir__dict_damaged(dict, "its header's numbers");
+    return 0;
+}
+
+static weir_dict *new_handle(void)
+{
+    weir_dict *dict = malloc(sizeof *dict);
+
+    if (dict == NULL)
+        weir__fail(-ENOMEM, "no memory for the handle of a dictionary");
+    return dict;
+}
+
+/* Takes both over, also when there is no block or it is no dictionary. */
+static weir_dict *bind_handle(weir_dict *dict, weir_shm *shm)
+{
+    if (shm != NULL && weir__dict_bind(dict, shm) == 0)
+        return dict;
+    weir_shm_close(shm);
+    free(dict);
+    return NULL;
+}
+
+static int fill_block(void *buf, size_t size, const void *source)
+{
+    return weir__dict_fill(buf, size, source);
+}
+
+static weir_dict *create(const char *name, int64_t size, const weir_dict *source)
+{
+    weir_dict *dict = size < 0 ? NULL : new_handle();
+
+    if (dict == NULL)
+        return NULL;
+    return bind_handle(
+        dict, weir__shm_create_filled(name, (size_t)size, weir__dict_flags(), fill_block, source));
+}
+
+weir_dict *weir_dict_create(const char *name, const weir_dict_options *options)
+{
+    return create(name, weir__dict_size(options), NULL);
+}
+
+weir_dict *weir_dict_copy(const char *name, const weir_dict *source)
+{
+    if (source == NULL) {
+        weir__fail(-EINVAL, "the dictionary to copy is NULL");
+        return NULL;
+    }
+    return create(name, (int64_t)source->shm->size, source);
+}
+
+weir_dict *weir__dict_of(weir_shm *shm)
+{
+    weir_dict *dict = shm == NULL ? NULL : new_handle();
+
+    if (dict == NULL) {
+        weir_shm_close(shm);
+        return NULL;
+    }
+    return bind_handle(dict, shm);
+}
+
+weir_dict *weir_dict_attach(const char *name)
+{
+    weir_dict *dict;
+
+    if (weir__block_check_name(name) < 0)
+        return NULL;
+    dict = new_handle();
+    return dict == NULL ? NULL : bind_handle(dict, weir_shm_attach(name));
+}
+
+void weir_dict_close(weir_dict *dict)
+{
+    if (dict == NULL)
+        return;
+    if (dict->shm->owner != NULL) {
+        /* The handle lies in the scope's table and goes with the block. */
+        dict->shm->owner->close(dict->shm);
+        return;
+    }
+    weir_shm_close(dict->shm);
+    free(dict);
+}
+
+weir_shm *weir_dict_shm(const weir_dict *dict)
+{
+    if (dict == NULL) {
+        weir__fail(-EINVAL, "the dictionary is NULL");
+        return NULL;
+    }
+    return dict->shm;
+}
