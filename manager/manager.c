@@ -3,8 +3,6 @@
  * manager.c: the program's side of a scope: beginning it, ending it, and taking part in it.
  *
  * Invariants
- *  - The registry lists the scopes that are live in this process; a pointer that is not on it is
- * never looked into, so a scope that has ended is refused, not touched.
  *  - The scope file gets its name after the manager runs: a name never exists unwatched.
  *  - Only the process that began a scope ends it. Everywhere else, ending means forgetting.
  *
@@ -37,121 +35,6 @@
 #define TIMEOUT_DEFAULT_MS 5000
 #define KILL_WAIT_MS       1000 /* for a manager that was sent SIGKILL */
 #define CLEAN_WAIT_MS      1000 /* for creations under way, and for a manager that has lost its host */
-#define TOMBSTONES         64
-
-/* ---- the registry --------------------------------------------------------------------------- */
-
-/* State of the library in this process: which scopes are live. Ended ones are kept for a while, so
- * that their address is not that of a new scope at once. */
-static struct {
-    struct weir__private_lock lock;
-    struct weir_manager *live;
-    struct weir_manager *tombs[TOMBSTONES];
-    unsigned next_tomb;
-} registry;
-
-void weir__manager_register(struct weir_manager *manager)
-{
-    weir__private_lock(&registry.lock);
-    manager->next = registry.live;
-    registry.live = manager;
-    weir__private_unlock(&registry.lock);
-}
-
-/* True for the one caller that takes it off. */
-bool weir__manager_unregister(const struct weir_manager *manager)
-{
-    struct weir_manager **link;
-    bool found = false;
-
-    weir__private_lock(&registry.lock);
-    for (link = &registry.live; *link && !found; link = found ? link : &(*link)->next) {
-        found = *link == manager;
-        if (found)
-            *link = (*link)->next;
-        if (found)
-            break;
-    }
-    weir__private_unlock(&registry.lock);
-    return found;
-}
-
-static void registry_bury(struct weir_manager *manager)
-{
-    struct weir_manager *oldest;
-
-    weir__private_lock(&registry.lock);
-    oldest = registry.tombs[registry.next_tomb];
-    registry.tombs[registry.next_tomb] = manager;
-    registry.next_tomb = (registry.next_tomb + 1) % TOMBSTONES;
-    weir__private_unlock(&registry.lock);
-    free(oldest);
-}
-
-static bool is_own_scope(uint64_t id)
-{
-    const struct weir_manager *manager;
-
-    weir__private_lock(&registry.lock);
-    for (manager = registry.live; manager && (manager->id != id || manager->connected);
-         manager = manager->next)
-        ;
-    weir__private_unlock(&registry.lock);
-    return manager != NULL;
-}
-
-/* On the list, or NULL. */
-static struct weir_manager *registry_find(const weir_manager *manager)
-{
-    struct weir_manager *live;
-
-    weir__private_lock(&registry.lock);
-    for (live = registry.live; live && live != manager; live = live->next)
-        ;
-    weir__private_unlock(&registry.lock);
-    return live;
-}
-
-struct weir_manager *weir__manager_any(const weir_manager *manager)
-{
-    struct weir_manager *live = registry_find(manager);
-
-    if (!manager)
-        weir__fail(-EINVAL, "the scope is NULL");
-    else if (!live)
-        weir__fail(-EINVAL, "the scope has ended");
-    return live;
-}
-
-struct weir_manager *weir__manager_live(const weir_manager *manager)
-{
-    struct weir_manager *live = weir__manager_any(manager);
-
-    if (!live || !live->connected)
-        return live;
-    weir__fail(-EINVAL, "this can only be done by the processes of the scope itself, not by one "
-                        "that has connected to it");
-    return NULL;
-}
-
-struct weir_manager *weir__manager_connected(const weir_manager *manager)
-{
-    struct weir_manager *live = registry_find(manager);
-
-    return live && live->connected ? live : NULL;
-}
-
-struct weir_manager *weir__manager_of(const struct weir_shm *shm)
-{
-    struct weir_manager *live;
-
-    weir__private_lock(&registry.lock);
-    for (live = registry.live; live && !weir__space_has_handle(&live->space, shm);
-         live = live->next)
-        ;
-    weir__private_unlock(&registry.lock);
-    return live;
-}
 
 /* ---- waiting for the manager ---------------------------------------------------------------- */
 
@@ -297,7 +180,7 @@ void weir__manager_release(struct weir_manager *manager)
     close_fd(&manager->manager_pidfd);
     weir__space_close(&manager->space);
     close_fd(&manager->scope_fd); /* nobody left: the lock ends here */
-    registry_bury(manager);
+    weir__manager_bury(manager);
 }
 
 /* Where there are no pidfds (under valgrind, say), only the socket tells one that the other is
@@ -451,7 +334,7 @@ weir_manager *weir_begin(const weir_options *options)
     manager = weir__manager_new(options ? options->timeout_ms : 0);
     if (!manager)
         return NULL;
-    weir__scope_sweep(is_own_scope);
+    weir__scope_sweep(weir__manager_is_own);
     if (weir_last_error()->code != before.code)
         weir__fail_with(&before); /* the sweep's troubles are its own */
     if (open_scope(manager, options)) {

@@ -36,6 +36,8 @@ struct weir_manager {
     struct weir_manager *next; /* in the registry */
 };
 
+/* ---- registry.c ----------------------------------------------------------------------------- */
+
 /* The scope if it is live in this process; NULL with -EINVAL as last error otherwise. `manager` is
  * only compared, not looked into. */
 struct weir_manager *weir__manager_live(const weir_manager *manager);
@@ -43,19 +45,31 @@ struct weir_manager *weir__manager_live(const weir_manager *manager);
 struct weir_manager *weir__manager_connected(const weir_manager *manager);
 /* Either, or NULL with -EINVAL as last error. */
 struct weir_manager *weir__manager_any(const weir_manager *manager);
+/* The live scope that this handle belongs to, or NULL. */
+struct weir_manager *weir__manager_of(const struct weir_shm *shm);
+/* Whether a scope of this id is live here, which then is not swept. */
+bool weir__manager_is_own(uint64_t id);
 
-/* The registry of this process, and forgetting what is not on it any more. */
 void weir__manager_register(struct weir_manager *manager);
+/* True for the one caller that takes it off. */
 bool weir__manager_unregister(const struct weir_manager *manager);
-void weir__manager_release(struct weir_manager *manager);
+/* Frees what is off the list, but not at once. */
+void weir__manager_bury(struct weir_manager *manager);
+
+/* ---- manager.c ------------------------------------------------------------------------------ */
+
 /* A new one with nothing in it, or NULL with the last error set. */
 struct weir_manager *weir__manager_new(int timeout_ms);
+/* Forgets it in this process. */
+void weir__manager_release(struct weir_manager *manager);
 
 /* CLOCK_MONOTONIC. */
 int64_t weir__manager_now_ms(void);
 /* The manager's next message, within its timeout and before its deadline. NULL with the last error
  * set. */
 json_t *weir__manager_receive(const struct weir_manager *manager);
+
+/* ---- connect.c ------------------------------------------------------------------------------ */
 
 /* Gives a block its name by the manager of a connected scope: `name`, or one that it chooses, which
  * is written to `given`. 0, or a negative error with the last error set. */
@@ -65,8 +79,5 @@ int weir__connected_name(struct weir_manager *manager, const struct weir__block 
 /* Has the scope's manager listen as the options say. */
 int weir__manager_listen(struct weir_manager *manager, const weir_options *options);
 int weir__check_listen_options(const weir_options *options);
-
-/* The live scope that this handle belongs to, or NULL. */
-struct weir_manager *weir__manager_of(const struct weir_shm *shm);
 
 #endif
