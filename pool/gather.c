@@ -9,8 +9,8 @@
  * queue is first in, first out, so the order of the pairs, and with it every bit of the result, is
  * that in which they came. Keys and values that are too long for the queue wait until it is empty.
  *
- * Keys of up to 15 bytes, which most are, are two words in the queue: these are hashed and compared
- * without a loop, whose length the processor would have to guess.
+ * Keys of up to WEIR__KEY_WORDS bytes are two words in the queue, compared without a loop, as they
+ * are hashed (see key_hash.h).
  *
  * Invariants: the log's records are complete; `index` leads to each exactly once; bytes[] is what
  * publishing needs. After an error nothing more is added.
@@ -24,9 +24,10 @@
 #include <sys/mman.h>
 #include <weir-pool.h>
 
+#include "pool/key_hash.h"
+
 #define DEPTH       32 /* of the queue; a power of two, and at least three groups */
 #define GROUP       8
-#define KEY_WORDS   15 /* longest key of two words, with a NUL behind */
 #define KEY_SHORT   31
 #define VALUE_SHORT 16
 #define SLOTS_FIRST ((size_t)1 << 12)
@@ -43,7 +44,8 @@ struct pending {
     const void *value;
     const unsigned char *key; /* padded with NULs to 8 bytes, at least one */
     uint64_t own_value[VALUE_SHORT / 8];
-    uint64_t own_key[(KEY_SHORT + 1) / 8]; /* of up to KEY_WORDS bytes also that of a record */
+    uint64_t
+        own_key[(KEY_SHORT + 1) / 8]; /* of up to WEIR__KEY_WORDS bytes also that of a record */
 };
 
 struct weir__gather {
@@ -60,91 +62,6 @@ struct weir__gather {
     uint64_t bytes[WEIR__PARTITIONS];
     struct pending queue[DEPTH];
 };
-
-/* ---- hashing -------------------------------------------------------------------------------- */
-
-static uint64_t mix(uint64_t a, uint64_t b)
-{
-    __extension__ const unsigned __int128 product = (unsigned __int128)a * b;
-
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
-#define HASH_SEED UINT64_C(0x9e3779b97f4a7c15)
-#define HASH_WORD UINT64_C(0xd6e8feb86659fd93)
-
-/* A key of up to KEY_WORDS bytes. What is added keeps one word from making the other one count for
- * nothing. */
-static uint64_t hash_words(uint64_t first, uint64_t second, size_t size)
-{
-    const uint64_t seed = HASH_SEED ^ (size * UINT64_C(0xa0761d6478bd642f));
-
-    return mix(mix(first ^ seed, second ^ HASH_WORD) + (first ^ (second << 32 | second >> 32)),
-               HASH_SEED);
-}
-
-static uint64_t hash_begin(size_t size)
-{
-    return HASH_SEED ^ (size * UINT64_C(0xa0761d6478bd642f));
-}
-
-static uint64_t hash_word(uint64_t hash, uint64_t word)
-{
-    return mix(hash ^ word, HASH_WORD) + word;
-}
-
-static uint64_t hash_end(uint64_t hash)
-{
-    return mix(hash, HASH_SEED);
-}
-
-static uint64_t load_word(const unsigned char *from)
-{
-    uint64_t word;
-
-    memcpy(&word, from, sizeof(word));
-    return le64toh(word);
-}
-
-static uint64_t load_half(const unsigned char *from)
-{
-    uint32_t half;
-
-    memcpy(&half, from, sizeof(half));
-    return le32toh(half);
-}
-
-/* The first `size` (below 8) bytes as a word padded with NULs. Bytes that are read twice fall on
- * themselves. */
-static uint64_t load_tail(const unsigned char *from, size_t size)
-{
-    if (size >= 4)
-        return load_half(from) | load_half(from + size - 4) << (8 * (size - 4));
-    if (size == 0)
-        return 0;
-    return (uint64_t)from[0] | (uint64_t)from[size / 2] << (8 * (size / 2)) |
-           (uint64_t)from[size - 1] << (8 * (size - 1));
-}
-
-/* A key of 8 to KEY_WORDS bytes: the word behind the first one. */
-static uint64_t load_second(const unsigned char *from, size_t size)
-{
-    return load_word(from + size - 8) >> 8 * (KEY_WORDS - size) >> 8;
-}
-
-uint64_t weir__hash(const void *key, size_t size)
-{
-    const unsigned char *from = key;
-    uint64_t hash = hash_begin(size);
-
-    if (size < 8)
-        return hash_words(load_tail(from, size), 0, size);
-    if (size <= KEY_WORDS)
-        return hash_words(load_word(from), load_second(from, size), size);
-    for (; size >= 8; from += 8, size -= 8)
-        hash = hash_word(hash, load_word(from));
-    return hash_end(hash_word(hash, load_tail(from, size)));
-}
 
 /* ---- memory --------------------------------------------------------------------------------- */
 
@@ -324,7 +241,7 @@ static inline bool same_key(const unsigned char *key, const struct pending *pair
 {
     uint64_t x, y, different = 0;
 
-    if (pair->key_size <= KEY_WORDS) {
+    if (pair->key_size <= WEIR__KEY_WORDS) {
         const size_t last = pair->key_size / 8; /* of its one or two words */
 
         memcpy(&x, key, 8);
@@ -505,26 +422,26 @@ static int add_long(struct weir__gather *gather, const void *key, size_t key_siz
         return gather->error = -ENOMEM;
     memcpy(padded, key, key_size);
     pair.key = padded;
-    memcpy(pair.own_key, padded, key_size <= KEY_WORDS ? weir__padded(key_size + 1) : 0);
+    memcpy(pair.own_key, padded, key_size <= WEIR__KEY_WORDS ? weir__padded(key_size + 1) : 0);
     gather->error = search(gather, &pair);
     free(padded);
     return gather->error;
 }
 
-/* The words of a key of more than KEY_WORDS bytes; its hash. */
+/* The words of a key of more than WEIR__KEY_WORDS bytes; its hash. */
 static uint64_t load_key(uint64_t *words, const unsigned char *key, size_t size)
 {
-    uint64_t hash = hash_begin(size);
+    uint64_t hash = weir__hash_begin(size);
     size_t i, left;
 
     for (i = 0, left = size; left >= 8; i++, left -= 8, key += 8) {
-        const uint64_t word = load_word(key);
+        const uint64_t word = weir__load_word(key);
 
-        hash = hash_word(hash, word);
+        hash = weir__hash_word(hash, word);
         words[i] = htole64(word);
     }
-    words[i] = htole64(load_tail(key, left));
-    return hash_end(hash_word(hash, le64toh(words[i])));
+    words[i] = htole64(weir__load_tail(key, left));
+    return weir__hash_end(weir__hash_word(hash, le64toh(words[i])));
 }
 
 int weir__gather_add(struct weir__gather *gather, const void *key, size_t key_size,
@@ -535,13 +452,13 @@ int weir__gather_add(struct weir__gather *gather, const void *key, size_t key_si
     if (key_size > KEY_SHORT || value_size > VALUE_SHORT)
         return add_long(gather, key, key_size, value, value_size);
     pair = push(gather);
-    if (key_size <= KEY_WORDS) {
-        const uint64_t first = key_size < 8 ? load_tail(key, key_size) : load_word(key);
-        const uint64_t second = key_size < 8 ? 0 : load_second(key, key_size);
+    if (key_size <= WEIR__KEY_WORDS) {
+        const uint64_t first = key_size < 8 ? weir__load_tail(key, key_size) : weir__load_word(key);
+        const uint64_t second = key_size < 8 ? 0 : weir__load_second(key, key_size);
 
         pair->own_key[0] = htole64(first);
         pair->own_key[1] = htole64(second);
-        pair->hash = hash_words(first, second, key_size);
+        pair->hash = weir__hash_words(first, second, key_size);
     } else {
         pair->hash = load_key(pair->own_key, key, key_size);
     }
@@ -566,7 +483,7 @@ int weir__gather_add_record(struct weir__gather *gather, const struct weir__reco
     pair->value_size = record->value_size;
     pair->value = weir__record_value(record);
     pair->key = weir__record_key(record);
-    if (pair->key_size <= KEY_WORDS) {
+    if (pair->key_size <= WEIR__KEY_WORDS) {
         const size_t last = pair->key_size / 8;
 
         memcpy(&pair->own_key[0], pair->key, 8);

@@ -78,9 +78,6 @@ static inline uint64_t weir__slot_offset(uint64_t slot)
 /* The number of slots for `count` keys: a power of two, at most three quarters of them used. */
 size_t weir__slots_for(size_t count);
 
-/* The same for a key wherever and whenever. */
-uint64_t weir__hash(const void *key, size_t size);
-
 struct weir__gather;
 
 /* What pairs are gathered by. */

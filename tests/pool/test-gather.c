@@ -5,6 +5,7 @@
 #include "support.h"
 
 #include "pool/gather.h"
+#include "pool/key_hash.h"
 
 #define LENGTHS 41 /* of keys: 0 to 40 */
 
