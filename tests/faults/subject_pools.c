@@ -279,6 +279,29 @@ static int mapping_count(void)
     return count;
 }
 
+/* How long ends took, in steps of STEP_MS. */
+#define STEP_MS 0.1
+static int ends[10000];
+
+static void note_end(double ms)
+{
+    const int steps = (int)(ms / STEP_MS), last = sizeof ends / sizeof *ends - 1;
+
+    ends[steps < last ? steps : last]++;
+}
+
+/* Below which so many of them were. */
+static double end_ms(double part)
+{
+    int count = 0, below = 0, i = 0;
+
+    for (int j = 0; j < (int)(sizeof ends / sizeof *ends); j++)
+        count += ends[j];
+    while (i < (int)(sizeof ends / sizeof *ends) && (below += ends[i]) < part * count)
+        i++;
+    return (i + 1) * STEP_MS;
+}
+
 /* One scope; in one of a hundred something is killed. */
 static void one_scope(unsigned *seed, int *faults)
 {
@@ -286,6 +309,7 @@ static void one_scope(unsigned *seed, int *faults)
     weir_manager *scope = weir_begin(NULL);
     weir_pool *pool = scope == NULL ? NULL : new_pool(scope, 2);
     int result = 0;
+    double start;
 
     MUST(pool != NULL);
     for (int i = 0; i < 3; i++)
@@ -299,8 +323,10 @@ static void one_scope(unsigned *seed, int *faults)
         kill(weir_pool_supervisor_pid(pool), SIGKILL);
     result = work(pool, &(weir_job_options){.chunks = 8, .retries = 3});
     MUST(result == 0 || (result == WEIR_EDIED && fault == 2));
+    start = now_ms();
     weir_pool_free(pool);
     MUST(weir_end(scope) == 0);
+    note_end(now_ms() - start);
 }
 
 static int soak(int argc, char **argv)
@@ -310,6 +336,7 @@ static int soak(int argc, char **argv)
     int scopes = 0, faults = 0, descriptors, mappings;
     long resident;
 
+    memset(ends, 0, sizeof ends); /* so that their memory is there */
     for (int i = 0; i < 50; i++)
         one_scope(&seed, &faults);
     descriptors = count_entries("/proc/self/fd");
@@ -319,10 +346,10 @@ static int soak(int argc, char **argv)
         one_scope(&seed, &faults);
         scopes++;
     }
-    printf(
-        "{\"scopes\":%d,\"faults\":%d,\"descriptors\":%d,\"mappings\":%d,\"resident_kib\":%ld}\n",
-        scopes, faults, count_entries("/proc/self/fd") - descriptors, mapping_count() - mappings,
-        resident_kib() - resident);
+    printf("{\"scopes\":%d,\"faults\":%d,\"descriptors\":%d,\"mappings\":%d,\"resident_kib\":%ld,"
+           "\"median_ms\":%.1f,\"p99_ms\":%.1f,\"max_ms\":%.1f}\n",
+           scopes, faults, count_entries("/proc/self/fd") - descriptors, mapping_count() - mappings,
+           resident_kib() - resident, end_ms(0.5), end_ms(0.99), end_ms(1));
     MUST(count_entries("/proc/self/fd") == descriptors);
     MUST(mapping_count() <= mappings + 1);
     MUST(resident_kib() <= resident + 1024);
