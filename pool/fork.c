@@ -328,13 +328,14 @@ void weir__detached_end(struct weir__detached *detached)
     }
     if (detached->pidfd >= 0) {
         struct pollfd gone = {.fd = detached->pidfd, .events = POLLIN};
+        siginfo_t info;
 
         while (poll(&gone, 1, 1000) < 0 && errno == EINTR)
             ;
+        /* Only where orphans come back to this process (PID 1, subreaper); elsewhere it is ECHILD.
+         * By the pidfd: the number may be that of a child of the program's by now. */
+        waitid(P_PIDFD, (id_t)detached->pidfd, &info, WEXITED | WNOHANG | __WALL);
         close(detached->pidfd);
     }
-    /* Only where orphans come back to this process (PID 1, subreaper); elsewhere it is ECHILD. */
-    if (detached->pid > 0)
-        waitpid(detached->pid, NULL, WNOHANG);
     *detached = WEIR__DETACHED_NONE;
 }
