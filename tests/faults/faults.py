@@ -77,6 +77,7 @@ class Case:
         self.build = build_folder()
         self.sanitized = is_sanitized(self.build)
         self.subject = self.build + "/tests/faults/subject"
+        atexit.register(end_children)  # a case that goes wrong itself leaves nobody working
 
     def folder(self):
         """A private folder for sockets, removed at the end."""
