@@ -191,6 +191,19 @@ class Case:
         print(json.dumps(line))
         sys.exit(1 if self.failures else 0)
 
+    def program(self, name, allowed=(0,)):
+        """Runs a test program of the build; a violation unless it ends with one of these statuses and leaves nothing."""
+        start = now_ms()
+        try:
+            done = subprocess.run([self.build + "/tests/" + name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                  timeout=120, check=False)
+            if done.returncode not in allowed:
+                self.violation("%s: %d\n%s" % (name, done.returncode, done.stdout))
+        except subprocess.TimeoutExpired:
+            self.violation("%s: hangs" % name)
+        self.note(now_ms() - start)
+        self.expect_clean(name)
+
     def fuzz(self, targets, seconds):
         """Runs fuzz targets of tests/fuzz for so long each. False: none are built (-Dfuzz=true, with clang)."""
         for folder in (os.environ.get("WEIR_FUZZ_BUILD"), ROOT + "/build-test/fuzz", self.build):
