@@ -13,7 +13,6 @@
 #include "shm/array.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -221,20 +220,7 @@ int weir__array_bind_new(struct weir_array *array, struct weir_shm *shm,
 
 weir_array *weir__array_new_handle(void)
 {
-    weir_array *array = malloc(sizeof *array);
-
-    if (array == NULL)
-        weir__fail(-ENOMEM, "no memory for the handle of an array");
-    return array;
-}
-
-weir_array *weir__array_settle(weir_array *array, weir_shm *shm, int result)
-{
-    if (shm != NULL && result == 0)
-        return array;
-    weir_shm_close(shm);
-    free(array);
-    return NULL;
+    return weir__handle_new(sizeof(weir_array), "an array");
 }
 
 weir_array *weir__array_of(weir_shm *shm, const struct weir__array_spec *spec)
@@ -247,7 +233,7 @@ weir_array *weir__array_of(weir_shm *shm, const struct weir__array_spec *spec)
     }
     if (spec->flags & WEIR_ARRAY_HUGE)
         align_mapping(shm);
-    return weir__array_settle(array, shm, weir__array_bind_new(array, shm, spec));
+    return weir__handle_settle(array, shm, weir__array_bind_new(array, shm, spec));
 }
 
 static int fill_block(void *buf, size_t size, const void *arg)
@@ -274,8 +260,8 @@ weir_array *weir_array_create(const char *name, weir_dtype dtype, int ndim, cons
                                   &spec);
     if (shm != NULL && (flags & WEIR_ARRAY_HUGE))
         align_mapping(shm);
-    return weir__array_settle(array, shm,
-                              shm == NULL ? -1 : weir__array_bind_new(array, shm, &spec));
+    return weir__handle_settle(array, shm,
+                               shm == NULL ? -1 : weir__array_bind_new(array, shm, &spec));
 }
 
 weir_array *weir_array_attach(const char *name)
@@ -289,7 +275,7 @@ weir_array *weir_array_attach(const char *name)
     if (array == NULL)
         return NULL;
     shm = weir_shm_attach(name);
-    return weir__array_settle(array, shm, shm == NULL ? -1 : weir__array_bind_npy(array, shm));
+    return weir__handle_settle(array, shm, shm == NULL ? -1 : weir__array_bind_npy(array, shm));
 }
 
 weir_array *weir_array_attach_raw(const char *name, weir_dtype dtype, int ndim,
@@ -304,21 +290,14 @@ weir_array *weir_array_attach_raw(const char *name, weir_dtype dtype, int ndim,
     if (array == NULL)
         return NULL;
     shm = weir_shm_attach(name);
-    return weir__array_settle(
+    return weir__handle_settle(
         array, shm, shm == NULL ? -1 : weir__array_bind_raw(array, shm, dtype, ndim, shape));
 }
 
 void weir_array_close(weir_array *array)
 {
-    if (array == NULL)
-        return;
-    if (array->shm->owner != NULL) {
-        /* The handle lies in the scope's table and goes with the block. */
-        array->shm->owner->close(array->shm);
-        return;
-    }
-    weir_shm_close(array->shm);
-    free(array);
+    if (array != NULL)
+        weir__handle_close(array, array->shm);
 }
 
 /* ---- asking --------------------------------------------------------------------------------- */

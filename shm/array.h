@@ -32,9 +32,6 @@ int weir__array_bind_raw(struct weir_array *array, struct weir_shm *shm, weir_dt
 
 /* A stand-alone handle, to be bound. NULL: no memory, last error set. */
 weir_array *weir__array_new_handle(void);
-/* Takes both over: the array if there is a block and `result` is 0; otherwise closes and frees, and
- * returns NULL. */
-weir_array *weir__array_settle(weir_array *array, weir_shm *shm, int result);
 
 /* The array in a filled block of its own, which it takes over, also when there is none (NULL). */
 weir_array *weir__array_of(weir_shm *shm, const struct weir__array_spec *spec);

@@ -10,7 +10,6 @@
  * and is not sound all the same is found where it is used.
  */
 #include <errno.h>
-#include <stdlib.h>
 
 #include "shm/dict.h"
 #include "shm/error.h"
@@ -115,21 +114,14 @@ int weir__dict_bind(weir_dict *dict, struct weir_shm *shm)
 
 static weir_dict *new_handle(void)
 {
-    weir_dict *dict = malloc(sizeof *dict);
-
-    if (dict == NULL)
-        weir__fail(-ENOMEM, "no memory for the handle of a dictionary");
-    return dict;
+    return weir__handle_new(sizeof(weir_dict), "a dictionary");
 }
 
-/* Takes both over, also when there is no block or it is no dictionary. */
+/* Takes both over, also when one is missing or the block is no dictionary. */
 static weir_dict *bind_handle(weir_dict *dict, weir_shm *shm)
 {
-    if (shm != NULL && weir__dict_bind(dict, shm) == 0)
-        return dict;
-    weir_shm_close(shm);
-    free(dict);
-    return NULL;
+    return weir__handle_settle(dict, shm,
+                               dict == NULL || shm == NULL ? -1 : weir__dict_bind(dict, shm));
 }
 
 static int fill_block(void *buf, size_t size, const void *source)
@@ -163,13 +155,7 @@ weir_dict *weir_dict_copy(const char *name, const weir_dict *source)
 
 weir_dict *weir__dict_of(weir_shm *shm)
 {
-    weir_dict *dict = shm == NULL ? NULL : new_handle();
-
-    if (dict == NULL) {
-        weir_shm_close(shm);
-        return NULL;
-    }
-    return bind_handle(dict, shm);
+    return bind_handle(shm == NULL ? NULL : new_handle(), shm);
 }
 
 weir_dict *weir_dict_attach(const char *name)
@@ -184,15 +170,8 @@ weir_dict *weir_dict_attach(const char *name)
 
 void weir_dict_close(weir_dict *dict)
 {
-    if (dict == NULL)
-        return;
-    if (dict->shm->owner != NULL) {
-        /* The handle lies in the scope's table and goes with the block. */
-        dict->shm->owner->close(dict->shm);
-        return;
-    }
-    weir_shm_close(dict->shm);
-    free(dict);
+    if (dict != NULL)
+        weir__handle_close(dict, dict->shm);
 }
 
 weir_shm *weir_dict_shm(const weir_dict *dict)

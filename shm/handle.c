@@ -411,5 +411,5 @@ weir_array *weir_array_from_handle(const char *handle)
     if (array == NULL)
         return NULL;
     shm = open_block(&facts);
-    return weir__array_settle(array, shm, shm == NULL ? -1 : bind_array(array, shm, &what));
+    return weir__handle_settle(array, shm, shm == NULL ? -1 : bind_array(array, shm, &what));
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * handle.h: the private handles behind weir_shm, weir_list and weir_array.
+ * handle.h: the private handles behind weir_shm, weir_list, weir_array and weir_dict.
  *
  * A stand-alone object's handle is on the heap. A scope's handle lies in the scope's table, in
  * memory that all processes of the scope share at one address, so that the pointer itself can be
@@ -45,6 +45,15 @@ static inline bool weir__shm_is_anonymous(const struct weir_shm *shm)
 typedef int (*weir__fill)(void *buf, size_t size, const void *arg);
 weir_shm *weir__shm_create_filled(const char *name, size_t size, unsigned flags, weir__fill fill,
                                   const void *arg);
+
+/* The handle of a stand-alone object: `of` is what ("a list"), for the message when there is no
+ * memory: then NULL. */
+void *weir__handle_new(size_t size, const char *of);
+/* What becomes of a handle and the block that it was bound to with this result: the handle; or
+ * NULL, and both are given up. Either may be NULL, because it could not be made. */
+void *weir__handle_settle(void *handle, struct weir_shm *shm, int result);
+/* Closes an object. One of a scope has its handle in the scope's table, with which it goes. */
+void weir__handle_close(void *handle, struct weir_shm *shm);
 
 /* weir_shm_attach(); `ino` != 0: only if the name still is that inode (else ENOENT). */
 weir_shm *weir__shm_attach(const char *name, uint64_t ino);

@@ -16,7 +16,6 @@
  * the places of the parts from it once, checked, and the handle's copies are used from then on.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "shm/block.h"
@@ -205,32 +204,19 @@ int weir__list_bind(struct weir_list *list, struct weir_shm *shm)
 
 static weir_list *new_handle(void)
 {
-    weir_list *list = malloc(sizeof *list);
-
-    if (list == NULL)
-        weir__fail(-ENOMEM, "no memory for the handle of a list");
-    return list;
+    return weir__handle_new(sizeof(weir_list), "a list");
 }
 
-/* Takes both over, also when there is no block or it is no list. */
+/* Takes both over, also when one is missing or the block is no list. */
 static weir_list *bind_handle(weir_list *list, weir_shm *shm)
 {
-    if (shm != NULL && weir__list_bind(list, shm) == 0)
-        return list;
-    weir_shm_close(shm);
-    free(list);
-    return NULL;
+    return weir__handle_settle(list, shm,
+                               list == NULL || shm == NULL ? -1 : weir__list_bind(list, shm));
 }
 
 weir_list *weir__list_of(weir_shm *shm)
 {
-    weir_list *list = shm == NULL ? NULL : new_handle();
-
-    if (list == NULL) {
-        weir_shm_close(shm);
-        return NULL;
-    }
-    return bind_handle(list, shm);
+    return bind_handle(shm == NULL ? NULL : new_handle(), shm);
 }
 
 struct contents {
@@ -303,15 +289,8 @@ weir_list *weir_list_attach(const char *name)
 
 void weir_list_close(weir_list *list)
 {
-    if (list == NULL)
-        return;
-    if (list->shm->owner != NULL) {
-        /* The handle lies in the scope's table and goes with the block. */
-        list->shm->owner->close(list->shm);
-        return;
-    }
-    weir_shm_close(list->shm);
-    free(list);
+    if (list != NULL)
+        weir__handle_close(list, list->shm);
 }
 
 int64_t weir_list_len(const weir_list *list)

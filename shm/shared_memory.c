@@ -23,13 +23,37 @@
 /* A chosen name has 64 random bits, so even a second try hardly ever happens. */
 #define NAME_TRIES 16
 
+void *weir__handle_new(size_t size, const char *of)
+{
+    void *handle = malloc(size);
+
+    if (handle == NULL)
+        weir__fail(-ENOMEM, "no memory for the handle of %s", of);
+    return handle;
+}
+
+void *weir__handle_settle(void *handle, struct weir_shm *shm, int result)
+{
+    if (handle != NULL && shm != NULL && result == 0)
+        return handle;
+    weir_shm_close(shm);
+    free(handle);
+    return NULL;
+}
+
+void weir__handle_close(void *handle, struct weir_shm *shm)
+{
+    if (shm->owner != NULL) {
+        shm->owner->close(shm);
+        return;
+    }
+    weir_shm_close(shm);
+    free(handle);
+}
+
 static weir_shm *new_handle(void)
 {
-    weir_shm *shm = malloc(sizeof *shm);
-
-    if (shm == NULL)
-        weir__fail(-ENOMEM, "no memory for the handle of a block");
-    return shm;
+    return weir__handle_new(sizeof(weir_shm), "a block");
 }
 
 static void set_handle(weir_shm *shm, const struct weir__block *block)
