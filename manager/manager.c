@@ -70,7 +70,6 @@ json_t *weir__manager_receive(const struct weir_manager *manager)
     if (limit_ms > manager->deadline_ms)
         limit_ms = manager->deadline_ms;
     result = wait_readable(manager->socket, limit_ms);
-
     if (result == 1)
         result = weir__frame_receive(manager->socket, &message);
     else if (result == 0)

@@ -136,6 +136,13 @@ install_missing() {
     fi
 }
 
+# compile FOLDER: what it says is in FOLDER.log, and shown when it fails.
+compile() {
+    ninja -C "$1" >"$1.log" 2>&1 && return
+    cat "$1.log"
+    return 1
+}
+
 # configure FOLDER [OPTION...]: a build folder, made or made up to date. One that meson cannot use any
 # more (another version, or the tree was moved) is made anew; only a folder of meson's is ever removed.
 configure() {

@@ -117,9 +117,9 @@ def judge(case, what, found, output):
         if name.startswith("weir_"):  # a stand-alone block, which is its maker's to unlink
             os.unlink("/dev/shm/" + name)
             ms = 0 if not files() else ms
-    if ms is None and files() and what.startswith("anonymous:"):
-        case.violation("%s: an anonymous scope has files" % what)
     if ms is None and files():
+        if what.startswith("anonymous:"):
+            case.violation("%s: an anonymous scope has files" % what)
         case.facts["swept"] = case.facts.get("swept", 0) + 1
         print("%s: clean after the next start only" % what, file=sys.stderr)
         start = now_ms()
