@@ -43,12 +43,11 @@ void *weir__handle_settle(void *handle, struct weir_shm *shm, int result)
 
 void weir__handle_close(void *handle, struct weir_shm *shm)
 {
-    if (shm->owner != NULL) {
-        shm->owner->close(shm);
-        return;
-    }
+    bool stands_alone = shm->owner == NULL;
+
     weir_shm_close(shm);
-    free(handle);
+    if (stands_alone)
+        free(handle);
 }
 
 static weir_shm *new_handle(void)
