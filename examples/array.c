@@ -79,14 +79,14 @@ static int run_command(char **command, int words, const weir_array *array)
 }
 
 /* 0; 1: the command failed; -1: weir did. */
-static int run(weir_manager *scope, char **command, int words)
+static int run(weir_scope *scope, char **command, int words)
 {
     const int64_t shape[] = {ROWS, COLUMNS};
     const weir_range rows = {0, ROWS};
     const weir_job_options options = {.chunks = CHUNKS, .arg_size = sizeof(struct job)};
     weir_array *matrix =
-        weir_manager_array(scope, WEIR_FLOAT64, 2, shape, WEIR_ARRAY_NPY | WEIR_ARRAY_LAZY);
-    struct job job = {matrix, weir_manager_alloc(scope, CHUNKS * sizeof(double))};
+        weir_scope_array(scope, WEIR_FLOAT64, 2, shape, WEIR_ARRAY_NPY | WEIR_ARRAY_LAZY);
+    struct job job = {matrix, weir_scope_alloc(scope, CHUNKS * sizeof(double))};
     weir_pool *pool = weir_pool_new(scope, NULL);
     double sum = 0;
 

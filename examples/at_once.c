@@ -159,8 +159,8 @@ int main(int argc, char **argv)
     }
     WEIR_SCOPE (scope, NULL) {
         weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = (int)workers});
-        weir_shm *dice = weir_manager_shm(scope, (size_t)count * sizeof(struct toss));
-        weir_shm *letters = weir_manager_shm(scope, (size_t)count + 1);
+        weir_shm *dice = weir_scope_shm(scope, (size_t)count * sizeof(struct toss));
+        weir_shm *letters = weir_scope_shm(scope, (size_t)count + 1);
 
         if (pool && dice && letters &&
             weir_pool_for(pool, (weir_range){0, count}, throw_dice, weir_shm_buf(dice), NULL) == 0)

@@ -60,8 +60,8 @@ static int print_list(const weir_block_info *block)
 
 static int host(const char *address)
 {
-    weir_manager *scope = weir_begin(
-        &(weir_options){.address = address, .authkey = key(), .authkey_size = key_size()});
+    weir_scope *scope = weir_scope_begin(
+        &(weir_scope_options){.address = address, .authkey = key(), .authkey_size = key_size()});
     weir_block_info blocks[MOST];
     int64_t count;
     int failed = 0;
@@ -72,19 +72,19 @@ static int host(const char *address)
     fflush(stdout);
     while (getchar() != '\n' && !feof(stdin))
         ;
-    count = weir_manager_blocks(scope, blocks, MOST);
+    count = weir_scope_blocks(scope, blocks, MOST);
     if (count < 0)
         failed = complain("blocks");
     for (int64_t i = 0; i < count && i < MOST; i++) {
         if (strcmp(blocks[i].kind, "list") == 0)
             failed |= print_list(&blocks[i]);
     }
-    return weir_end(scope) < 0 ? complain("end") : failed;
+    return weir_scope_end(scope) < 0 ? complain("end") : failed;
 }
 
 static int put(const char *address, char **numbers, int count)
 {
-    weir_manager *scope = weir_connect(address, key(), key_size());
+    weir_scope *scope = weir_scope_connect(address, key(), key_size());
     weir_value values[MOST];
     weir_list *list;
 
@@ -92,13 +92,13 @@ static int put(const char *address, char **numbers, int count)
         return complain("cannot connect");
     for (int i = 0; i < count; i++)
         values[i] = weir_int(strtoll(numbers[i], NULL, 10));
-    list = weir_manager_list(scope, values, (size_t)count);
+    list = weir_scope_list(scope, values, (size_t)count);
     if (list)
         printf("left %d numbers in %s\n", count, weir_shm_name(weir_list_shm(list)));
     else
         complain("no list");
     weir_list_close(list);
-    weir_disconnect(scope);
+    weir_scope_disconnect(scope);
     return list ? 0 : 1;
 }
 

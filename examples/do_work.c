@@ -64,9 +64,9 @@ static int do_half(void *arg)
     return square(half->list, half->range) < 0 ? 1 : 0; /* the exit status */
 }
 
-static int64_t with_processes(weir_manager *scope)
+static int64_t with_processes(weir_scope *scope)
 {
-    weir_list *list = weir_manager_list_range(scope, 0, COUNT, 1);
+    weir_list *list = weir_scope_list_range(scope, 0, COUNT, 1);
     struct half halves[2] = {
         {list, {0, COUNT / 2}},
         {list, {COUNT / 2, COUNT}},
@@ -103,10 +103,10 @@ static int do_work(weir_task *task, weir_range range, void *arg)
     return 0;
 }
 
-static int64_t with_pool(weir_manager *scope)
+static int64_t with_pool(weir_scope *scope)
 {
     weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = 2});
-    weir_list *list = weir_manager_list_range(scope, 0, COUNT, 1); /* younger than the workers */
+    weir_list *list = weir_scope_list_range(scope, 0, COUNT, 1); /* younger than the workers */
 
     if (!pool || !list)
         return complain("no pool or list");

@@ -4,7 +4,7 @@
  *
  * A program with a poll() loop of its own. It waits for its input and for the pool's descriptor
  * together; when the pool's is readable, weir_pool_dispatch() calls what was asked for with
- * weir_pool_then(). So numbers can be typed while others are worked on, and answers come as they
+ * weir_future_then(). So numbers can be typed while others are worked on, and answers come as they
  * are ready. A number that takes longer than five seconds is given up, its worker with it.
  *
  *   cc factors.c $(pkg-config --cflags --libs weir) -o factors && ./factors
@@ -76,7 +76,7 @@ static bool ask(weir_pool *pool, const char *text)
         if (*number > 0 && *end == '\0')
             future = weir_pool_submit(pool, find_factors, number, sizeof(*number), &options);
     }
-    if (!future || weir_pool_then(pool, future, on_found, number) < 0) {
+    if (!future || weir_future_then(future, on_found, number) < 0) {
         fprintf(stderr, "factors: %s is no number that can be factored\n", text);
         weir_future_free(future);
         free(number);

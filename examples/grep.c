@@ -28,12 +28,12 @@ struct search {
 static int search(weir_task *task, weir_range range, void *arg)
 {
     const struct search *wanted = arg;
-    weir_cursor lines;
-    weir_piece line;
+    weir_text_cursor lines;
+    weir_text_record line;
 
-    if (weir_text_slice(wanted->text, range, WEIR_SPLIT_LINES, &lines) < 0)
+    if (weir_text_slice(wanted->text, range, WEIR_TEXT_LINES, &lines) < 0)
         return weir_task_fail(task, 1, "%s", weir_last_error()->message);
-    while (weir_cursor_next(&lines, &line)) {
+    while (weir_text_next(&lines, &line) == 1) {
         if (memmem(line.data, line.size, wanted->string, wanted->size) != NULL)
             weir_emit(task, &lines.file, sizeof lines.file, &line, sizeof line);
     }
@@ -43,14 +43,14 @@ static int search(weir_task *task, weir_range range, void *arg)
 /* What was emitted are places in the text, which are the same here. */
 static void print(const char *path, const weir_pair *pair)
 {
-    const weir_piece *lines = pair->value;
+    const weir_text_record *lines = pair->value;
 
     for (size_t i = 0; i < pair->value_size / sizeof *lines; i++)
         printf("%s:%.*s\n", path, (int)lines[i].size, lines[i].data);
 }
 
 /* Returns the program's exit status. */
-static int run(weir_manager *scope, struct search *wanted, char **paths, size_t count)
+static int run(weir_scope *scope, struct search *wanted, char **paths, size_t count)
 {
     const weir_map_reduction searching = {.map = search};
     weir_pool *pool = weir_pool_new(scope, NULL);

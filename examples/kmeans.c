@@ -114,7 +114,7 @@ static int iterate(weir_pool *pool, const struct job *job, int64_t count)
 {
     const weir_reduction step = {.size = sizeof(struct sums), .fold = assign, .combine = combine};
     /* a chunk that was killed half way has written some of `nearest`: not to be run again */
-    const weir_job_options options = {.arg_size = sizeof(*job), .retries = -1};
+    const weir_job_options options = {.arg_size = sizeof(*job), .retries = WEIR_RETRIES_NONE};
     const weir_range all = {0, count};
     struct sums sums;
 
@@ -134,12 +134,12 @@ static int iterate(weir_pool *pool, const struct job *job, int64_t count)
     return ROUNDS_MAX;
 }
 
-static int run(weir_manager *scope, int64_t count, int workers)
+static int run(weir_scope *scope, int64_t count, int workers)
 {
     weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = workers});
-    weir_shm *points = weir_manager_shm(scope, (size_t)count * sizeof(struct point));
-    weir_shm *nearest = weir_manager_shm(scope, (size_t)count);
-    weir_shm *centres = weir_manager_shm(scope, CLUSTERS * sizeof(struct point));
+    weir_shm *points = weir_scope_shm(scope, (size_t)count * sizeof(struct point));
+    weir_shm *nearest = weir_scope_shm(scope, (size_t)count);
+    weir_shm *centres = weir_scope_shm(scope, CLUSTERS * sizeof(struct point));
     struct job job;
     int rounds;
 

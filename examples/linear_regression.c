@@ -79,15 +79,15 @@ static void combine(void *into, const void *from, void *arg)
     a->count = count;
 }
 
-static int run(weir_manager *scope, int64_t count, int workers, struct moments *result)
+static int run(weir_scope *scope, int64_t count, int workers, struct moments *result)
 {
     const weir_reduction fit = {
         .size = sizeof(struct moments), .fold = add_points, .combine = combine};
     const weir_job_options options = {.arg_size = sizeof(struct points)};
     const weir_range all = {0, count};
     weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = workers});
-    weir_array *x = weir_manager_array(scope, WEIR_FLOAT64, 1, &count, 0);
-    weir_array *y = weir_manager_array(scope, WEIR_FLOAT64, 1, &count, 0);
+    weir_array *x = weir_scope_array(scope, WEIR_FLOAT64, 1, &count, 0);
+    weir_array *y = weir_scope_array(scope, WEIR_FLOAT64, 1, &count, 0);
     struct points points;
 
     if (!pool || !x || !y)

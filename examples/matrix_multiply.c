@@ -81,14 +81,14 @@ static double expected_sum(const struct job *job)
     return sum;
 }
 
-static int run(weir_manager *scope, int64_t size, int workers, bool *right)
+static int run(weir_scope *scope, int64_t size, int workers, bool *right)
 {
     const int64_t shape[] = {size, size};
     weir_job_options options = {.grain = BAND, .arg_size = sizeof(struct job)};
     weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = workers});
-    weir_array *a = weir_manager_array(scope, WEIR_FLOAT64, 2, shape, 0);
-    weir_array *b = weir_manager_array(scope, WEIR_FLOAT64, 2, shape, 0);
-    weir_array *c = weir_manager_array(scope, WEIR_FLOAT64, 2, shape, 0);
+    weir_array *a = weir_scope_array(scope, WEIR_FLOAT64, 2, shape, 0);
+    weir_array *b = weir_scope_array(scope, WEIR_FLOAT64, 2, shape, 0);
+    weir_array *c = weir_scope_array(scope, WEIR_FLOAT64, 2, shape, 0);
     double sum = 0, expected;
     struct job job;
 

@@ -73,13 +73,13 @@ static int measure(weir_task *task, weir_range range, void *arg)
     return 0;
 }
 
-static int run(weir_manager *scope, int64_t count, int workers, struct moments *total)
+static int run(weir_scope *scope, int64_t count, int workers, struct moments *total)
 {
     const weir_job_options options = {.chunks = CHUNKS, .arg_size = sizeof(struct job)};
     const weir_range all = {0, count};
     weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = workers});
-    weir_shm *values = weir_manager_shm(scope, (size_t)count * sizeof(double));
-    weir_shm *parts = weir_manager_shm(scope, CHUNKS * sizeof(struct moments));
+    weir_shm *values = weir_scope_shm(scope, (size_t)count * sizeof(double));
+    weir_shm *parts = weir_scope_shm(scope, CHUNKS * sizeof(struct moments));
     struct job job;
 
     if (!pool || !values || !parts)

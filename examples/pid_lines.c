@@ -48,7 +48,7 @@ static int record(void *arg)
     return 0;
 }
 
-static int run(weir_manager *scope, weir_dict *dict, int count)
+static int run(weir_scope *scope, weir_dict *dict, int count)
 {
     weir_process *processes[PROCESSES_MAX];
     struct job jobs[PROCESSES_MAX];
@@ -112,10 +112,10 @@ int main(int argc, char **argv)
         return 2;
     }
     WEIR_SCOPE (scope, NULL) {
-        weir_dict *dict = weir_manager_dict(scope, NULL);
+        weir_dict *dict = weir_scope_dict(scope, NULL);
 
         if (dict == NULL)
-            status = complain("weir_manager_dict");
+            status = complain("weir_scope_dict");
         else
             status = run(scope, dict, count) != 0 || print(dict) != 0;
     }

@@ -75,18 +75,18 @@ static int submit_all(weir_pool *pool, struct state *state)
         weir_future *future = weir_pool_submit(pool, count_primes, &piece, sizeof(piece),
                                                &(weir_job_options){.retries = 1});
 
-        if (!future || weir_pool_then(pool, future, on_counted, state) < 0)
+        if (!future || weir_future_then(future, on_counted, state) < 0)
             return -1;
         state->left++;
     }
     return 0;
 }
 
-static int run(weir_manager *scope, uv_loop_t *loop, struct state *state)
+static int run(weir_scope *scope, uv_loop_t *loop, struct state *state)
 {
     weir_pool *pool = weir_pool_new(scope, NULL);
 
-    if (!pool || weir_pool_attach(pool, loop) < 0 || submit_all(pool, state) < 0)
+    if (!pool || weir_pool_use_loop(pool, loop) < 0 || submit_all(pool, state) < 0)
         return -1;
     uv_timer_init(loop, &state->timer);
     state->timer.data = state;

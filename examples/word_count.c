@@ -18,12 +18,12 @@
 /* Runs in the workers, on one chunk after the other. */
 static int count(weir_task *task, weir_range range, void *text)
 {
-    weir_cursor words;
-    weir_piece word;
+    weir_text_cursor words;
+    weir_text_record word;
 
-    if (weir_text_slice(text, range, WEIR_SPLIT_WORDS, &words) < 0)
+    if (weir_text_slice(text, range, WEIR_TEXT_WORDS, &words) < 0)
         return weir_task_fail(task, 1, "%s", weir_last_error()->message);
-    while (weir_cursor_next(&words, &word))
+    while (weir_text_next(&words, &word) == 1)
         weir_emit_int64(task, word.data, word.size, 1);
     return 0;
 }
@@ -32,7 +32,7 @@ static const weir_map_reduction counting = {
     .map = count, .value_size = sizeof(int64_t), .combine = weir_sum_int64};
 
 /* Returns the program's exit status. */
-static int run(weir_manager *scope, const char *path, size_t top, int workers)
+static int run(weir_scope *scope, const char *path, size_t top, int workers)
 {
     weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = workers});
     weir_text *text = pool != NULL ? weir_text_open(scope, path) : NULL;

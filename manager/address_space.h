@@ -71,7 +71,7 @@ struct weir__table {
     _Atomic uint64_t next_offset; /* bytes of the range that are given out */
     _Atomic uint64_t next_entry;
     _Atomic uint64_t next_maker;
-    _Atomic uint64_t arena; /* address of the handle that weir_manager_alloc() uses; 0: none yet */
+    _Atomic uint64_t arena; /* address of the handle that weir_scope_alloc() uses; 0: none yet */
     _Atomic uint64_t free[WEIR__SPAN_CLASSES]; /* tag << 32 | index + 1; class: log2 of pages */
     _Atomic uint64_t groups[WEIR__GROUPS];     /* as generation, of 64 entries each */
     struct weir__entry entries[WEIR__ENTRIES];

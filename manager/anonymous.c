@@ -31,21 +31,21 @@
 #define COMPARE_FROM ((size_t)1 << 20)
 
 /* This process's number. 0 when it cannot be locked: then nobody can know that it is dead. */
-static uint64_t own_maker(struct weir_manager *manager)
+static uint64_t own_maker(struct weir_scope *scope)
 {
     uint64_t maker;
 
-    weir__private_lock(&manager->space.lock);
-    if (manager->maker_pid != getpid()) {
+    weir__private_lock(&scope->space.lock);
+    if (scope->maker_pid != getpid()) {
         /* relaxed: only has to be another one each time. */
-        manager->maker = 1 + atomic_fetch_add_explicit(&manager->space.table->next_maker, 1,
-                                                       memory_order_relaxed);
-        if (weir__scope_maker_begin(manager->scope_fd, manager->maker))
-            manager->maker = 0;
-        manager->maker_pid = getpid();
+        scope->maker =
+            1 + atomic_fetch_add_explicit(&scope->space.table->next_maker, 1, memory_order_relaxed);
+        if (weir__scope_file_maker_begin(scope->scope_fd, scope->maker))
+            scope->maker = 0;
+        scope->maker_pid = getpid();
     }
-    maker = manager->maker;
-    weir__private_unlock(&manager->space.lock);
+    maker = scope->maker;
+    weir__private_unlock(&scope->space.lock);
     return maker;
 }
 
@@ -62,15 +62,15 @@ static unsigned compare_flag(struct weir__space *space, size_t size)
     return WEIR__SHM_COMPARE;
 }
 
-int weir__anonymous_reserve(struct weir_manager *manager, struct weir__entry *entry, size_t size,
+int weir__anonymous_reserve(struct weir_scope *scope, struct weir__entry *entry, size_t size,
                             unsigned flags, struct weir__block *block)
 {
-    struct weir__space *space = &manager->space;
+    struct weir__space *space = &scope->space;
     uint64_t offset = weir__space_offset(space, entry->address);
     int error;
 
     /* relaxed: it pairs with nothing. Who reads 0 instead leaves the entry alone. */
-    atomic_store_explicit(&entry->maker, own_maker(manager), memory_order_relaxed);
+    atomic_store_explicit(&entry->maker, own_maker(scope), memory_order_relaxed);
     if (!(flags & WEIR_SHM_LAZY))
         flags |= compare_flag(space, size);
     error = weir__block_carve(block, space->store, offset, size, flags,
@@ -79,21 +79,21 @@ int weir__anonymous_reserve(struct weir_manager *manager, struct weir__entry *en
     return error;
 }
 
-bool weir__anonymous_reclaim(struct weir_manager *manager)
+bool weir__anonymous_reclaim(struct weir_scope *scope)
 {
-    const uint64_t own = own_maker(manager);
+    const uint64_t own = own_maker(scope);
     struct weir__entry *entry;
     uint64_t word, maker;
     bool found = false;
     size_t index = 0;
 
-    while ((entry = weir__space_next_busy(&manager->space, &index, &word, &maker))) {
-        if (maker == own || !weir__scope_maker_is_dead(manager->scope_fd, maker) ||
+    while ((entry = weir__space_next_busy(&scope->space, &index, &word, &maker))) {
+        if (maker == own || !weir__scope_file_maker_is_dead(scope->scope_fd, maker) ||
             !weir__space_seize(entry, word))
             continue;
         /* Killed here: the entry is lost, and its memory until the scope's end. */
-        weir__scope_blank(manager->scope_fd, weir__space_index(&manager->space, entry));
-        weir__space_give(&manager->space, entry);
+        weir__scope_file_blank(scope->scope_fd, weir__space_index(&scope->space, entry));
+        weir__space_give(&scope->space, entry);
         found = true;
     }
     return found;
@@ -103,31 +103,31 @@ bool weir__anonymous_reclaim(struct weir_manager *manager)
  * file is right, and one that does not is of a manager that is gone. */
 int weir__anonymous_path(const struct weir_shm *shm, char *path, size_t size, uint64_t *offset)
 {
-    const struct weir_manager *manager = weir__manager_of(shm);
+    const struct weir_scope *scope = weir__scope_of(shm);
     struct stat own, there;
 
-    if (!manager)
+    if (!scope)
         return weir__fail(-EINVAL, "the object's scope has ended");
-    if (snprintf(path, size, "/proc/%d/fd/%d", (int)manager->manager_pid, WEIR__MANAGER_STORE) >=
+    if (snprintf(path, size, "/proc/%d/fd/%d", (int)scope->manager_pid, WEIR__MANAGER_STORE) >=
         (int)(size < INT_MAX ? size : INT_MAX))
         return weir__fail(-ENAMETOOLONG, "the path of %s has no room in %zu bytes", shm->name,
                           size);
-    if (fstat(manager->space.store, &own) < 0 || stat(path, &there) < 0 ||
+    if (fstat(scope->space.store, &own) < 0 || stat(path, &there) < 0 ||
         own.st_ino != there.st_ino || own.st_dev != there.st_dev)
         return weir__fail(-ESTALE,
                           "the manager (process %d), which holds the memory of %s for others, is "
                           "gone",
-                          (int)manager->manager_pid, shm->name);
-    *offset = weir__space_offset(&manager->space, (uint64_t)(uintptr_t)shm->buf);
+                          (int)scope->manager_pid, shm->name);
+    *offset = weir__space_offset(&scope->space, (uint64_t)(uintptr_t)shm->buf);
     return 0;
 }
 
 int weir__anonymous_file(const struct weir_shm *shm, uint64_t *offset)
 {
-    const struct weir_manager *manager = weir__manager_of(shm);
+    const struct weir_scope *scope = weir__scope_of(shm);
 
-    if (!manager)
+    if (!scope)
         return -1;
-    *offset = weir__space_offset(&manager->space, (uint64_t)(uintptr_t)shm->buf);
-    return manager->space.store;
+    *offset = weir__space_offset(&scope->space, (uint64_t)(uintptr_t)shm->buf);
+    return scope->space.store;
 }

@@ -46,17 +46,17 @@ static uint64_t round_up(uint64_t size, uint64_t unit)
 /* Makes sure that the block is mapped in this process. */
 static int sync_here(const struct weir_arena *block)
 {
-    struct weir_manager *manager = weir__manager_of(block->shm);
+    struct weir_scope *scope = weir__scope_of(block->shm);
     struct weir__entry *entry;
     int error;
 
-    if (!manager)
+    if (!scope)
         return weir__fail(-EINVAL, "the arena's scope has ended");
-    error = weir__space_sync(&manager->space);
+    error = weir__space_sync(&scope->space);
     if (error < 0 && error != -ENOENT) /* that one may be about another object */
         return error;
-    entry = weir__space_entry(&manager->space, block->shm);
-    if (!entry || !weir__space_is_mapped(&manager->space, entry))
+    entry = weir__space_entry(&scope->space, block->shm);
+    if (!entry || !weir__space_is_mapped(&scope->space, entry))
         return weir__fail(-ENOENT, "a block of the arena was unlinked before process %d mapped it",
                           (int)getpid());
     return 0;
@@ -122,21 +122,21 @@ static bool is_for_want_of_room(int code)
 
 /* A block with room for `size` bytes: of `block_size`, or, when that is 0, as large as this scope
  * and this process's limits allow up to the default. */
-static struct weir_arena *make_block(struct weir_manager *manager, uint64_t size,
-                                     uint64_t block_size, struct weir_arena *older)
+static struct weir_arena *make_block(struct weir_scope *scope, uint64_t size, uint64_t block_size,
+                                     struct weir_arena *older)
 {
-    const uint64_t page = manager->space.page;
+    const uint64_t page = scope->space.page;
     uint64_t room = block_size ? block_size : BLOCK_DEFAULT;
     struct weir_arena *block;
 
-    if (!block_size && room > manager->space.size / 16)
-        room = manager->space.size / 16;
+    if (!block_size && room > scope->space.size / 16)
+        room = scope->space.size / 16;
     if (!block_size)
         room -= page; /* with the guard page it fills a power of two */
     for (;;) {
         if (room < size)
             room = size;
-        block = weir__arena_block(manager, round_up(room, WEIR__ARENA_ALIGN), block_size, older);
+        block = weir__arena_block(scope, round_up(room, WEIR__ARENA_ALIGN), block_size, older);
         if (block || block_size || room == size || room <= BLOCK_MIN ||
             !is_for_want_of_room(weir_last_error()->code))
             return block;
@@ -155,12 +155,12 @@ static void remove_block(struct weir_arena *block)
 /* Adds a block behind the full one, unless somebody else has done so. */
 static int grow(struct weir_arena *arena, struct weir_arena *full, uint64_t size)
 {
-    struct weir_manager *manager = weir__manager_of(arena->shm);
+    struct weir_scope *scope = weir__scope_of(arena->shm);
     struct weir_arena *block;
 
-    if (!manager)
+    if (!scope)
         return weir__fail(-EINVAL, "the arena's scope has ended");
-    block = make_block(manager, size, arena->block_size, full);
+    block = make_block(scope, size, arena->block_size, full);
     if (!block)
         return weir_last_error()->code;
     /* Killed here: a block on no list, which goes with the scope.
@@ -200,17 +200,17 @@ void *weir_arena_alloc(weir_arena *arena, size_t size)
 
 /* ---- arenas --------------------------------------------------------------------------------- */
 
-weir_arena *weir_manager_arena(weir_manager *scope, size_t block_size)
+weir_arena *weir_scope_arena(weir_scope *scope, size_t block_size)
 {
-    struct weir_manager *manager = weir__manager_live(scope);
+    struct weir_scope *live = weir__scope_live(scope);
 
-    if (!manager)
+    if (!live)
         return NULL;
     if (block_size > PTRDIFF_MAX) {
         weir__fail(-EINVAL, "an arena cannot have blocks of %zu bytes", block_size);
         return NULL;
     }
-    return make_block(manager, WEIR__ARENA_ALIGN, block_size, NULL);
+    return make_block(live, WEIR__ARENA_ALIGN, block_size, NULL);
 }
 
 size_t weir_arena_size(const weir_arena *arena)
@@ -246,15 +246,15 @@ void weir_arena_free(weir_arena *arena)
 }
 
 /* The scope's own arena, made if there is none yet, and mapped here. */
-static struct weir_arena *find_arena(struct weir_manager *manager)
+static struct weir_arena *find_arena(struct weir_scope *scope)
 {
-    _Atomic uint64_t *shared = &manager->space.table->arena;
+    _Atomic uint64_t *shared = &scope->space.table->arena;
     struct weir_arena *arena;
     /* acquire: pairs with the release below. */
     uint64_t at = atomic_load_explicit(shared, memory_order_acquire);
 
     if (at == 0) {
-        arena = weir_manager_arena(manager, 0);
+        arena = weir_scope_arena(scope, 0);
         if (!arena)
             return NULL;
         if (!atomic_compare_exchange_strong_explicit(shared, &at, (uint64_t)(uintptr_t)arena,
@@ -267,21 +267,21 @@ static struct weir_arena *find_arena(struct weir_manager *manager)
     arena = (struct weir_arena *)(uintptr_t)at;
     if (sync_here(arena) < 0)
         return NULL;
-    /* release: pairs with the acquire in weir_manager_alloc. */
-    atomic_store_explicit(&manager->arena, arena, memory_order_release);
+    /* release: pairs with the acquire in weir_scope_alloc. */
+    atomic_store_explicit(&scope->arena, arena, memory_order_release);
     return arena;
 }
 
-void *weir_manager_alloc(weir_manager *scope, size_t size)
+void *weir_scope_alloc(weir_scope *scope, size_t size)
 {
-    struct weir_manager *manager = weir__manager_live(scope);
+    struct weir_scope *live = weir__scope_live(scope);
     struct weir_arena *arena;
 
-    if (!manager)
+    if (!live)
         return NULL;
     /* acquire: pairs with the release in find_arena. */
-    arena = atomic_load_explicit(&manager->arena, memory_order_acquire);
+    arena = atomic_load_explicit(&live->arena, memory_order_acquire);
     if (!arena)
-        arena = find_arena(manager);
+        arena = find_arena(live);
     return arena ? weir_arena_alloc(arena, size) : NULL;
 }

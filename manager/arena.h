@@ -7,7 +7,7 @@
 
 #include <stdatomic.h>
 
-#include "manager/weir-manager.h"
+#include "manager/weir-scope.h"
 #include "shm/handle.h"
 
 /* What does not say otherwise is written before the block is published, and never again. */
@@ -25,7 +25,7 @@ struct weir_arena {
 #define WEIR__ARENA_ALIGN 16u
 
 /* Makes one block, in objects.c. `size` is a multiple of WEIR__ARENA_ALIGN. */
-struct weir_arena *weir__arena_block(weir_manager *manager, uint64_t size, uint64_t block_size,
+struct weir_arena *weir__arena_block(weir_scope *scope, uint64_t size, uint64_t block_size,
                                      struct weir_arena *older);
 
 #endif

@@ -52,25 +52,25 @@ static json_t *check_reply(json_t *reply)
 }
 
 /* What the end of the conversation means. */
-static json_t *lost(struct weir_manager *manager)
+static json_t *lost(struct weir_scope *scope)
 {
-    manager->out_of_step = true;
-    if (weir_last_error()->code == -EPIPE && manager->connected)
+    scope->out_of_step = true;
+    if (weir_last_error()->code == -EPIPE && scope->connected)
         weir__fail(-ESTALE, "the scope is over: its manager is gone");
     return NULL;
 }
 
-static json_t *ask_locked(struct weir_manager *manager, json_t *message, int passed)
+static json_t *ask_locked(struct weir_scope *scope, json_t *message, int passed)
 {
     json_t *reply;
     int error;
 
-    if (manager->out_of_step) {
+    if (scope->out_of_step) {
         json_decref(message);
         weir__fail(-EPIPE, "the manager has not answered before, and is not asked again");
         return NULL;
     }
-    error = weir__frame_send_with(manager->socket, message, passed);
+    error = weir__frame_send_with(scope->socket, message, passed);
     if (error == -ENOMEM || error == -EMSGSIZE) {
         weir__fail(error, "cannot ask the manager: %s", strerror(-error));
         return NULL;
@@ -78,26 +78,26 @@ static json_t *ask_locked(struct weir_manager *manager, json_t *message, int pas
     if (error) {
         weir__fail(error == -ECONNRESET ? -EPIPE : error, "cannot ask the manager: %s",
                    strerror(-error));
-        return lost(manager);
+        return lost(scope);
     }
-    reply = weir__manager_receive(manager);
-    return reply ? check_reply(reply) : lost(manager);
+    reply = weir__scope_receive(scope);
+    return reply ? check_reply(reply) : lost(scope);
 }
 
 /* Asks, and takes the message over. NULL with the last error set. */
-static json_t *ask(struct weir_manager *manager, json_t *message, int passed)
+static json_t *ask(struct weir_scope *scope, json_t *message, int passed)
 {
     json_t *reply;
 
-    if (manager->beginner != getpid() || manager->socket < 0) {
+    if (scope->beginner != getpid() || scope->socket < 0) {
         json_decref(message);
         weir__fail(-EINVAL, "only process %d, which %s the scope, can ask its manager",
-                   (int)manager->beginner, manager->connected ? "connected to" : "began");
+                   (int)scope->beginner, scope->connected ? "connected to" : "began");
         return NULL;
     }
-    weir__private_lock(&manager->talk);
-    reply = ask_locked(manager, message, passed);
-    weir__private_unlock(&manager->talk);
+    weir__private_lock(&scope->talk);
+    reply = ask_locked(scope, message, passed);
+    weir__private_unlock(&scope->talk);
     return reply;
 }
 
@@ -121,24 +121,24 @@ static int check_key(const void *key, size_t size)
     return 0;
 }
 
-int weir__check_listen_options(const weir_options *options)
+int weir__check_listen_options(const weir_scope_options *options)
 {
     int error = check_key(options->authkey, options->authkey_size);
 
     if (error)
         return error;
     if (options->authkey && !options->address)
-        return weir__fail(-EINVAL, "weir_options.authkey is of no use without an address");
+        return weir__fail(-EINVAL, "weir_scope_options.authkey is of no use without an address");
     return options->address ? weir__address_check(options->address) : 0;
 }
 
-int weir__manager_listen(struct weir_manager *manager, const weir_options *options)
+int weir__scope_listen(struct weir_scope *scope, const weir_scope_options *options)
 {
     char key[WEIR__HEX(WEIR__KEY_MAX)];
     json_t *reply;
 
     weir__hex_write(key, options->authkey, options->authkey_size);
-    reply = ask(manager, json_pack("{s:s, s:s}", "listen", options->address, "key", key), -1);
+    reply = ask(scope, json_pack("{s:s, s:s}", "listen", options->address, "key", key), -1);
     weir__auth_wipe(key, sizeof(key));
     if (!reply)
         return weir_last_error()->code;
@@ -178,33 +178,33 @@ static int connect_to(int fd, const char *address, int64_t deadline_ms)
 
     strcpy(name.sun_path, address); /* checked: it fits */
     while (connect(fd, (struct sockaddr *)&name, sizeof(name)) < 0) {
-        if ((errno != EAGAIN && errno != EINTR) || weir__manager_now_ms() >= deadline_ms)
+        if ((errno != EAGAIN && errno != EINTR) || weir__now_ms() >= deadline_ms)
             return fail_connect(errno, address);
         nanosleep(&step, NULL);
     }
     return 0;
 }
 
-static int check_peer(struct weir_manager *manager, const char *address)
+static int check_peer(struct weir_scope *scope, const char *address)
 {
     struct ucred peer = {.uid = (uid_t)-1};
     socklen_t size = sizeof(peer);
 
-    if (getsockopt(manager->socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+    if (getsockopt(scope->socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
         return weir__fail(-errno, "cannot see who listens at %s: %s", address, strerror(errno));
     if (peer.uid != geteuid())
         return weir__fail(-EPERM, "user %u listens at %s, not user %u", (unsigned)peer.uid, address,
                           (unsigned)geteuid());
-    manager->manager_pid = peer.pid;
+    scope->manager_pid = peer.pid;
     return 0;
 }
 
 /* {"weir":1,"version":...,"scope":...,"auth":"none"|"hmac-sha256","nonce":...} */
-static int hear_greeting(struct weir_manager *manager, struct weir__auth_session *session,
+static int hear_greeting(struct weir_scope *scope, struct weir__auth_session *session,
                          bool *with_key)
 {
-    json_t *greeting = weir__manager_receive(manager);
-    const char *version, *scope, *auth, *nonce;
+    json_t *greeting = weir__scope_receive(scope);
+    const char *version, *scope_id, *auth, *nonce;
     unsigned char id[8];
     json_int_t one;
     int error = 0;
@@ -214,8 +214,9 @@ static int hear_greeting(struct weir_manager *manager, struct weir__auth_session
     if (!greeting)
         return weir_last_error()->code;
     if (json_unpack_ex(greeting, NULL, JSON_STRICT, "{s:I, s:s, s:s, s:s, s:s}", "weir", &one,
-                       "version", &version, "scope", &scope, "auth", &auth, "nonce", &nonce) < 0 ||
-        one != 1 || !weir__hex_read(id, sizeof(id), scope) ||
+                       "version", &version, "scope", &scope_id, "auth", &auth, "nonce",
+                       &nonce) < 0 ||
+        one != 1 || !weir__hex_read(id, sizeof(id), scope_id) ||
         !weir__hex_read(session->server_nonce, WEIR__NONCE_SIZE, nonce) ||
         (strcmp(auth, "none") != 0 && strcmp(auth, "hmac-sha256") != 0))
         error = weir__fail(-EPROTO, "what listens there does not speak weir's protocol");
@@ -223,7 +224,7 @@ static int hear_greeting(struct weir_manager *manager, struct weir__auth_session
         *with_key = strcmp(auth, "none") != 0;
         for (size_t i = 0; i < sizeof(id); i++)
             session->scope = session->scope << 8 | id[i];
-        manager->id = session->scope;
+        scope->id = session->scope;
     }
     json_decref(greeting);
     return error;
@@ -247,14 +248,14 @@ static int check_welcome(json_t *welcome, const struct weir__auth_key *key,
 }
 
 /* The mutual challenge. With a key on both sides; or on none. */
-static int introduce(struct weir_manager *manager, const struct weir__auth_key *key)
+static int introduce(struct weir_scope *scope, const struct weir__auth_key *key)
 {
     struct weir__auth_session session = {0};
     char nonce[WEIR__HEX(WEIR__NONCE_SIZE)], mac[WEIR__HEX(WEIR__MAC_SIZE)];
     unsigned char proof[WEIR__MAC_SIZE];
     bool with_key = false;
     json_t *reply;
-    int error = hear_greeting(manager, &session, &with_key);
+    int error = hear_greeting(scope, &session, &with_key);
 
     if (error)
         return error;
@@ -262,7 +263,7 @@ static int introduce(struct weir_manager *manager, const struct weir__auth_key *
         return weir__fail(-EACCES, with_key ? "the scope has a key, and none was given"
                                             : "a key was given, but the scope has none");
     if (!with_key) {
-        reply = ask(manager, json_pack("{s:i}", "hello", 1), -1);
+        reply = ask(scope, json_pack("{s:i}", "hello", 1), -1);
         return reply ? check_welcome(reply, key, &session) : weir_last_error()->code;
     }
     error = weir__auth_nonce(session.client_nonce);
@@ -271,33 +272,33 @@ static int introduce(struct weir_manager *manager, const struct weir__auth_key *
     weir__auth_prove(proof, key, &session, WEIR__AUTH_CLIENT);
     weir__hex_write(nonce, session.client_nonce, WEIR__NONCE_SIZE);
     weir__hex_write(mac, proof, sizeof(proof));
-    reply = ask(manager, json_pack("{s:i, s:s, s:s}", "hello", 1, "nonce", nonce, "mac", mac), -1);
+    reply = ask(scope, json_pack("{s:i, s:s, s:s}", "hello", 1, "nonce", nonce, "mac", mac), -1);
     return reply ? check_welcome(reply, key, &session) : weir_last_error()->code;
 }
 
-static int open_connection(struct weir_manager *manager, const char *address,
+static int open_connection(struct weir_scope *scope, const char *address,
                            const struct weir__auth_key *key)
 {
     int error;
 
-    manager->connected = true;
-    manager->deadline_ms = weir__manager_now_ms() + CONNECT_MS;
-    manager->socket =
+    scope->connected = true;
+    scope->deadline_ms = weir__now_ms() + CONNECT_MS;
+    scope->socket =
         weir__above_streams(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (manager->socket < 0)
+    if (scope->socket < 0)
         return weir__fail(-errno, "cannot make a socket: %s", strerror(errno));
-    error = connect_to(manager->socket, address, manager->deadline_ms);
+    error = connect_to(scope->socket, address, scope->deadline_ms);
     if (!error)
-        error = check_peer(manager, address);
+        error = check_peer(scope, address);
     if (!error)
-        error = introduce(manager, key);
-    manager->deadline_ms = INT64_MAX;
+        error = introduce(scope, key);
+    scope->deadline_ms = INT64_MAX;
     return error;
 }
 
-weir_manager *weir_connect(const char *address, const void *authkey, size_t authkey_size)
+weir_scope *weir_scope_connect(const char *address, const void *authkey, size_t authkey_size)
 {
-    struct weir_manager *manager;
+    struct weir_scope *scope;
     struct weir__auth_key key = {.size = authkey_size};
     int error;
 
@@ -305,27 +306,27 @@ weir_manager *weir_connect(const char *address, const void *authkey, size_t auth
         weir__fail(-EINVAL, "the address is NULL");
     if (!address || check_key(authkey, authkey_size) || weir__address_check(address))
         return NULL;
-    manager = weir__manager_new(CONNECT_MS);
-    if (!manager)
+    scope = weir__scope_new(CONNECT_MS);
+    if (!scope)
         return NULL;
     if (authkey)
         memcpy(key.bytes, authkey, authkey_size);
-    error = open_connection(manager, address, &key);
+    error = open_connection(scope, address, &key);
     weir__auth_wipe(&key, sizeof(key));
     if (error) {
-        weir__manager_release(manager);
+        weir__scope_drop(scope);
         return NULL;
     }
-    weir__manager_register(manager);
-    return manager;
+    weir__scope_register(scope);
+    return scope;
 }
 
-void weir_disconnect(weir_manager *manager)
+void weir_scope_disconnect(weir_scope *scope)
 {
-    struct weir_manager *connected = weir__manager_connected(manager);
+    struct weir_scope *connected = weir__scope_connected(scope);
 
-    if (connected && weir__manager_unregister(connected))
-        weir__manager_release(connected);
+    if (connected && weir__scope_unregister(connected))
+        weir__scope_drop(connected);
 }
 
 /* ---- blocks --------------------------------------------------------------------------------- */
@@ -337,7 +338,7 @@ static bool read_info(json_t *json, weir_block_info *info)
 
     if (json_unpack_ex(json, NULL, JSON_STRICT, "{s:s, s:I, s:s, s:I, s:I}", "name", &name, "ino",
                        &ino, "kind", &kind, "size", &size, "pid", &pid) < 0 ||
-        strlen(name) > WEIR_MANAGER_NAME_MAX || strlen(kind) >= sizeof(info->kind) || ino <= 0 ||
+        strlen(name) > WEIR_SCOPE_NAME_MAX || strlen(kind) >= sizeof(info->kind) || ino <= 0 ||
         size < 0 || pid < 0 || pid > INT_MAX)
         return false;
     strcpy(info->name, name);
@@ -349,10 +350,10 @@ static bool read_info(json_t *json, weir_block_info *info)
 }
 
 /* Asks about one block, and reads the answer under `key`. */
-static int ask_block(struct weir_manager *manager, json_t *message, int passed, const char *key,
+static int ask_block(struct weir_scope *scope, json_t *message, int passed, const char *key,
                      weir_block_info *info)
 {
-    json_t *reply = ask(manager, message, passed);
+    json_t *reply = ask(scope, message, passed);
 
     if (!reply)
         return weir_last_error()->code;
@@ -362,13 +363,13 @@ static int ask_block(struct weir_manager *manager, json_t *message, int passed, 
     return 0;
 }
 
-int weir__connected_name(struct weir_manager *manager, const struct weir__block *block,
+int weir__connected_name(struct weir_scope *scope, const struct weir__block *block,
                          const char *kind, const char *name, char given[WEIR_SHM_NAME_MAX + 1])
 {
     weir_block_info info;
     json_t *message = name ? json_pack("{s:{s:s, s:s}}", "make", "kind", kind, "name", name)
                            : json_pack("{s:{s:s}}", "make", "kind", kind);
-    int error = ask_block(manager, message, block->fd, "made", &info);
+    int error = ask_block(scope, message, block->fd, "made", &info);
 
     if (error)
         return error;
@@ -379,40 +380,40 @@ int weir__connected_name(struct weir_manager *manager, const struct weir__block 
 }
 
 /* What the calls about one name have in common. */
-static int ask_about(weir_manager *scope, const char *name, const char *request, const char *key,
+static int ask_about(weir_scope *scope, const char *name, const char *request, const char *key,
                      weir_block_info *out)
 {
-    struct weir_manager *manager = weir__manager_any(scope);
+    struct weir_scope *live = weir__scope_any(scope);
     weir_block_info info;
     json_t *message;
     int error;
 
-    if (!manager)
+    if (!live)
         return -EINVAL;
     if (!name)
         return weir__fail(-EINVAL, "the name of a block is NULL");
     message = json_pack("{s:{s:s}}", request, "name", name);
     if (!message)
         return weir__fail(-EINVAL, "the name \"%.40s\" is not UTF-8", name);
-    error = ask_block(manager, message, -1, key, &info);
+    error = ask_block(live, message, -1, key, &info);
     if (!error && out)
         *out = info;
     return error;
 }
 
-int weir_manager_lookup(weir_manager *manager, const char *name, weir_block_info *out)
+int weir_scope_lookup(weir_scope *scope, const char *name, weir_block_info *out)
 {
-    return ask_about(manager, name, "lookup", "block", out);
+    return ask_about(scope, name, "lookup", "block", out);
 }
 
-int weir_manager_track(weir_manager *manager, const char *name)
+int weir_scope_track(weir_scope *scope, const char *name)
 {
-    return ask_about(manager, name, "track", "tracked", NULL);
+    return ask_about(scope, name, "track", "tracked", NULL);
 }
 
-int weir_manager_release(weir_manager *manager, const char *name)
+int weir_scope_release(weir_scope *scope, const char *name)
 {
-    return ask_about(manager, name, "release", "released", NULL);
+    return ask_about(scope, name, "release", "released", NULL);
 }
 
 /* Adds a page of blocks to what there is. */
@@ -430,18 +431,18 @@ static int read_page(json_t *page, weir_block_info *blocks, size_t room, int64_t
     return 0;
 }
 
-int64_t weir_manager_blocks(weir_manager *scope, weir_block_info *blocks, size_t room)
+int64_t weir_scope_blocks(weir_scope *scope, weir_block_info *blocks, size_t room)
 {
-    struct weir_manager *manager = weir__manager_any(scope);
+    struct weir_scope *live = weir__scope_any(scope);
     json_int_t from = 0, next;
     int64_t count = 0;
 
-    if (!manager)
+    if (!live)
         return -EINVAL;
     if (!blocks && room)
         return weir__fail(-EINVAL, "there is no room for %zu blocks at NULL", room);
     while (from >= 0) {
-        json_t *reply = ask(manager, json_pack("{s:{s:I}}", "list", "from", from), -1), *page;
+        json_t *reply = ask(live, json_pack("{s:{s:I}}", "list", "from", from), -1), *page;
 
         if (!reply)
             return weir_last_error()->code;

@@ -347,10 +347,10 @@ static void on_door(uv_poll_t *poll, int status, int events)
 /* Under the creation lock, like every name: a cleaner either reads the record or comes first. */
 static int take_address(const struct weir__requests *requests, const char *address)
 {
-    int fd = weir__scope_creation_begin(requests->scope_fd);
+    int fd = weir__scope_file_creation_begin(requests->scope_fd);
 
     if (!fd) {
-        fd = weir__scope_note_address(requests->scope_fd, address);
+        fd = weir__scope_file_note_address(requests->scope_fd, address);
         if (fd)
             weir__fail(fd, "cannot write the address's record into the scope file: %s",
                        strerror(-fd));
@@ -358,8 +358,8 @@ static int take_address(const struct weir__requests *requests, const char *addre
             fd = weir__address_listen(address, requests->id);
     }
     if (fd < 0)
-        weir__scope_blank(requests->scope_fd, WEIR__RECORD_ADDRESS);
-    weir__scope_creation_end(requests->scope_fd);
+        weir__scope_file_blank(requests->scope_fd, WEIR__RECORD_ADDRESS);
+    weir__scope_file_creation_end(requests->scope_fd);
     return fd;
 }
 

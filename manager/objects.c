@@ -52,52 +52,52 @@ struct plan {
 
 /* The record lock belongs to the whole process: the first of its threads takes it, the last one
  * gives it back. */
-static int creation_begin(struct weir_manager *manager)
+static int creation_begin(struct weir_scope *scope)
 {
     int error = 0;
 
-    weir__private_lock(&manager->space.lock);
-    if (manager->creators_pid != getpid()) {
-        manager->creators_pid = getpid();
-        manager->creators = 0;
+    weir__private_lock(&scope->space.lock);
+    if (scope->creators_pid != getpid()) {
+        scope->creators_pid = getpid();
+        scope->creators = 0;
     }
     /* Each looks at the header: the lock alone does not say that the scope is open. */
-    error = weir__scope_creation_begin(manager->scope_fd);
+    error = weir__scope_file_creation_begin(scope->scope_fd);
     if (!error)
-        manager->creators++;
-    else if (manager->creators == 0)
-        weir__scope_creation_end(manager->scope_fd);
-    weir__private_unlock(&manager->space.lock);
+        scope->creators++;
+    else if (scope->creators == 0)
+        weir__scope_file_creation_end(scope->scope_fd);
+    weir__private_unlock(&scope->space.lock);
     return error;
 }
 
-static void creation_end(struct weir_manager *manager)
+static void creation_end(struct weir_scope *scope)
 {
-    weir__private_lock(&manager->space.lock);
-    if (--manager->creators == 0)
-        weir__scope_creation_end(manager->scope_fd);
-    weir__private_unlock(&manager->space.lock);
+    weir__private_lock(&scope->space.lock);
+    if (--scope->creators == 0)
+        weir__scope_file_creation_end(scope->scope_fd);
+    weir__private_unlock(&scope->space.lock);
 }
 
-static int note_block(struct weir_manager *manager, size_t index, const struct weir__entry *entry,
+static int note_block(struct weir_scope *scope, size_t index, const struct weir__entry *entry,
                       const struct weir__block *block, const struct plan *plan)
 {
     struct weir__record record = {.ino = block->ino, .size = plan->size, .pid = (int)getpid()};
 
     if (!plan->name)
-        return weir__scope_note(manager->scope_fd, index, entry->shm.name, block->ino, plan->kind,
-                                plan->size);
+        return weir__scope_file_note(scope->scope_fd, index, entry->shm.name, block->ino,
+                                     plan->kind, plan->size);
     snprintf(record.name, sizeof(record.name), "%s", plan->name);
     snprintf(record.kind, sizeof(record.kind), "%s", plan->kind);
-    return weir__scope_note_for(manager->scope_fd, index, &record);
+    return weir__scope_file_note_for(scope->scope_fd, index, &record);
 }
 
 /* Record, then name. */
-static int name_block(struct weir_manager *manager, struct weir__entry *entry,
+static int name_block(struct weir_scope *scope, struct weir__entry *entry,
                       const struct weir__block *block, const struct plan *plan)
 {
-    size_t index = weir__space_index(&manager->space, entry);
-    int error = note_block(manager, index, entry, block, plan);
+    size_t index = weir__space_index(&scope->space, entry);
+    int error = note_block(scope, index, entry, block, plan);
 
     if (error)
         return weir__fail(error, "cannot write the record of %s into the scope file: %s",
@@ -106,116 +106,116 @@ static int name_block(struct weir_manager *manager, struct weir__entry *entry,
     error = weir__block_link(block, entry->shm.name);
     /* Killed here: the record names this block, and the scope's end unlinks it. */
     if (error)
-        weir__scope_blank(manager->scope_fd, index);
+        weir__scope_file_blank(scope->scope_fd, index);
     return error;
 }
 
 /* There is no name that a cleaner could miss, so none needs to wait for this. */
-static int record_anonymous(struct weir_manager *manager, struct weir__entry *entry,
+static int record_anonymous(struct weir_scope *scope, struct weir__entry *entry,
                             const struct weir__block *block, const struct plan *plan)
 {
-    int error = weir__scope_check_open(manager->scope_fd);
+    int error = weir__scope_file_check_open(scope->scope_fd);
 
     if (error)
         return error;
-    error = note_block(manager, weir__space_index(&manager->space, entry), entry, block, plan);
+    error = note_block(scope, weir__space_index(&scope->space, entry), entry, block, plan);
     return error ? weir__fail(error, "cannot write the record of %s into the scope file: %s",
                               entry->shm.name, strerror(-error))
                  : 0;
 }
 
-static int name_in_scope(struct weir_manager *manager, struct weir__entry *entry,
+static int name_in_scope(struct weir_scope *scope, struct weir__entry *entry,
                          const struct weir__block *block, const struct plan *plan)
 {
     int error;
 
-    if (weir__is_anonymous(manager))
-        return record_anonymous(manager, entry, block, plan);
-    error = creation_begin(manager);
+    if (weir__is_anonymous(scope))
+        return record_anonymous(scope, entry, block, plan);
+    error = creation_begin(scope);
     if (error)
         return error;
-    error = name_block(manager, entry, block, plan);
-    creation_end(manager);
+    error = name_block(scope, entry, block, plan);
+    creation_end(scope);
     return error;
 }
 
-static void set_handle(struct weir_manager *manager, struct weir__entry *entry,
+static void set_handle(struct weir_scope *scope, struct weir__entry *entry,
                        const struct weir__block *block, const char *users_name)
 {
     char name[WEIR__BLOCK_NAME_SIZE];
     /* relaxed: only has to be different each time. */
     uint64_t serial =
-        atomic_fetch_add_explicit(&manager->space.table->next_serial, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&scope->space.table->next_serial, 1, memory_order_relaxed);
 
-    weir__scope_block_name(name, manager->id, serial + 1);
+    weir__scope_file_block_name(name, scope->id, serial + 1);
     snprintf(entry->shm.name, sizeof(entry->shm.name), "%s", users_name ? users_name : name);
     entry->shm.buf = block->addr;
     entry->shm.size = block->size;
     entry->shm.ino = block->ino;
-    entry->shm.owner = weir__is_anonymous(manager) ? &anonymous_owner : &owner;
+    entry->shm.owner = weir__is_anonymous(scope) ? &anonymous_owner : &owner;
     atomic_store_explicit(&entry->unlinked, 0, memory_order_relaxed);
     atomic_store_explicit(&entry->keeper, 0, memory_order_relaxed);
 }
 
 /* Takes an entry whose record's place is blank. One that is not may stand for a name that exists (a
  * process died, or the table was damaged): it is left alone for good. */
-static struct weir__entry *take_entry(struct weir_manager *manager, size_t size)
+static struct weir__entry *take_entry(struct weir_scope *scope, size_t size)
 {
     for (;;) {
-        struct weir__entry *entry = weir__space_take(&manager->space, size);
+        struct weir__entry *entry = weir__space_take(&scope->space, size);
         int blank;
 
         if (!entry)
             return NULL;
-        blank = weir__scope_is_blank(manager->scope_fd, weir__space_index(&manager->space, entry));
+        blank = weir__scope_file_is_blank(scope->scope_fd, weir__space_index(&scope->space, entry));
         if (blank == 1)
             return entry;
         if (blank < 0) {
-            weir__space_give(&manager->space, entry);
+            weir__space_give(&scope->space, entry);
             weir__fail(blank, "cannot read the scope file: %s", strerror(-blank));
             return NULL;
         }
     }
 }
 
-static int check_users_name(const struct weir_manager *manager, const char *name)
+static int check_users_name(const struct weir_scope *scope, const char *name)
 {
-    int error = weir__scope_check_name(name);
+    int error = weir__scope_file_check_name(name);
 
-    if (!error && weir__is_anonymous(manager))
+    if (!error && weir__is_anonymous(scope))
         error =
             weir__fail(-ENOTSUP, "block \"%s\" cannot have a name: the scope is anonymous", name);
     return error;
 }
 
 /* The whole way to an entry that is LIVE. NULL with the last error set, and nothing left. */
-static struct weir__entry *try_to_make(struct weir_manager *manager, const struct plan *plan)
+static struct weir__entry *try_to_make(struct weir_scope *scope, const struct plan *plan)
 {
     struct weir__block block = WEIR__BLOCK_NONE;
-    struct weir__entry *entry = take_entry(manager, plan->size);
+    struct weir__entry *entry = take_entry(scope, plan->size);
     int error;
 
     if (!entry)
         return NULL;
-    error = weir__is_anonymous(manager)
-                ? weir__anonymous_reserve(manager, entry, plan->size, plan->flags, &block)
+    error = weir__is_anonymous(scope)
+                ? weir__anonymous_reserve(scope, entry, plan->size, plan->flags, &block)
                 : weir__block_reserve(&block, plan->size, plan->flags,
                                       (void *)(uintptr_t)entry->address);
     if (!error) {
-        set_handle(manager, entry, &block, plan->name);
+        set_handle(scope, entry, &block, plan->name);
         if (plan->fill)
             error = plan->fill(block.addr, plan);
         if (!error && plan->bind)
             error = plan->bind(entry, plan);
     }
     if (!error)
-        error = name_in_scope(manager, entry, &block, plan);
+        error = name_in_scope(scope, entry, &block, plan);
     weir__block_close_fd(&block);
     if (error) {
-        weir__space_give(&manager->space, entry);
+        weir__space_give(&scope->space, entry);
         return NULL;
     }
-    weir__space_publish(&manager->space, entry);
+    weir__space_publish(&scope->space, entry);
     return entry;
 }
 
@@ -225,21 +225,21 @@ static bool is_for_want_of_room(int code)
 }
 
 /* In an anonymous scope memory may be what killed processes were making: then once more. */
-static struct weir__entry *make(weir_manager *scope, const struct plan *plan)
+static struct weir__entry *make(weir_scope *scope, const struct plan *plan)
 {
-    struct weir_manager *manager = weir__manager_live(scope);
+    struct weir_scope *live = weir__scope_live(scope);
     struct weir__entry *entry;
     weir_error before;
 
-    if (!manager || (plan->name && check_users_name(manager, plan->name)))
+    if (!live || (plan->name && check_users_name(live, plan->name)))
         return NULL;
-    if (!weir__is_anonymous(manager))
-        return try_to_make(manager, plan);
+    if (!weir__is_anonymous(live))
+        return try_to_make(live, plan);
     before = *weir_last_error();
-    entry = try_to_make(manager, plan);
-    if (entry || !is_for_want_of_room(weir_last_error()->code) || !weir__anonymous_reclaim(manager))
+    entry = try_to_make(live, plan);
+    if (entry || !is_for_want_of_room(weir_last_error()->code) || !weir__anonymous_reclaim(live))
         return entry;
-    entry = try_to_make(manager, plan);
+    entry = try_to_make(live, plan);
     if (entry)
         weir__fail_with(&before);
     return entry;
@@ -248,7 +248,7 @@ static struct weir__entry *make(weir_manager *scope, const struct plan *plan)
 /* For a program that has connected: a block of its own, finished before the manager names it, and a
  * stand-alone handle. NULL with the last error set; what the manager may have named goes with the
  * scope. */
-static weir_shm *make_outside(struct weir_manager *manager, const struct plan *plan)
+static weir_shm *make_outside(struct weir_scope *scope, const struct plan *plan)
 {
     struct weir_shm *shm = malloc(sizeof(*shm));
     struct weir__block block;
@@ -262,7 +262,7 @@ static weir_shm *make_outside(struct weir_manager *manager, const struct plan *p
     if (!error && plan->fill)
         error = plan->fill(block.addr, plan);
     if (!error)
-        error = weir__connected_name(manager, &block, plan->kind, plan->name, shm->name);
+        error = weir__connected_name(scope, &block, plan->kind, plan->name, shm->name);
     if (error) {
         weir__block_discard(&block);
         free(shm);
@@ -276,31 +276,31 @@ static weir_shm *make_outside(struct weir_manager *manager, const struct plan *p
     return shm;
 }
 
-static weir_shm *make_shm(weir_manager *manager, const struct plan *plan)
+static weir_shm *make_shm(weir_scope *scope, const struct plan *plan)
 {
-    struct weir_manager *outside = weir__manager_connected(manager);
+    struct weir_scope *outside = weir__scope_connected(scope);
     struct weir__entry *entry;
 
-    if (plan->size == 0 && weir__manager_any(manager)) {
+    if (plan->size == 0 && weir__scope_any(scope)) {
         weir__fail(-EINVAL, "a block of size 0 cannot be made");
         return NULL;
     }
     if (outside)
         return make_outside(outside, plan);
-    entry = make(manager, plan);
+    entry = make(scope, plan);
     return entry ? &entry->shm : NULL;
 }
 
-weir_shm *weir_manager_shm(weir_manager *manager, size_t size)
+weir_shm *weir_scope_shm(weir_scope *scope, size_t size)
 {
-    return make_shm(manager, &(struct plan){.kind = "shm", .size = size});
+    return make_shm(scope, &(struct plan){.kind = "shm", .size = size});
 }
 
-weir_shm *weir_manager_shm_named(weir_manager *manager, const char *name, size_t size)
+weir_shm *weir_scope_shm_named(weir_scope *scope, const char *name, size_t size)
 {
-    if (weir__scope_check_name(name))
+    if (weir__scope_file_check_name(name))
         return NULL;
-    return make_shm(manager, &(struct plan){.kind = "shm", .name = name, .size = size});
+    return make_shm(scope, &(struct plan){.kind = "shm", .name = name, .size = size});
 }
 
 static int fill_values(void *buf, const struct plan *plan)
@@ -321,9 +321,9 @@ static int bind_list(struct weir__entry *entry, const struct plan *plan)
     return weir__list_bind(&entry->list, &entry->shm);
 }
 
-static weir_list *make_list(weir_manager *manager, struct plan *plan, int64_t size)
+static weir_list *make_list(weir_scope *scope, struct plan *plan, int64_t size)
 {
-    struct weir_manager *outside = weir__manager_connected(manager);
+    struct weir_scope *outside = weir__scope_connected(scope);
     struct weir__entry *entry;
 
     if (size < 0)
@@ -333,32 +333,32 @@ static weir_list *make_list(weir_manager *manager, struct plan *plan, int64_t si
     plan->size = (size_t)size;
     if (outside)
         return weir__list_of(make_outside(outside, plan));
-    entry = make(manager, plan);
+    entry = make(scope, plan);
     return entry ? &entry->list : NULL;
 }
 
-weir_list *weir_manager_list(weir_manager *manager, const weir_value *values, size_t count)
+weir_list *weir_scope_list(weir_scope *scope, const weir_value *values, size_t count)
 {
     struct plan plan = {.fill = fill_values, .values = values, .count = count};
 
-    return make_list(manager, &plan, weir__list_size(values, count));
+    return make_list(scope, &plan, weir__list_size(values, count));
 }
 
-weir_list *weir_manager_list_named(weir_manager *manager, const char *name,
-                                   const weir_value *values, size_t count)
+weir_list *weir_scope_list_named(weir_scope *scope, const char *name, const weir_value *values,
+                                 size_t count)
 {
     struct plan plan = {.name = name, .fill = fill_values, .values = values, .count = count};
 
-    if (weir__scope_check_name(name))
+    if (weir__scope_file_check_name(name))
         return NULL;
-    return make_list(manager, &plan, weir__list_size(values, count));
+    return make_list(scope, &plan, weir__list_size(values, count));
 }
 
-weir_list *weir_manager_list_range(weir_manager *manager, int64_t start, int64_t stop, int64_t step)
+weir_list *weir_scope_list_range(weir_scope *scope, int64_t start, int64_t stop, int64_t step)
 {
     struct plan plan = {.fill = fill_range, .start = start, .stop = stop, .step = step};
 
-    return make_list(manager, &plan, weir__list_range_size(start, stop, step));
+    return make_list(scope, &plan, weir__list_range_size(start, stop, step));
 }
 
 static int fill_array(void *buf, const struct plan *plan)
@@ -372,12 +372,12 @@ static int bind_array(struct weir__entry *entry, const struct plan *plan)
     return weir__array_bind_new(&entry->array, &entry->shm, plan->array);
 }
 
-static weir_array *make_array(weir_manager *manager, const char *name,
+static weir_array *make_array(weir_scope *scope, const char *name,
                               const struct weir__array_spec *spec)
 {
     struct plan plan = {
         .kind = "array", .name = name, .fill = fill_array, .bind = bind_array, .array = spec};
-    struct weir_manager *outside = weir__manager_connected(manager);
+    struct weir_scope *outside = weir__scope_connected(scope);
     int64_t size = weir__array_size(spec);
     struct weir__entry *entry;
 
@@ -387,22 +387,22 @@ static weir_array *make_array(weir_manager *manager, const char *name,
     plan.flags = weir__array_shm_flags(spec);
     if (outside)
         return weir__array_of(make_outside(outside, &plan), spec);
-    entry = make(manager, &plan);
+    entry = make(scope, &plan);
     return entry ? &entry->array : NULL;
 }
 
-weir_array *weir_manager_array(weir_manager *manager, weir_dtype dtype, int ndim,
-                               const int64_t *shape, unsigned flags)
+weir_array *weir_scope_array(weir_scope *scope, weir_dtype dtype, int ndim, const int64_t *shape,
+                             unsigned flags)
 {
-    return make_array(manager, NULL, &(struct weir__array_spec){dtype, ndim, shape, flags});
+    return make_array(scope, NULL, &(struct weir__array_spec){dtype, ndim, shape, flags});
 }
 
-weir_array *weir_manager_array_named(weir_manager *manager, const char *name, weir_dtype dtype,
-                                     int ndim, const int64_t *shape, unsigned flags)
+weir_array *weir_scope_array_named(weir_scope *scope, const char *name, weir_dtype dtype, int ndim,
+                                   const int64_t *shape, unsigned flags)
 {
-    if (weir__scope_check_name(name))
+    if (weir__scope_file_check_name(name))
         return NULL;
-    return make_array(manager, name, &(struct weir__array_spec){dtype, ndim, shape, flags});
+    return make_array(scope, name, &(struct weir__array_spec){dtype, ndim, shape, flags});
 }
 
 static int fill_dict(void *buf, const struct plan *plan)
@@ -416,15 +416,14 @@ static int bind_dict(struct weir__entry *entry, const struct plan *plan)
     return weir__dict_bind(&entry->dict, &entry->shm);
 }
 
-static weir_dict *make_dict(weir_manager *manager, const char *name,
-                            const weir_dict_options *options)
+static weir_dict *make_dict(weir_scope *scope, const char *name, const weir_dict_options *options)
 {
     struct plan plan = {.kind = "dict",
                         .name = name,
                         .fill = fill_dict,
                         .bind = bind_dict,
                         .flags = weir__dict_flags()};
-    struct weir_manager *outside = weir__manager_connected(manager);
+    struct weir_scope *outside = weir__scope_connected(scope);
     int64_t size = weir__dict_size(options);
     struct weir__entry *entry;
 
@@ -433,21 +432,21 @@ static weir_dict *make_dict(weir_manager *manager, const char *name,
     plan.size = (size_t)size;
     if (outside)
         return weir__dict_of(make_outside(outside, &plan));
-    entry = make(manager, &plan);
+    entry = make(scope, &plan);
     return entry ? &entry->dict : NULL;
 }
 
-weir_dict *weir_manager_dict(weir_manager *manager, const weir_dict_options *options)
+weir_dict *weir_scope_dict(weir_scope *scope, const weir_dict_options *options)
 {
-    return make_dict(manager, NULL, options);
+    return make_dict(scope, NULL, options);
 }
 
-weir_dict *weir_manager_dict_named(weir_manager *manager, const char *name,
-                                   const weir_dict_options *options)
+weir_dict *weir_scope_dict_named(weir_scope *scope, const char *name,
+                                 const weir_dict_options *options)
 {
-    if (weir__scope_check_name(name))
+    if (weir__scope_file_check_name(name))
         return NULL;
-    return make_dict(manager, name, options);
+    return make_dict(scope, name, options);
 }
 
 static int bind_arena(struct weir__entry *entry, const struct plan *plan)
@@ -465,7 +464,7 @@ static int bind_arena(struct weir__entry *entry, const struct plan *plan)
     return 0;
 }
 
-struct weir_arena *weir__arena_block(weir_manager *manager, uint64_t size, uint64_t block_size,
+struct weir_arena *weir__arena_block(weir_scope *scope, uint64_t size, uint64_t block_size,
                                      struct weir_arena *older)
 {
     const struct plan plan = {.kind = "arena",
@@ -474,14 +473,14 @@ struct weir_arena *weir__arena_block(weir_manager *manager, uint64_t size, uint6
                               .bind = bind_arena,
                               .block_size = block_size,
                               .older = older};
-    struct weir__entry *entry = make(manager, &plan);
+    struct weir__entry *entry = make(scope, &plan);
 
     return entry ? &entry->arena : NULL;
 }
 
-int weir_manager_sync(weir_manager *manager)
+int weir_scope_sync(weir_scope *scope)
 {
-    struct weir_manager *live = weir__manager_live(manager);
+    struct weir_scope *live = weir__scope_live(scope);
 
     return live ? weir__space_sync(&live->space) : -EINVAL;
 }
@@ -489,12 +488,12 @@ int weir_manager_sync(weir_manager *manager)
 /* ---- unlinking and closing ------------------------------------------------------------------ */
 
 /* The entry behind a handle, if both its scope and the object are live. */
-static struct weir__entry *find(struct weir_shm *shm, struct weir_manager **manager)
+static struct weir__entry *find(struct weir_shm *shm, struct weir_scope **scope)
 {
     struct weir__entry *entry;
 
-    *manager = weir__manager_of(shm);
-    entry = *manager ? weir__space_entry(&(*manager)->space, shm) : NULL;
+    *scope = weir__scope_of(shm);
+    entry = *scope ? weir__space_entry(&(*scope)->space, shm) : NULL;
     /* acquire: pairs with the release in weir__space_publish. */
     if (!entry ||
         (atomic_load_explicit(&entry->word, memory_order_acquire) & 3) != WEIR__ENTRY_LIVE)
@@ -504,20 +503,20 @@ static struct weir__entry *find(struct weir_shm *shm, struct weir_manager **mana
 
 static int unlink_object(struct weir_shm *shm)
 {
-    struct weir_manager *manager;
-    struct weir__entry *entry = find(shm, &manager);
+    struct weir_scope *scope;
+    struct weir__entry *entry = find(shm, &scope);
     int error;
 
     if (!entry)
         return weir__fail(-EINVAL, "the object has been closed, or its scope has ended");
     if (atomic_load_explicit(&entry->unlinked, memory_order_relaxed))
         return weir__fail(-ENOENT, "%s has been unlinked already", shm->name);
-    if (weir__is_anonymous(manager)) {
-        weir__scope_blank(manager->scope_fd, weir__space_index(&manager->space, entry));
+    if (weir__is_anonymous(scope)) {
+        weir__scope_file_blank(scope->scope_fd, weir__space_index(&scope->space, entry));
         atomic_store_explicit(&entry->unlinked, 1, memory_order_relaxed);
         return 0;
     }
-    weir__space_keep(&manager->space, entry);
+    weir__space_keep(&scope->space, entry);
     error = weir__block_unlink(shm->name, shm->ino);
     if (error && error != -ENOENT)
         return error;
@@ -530,16 +529,16 @@ static int unlink_object(struct weir_shm *shm)
 
 static void close_object(struct weir_shm *shm)
 {
-    struct weir_manager *manager;
-    struct weir__entry *entry = find(shm, &manager);
+    struct weir_scope *scope;
+    struct weir__entry *entry = find(shm, &scope);
 
     if (!entry || !atomic_load_explicit(&entry->unlinked, memory_order_relaxed))
         return; /* with its name it belongs to the scope */
-    weir__space_sync(&manager->space);
-    if (!weir__space_retire(&manager->space, entry))
+    weir__space_sync(&scope->space);
+    if (!weir__space_retire(&scope->space, entry))
         return;
     /* Killed here: the entry stays RETIRED and its record names nothing. The blank comes before the
      * entry is given back, so that its next owner alone writes there. */
-    weir__scope_blank(manager->scope_fd, weir__space_index(&manager->space, entry));
-    weir__space_give(&manager->space, entry);
+    weir__scope_file_blank(scope->scope_fd, weir__space_index(&scope->space, entry));
+    weir__space_give(&scope->space, entry);
 }

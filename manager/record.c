@@ -4,7 +4,7 @@
  *
  * Whoever cleans up may have run out of memory, and a record that it cannot read is a block that
  * stays for ever: so no JSON library here, but the little that records are made of. See
- * weir__scope_note().
+ * weir__scope_file_note().
  *
  * Invariant: reads nothing outside of the record, whatever stands in it.
  */

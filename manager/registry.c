@@ -20,26 +20,26 @@
  * that their address is not that of a new scope at once. */
 static struct {
     struct weir__private_lock lock;
-    struct weir_manager *live;
-    struct weir_manager *tombs[TOMBSTONES];
+    struct weir_scope *live;
+    struct weir_scope *tombs[TOMBSTONES];
     unsigned next_tomb;
 } registry;
 
-void weir__manager_register(struct weir_manager *manager)
+void weir__scope_register(struct weir_scope *scope)
 {
     weir__private_lock(&registry.lock);
-    manager->next = registry.live;
-    registry.live = manager;
+    scope->next = registry.live;
+    registry.live = scope;
     weir__private_unlock(&registry.lock);
 }
 
-bool weir__manager_unregister(const struct weir_manager *manager)
+bool weir__scope_unregister(const struct weir_scope *scope)
 {
-    struct weir_manager **link = &registry.live;
+    struct weir_scope **link = &registry.live;
     bool found;
 
     weir__private_lock(&registry.lock);
-    while (*link && *link != manager)
+    while (*link && *link != scope)
         link = &(*link)->next;
     found = *link != NULL;
     if (found)
@@ -48,56 +48,55 @@ bool weir__manager_unregister(const struct weir_manager *manager)
     return found;
 }
 
-void weir__manager_bury(struct weir_manager *manager)
+void weir__scope_bury(struct weir_scope *scope)
 {
-    struct weir_manager *oldest;
+    struct weir_scope *oldest;
 
     weir__private_lock(&registry.lock);
     oldest = registry.tombs[registry.next_tomb];
-    registry.tombs[registry.next_tomb] = manager;
+    registry.tombs[registry.next_tomb] = scope;
     registry.next_tomb = (registry.next_tomb + 1) % TOMBSTONES;
     weir__private_unlock(&registry.lock);
     free(oldest);
 }
 
-bool weir__manager_is_own(uint64_t id)
+bool weir__scope_is_own(uint64_t id)
 {
-    const struct weir_manager *manager;
+    const struct weir_scope *scope;
 
     weir__private_lock(&registry.lock);
-    for (manager = registry.live; manager && (manager->id != id || manager->connected);
-         manager = manager->next)
+    for (scope = registry.live; scope && (scope->id != id || scope->connected); scope = scope->next)
         ;
     weir__private_unlock(&registry.lock);
-    return manager != NULL;
+    return scope != NULL;
 }
 
 /* On the list, or NULL. */
-static struct weir_manager *find(const weir_manager *manager)
+static struct weir_scope *find(const weir_scope *scope)
 {
-    struct weir_manager *live;
+    struct weir_scope *live;
 
     weir__private_lock(&registry.lock);
-    for (live = registry.live; live && live != manager; live = live->next)
+    for (live = registry.live; live && live != scope; live = live->next)
         ;
     weir__private_unlock(&registry.lock);
     return live;
 }
 
-struct weir_manager *weir__manager_any(const weir_manager *manager)
+struct weir_scope *weir__scope_any(const weir_scope *scope)
 {
-    struct weir_manager *live = find(manager);
+    struct weir_scope *live = find(scope);
 
-    if (!manager)
+    if (!scope)
         weir__fail(-EINVAL, "the scope is NULL");
     else if (!live)
         weir__fail(-EINVAL, "the scope has ended");
     return live;
 }
 
-struct weir_manager *weir__manager_live(const weir_manager *manager)
+struct weir_scope *weir__scope_live(const weir_scope *scope)
 {
-    struct weir_manager *live = weir__manager_any(manager);
+    struct weir_scope *live = weir__scope_any(scope);
 
     if (!live || !live->connected)
         return live;
@@ -106,16 +105,16 @@ struct weir_manager *weir__manager_live(const weir_manager *manager)
     return NULL;
 }
 
-struct weir_manager *weir__manager_connected(const weir_manager *manager)
+struct weir_scope *weir__scope_connected(const weir_scope *scope)
 {
-    struct weir_manager *live = find(manager);
+    struct weir_scope *live = find(scope);
 
     return live && live->connected ? live : NULL;
 }
 
-struct weir_manager *weir__manager_of(const struct weir_shm *shm)
+struct weir_scope *weir__scope_of(const struct weir_shm *shm)
 {
-    struct weir_manager *live;
+    struct weir_scope *live;
 
     weir__private_lock(&registry.lock);
     for (live = registry.live; live && !weir__space_has_handle(&live->space, shm);

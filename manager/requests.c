@@ -75,9 +75,9 @@ static void reclaim(struct weir__requests *requests)
         struct weir__record record;
 
         if (is_taken(requests, slot) &&
-            weir__scope_read(requests->scope_fd, requests->id, &entry, NULL, &record) == 1 &&
+            weir__scope_file_read(requests->scope_fd, requests->id, &entry, NULL, &record) == 1 &&
             entry == WEIR__RECORD_MEMBERS + slot + 1 && !is_there(requests, &record) &&
-            weir__scope_blank(requests->scope_fd, WEIR__RECORD_MEMBERS + slot) == 0)
+            weir__scope_file_blank(requests->scope_fd, WEIR__RECORD_MEMBERS + slot) == 0)
             set_taken(requests, slot, false);
     }
 }
@@ -103,7 +103,8 @@ static int find(const struct weir__requests *requests, const char *name, size_t 
     size_t at = 0;
     int result;
 
-    while ((result = weir__scope_read(requests->scope_fd, requests->id, &at, name, record)) >= 0) {
+    while ((result = weir__scope_file_read(requests->scope_fd, requests->id, &at, name, record)) >=
+           0) {
         if (result == 1 && is_there(requests, record)) {
             *entry = at - 1;
             return 1;
@@ -125,9 +126,9 @@ static int record_block(struct weir__requests *requests, const struct weir__reco
 
     if (error)
         return error;
-    error = weir__scope_note_for(requests->scope_fd, WEIR__RECORD_MEMBERS + slot, record);
+    error = weir__scope_file_note_for(requests->scope_fd, WEIR__RECORD_MEMBERS + slot, record);
     if (error) {
-        weir__scope_blank(requests->scope_fd, WEIR__RECORD_MEMBERS + slot);
+        weir__scope_file_blank(requests->scope_fd, WEIR__RECORD_MEMBERS + slot);
         set_taken(requests, slot, false);
         return weir__fail(error, "cannot write the record of %s into the scope file: %s",
                           record->name, strerror(-error));
@@ -136,7 +137,7 @@ static int record_block(struct weir__requests *requests, const struct weir__reco
     if (passed >= 0)
         error = weir__block_link(&(struct weir__block){.fd = passed}, record->name);
     /* Killed here: the record names this block, and the scope's end unlinks it. */
-    if (error && weir__scope_blank(requests->scope_fd, WEIR__RECORD_MEMBERS + slot) == 0)
+    if (error && weir__scope_file_blank(requests->scope_fd, WEIR__RECORD_MEMBERS + slot) == 0)
         set_taken(requests, slot, false);
     return error;
 }
@@ -144,11 +145,11 @@ static int record_block(struct weir__requests *requests, const struct weir__reco
 static int in_creation(struct weir__requests *requests, const struct weir__record *record,
                        int passed)
 {
-    int error = weir__scope_creation_begin(requests->scope_fd);
+    int error = weir__scope_file_creation_begin(requests->scope_fd);
 
     if (!error)
         error = record_block(requests, record, passed);
-    weir__scope_creation_end(requests->scope_fd);
+    weir__scope_file_creation_end(requests->scope_fd);
     return error;
 }
 
@@ -216,14 +217,14 @@ static int make(struct request *request)
     if (!error)
         error = set_kind(record, request->kind ? request->kind : "shm");
     if (!error && request->name)
-        error = weir__scope_check_name(request->name);
+        error = weir__scope_file_check_name(request->name);
     if (error)
         return error;
     if (request->name)
         snprintf(record->name, sizeof(record->name), "%s", request->name);
     else
-        weir__scope_block_name(record->name, request->requests->id,
-                               SERIAL_BASE + ++request->requests->serial);
+        weir__scope_file_block_name(record->name, request->requests->id,
+                                    SERIAL_BASE + ++request->requests->serial);
     return in_creation(request->requests, record, request->passed);
 }
 
@@ -253,7 +254,7 @@ static int track(struct request *request)
 {
     struct weir__record *record = &request->record, there;
     size_t entry;
-    int error = weir__scope_check_name(request->name);
+    int error = weir__scope_file_check_name(request->name);
 
     /* Its record would be gone with the scope's processes, and the name would not. */
     if (!error && request->requests->anonymous)
@@ -307,7 +308,7 @@ static int release(struct request *request)
     if (error && error != -ENOENT)
         return error;
     /* Killed here: a record whose name is gone. */
-    if (weir__scope_blank(requests->scope_fd, entry) == 0)
+    if (weir__scope_file_blank(requests->scope_fd, entry) == 0)
         set_taken(requests, entry - WEIR__RECORD_MEMBERS, false);
     return 0;
 }
@@ -321,7 +322,7 @@ static json_t *list(const struct weir__requests *requests, json_int_t from)
     int result = 1;
 
     while (result == 1 && json_array_size(blocks) < PAGE) {
-        result = weir__scope_read(requests->scope_fd, requests->id, &entry, NULL, &record);
+        result = weir__scope_file_read(requests->scope_fd, requests->id, &entry, NULL, &record);
         if (result == 1 && is_there(requests, &record) &&
             json_array_append_new(blocks, describe(&record)) < 0) {
             json_decref(blocks);

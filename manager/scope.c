@@ -27,7 +27,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-#include <weir-manager.h>
+#include <weir-scope.h>
 
 #include "manager/address.h"
 #include "manager/record.h"
@@ -38,12 +38,12 @@
 #define HEADER_START  "{\"closed\":0,"
 #define HEADER_CLOSED 10
 
-void weir__scope_name(char name[WEIR__SCOPE_NAME_SIZE], uint64_t id)
+void weir__scope_file_name(char name[WEIR__SCOPE_NAME_SIZE], uint64_t id)
 {
     snprintf(name, WEIR__SCOPE_NAME_SIZE, "weir-%016" PRIx64 ".scope", id);
 }
 
-void weir__scope_block_name(char name[WEIR__BLOCK_NAME_SIZE], uint64_t id, uint64_t serial)
+void weir__scope_file_block_name(char name[WEIR__BLOCK_NAME_SIZE], uint64_t id, uint64_t serial)
 {
     snprintf(name, WEIR__BLOCK_NAME_SIZE, "weir-%016" PRIx64 "-%" PRIx64, id, serial);
 }
@@ -116,7 +116,7 @@ static int prepare(int fd, uint64_t *id)
     return weir__fail(error, "cannot prepare a scope file: %s", strerror(-error));
 }
 
-int weir__scope_make(uint64_t *id)
+int weir__scope_file_make(uint64_t *id)
 {
     int fd = open(WEIR__SHM_DIR, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 
@@ -127,22 +127,22 @@ int weir__scope_make(uint64_t *id)
     return prepare(fd, id);
 }
 
-int weir__scope_make_anonymous(uint64_t *id)
+int weir__scope_file_make_anonymous(uint64_t *id)
 {
     char name[WEIR__SCOPE_NAME_SIZE];
     int fd;
 
     *id = weir__random64();
-    weir__scope_name(name, *id);
+    weir__scope_file_name(name, *id);
     fd = weir__memory_file(name);
     return fd < 0 ? fd : prepare(fd, id);
 }
 
-int weir__scope_link(int fd, uint64_t id)
+int weir__scope_file_link(int fd, uint64_t id)
 {
     char name[WEIR__SCOPE_NAME_SIZE];
 
-    weir__scope_name(name, id);
+    weir__scope_file_name(name, id);
     return weir__block_link(&(struct weir__block){.fd = fd}, name);
 }
 
@@ -163,7 +163,7 @@ static int creation_lock(int fd, short type)
     return result < 0 ? -errno : 0;
 }
 
-int weir__scope_check_open(int fd)
+int weir__scope_file_check_open(int fd)
 {
     char closed = '1';
     ssize_t n = pread(fd, &closed, 1, HEADER_CLOSED);
@@ -174,7 +174,7 @@ int weir__scope_check_open(int fd)
                                "began it is gone");
 }
 
-int weir__scope_creation_begin(int fd)
+int weir__scope_file_creation_begin(int fd)
 {
     int error = creation_lock(fd, F_RDLCK);
 
@@ -184,7 +184,7 @@ int weir__scope_creation_begin(int fd)
                                    "gone, or it is ending");
     if (error)
         return weir__fail(error, "cannot lock the scope file: %s", strerror(-error));
-    return weir__scope_check_open(fd);
+    return weir__scope_file_check_open(fd);
 }
 
 /* Unlocking can fail: the kernel may need memory for it (ENOLCK). Closing any descriptor of the
@@ -195,7 +195,7 @@ static void creation_unlock(int fd)
         close(dup(fd));
 }
 
-void weir__scope_creation_end(int fd)
+void weir__scope_file_creation_end(int fd)
 {
     creation_unlock(fd);
 }
@@ -209,21 +209,21 @@ static struct flock maker_lock(uint64_t number)
                           .l_len = 1};
 }
 
-int weir__scope_maker_begin(int fd, uint64_t number)
+int weir__scope_file_maker_begin(int fd, uint64_t number)
 {
     struct flock lock = maker_lock(number);
 
     return fcntl(fd, F_SETLK, &lock) < 0 ? -errno : 0;
 }
 
-bool weir__scope_maker_is_dead(int fd, uint64_t number)
+bool weir__scope_file_maker_is_dead(int fd, uint64_t number)
 {
     struct flock lock = maker_lock(number);
 
     return fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type == F_UNLCK;
 }
 
-int weir__scope_is_blank(int fd, size_t entry)
+int weir__scope_file_is_blank(int fd, size_t entry)
 {
     char record[WEIR__RECORD_SIZE] = {0};
     ssize_t n;
@@ -255,8 +255,8 @@ static int note(int fd, size_t entry, const struct weir__record *record, bool na
     return write_record(fd, text, record_at(entry));
 }
 
-int weir__scope_note(int fd, size_t entry, const char *name, uint64_t ino, const char *kind,
-                     size_t size)
+int weir__scope_file_note(int fd, size_t entry, const char *name, uint64_t ino, const char *kind,
+                          size_t size)
 {
     struct weir__record record = {.ino = ino, .size = size, .pid = (int)getpid()};
 
@@ -265,12 +265,12 @@ int weir__scope_note(int fd, size_t entry, const char *name, uint64_t ino, const
     return note(fd, entry, &record, false);
 }
 
-int weir__scope_note_for(int fd, size_t entry, const struct weir__record *record)
+int weir__scope_file_note_for(int fd, size_t entry, const struct weir__record *record)
 {
     return note(fd, entry, record, is_users_name(record->name));
 }
 
-int weir__scope_note_address(int fd, const char *address)
+int weir__scope_file_note_address(int fd, const char *address)
 {
     char record[WEIR__RECORD_SIZE];
     int n = snprintf(record, sizeof(record), "{\"address\":\"%s\"}", address);
@@ -281,7 +281,7 @@ int weir__scope_note_address(int fd, const char *address)
     return write_record(fd, record, record_at(WEIR__RECORD_ADDRESS));
 }
 
-int weir__scope_blank(int fd, size_t entry)
+int weir__scope_file_blank(int fd, size_t entry)
 {
     char record[WEIR__RECORD_SIZE] = {0};
 
@@ -314,17 +314,17 @@ static bool is_plain(const char *name)
     return plain;
 }
 
-int weir__scope_check_name(const char *name)
+int weir__scope_file_check_name(const char *name)
 {
     int error = weir__block_check_name(name);
 
     if (error)
         return error;
-    if (strlen(name) > WEIR_MANAGER_NAME_MAX)
+    if (strlen(name) > WEIR_SCOPE_NAME_MAX)
         return weir__fail(-ENAMETOOLONG,
                           "the name \"%.40s...\" has %zu bytes; a block of a scope has a name of "
                           "at most %d",
-                          name, strlen(name), WEIR_MANAGER_NAME_MAX);
+                          name, strlen(name), WEIR_SCOPE_NAME_MAX);
     if (!is_users_name(name))
         return weir__fail(-EINVAL, "the name \"%s\" begins with \"weir-\", as weir's own do", name);
     if (!is_plain(name))
@@ -340,7 +340,7 @@ static bool is_recordable(const char *name)
 {
     size_t size = strlen(name);
 
-    return size > 0 && size <= WEIR_MANAGER_NAME_MAX && is_users_name(name) && is_plain(name) &&
+    return size > 0 && size <= WEIR_SCOPE_NAME_MAX && is_users_name(name) && is_plain(name) &&
            !strchr(name, '/') && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 }
 
@@ -392,8 +392,8 @@ static int read_page(int fd, size_t *entry, char text[PAGE_RECORDS * WEIR__RECOR
     return (int)(n / WEIR__RECORD_SIZE);
 }
 
-int weir__scope_read(int fd, uint64_t id, size_t *entry, const char *name,
-                     struct weir__record *record)
+int weir__scope_file_read(int fd, uint64_t id, size_t *entry, const char *name,
+                          struct weir__record *record)
 {
     char page[PAGE_RECORDS * WEIR__RECORD_SIZE];
 
@@ -533,7 +533,7 @@ static void unlink_scope_file(struct cleaning *cleaning)
     struct stat st;
     int error = fstat(cleaning->fd, &st) < 0 ? -errno : 0;
 
-    weir__scope_name(name, cleaning->id);
+    weir__scope_file_name(name, cleaning->id);
     if (!error)
         error = weir__block_unlink(name, st.st_ino);
     if (error && error != -ENOENT)
@@ -542,7 +542,7 @@ static void unlink_scope_file(struct cleaning *cleaning)
         cleaning->tally.complete = true;
 }
 
-int weir__scope_unlink_all(int fd, uint64_t id, int wait_ms, struct weir__tally *tally)
+int weir__scope_file_unlink_all(int fd, uint64_t id, int wait_ms, struct weir__tally *tally)
 {
     struct cleaning cleaning = {.fd = fd, .id = id};
     int lock;
@@ -568,7 +568,7 @@ int weir__scope_unlink_all(int fd, uint64_t id, int wait_ms, struct weir__tally 
     return 0;
 }
 
-bool weir__scope_is_clean(int fd)
+bool weir__scope_file_is_clean(int fd)
 {
     char closed = '0';
     struct stat st;
@@ -586,7 +586,7 @@ static bool parse_scope_name(const char *name, uint64_t *id)
 
     if (sscanf(name, "weir-%16llx.scope", &value) != 1)
         return false;
-    weir__scope_name(expected, value);
+    weir__scope_file_name(expected, value);
     *id = value;
     return strcmp(name, expected) == 0;
 }
@@ -604,13 +604,13 @@ static bool sweep_one(int dir, const char *name, uint64_t id)
         flock(fd, LOCK_EX | LOCK_NB) == 0) {
         /* Whoever held it may have cleaned it between our open and our lock. */
         if (fstat(fd, &st) == 0 && st.st_nlink == 1)
-            weir__scope_unlink_all(fd, id, 0, &tally);
+            weir__scope_file_unlink_all(fd, id, 0, &tally);
     }
     close(fd);
     return tally.complete;
 }
 
-int weir__scope_sweep(bool (*skip)(uint64_t id))
+int weir__scope_file_sweep(bool (*skip)(uint64_t id))
 {
     DIR *dir = opendir(WEIR__SHM_DIR);
     struct dirent *item;

@@ -51,7 +51,8 @@ struct server {
 
 static void clean(struct server *server, struct weir__tally *tally)
 {
-    int error = weir__scope_unlink_all(WEIR__MANAGER_SCOPE, server->id, WAIT_FOR_MEMBERS_MS, tally);
+    int error =
+        weir__scope_file_unlink_all(WEIR__MANAGER_SCOPE, server->id, WAIT_FOR_MEMBERS_MS, tally);
 
     server->status = error ? 1 : 0;
     server->done = true;

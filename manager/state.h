@@ -13,11 +13,11 @@
 
 /* Private to each process; a forked child has a copy at the same address. `lock` of the space
  * guards on_end and creators too. */
-struct weir_manager {
+struct weir_scope {
     uint64_t id;
-    bool connected;    /* by weir_connect(): neither space nor scope file, only the socket */
+    bool connected;    /* by weir_scope_connect(): neither space nor scope file, only the socket */
     bool out_of_step;  /* a reply did not come in time: the next one would be taken for another's */
-    pid_t beginner;    /* the process that called weir_begin(), or weir_connect() */
+    pid_t beginner;    /* the process that called weir_scope_begin(), or weir_scope_connect() */
     pid_t manager_pid; /* for messages; never used to signal or to judge */
     int socket;        /* to the manager; -1 in members */
     int scope_fd;      /* holds the scope's lock as long as any process has it */
@@ -33,51 +33,51 @@ struct weir_manager {
     pid_t maker_pid;    /* and whose it is: a forked child takes its own */
     struct weir_arena *_Atomic arena; /* the scope's own, once it is mapped in this process */
     struct weir__space space;
-    struct weir_manager *next; /* in the registry */
+    struct weir_scope *next; /* in the registry */
 };
 
 /* ---- registry.c ----------------------------------------------------------------------------- */
 
-/* The scope if it is live in this process; NULL with -EINVAL as last error otherwise. `manager` is
+/* The scope if it is live in this process; NULL with -EINVAL as last error otherwise. `scope` is
  * only compared, not looked into. */
-struct weir_manager *weir__manager_live(const weir_manager *manager);
+struct weir_scope *weir__scope_live(const weir_scope *scope);
 /* The same for a scope that was connected to; NULL, silently, for anything else. */
-struct weir_manager *weir__manager_connected(const weir_manager *manager);
+struct weir_scope *weir__scope_connected(const weir_scope *scope);
 /* Either, or NULL with -EINVAL as last error. */
-struct weir_manager *weir__manager_any(const weir_manager *manager);
+struct weir_scope *weir__scope_any(const weir_scope *scope);
 /* The live scope that this handle belongs to, or NULL. */
-struct weir_manager *weir__manager_of(const struct weir_shm *shm);
+struct weir_scope *weir__scope_of(const struct weir_shm *shm);
 /* Whether a scope of this id is live here, which then is not swept. */
-bool weir__manager_is_own(uint64_t id);
+bool weir__scope_is_own(uint64_t id);
 
-void weir__manager_register(struct weir_manager *manager);
+void weir__scope_register(struct weir_scope *scope);
 /* True for the one caller that takes it off. */
-bool weir__manager_unregister(const struct weir_manager *manager);
+bool weir__scope_unregister(const struct weir_scope *scope);
 /* Frees what is off the list, but not at once. */
-void weir__manager_bury(struct weir_manager *manager);
+void weir__scope_bury(struct weir_scope *scope);
 
 /* ---- manager.c ------------------------------------------------------------------------------ */
 
 /* A new one with nothing in it, or NULL with the last error set. */
-struct weir_manager *weir__manager_new(int timeout_ms);
+struct weir_scope *weir__scope_new(int timeout_ms);
 /* Forgets it in this process. */
-void weir__manager_release(struct weir_manager *manager);
+void weir__scope_drop(struct weir_scope *scope);
 
 /* CLOCK_MONOTONIC. */
-int64_t weir__manager_now_ms(void);
+int64_t weir__now_ms(void);
 /* The manager's next message, within its timeout and before its deadline. NULL with the last error
  * set. */
-json_t *weir__manager_receive(const struct weir_manager *manager);
+json_t *weir__scope_receive(const struct weir_scope *scope);
 
 /* ---- connect.c ------------------------------------------------------------------------------ */
 
 /* Gives a block its name by the manager of a connected scope: `name`, or one that it chooses, which
  * is written to `given`. 0, or a negative error with the last error set. */
-int weir__connected_name(struct weir_manager *manager, const struct weir__block *block,
+int weir__connected_name(struct weir_scope *scope, const struct weir__block *block,
                          const char *kind, const char *name, char given[WEIR_SHM_NAME_MAX + 1]);
 
 /* Has the scope's manager listen as the options say. */
-int weir__manager_listen(struct weir_manager *manager, const weir_options *options);
-int weir__check_listen_options(const weir_options *options);
+int weir__scope_listen(struct weir_scope *scope, const weir_scope_options *options);
+int weir__check_listen_options(const weir_scope_options *options);
 
 #endif

@@ -6,7 +6,7 @@
  * readable. The host, awake, takes the bits, ends those futures, and calls. The call cannot get
  * lost:
  *
- *   settled before the callback was set    weir_pool_then() looks at the job after it has set
+ *   settled before the callback was set    weir_future_then() looks at the job after it has set
  *                                          WAITING_EVENT, and tells by itself
  *   a worker killed before it has told     the supervisor tells of every open job after a death
  *   killed between `event` and the write   the supervisor writes after a death whatever `event` is
@@ -58,9 +58,11 @@ static void close_descriptor(int *fd)
     *fd = -1;
 }
 
+static void leave_loop(weir_pool *pool);
+
 void weir__events_free(weir_pool *pool)
 {
-    weir_pool_detach(pool);
+    leave_loop(pool);
     close_descriptor(&pool->poll_fd);
     close_descriptor(&pool->timer_fd);
     if (pool->control != NULL)
@@ -169,18 +171,21 @@ void weir__callback_move(weir_future *future, int index)
     pthread_mutex_unlock(&pool->lock);
 }
 
-int weir_pool_then(weir_pool *pool, weir_future *future, weir_then_fn callback, void *arg)
+int weir_future_then(weir_future *future, weir_then_fn callback, void *arg)
 {
-    int result = weir__check_pool(pool);
+    weir_pool *pool;
+    int result;
 
-    if (result < 0)
-        return result;
     if (future == NULL || callback == NULL)
         return weir__fail(-EINVAL, "the %s is NULL", future == NULL ? "future" : "callback");
+    pool = atomic_load(&future->stock->pool);
+    if (pool == NULL)
+        return weir__fail(-EINVAL, "the future's pool has ended: nothing calls back any more");
+    result = weir__check_pool(pool);
+    if (result < 0)
+        return result;
     pthread_mutex_lock(&pool->lock);
-    if (future->pool != NULL && future->pool != pool) {
-        result = weir__fail(-EINVAL, "the future is of another pool");
-    } else if (future->callback != NULL) {
+    if (future->callback != NULL) {
         result = weir__fail(-EBUSY, "the future has a callback already");
     } else {
         future->callback = callback;
@@ -352,37 +357,38 @@ static void on_closed(uv_handle_t *handle)
     free(handle->data);
 }
 
-int weir_pool_attach(weir_pool *pool, struct uv_loop_s *loop)
+static void leave_loop(weir_pool *pool)
+{
+    if (pool->attachment != NULL)
+        uv_close((uv_handle_t *)&pool->attachment->poll, on_closed);
+    pool->attachment = NULL;
+}
+
+int weir_pool_use_loop(weir_pool *pool, struct uv_loop_s *loop)
 {
     int fd = weir_pool_fd(pool), error;
     struct weir__attachment *attachment;
 
     if (fd < 0)
         return fd;
-    if (loop == NULL)
-        return weir__fail(-EINVAL, "the loop is NULL");
+    if (loop == NULL) {
+        leave_loop(pool);
+        return 0;
+    }
     if (pool->attachment != NULL)
-        return weir__fail(-EBUSY, "the pool is attached to a loop already");
+        return weir__fail(-EBUSY, "the pool uses a loop already");
     attachment = malloc(sizeof(*attachment));
     if (attachment == NULL)
-        return weir__fail(-ENOMEM, "no memory to attach a pool");
+        return weir__fail(-ENOMEM, "no memory to use a loop");
     attachment->pool = pool;
     error = uv_poll_init(loop, &attachment->poll, fd);
     if (error != 0) {
         free(attachment);
-        return weir__fail(error, "cannot attach a pool: %s", uv_strerror(error));
+        return weir__fail(error, "cannot use the loop: %s", uv_strerror(error));
     }
     attachment->poll.data = attachment;
     uv_poll_start(&attachment->poll, UV_READABLE, on_readable);
     pool->attachment = attachment;
     hold_loop(pool);
     return 0;
-}
-
-void weir_pool_detach(weir_pool *pool)
-{
-    if (pool == NULL || pool->attachment == NULL)
-        return;
-    uv_close((uv_handle_t *)&pool->attachment->poll, on_closed);
-    pool->attachment = NULL;
 }

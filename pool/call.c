@@ -95,7 +95,7 @@ int weir_task_result(weir_task *task, const void *data, size_t size)
         if (size > 0)
             memcpy(result->bytes, data, size);
     } else {
-        block = weir_manager_shm(task->manager, size);
+        block = weir_scope_shm(task->scope, size);
         if (block == NULL)
             return weir_last_error()->code;
         memcpy(weir_shm_buf(block), data, size);

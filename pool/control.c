@@ -132,7 +132,7 @@ void weir__host_tell(struct weir__control *control, uint32_t waiting, _Atomic ui
 
 void weir__host_ring(struct weir__control *control, struct weir__job *job)
 {
-    /* seq_cst; pairs with job_wait() and weir_pool_then(): they set waiting, then look at the job
+    /* seq_cst; pairs with job_wait() and weir_future_then(): they set waiting, then look at the job
      * once more */
     uint32_t waiting = atomic_load(&job->waiting);
     unsigned index = (unsigned)(job - control->jobs);

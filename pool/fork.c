@@ -108,7 +108,7 @@ bool weir__say_hello(int lifeline, const struct weir__hello *hello)
 
 /* What is passed to the intermediate and the child; on the stack of the calling thread. */
 struct start {
-    weir_manager *manager;
+    weir_scope *scope;
     void (*run)(void *context, int lifeline);
     void *context;
     int ends[2];
@@ -136,7 +136,7 @@ _Noreturn static void child_main(const struct start *start)
     close(start->ends[0]);
     reset_signals();
     fill_streams();
-    weir__manager_after_fork_child(start->manager);
+    weir__scope_after_fork_child(start->scope);
     start->run(start->context, start->ends[1]);
     _exit(0);
 }
@@ -221,19 +221,19 @@ static int fork_child(struct start *start)
     weir__flush_before_fork();
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    weir__manager_before_fork(start->manager);
+    weir__scope_before_fork(start->scope);
     start->stack = stack;
     error = run_intermediate(start);
-    weir__manager_after_fork_parent(start->manager);
+    weir__scope_after_fork_parent(start->scope);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     munmap(stack, STACK_SIZE);
     return error;
 }
 
-int weir__fork_detached(weir_manager *manager, void (*run)(void *context, int lifeline),
-                        void *context, struct weir__detached *out)
+int weir__fork_detached(weir_scope *scope, void (*run)(void *context, int lifeline), void *context,
+                        struct weir__detached *out)
 {
-    struct start start = {.manager = manager, .run = run, .context = context};
+    struct start start = {.scope = scope, .run = run, .context = context};
     struct weir__hello hello;
     int *ends = start.ends, result;
 

@@ -5,7 +5,7 @@
 #ifndef WEIR_FORK_H
 #define WEIR_FORK_H
 
-#include <weir-manager.h>
+#include <weir-scope.h>
 
 struct weir__detached {
     pid_t pid;
@@ -24,9 +24,9 @@ struct weir__hello {
 
 /* Forks a process that runs main(context, lifeline), waits until it has said hello, and reports
  * what it said. Buffered output is flushed first. In the new process all signals are blocked,
- * dispositions are reset, and the scope is prepared (weir__manager_after_fork_child). */
-int weir__fork_detached(weir_manager *manager, void (*run)(void *context, int lifeline),
-                        void *context, struct weir__detached *out);
+ * dispositions are reset, and the scope is prepared (weir__scope_after_fork_child). */
+int weir__fork_detached(weir_scope *scope, void (*run)(void *context, int lifeline), void *context,
+                        struct weir__detached *out);
 
 /* Says hello, once; false: the host cannot be told, and the process has to end. */
 bool weir__say_hello(int lifeline, const struct weir__hello *hello);

@@ -264,6 +264,7 @@ weir_future *weir__launch(weir_pool *pool, struct weir__job_spec *spec, void *us
     future = &job->future;
     init(job, pool, spec, user_out);
     if (spec->count == 0) {
+        weir__stock_enter(pool->stock, future);
         future->pool = NULL;
         return future;
     }
@@ -283,6 +284,7 @@ weir_future *weir__launch(weir_pool *pool, struct weir__job_spec *spec, void *us
         free(job);
         return NULL;
     }
+    weir__stock_enter(pool->stock, future);
     pthread_mutex_lock(&pool->lock);
     list_add(pool, future);
     pthread_mutex_unlock(&pool->lock);
@@ -415,6 +417,7 @@ void weir_future_free(weir_future *future)
     free(future->error);
     weir__map_reduce_release(future->work->map_reduce);
     weir__progress_free(future->progress);
+    weir__stock_leave(future);
     free(future);
 }
 

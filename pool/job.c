@@ -153,7 +153,7 @@ static int give_memory(weir_pool *pool, struct weir__held *held, const struct we
     held->size = size;
     held->memory = memory = get_arena(pool, size);
     if (memory == NULL) {
-        held->block = weir_manager_shm(pool->manager, size);
+        held->block = weir_scope_shm(pool->scope, size);
         if (held->block == NULL)
             return weir_last_error()->code;
         memory = weir_shm_buf(held->block);

@@ -101,10 +101,10 @@ static int spec_map(struct weir__job_spec *spec, weir_pool *pool, weir_map_fn fu
         .out = out,
         .in_size = in_size,
         .out_size = out_size,
-        .copy_in = in_size > 0 && !shared &&
-                   !weir__manager_has_address(pool->manager, in, in_size * count),
-        .copy_out = out_size > 0 && !shared &&
-                    !weir__manager_has_address(pool->manager, out, out_size * count),
+        .copy_in =
+            in_size > 0 && !shared && !weir__scope_has_address(pool->scope, in, in_size * count),
+        .copy_out =
+            out_size > 0 && !shared && !weir__scope_has_address(pool->scope, out, out_size * count),
     };
     spec->room = (spec->data.copy_in ? weir__line_up(in_size * count) : 0) +
                  (spec->data.copy_out ? weir__line_up(out_size * count) : 0);

@@ -47,7 +47,7 @@ struct weir__map_reduce_room {
 /* The host's record, from the call to the freeing of the future. */
 struct weir__map_reduce {
     weir_pool *pool;
-    weir_manager *manager;
+    weir_scope *scope;
     struct weir__published *parts;
     int64_t parts_count;
     void *arg; /* a copy, for the second job; NULL: it is passed as it is */
@@ -147,7 +147,7 @@ static int run_map(weir_task *task, weir_range range)
         result = claim_memory(task, mine, weir__part_size(task->gather));
     if (result != 0)
         return fail_memory(task, result);
-    result = weir__part_publish(task->manager, task->gather, mine);
+    result = weir__part_publish(task->scope, task->gather, mine);
     return result == 0 ? 0 : fail(task, result, weir_last_error()->message);
 }
 
@@ -196,7 +196,7 @@ static int reduce_key(void *context, weir_pair *pair)
     const size_t before = pair->value_size;
     int result = reduction->reduce(task, pair, task->job->arg);
 
-    if (result != 0 && result != WEIR_LEAVE_OUT && task->fail_code == 0)
+    if (result != 0 && result != WEIR_SKIP && task->fail_code == 0)
         weir_task_fail(task, result, "reduce failed on the key \"%.100s\"",
                        (const char *)pair->key);
     if (task->fail_code == 0 &&
@@ -221,7 +221,7 @@ static int run_merge(weir_task *task, weir_range range)
     result = claim_memory(task, mine, weir__shard_size(task->gather));
     if (result != 0)
         return fail_memory(task, result);
-    result = weir__shard_publish(task->manager, task->gather,
+    result = weir__shard_publish(task->scope, task->gather,
                                  task->job->data.map_reduction.reduce != NULL ? reduce_key : NULL,
                                  task, mine);
     return result == 0 || task->fail_code != 0 ? result
@@ -327,7 +327,7 @@ static int finish_merge(weir_future *future, struct weir__job *job)
     drop_all(record->parts, record->parts_count);
     set_code(future, job);
     if (future->code == 0)
-        record->table = weir__table_new(record->manager, shards, (unsigned)job->count);
+        record->table = weir__table_new(record->scope, shards, (unsigned)job->count);
     if (record->table != NULL)
         return 0;
     if (future->code == 0)
@@ -415,7 +415,7 @@ static int finish_map(weir_future *future, struct weir__job *job)
         return result;
     }
     if (records == 0) {
-        record->table = weir__table_new(record->manager, NULL, 0);
+        record->table = weir__table_new(record->scope, NULL, 0);
         return record->table != NULL ? 0 : weir_last_error()->code;
     }
     result = plan_merge(record, job, records);
@@ -487,7 +487,7 @@ static int spec_map_reduce(struct weir__job_spec *spec, weir_pool *pool, weir_ra
     if (spec->map_reduce == NULL)
         return weir__fail(-ENOMEM, "no memory for the record of a map-reduce");
     spec->map_reduce->pool = pool;
-    spec->map_reduce->manager = pool->manager;
+    spec->map_reduce->scope = pool->scope;
     spec->map_reduce->merge = *spec;
     return 0;
 }
@@ -499,7 +499,7 @@ void weir__map_reduce_release(struct weir__map_reduce *record)
     if (record == NULL)
         return;
     /* After the scope's end there is nothing left to free. */
-    if (weir__manager_check_owner(record->manager, "a table") == 0) {
+    if (weir__scope_check_owner(record->scope, "a table") == 0) {
         drop_all(record->parts, record->parts_count);
         if (!record->taken)
             weir_table_free(record->table);
@@ -522,7 +522,7 @@ weir_table *weir_pool_map_reduce(weir_pool *pool, weir_range range,
         return NULL;
     record = spec.map_reduce;
     if (spec.count == 0)
-        record->table = weir__table_new(record->manager, NULL, 0);
+        record->table = weir__table_new(record->scope, NULL, 0);
     else
         weir__run(pool, &spec, NULL);
     table = record->table;
@@ -541,7 +541,7 @@ weir_future *weir_pool_map_reduce_async(weir_pool *pool, weir_range range,
     if (spec_map_reduce(&spec, pool, range, reduction, arg, options) < 0)
         return NULL;
     if (spec.count == 0)
-        spec.map_reduce->table = weir__table_new(spec.map_reduce->manager, NULL, 0);
+        spec.map_reduce->table = weir__table_new(spec.map_reduce->scope, NULL, 0);
     if (spec.count > 0 || spec.map_reduce->table != NULL)
         future = weir__launch(pool, &spec, NULL);
     if (future == NULL)

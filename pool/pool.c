@@ -86,9 +86,10 @@ static weir_pool *new_private(int workers)
     pool->poll_fd = -1;
     pool->timer_fd = -1;
     pool->mine = map_mine();
+    pool->stock = weir__stock_new(pool);
     pool->held = calloc(WEIR__JOBS_MAX, sizeof(*pool->held));
     pool->vacant = calloc(WEIR__JOBS_MAX, sizeof(*pool->vacant));
-    if (pool->mine == NULL || pool->held == NULL || pool->vacant == NULL) {
+    if (pool->mine == NULL || pool->stock == NULL || pool->held == NULL || pool->vacant == NULL) {
         weir__fail(-ENOMEM, "no memory for a pool");
         free_private(pool);
         return NULL;
@@ -139,7 +140,7 @@ static void kill_workers(weir_pool *pool)
 
 static void end_pool(weir_pool *pool)
 {
-    weir__manager_on_end_remove(pool->manager, &pool->on_end);
+    weir__scope_on_end_remove(pool->scope, &pool->on_end);
     weir__jobs_release(pool);
     free_private(pool);
 }
@@ -153,14 +154,14 @@ static void stop_with_scope(struct weir__on_end *on_end)
     free_private(pool);
 }
 
-weir_pool *weir_pool_new(weir_manager *manager, const weir_pool_options *options)
+weir_pool *weir_pool_new(weir_scope *scope, const weir_pool_options *options)
 {
     weir_pool_options defaults = {0};
-    struct weir__supervision supervision = {.manager = manager};
+    struct weir__supervision supervision = {.scope = scope};
     weir_pool *pool;
     int workers, cpus = weir_cpu_count();
 
-    if (weir__manager_check_owner(manager, "a pool") < 0)
+    if (weir__scope_check_owner(scope, "a pool") < 0)
         return NULL;
     if (options == NULL)
         options = &defaults;
@@ -172,7 +173,7 @@ weir_pool *weir_pool_new(weir_manager *manager, const weir_pool_options *options
     pool = new_private(workers);
     if (pool == NULL)
         return NULL;
-    pool->manager = manager;
+    pool->scope = scope;
     pool->control->initializer = options->initializer;
     pool->control->finalizer = options->finalizer;
     pool->control->arg = options->arg;
@@ -185,12 +186,12 @@ weir_pool *weir_pool_new(weir_manager *manager, const weir_pool_options *options
         free_private(pool);
         return NULL;
     }
-    if (weir__fork_detached(manager, weir__supervisor_main, &supervision, &pool->supervisor) < 0) {
+    if (weir__fork_detached(scope, weir__supervisor_main, &supervision, &pool->supervisor) < 0) {
         free_private(pool);
         return NULL;
     }
     pool->on_end.stop = stop_with_scope;
-    weir__manager_on_end_add(manager, &pool->on_end);
+    weir__scope_on_end_add(scope, &pool->on_end);
     return pool;
 }
 

@@ -35,26 +35,27 @@ struct weir__held {
 struct weir__progress;
 struct weir__map_reduce;
 
-/* Futures of the queue's calls, to be used again: they outlive the pool if they have to. */
+/* What all futures of a pool share, and futures of the queue's calls that are to be used again. It
+ * outlives the pool if futures do: then the last future that is freed frees it. */
 struct weir__future_stock {
+    weir_pool *_Atomic pool;  /* NULL once the pool is gone */
     pthread_mutex_t lock;     /* over what follows */
     weir_future *vacant;      /* linked by `next` */
     struct weir__slab *slabs; /* all there are; each is memory for some */
     int64_t count;            /* so many futures; once the pool is gone, those not given back */
-    bool left;                /* the pool is gone: who gives back the last one frees this */
+    int64_t jobs;             /* futures of jobs, which are not in the slabs */
 };
 
 /* The host's side of the queue of calls (queue.c). pool->lock, all of it. */
 struct weir__puts {
-    uint64_t tail;       /* position of the next call */
-    int since_wait;      /* calls put since a thread last waited for one */
-    weir_future *vacant; /* futures, taken over from the stock all at once */
-    struct weir__future_stock *stock;
+    uint64_t tail;                           /* position of the next call */
+    int since_wait;                          /* calls put since a thread last waited for one */
+    weir_future *vacant;                     /* futures, taken over from the stock all at once */
     weir_future *futures[WEIR__QUEUE_CALLS]; /* whose call is in that place; NULL: nobody's */
 };
 
 struct weir_pool {
-    weir_manager *manager;
+    weir_scope *scope;
     struct weir__control *control;
     struct weir__detached supervisor;
     struct weir__on_end on_end; /* stops the pool when the scope ends */
@@ -67,7 +68,8 @@ struct weir_pool {
     struct weir__held *held; /* WEIR__JOBS_MAX */
     uint16_t *vacant;        /* stack of job indices */
     int vacant_count;
-    struct weir__puts *puts;           /* NULL until a call has been submitted */
+    struct weir__puts *puts; /* NULL until a call has been submitted */
+    struct weir__future_stock *stock;
     TAILQ_HEAD(, weir_future) futures; /* those that have a job, oldest first */
     bool ending;                       /* no new futures */
 
@@ -173,8 +175,8 @@ struct weir_future {
     int users;               /* threads that look at its job; pool->lock */
     void *result;            /* malloc'ed; of the call, if it has room there, in `small` */
     size_t result_size;
-    weir_error *error;                /* malloc'ed; NULL while there is none */
-    struct weir__future_stock *stock; /* of a call: where it came from */
+    weir_error *error; /* malloc'ed; NULL while there is none */
+    struct weir__future_stock *stock;
 
     weir_future *next;               /* in the stock */
     struct weir__progress *progress; /* NULL: none is shown */
@@ -204,9 +206,9 @@ static inline int weir__map_made(const weir_pool *pool)
 {
     int result = 0;
 
-    if (atomic_load_explicit(weir__manager_generation(pool->manager), memory_order_acquire) !=
-        weir__manager_synced(pool->manager))
-        result = weir_manager_sync(pool->manager);
+    if (atomic_load_explicit(weir__scope_generation(pool->scope), memory_order_acquire) !=
+        weir__scope_synced(pool->scope))
+        result = weir_scope_sync(pool->scope);
     return result == -ENOENT ? 0 : result;
 }
 
@@ -238,6 +240,11 @@ void weir__queue_end_told(weir_pool *pool, unsigned place);
 void weir__queue_end(weir_pool *pool);
 /* Gives the future's memory back. */
 void weir__queue_free(weir_future *future);
+/* The stock of a new pool; NULL without an error when there is no memory. */
+struct weir__future_stock *weir__stock_new(weir_pool *pool);
+/* Counts the future of a job, and takes it out again. */
+void weir__stock_enter(struct weir__future_stock *stock, weir_future *future);
+void weir__stock_leave(weir_future *future);
 /* The pool goes. */
 void weir__queue_leave(weir_pool *pool);
 /* Takes over what a call gave, in a block or in `result` itself. 0 or a negative error. */

@@ -23,7 +23,7 @@
 #define KILL_MS 2000
 
 struct weir_process {
-    weir_manager *manager;
+    weir_scope *scope;
     struct weir__control *control;
     struct weir__detached supervisor;
     struct weir__on_end on_end;
@@ -44,12 +44,12 @@ static void stop_with_scope(struct weir__on_end *on_end)
     stop((weir_process *)((unsigned char *)on_end - offsetof(struct weir_process, on_end)));
 }
 
-weir_process *weir_process_start(weir_manager *manager, int (*target)(void *arg), void *arg)
+weir_process *weir_process_start(weir_scope *scope, int (*target)(void *arg), void *arg)
 {
-    struct weir__supervision supervision = {.manager = manager};
+    struct weir__supervision supervision = {.scope = scope};
     weir_process *process;
 
-    if (weir__manager_check_owner(manager, "a process") < 0)
+    if (weir__scope_check_owner(scope, "a process") < 0)
         return NULL;
     if (target == NULL) {
         weir__fail(-EINVAL, "the process's target is NULL");
@@ -60,7 +60,7 @@ weir_process *weir_process_start(weir_manager *manager, int (*target)(void *arg)
         weir__fail(-ENOMEM, "no memory for a process");
         return NULL;
     }
-    process->manager = manager;
+    process->scope = scope;
     process->starter = getpid();
     process->control = weir__control_new(1, false);
     if (process->control == NULL) {
@@ -70,15 +70,14 @@ weir_process *weir_process_start(weir_manager *manager, int (*target)(void *arg)
     process->control->process_target = target;
     process->control->arg = arg;
     supervision.control = process->control;
-    if (weir__fork_detached(manager, weir__supervisor_main, &supervision, &process->supervisor) <
-        0) {
+    if (weir__fork_detached(scope, weir__supervisor_main, &supervision, &process->supervisor) < 0) {
         weir__control_free(process->control);
         free(process);
         return NULL;
     }
     process->pid = atomic_load(&process->control->slots[0].pid);
     process->on_end.stop = stop_with_scope;
-    weir__manager_on_end_add(manager, &process->on_end);
+    weir__scope_on_end_add(scope, &process->on_end);
     return process;
 }
 
@@ -86,7 +85,7 @@ static int report_end(weir_process *process, int *exit_code)
 {
     int status = process->control->exit_status;
 
-    weir_manager_sync(process->manager);
+    weir_scope_sync(process->scope);
     if (exit_code != NULL)
         *exit_code = WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
     return 0;
@@ -134,6 +133,6 @@ void weir_process_free(weir_process *process)
 {
     if (process == NULL || process->starter != getpid())
         return;
-    weir__manager_on_end_remove(process->manager, &process->on_end);
+    weir__scope_on_end_remove(process->scope, &process->on_end);
     stop(process);
 }

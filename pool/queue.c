@@ -60,12 +60,14 @@ struct weir__slab {
     weir_future *futures;
 };
 
-static struct weir__future_stock *stock_new(void)
+struct weir__future_stock *weir__stock_new(weir_pool *pool)
 {
     struct weir__future_stock *stock = calloc(1, sizeof(*stock));
 
-    if (stock != NULL)
+    if (stock != NULL) {
         pthread_mutex_init(&stock->lock, NULL);
+        atomic_init(&stock->pool, pool);
+    }
     return stock;
 }
 
@@ -80,6 +82,33 @@ static void stock_free(struct weir__future_stock *stock)
     }
     pthread_mutex_destroy(&stock->lock);
     free(stock);
+}
+
+/* With stock->lock. True: the pool is gone and its last future too. */
+static bool is_last(const struct weir__future_stock *stock)
+{
+    return stock->pool == NULL && stock->count == 0 && stock->jobs == 0;
+}
+
+void weir__stock_enter(struct weir__future_stock *stock, weir_future *future)
+{
+    future->stock = stock;
+    pthread_mutex_lock(&stock->lock);
+    stock->jobs++;
+    pthread_mutex_unlock(&stock->lock);
+}
+
+void weir__stock_leave(weir_future *future)
+{
+    struct weir__future_stock *stock = future->stock;
+    bool last;
+
+    pthread_mutex_lock(&stock->lock);
+    stock->jobs--;
+    last = is_last(stock);
+    pthread_mutex_unlock(&stock->lock);
+    if (last)
+        stock_free(stock);
 }
 
 /* With stock->lock. */
@@ -106,9 +135,8 @@ static void stock_grow(struct weir__future_stock *stock)
 }
 
 /* With pool->lock. */
-static weir_future *take_future(struct weir__puts *puts)
+static weir_future *take_future(struct weir__puts *puts, struct weir__future_stock *stock)
 {
-    struct weir__future_stock *stock = puts->stock;
     weir_future *future = puts->vacant;
 
     if (future == NULL) {
@@ -142,7 +170,9 @@ void weir__queue_free(weir_future *future)
     pthread_mutex_lock(&stock->lock);
     future->next = stock->vacant;
     stock->vacant = future;
-    last = stock->left && --stock->count == 0;
+    if (stock->pool == NULL)
+        stock->count--;
+    last = is_last(stock);
     pthread_mutex_unlock(&stock->lock);
     if (last)
         stock_free(stock);
@@ -151,19 +181,19 @@ void weir__queue_free(weir_future *future)
 void weir__queue_leave(weir_pool *pool)
 {
     struct weir__puts *puts = pool->puts;
-    struct weir__future_stock *stock;
+    struct weir__future_stock *stock = pool->stock;
     bool last;
 
-    if (puts == NULL)
+    if (stock == NULL)
         return;
-    stock = puts->stock;
     pthread_mutex_lock(&stock->lock);
-    for (weir_future *future = puts->vacant; future != NULL; future = future->next)
+    for (weir_future *future = puts != NULL ? puts->vacant : NULL; future != NULL;
+         future = future->next)
         stock->count--;
     for (weir_future *future = stock->vacant; future != NULL; future = future->next)
         stock->count--;
-    stock->left = true;
-    last = stock->count == 0;
+    stock->pool = NULL;
+    last = is_last(stock);
     pthread_mutex_unlock(&stock->lock);
     if (last)
         stock_free(stock);
@@ -297,9 +327,9 @@ static bool is_plain(const weir_job_options *options)
         if (options->reserved[i] != 0)
             return false;
     }
-    return (options->retries == 0 || options->retries == -1) && options->timeout_ms == 0 &&
-           options->chunk_timeout_ms == 0 && options->progress == NULL &&
-           options->on_progress == NULL && !options->progress_lines;
+    return (options->retries == 0 || options->retries == WEIR_RETRIES_NONE) &&
+           options->timeout_ms == 0 && options->chunk_timeout_ms == 0 &&
+           options->progress == NULL && options->on_progress == NULL && !options->progress_lines;
 }
 
 static struct weir__puts *get_puts(weir_pool *pool)
@@ -309,12 +339,6 @@ static struct weir__puts *get_puts(weir_pool *pool)
     if (puts != NULL)
         return puts;
     puts = calloc(1, sizeof(*puts));
-    if (puts != NULL)
-        puts->stock = stock_new();
-    if (puts == NULL || puts->stock == NULL) {
-        free(puts);
-        return NULL;
-    }
     pool->puts = puts;
     return puts;
 }
@@ -461,7 +485,7 @@ weir_future *weir__queue_put(weir_pool *pool, weir_call_fn function, const void 
         await_place(pool, tail);
     }
     if (place >= 0)
-        future = take_future(puts);
+        future = take_future(puts, pool->stock);
     if (future != NULL) {
         future->position = puts->tail;
         atomic_store_explicit(&future->pool, pool, memory_order_relaxed);

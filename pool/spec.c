@@ -34,9 +34,9 @@ static int check_options(const weir_job_options *options)
     if (options->chunks > 0 && options->grain > 0)
         return weir__fail(-EINVAL, "chunks (%lld) and grain (%lld) exclude each other",
                           (long long)options->chunks, (long long)options->grain);
-    if (options->retries < -1 || options->retries > RETRIES_MAX)
-        return weir__fail(-EINVAL, "retries is %d; it must be from -1 (never) to %d",
-                          options->retries, RETRIES_MAX);
+    if (options->retries < WEIR_RETRIES_NONE || options->retries > RETRIES_MAX)
+        return weir__fail(-EINVAL, "retries is %d; it must be from %d (never) to %d",
+                          options->retries, WEIR_RETRIES_NONE, RETRIES_MAX);
     if (options->timeout_ms < 0 || options->chunk_timeout_ms < 0)
         return weir__fail(-EINVAL,
                           "timeout_ms is %d and chunk_timeout_ms %d; neither may be negative",

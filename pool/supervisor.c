@@ -67,7 +67,7 @@ enum { POLL_LIFELINE, POLL_HOST, POLL_CHILDREN /* and one for each worker's pidf
 struct supervisor {
     int64_t finish_ns, fork_ns, deadline_ns; /* when each is due; 0: not at all */
     struct weir__control *control;
-    weir_manager *manager;
+    weir_scope *scope;
     int lifeline;
     pid_t pid;
     int alive;
@@ -368,7 +368,7 @@ _Noreturn static void become_worker(struct child *child)
         if (supervisor->polled[POLL_CHILDREN + i].fd >= 0)
             close(supervisor->polled[POLL_CHILDREN + i].fd);
     }
-    weir__worker_main(supervisor->control, supervisor->manager, child->slot);
+    weir__worker_main(supervisor->control, supervisor->scope, child->slot);
 }
 
 static void watch(struct child *child)
@@ -407,7 +407,7 @@ static void fork_into(struct child *child)
     sigset_t all, before;
     int error;
 
-    weir_manager_sync(supervisor->manager);
+    weir_scope_sync(supervisor->scope);
     atomic_fetch_add(&slot->incarnation, 1);
     atomic_store(&slot->state, SLOT_STARTING);
     sigfillset(&all);
@@ -482,7 +482,7 @@ _Noreturn static void end_with_host(struct supervisor *supervisor, bool scope_li
             ;
     }
     if (!scope_lives)
-        weir__manager_clean_after_host(supervisor->manager);
+        weir__scope_clean_after_host(supervisor->scope);
     _exit(0);
 }
 
@@ -594,7 +594,7 @@ static struct supervisor *make(const struct weir__supervision *supervision, int 
     if (supervisor == MAP_FAILED)
         return NULL;
     supervisor->control = supervision->control;
-    supervisor->manager = supervision->manager;
+    supervisor->scope = supervision->scope;
     supervisor->lifeline = lifeline;
     supervisor->pid = getpid();
     supervisor->children = (struct child *)(supervisor + 1);
@@ -604,7 +604,7 @@ static struct supervisor *make(const struct weir__supervision *supervision, int 
     for (size_t i = 0; i < POLL_CHILDREN + workers; i++)
         supervisor->polled[i] = (struct pollfd){.fd = -1, .events = POLLIN};
     supervisor->polled[POLL_LIFELINE].fd = lifeline;
-    supervisor->polled[POLL_HOST].fd = weir__manager_host_pidfd(supervisor->manager);
+    supervisor->polled[POLL_HOST].fd = weir__scope_host_pidfd(supervisor->scope);
     return supervisor;
 }
 

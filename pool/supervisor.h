@@ -9,7 +9,7 @@
 
 struct weir__supervision {
     struct weir__control *control;
-    weir_manager *manager;
+    weir_scope *scope;
 };
 
 /* One byte on the lifeline, from the host. End of file there means the host is gone. */

@@ -47,16 +47,16 @@ size_t weir__part_size(const struct weir__gather *gather)
     return size;
 }
 
-static weir_shm *make_block(weir_manager *manager, size_t size)
+static weir_shm *make_block(weir_scope *scope, size_t size)
 {
-    weir_shm *block = weir_manager_shm(manager, size);
+    weir_shm *block = weir_scope_shm(scope, size);
 
     if (block != NULL)
         madvise(weir_shm_buf(block), size, MADV_HUGEPAGE); /* a wish */
     return block;
 }
 
-int weir__part_publish(weir_manager *manager, const struct weir__gather *gather,
+int weir__part_publish(weir_scope *scope, const struct weir__gather *gather,
                        struct weir__published *published)
 {
     const uint64_t *bytes = weir__gather_bytes(gather);
@@ -68,7 +68,7 @@ int weir__part_publish(weir_manager *manager, const struct weir__gather *gather,
     published->records = weir__gather_count(gather);
     if (published->records == 0)
         return 0;
-    block = make_block(manager, weir__part_size(gather));
+    block = make_block(scope, weir__part_size(gather));
     if (block == NULL)
         return weir_last_error()->code;
     /* Killed before the next line has run: the block stays until the scope ends. */
@@ -196,9 +196,9 @@ static int fill_shard(struct weir__shard *shard, const struct weir__gather *gath
         weir__gather_write(gather, from, (unsigned char *)record);
         if (keep != NULL)
             result = reduce_record(record, keep, context);
-        if (result != 0 && result != WEIR_LEAVE_OUT)
+        if (result != 0 && result != WEIR_SKIP)
             return result;
-        if (result == WEIR_LEAVE_OUT)
+        if (result == WEIR_SKIP)
             continue;
         add_slot(shard, record->hash, at);
         at += weir__record_size(record->key_size, record->value_size);
@@ -208,7 +208,7 @@ static int fill_shard(struct weir__shard *shard, const struct weir__gather *gath
     return 0;
 }
 
-int weir__shard_publish(weir_manager *manager, const struct weir__gather *gather,
+int weir__shard_publish(weir_scope *scope, const struct weir__gather *gather,
                         int (*keep)(void *context, weir_pair *pair), void *context,
                         struct weir__published *published)
 {
@@ -220,7 +220,7 @@ int weir__shard_publish(weir_manager *manager, const struct weir__gather *gather
     published->records = 0;
     if (weir__gather_count(gather) == 0)
         return 0;
-    block = make_block(manager, size);
+    block = make_block(scope, size);
     if (block == NULL)
         return weir_last_error()->code;
     atomic_store(&published->block, block);
@@ -252,9 +252,9 @@ void weir__published_drop(struct weir__published *published)
 
 /* ---- tables --------------------------------------------------------------------------------- */
 
-weir_table *weir__table_new(weir_manager *manager, struct weir__published *shards, unsigned count)
+weir_table *weir__table_new(weir_scope *scope, struct weir__published *shards, unsigned count)
 {
-    weir_shm *block = weir_manager_shm(manager, sizeof(struct weir_table));
+    weir_shm *block = weir_scope_shm(scope, sizeof(struct weir_table));
     weir_table *table;
 
     if (block == NULL)
@@ -382,19 +382,23 @@ int weir_table_get(const weir_table *table, const void *key, size_t key_size, we
 #define POSITION_SHIFT 40
 #define POSITION_PLACE ((UINT64_C(1) << POSITION_SHIFT) - 1)
 
-bool weir_table_next(const weir_table *table, uint64_t *position, weir_pair *pair)
+int weir_table_next(const weir_table *table, weir_table_cursor *cursor, weir_pair *pair)
 {
     uint64_t place;
-    int error;
+    int error = check_table(table);
 
-    if (position == NULL || pair == NULL || check_table(table) < 0)
-        return false;
-    place = *position & POSITION_PLACE;
-    for (uint64_t i = *position >> POSITION_SHIFT; i < table->shards; i++, place = 0) {
+    if (error < 0)
+        return error;
+    if (cursor == NULL || pair == NULL)
+        return weir__fail(-EINVAL, "the %s is NULL", cursor == NULL ? "cursor" : "pair");
+    place = cursor->at & POSITION_PLACE;
+    for (uint64_t i = cursor->at >> POSITION_SHIFT; i < table->shards; i++, place = 0) {
         struct weir__shard *shard = open_shard(table, (uint32_t)i, &error);
         const struct weir__record *record;
         uint64_t at;
 
+        if (error < 0)
+            return error;
         if (shard == NULL)
             continue;
         at = shard->log_begin + place * 8;
@@ -403,13 +407,14 @@ bool weir_table_next(const weir_table *table, uint64_t *position, weir_pair *pai
         record = weir__record_check((const unsigned char *)shard + at,
                                     (const unsigned char *)shard + shard->log_end);
         if (record == NULL)
-            return false;
+            return weir__fail(-EBADMSG, "a record of the table at %p is damaged",
+                              (const void *)table);
         place += weir__record_size(record->key_size, record->value_size) / 8;
-        *position = i << POSITION_SHIFT | place;
+        cursor->at = i << POSITION_SHIFT | place;
         *pair = pair_of(record);
-        return true;
+        return 1;
     }
-    return false;
+    return 0;
 }
 
 /* ---- sorting -------------------------------------------------------------------------------- */
@@ -485,15 +490,17 @@ static void sort_heap(weir_pair *heap, size_t count,
     }
 }
 
-static size_t select_first(const weir_table *table,
-                           int (*compare)(const weir_pair *, const weir_pair *), weir_pair *heap,
-                           size_t most)
+/* 0, or weir_table_next()'s error. */
+static int select_first(const weir_table *table,
+                        int (*compare)(const weir_pair *, const weir_pair *), weir_pair *heap,
+                        size_t most, size_t *selected)
 {
-    uint64_t position = 0;
+    weir_table_cursor cursor = {0};
     size_t count = 0;
     weir_pair pair;
+    int result;
 
-    while (weir_table_next(table, &position, &pair)) {
+    while ((result = weir_table_next(table, &cursor, &pair)) == 1) {
         if (count < most) {
             heap[count++] = pair;
             if (count == most)
@@ -505,7 +512,8 @@ static size_t select_first(const weir_table *table,
     }
     if (count < most)
         make_heap(heap, count, compare);
-    return count;
+    *selected = count;
+    return result;
 }
 
 weir_pair *weir_table_sorted(const weir_table *table,
@@ -531,7 +539,11 @@ weir_pair *weir_table_sorted(const weir_table *table,
     }
     if (most == 0)
         return pairs;
-    *count = select_first(table, compare, pairs, most);
+    if (select_first(table, compare, pairs, most, count) < 0) {
+        free(pairs);
+        *count = 0;
+        return NULL;
+    }
     sort_heap(pairs, *count, compare);
     return pairs;
 }

@@ -47,7 +47,7 @@ struct weir__published {
 
 /* Worker: writes the gathered records as a part, or nothing if there are none. 0 or a negative
  * error. */
-int weir__part_publish(weir_manager *manager, const struct weir__gather *gather,
+int weir__part_publish(weir_scope *scope, const struct weir__gather *gather,
                        struct weir__published *published);
 size_t weir__part_size(const struct weir__gather *gather);
 
@@ -62,14 +62,14 @@ const struct weir__record *weir__record_check(const unsigned char *at, const uns
 /* Worker: writes the gathered records as a shard. `keep` is called for each; it may change the
  * value and make it smaller: 0 keeps the record, 1 leaves it out, anything else is an error that is
  * passed on. NULL: all are kept. */
-int weir__shard_publish(weir_manager *manager, const struct weir__gather *gather,
+int weir__shard_publish(weir_scope *scope, const struct weir__gather *gather,
                         int (*keep)(void *context, weir_pair *pair), void *context,
                         struct weir__published *published);
 size_t weir__shard_size(const struct weir__gather *gather);
 
 /* Host: a table of these shards, which are the table's from then on. `count` is a power of two up
  * to WEIR__PARTITIONS, or 0. NULL with the last error set: the shards are still the caller's. */
-weir_table *weir__table_new(weir_manager *manager, struct weir__published *shards, unsigned count);
+weir_table *weir__table_new(weir_scope *scope, struct weir__published *shards, unsigned count);
 
 /* Unlinks and closes what has been published, if anything. */
 void weir__published_drop(struct weir__published *published);

@@ -119,11 +119,11 @@ static void lay_out(struct plan *plan)
     plan->end = at;
 }
 
-static weir_text *make_text(weir_manager *manager, const struct plan *plan)
+static weir_text *make_text(weir_scope *scope, const struct plan *plan)
 {
     const int64_t shape = (int64_t)plan->end;
     const int64_t table = (int64_t)(plan->marks + round_up(1 + plan->count));
-    weir_array *array = weir_manager_array(manager, WEIR_UINT8, 1, &shape, WEIR_ARRAY_LAZY);
+    weir_array *array = weir_scope_array(scope, WEIR_UINT8, 1, &shape, WEIR_ARRAY_LAZY);
     weir_text *text = array != NULL ? weir_array_data(array) : NULL;
 
     if (text == NULL)
@@ -153,7 +153,7 @@ static void free_plan(struct plan *plan)
     free(plan->file);
 }
 
-weir_text *weir_text_open_many(weir_manager *manager, const char *const *paths, size_t count)
+weir_text *weir_text_open_many(weir_scope *scope, const char *const *paths, size_t count)
 {
     struct plan plan = {
         .file = calloc(count + 1, sizeof(*plan.file)),
@@ -170,15 +170,15 @@ weir_text *weir_text_open_many(weir_manager *manager, const char *const *paths, 
         error = look_at_file(&plan, paths[i]);
     if (error == 0) {
         lay_out(&plan);
-        text = make_text(manager, &plan);
+        text = make_text(scope, &plan);
     }
     free_plan(&plan);
     return text;
 }
 
-weir_text *weir_text_open(weir_manager *manager, const char *path)
+weir_text *weir_text_open(weir_scope *scope, const char *path)
 {
-    return weir_text_open_many(manager, &path, 1);
+    return weir_text_open_many(scope, &path, 1);
 }
 
 static int check_text(const weir_text *text)
@@ -319,7 +319,7 @@ static size_t find_file(const weir_text *text, uint64_t place)
 }
 
 /* Passes over the rest of a record that began before the cursor's range. */
-static void skip_begun(weir_cursor *cursor)
+static void skip_begun(weir_text_cursor *cursor)
 {
     const char *newline;
 
@@ -336,14 +336,14 @@ static void skip_begun(weir_cursor *cursor)
     }
 }
 
-bool weir_cursor_file(weir_cursor *cursor)
+int weir_text_next_file(weir_text_cursor *cursor)
 {
     const weir_text *text = cursor->text;
     const struct text_file *file;
     uint64_t end;
 
     if (cursor->left.begin >= cursor->left.end)
-        return false;
+        return 0;
     cursor->file = find_file(text, (uint64_t)cursor->left.begin);
     file = &text->file[cursor->file];
     end = file->begin + file->size;
@@ -355,7 +355,7 @@ bool weir_cursor_file(weir_cursor *cursor)
     cursor->end = cursor->data + file->size;
     cursor->left.begin = (int64_t)end;
     skip_begun(cursor);
-    return true;
+    return 1;
 }
 
 static int map_range(const weir_text *text, weir_range range)
@@ -368,7 +368,7 @@ static int map_range(const weir_text *text, weir_range range)
     return error;
 }
 
-static int begin_cursor(const weir_text *text, weir_range range, weir_cursor *cursor)
+static int begin_cursor(const weir_text *text, weir_range range, weir_text_cursor *cursor)
 {
     int error = check_text(text);
 
@@ -391,17 +391,18 @@ static bool is_word(unsigned c)
     return c - '0' < 10 || (c | 0x20) - 'a' < 26 || c >= 0x80;
 }
 
-int weir_text_slice(const weir_text *text, weir_range range, weir_split split, weir_cursor *cursor)
+int weir_text_slice(const weir_text *text, weir_range range, weir_text_split split,
+                    weir_text_cursor *cursor)
 {
     int error = begin_cursor(text, range, cursor);
 
     if (error < 0)
         return error;
-    if (split != WEIR_SPLIT_WORDS && split != WEIR_SPLIT_LINES)
-        return weir__fail(-EINVAL, "weir_split is %d; it must be %d or %d", (int)split,
-                          WEIR_SPLIT_WORDS, WEIR_SPLIT_LINES);
-    cursor->lines = split == WEIR_SPLIT_LINES;
-    cursor->words = split == WEIR_SPLIT_WORDS;
+    if (split != WEIR_TEXT_WORDS && split != WEIR_TEXT_LINES)
+        return weir__fail(-EINVAL, "weir_text_split is %d; it must be %d or %d", (int)split,
+                          WEIR_TEXT_WORDS, WEIR_TEXT_LINES);
+    cursor->lines = split == WEIR_TEXT_LINES;
+    cursor->words = split == WEIR_TEXT_WORDS;
     for (unsigned c = 0; c < 256; c++)
         cursor->inside[c] = is_word(c);
     cursor->left = range;
@@ -409,7 +410,7 @@ int weir_text_slice(const weir_text *text, weir_range range, weir_split split, w
 }
 
 int weir_text_slice_at(const weir_text *text, weir_range range, const char *delimiters,
-                       weir_cursor *cursor)
+                       weir_text_cursor *cursor)
 {
     int error = begin_cursor(text, range, cursor);
 

@@ -16,7 +16,7 @@
 #define WEIR_POOL_H
 
 #include <string.h>
-#include <weir-manager.h>
+#include <weir-scope.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -34,8 +34,7 @@ typedef struct weir_process weir_process;
  * with the scope at the latest; join it to have it finish. Returns: the process, to be joined with
  * weir_process_join() or released with weir_process_free(); or NULL: EINVAL (scope or target is
  * NULL, or the scope has ended), EAGAIN or ENOMEM (fork), EMFILE, EDEADLK (called in a worker). */
-WEIR_API weir_process *weir_process_start(weir_manager *manager, int (*target)(void *arg),
-                                          void *arg);
+WEIR_API weir_process *weir_process_start(weir_scope *scope, int (*target)(void *arg), void *arg);
 
 /* Waits until the process has ended, at most `timeout_ms` milliseconds (negative: for ever).
  * `exit_code` (may be NULL) gets 0 to 255, or as in Python minus the signal that killed it. May be
@@ -62,6 +61,8 @@ typedef struct weir_task weir_task;
 typedef int (*weir_task_fn)(weir_task *task, weir_range range, void *arg);
 
 #define WEIR_WORKERS_MAX 1024
+
+#define WEIR_RETRIES_NONE (-1) /* weir_job_options.retries: never run a chunk again */
 
 /* Zero means the default everywhere; `reserved` must be zero. */
 typedef struct weir_pool_options {
@@ -100,7 +101,7 @@ typedef struct weir_job_options {
     int64_t grain;  /* items a piece, instead of `chunks`; giving both is an error */
     size_t
         arg_size; /* copy this many bytes at `arg` to the workers; 0: pass the pointer as it is */
-    int retries; /* times a chunk is run again after its *worker died*, up to 30; -1: never; 0: once
+    int retries; /* times a chunk is run again after its *worker died*, up to 30; WEIR_RETRIES_NONE: never; 0: once
                     for map, reduce and map_reduce, whose outputs the pool commits, never for `for`
                     and submit, whose side effects it cannot undo */
     int timeout_ms;       /* the whole job, from the call on; 0: none. Then -ETIMEDOUT */
@@ -149,7 +150,7 @@ WEIR_API int weir_cpu_count(void);
  * moment. Returns: the pool, to be freed with weir_pool_free(); or NULL: EINVAL (scope is NULL or
  * has ended, or options), E2BIG (more workers than WEIR_WORKERS_MAX), EAGAIN, ENOMEM, EMFILE (fork,
  * descriptors), EDEADLK (called in a worker). */
-WEIR_API weir_pool *weir_pool_new(weir_manager *manager, const weir_pool_options *options);
+WEIR_API weir_pool *weir_pool_new(weir_scope *scope, const weir_pool_options *options);
 
 /* Number of workers, and the process ids of the supervisor and of worker `worker` (from 0) as they
  * are now. -EINVAL for NULL, -ERANGE for no such worker, -ESRCH for one that is being replaced. */
@@ -171,7 +172,7 @@ WEIR_API pid_t weir_pool_worker_pid(const weir_pool *pool, int worker);
  * Crash: when the program dies, the workers are killed.
  * Returns: 0; or -EINVAL (pool, function, a range with end before begin, options), -E2BIG (too many
  * chunks; the message gives the limit), -ENOMEM or -ENOSPC (memory for chunks and a copied argument
- * beyond 256 MiB comes from the scope, as weir_manager_shm()), -ETIMEDOUT (options), -EDEADLK
+ * beyond 256 MiB comes from the scope, as weir_scope_shm()), -ETIMEDOUT (options), -EDEADLK
  * (called in a worker), WEIR_EFAILED (a task failed: weir_last_error() has its message, code, range
  * and worker), WEIR_EDIED (a worker died, or the supervisor did; weir_last_error() has range, pid,
  * signal or exit status, and attempt), the error of fork (-EAGAIN, -EMFILE, ...: the pool has been
@@ -234,7 +235,7 @@ typedef struct weir_pair {
 /* What a map-reduce gives: keys with their values, in shared memory of the scope. */
 typedef struct weir_table weir_table;
 
-#define WEIR_LEAVE_OUT 1 /* by reduce: the key is not to be in the table */
+#define WEIR_SKIP 1 /* by reduce: the key is not to be in the table */
 
 /* A keyed map-reduce: map emits pairs, values of one key are combined, each key is reduced. `map`
  * and `value_size` and `combine` are needed, zero means the default for the rest; `reserved` must
@@ -249,7 +250,7 @@ typedef struct weir_map_reduction {
                             value_size is 0 */
     int (*reduce)(weir_task *task, weir_pair *pair, void *arg); /* in a worker, once for each key
                           at the end: may change what pair->value points to, and, where sizes are
-                          variable, make value_size smaller. Returns 0, or WEIR_LEAVE_OUT, or
+                          variable, make value_size smaller. Returns 0, or WEIR_SKIP, or
                           anything else for failure. NULL: values stay as they are */
     size_t memory; /* most bytes of shared memory for all tables of the job, the result included,
                       and of a worker's own; 0: no limit but the system's */
@@ -301,9 +302,16 @@ WEIR_API int64_t weir_table_len(const weir_table *table);
 WEIR_API int weir_table_get(const weir_table *table, const void *key, size_t key_size,
                             weir_pair *pair);
 
-/* Goes through all pairs: *position is 0 at first, and belongs to this function then. The order is
- * the same each time, and says nothing. Returns: true, and *pair is set; false after the last. */
-WEIR_API bool weir_table_next(const weir_table *table, uint64_t *position, weir_pair *pair);
+/* Where an iteration over a table is; {0} is before the first pair. */
+typedef struct weir_table_cursor {
+    uint64_t at;
+} weir_table_cursor;
+
+/* Gives the next pair and moves the cursor on. The order is the same each time, and is otherwise
+ * unspecified.
+ * Returns: 1, and *pair is set; 0 after the last; -EINVAL (NULL), -EBADMSG (the table has been
+ * overwritten). */
+WEIR_API int weir_table_next(const weir_table *table, weir_table_cursor *cursor, weir_pair *pair);
 
 /* An array of the table's pairs, sorted: `compare` is negative when `a` comes first, as for
  * qsort(). With `most` above 0 only so many, those that come first. *count gets their number. Keys
@@ -336,13 +344,12 @@ typedef struct weir_text weir_text;
  * Each process maps a file when it first slices it. Until then the file must stay where it is;
  * renaming one makes that fail, appending to it changes nothing, and cutting it short kills
  * (SIGBUS) whoever reads what is gone. Context: the process that began the scope, or any other of
- * the scope. Blocks while it looks at the files. Crash: as weir_manager_array(). Returns: the text,
+ * the scope. Blocks while it looks at the files. Crash: as weir_scope_array(). Returns: the text,
  * to be closed with weir_text_close(), or by the scope's end; or NULL: ENOENT, EACCES and so on
- * (the message names the file), EINVAL (no path, not a regular file), and weir_manager_array()'s
+ * (the message names the file), EINVAL (no path, not a regular file), and weir_scope_array()'s
  * errors: it needs as much address space as the files have bytes. */
-WEIR_API weir_text *weir_text_open(weir_manager *manager, const char *path);
-WEIR_API weir_text *weir_text_open_many(weir_manager *manager, const char *const *paths,
-                                        size_t count);
+WEIR_API weir_text *weir_text_open(weir_scope *scope, const char *path);
+WEIR_API weir_text *weir_text_open_many(weir_scope *scope, const char *const *paths, size_t count);
 
 /* Nobody may use the text, or what points into it, any more, in any process. NULL is allowed. */
 WEIR_API void weir_text_close(weir_text *text);
@@ -358,19 +365,19 @@ WEIR_API const char *weir_text_path(const weir_text *text, size_t file);
  * process of the scope. Returns: NULL with weir_text_slice()'s errors. */
 WEIR_API const char *weir_text_data(const weir_text *text, size_t file, size_t *size);
 
-typedef enum weir_split {
-    WEIR_SPLIT_WORDS = 0, /* runs of ASCII letters, digits, and bytes from 0x80 (so of UTF-8) */
-    WEIR_SPLIT_LINES,     /* lines without their newline, empty ones too; a last one may lack it */
-} weir_split;
+typedef enum weir_text_split {
+    WEIR_TEXT_WORDS = 0, /* runs of ASCII letters, digits, and bytes from 0x80 (so of UTF-8) */
+    WEIR_TEXT_LINES,     /* lines without their newline, empty ones too; a last one may lack it */
+} weir_text_split;
 
 /* A record: it lies in the text, and no NUL follows. */
-typedef struct weir_piece {
+typedef struct weir_text_record {
     const char *data;
     size_t size;
-} weir_piece;
+} weir_text_record;
 
-/* Where one is in a text. Besides weir_cursor_next() only `file` and `data` are to be used. */
-typedef struct weir_cursor {
+/* Where one is in a text. Besides weir_text_next() only `file` and `data` are to be used. */
+typedef struct weir_text_cursor {
     const char *data; /* the first byte of ... */
     size_t file;      /* ... the file that the last record was in */
     const char *at, *stop, *end;
@@ -378,9 +385,9 @@ typedef struct weir_cursor {
     weir_range left;
     bool lines;
     unsigned char inside[256];
-    bool words; /* inside[] is that of WEIR_SPLIT_WORDS */
+    bool words; /* inside[] is that of WEIR_TEXT_WORDS */
     uint64_t reserved[4];
-} weir_cursor;
+} weir_text_cursor;
 
 /* Begins to go through the records that begin in a part of the text's range. _at: records are runs
  * of bytes that are none of `delimiters` (a string), which may be empty: then a file is one record.
@@ -388,16 +395,16 @@ typedef struct weir_cursor {
  * Returns: 0; -EINVAL (NULL, `split`), -ERANGE (not in the text's range), -EBADMSG (the text was
  * overwritten), -ESTALE (a file is another one now, or shorter), -ENOENT and other errors of
  * opening a file, -ENOMEM. */
-WEIR_API int weir_text_slice(const weir_text *text, weir_range range, weir_split split,
-                             weir_cursor *cursor);
+WEIR_API int weir_text_slice(const weir_text *text, weir_range range, weir_text_split split,
+                             weir_text_cursor *cursor);
 WEIR_API int weir_text_slice_at(const weir_text *text, weir_range range, const char *delimiters,
-                                weir_cursor *cursor);
+                                weir_text_cursor *cursor);
 
-/* For weir_cursor_next(): goes on to the next file. False: there is none. */
-WEIR_API bool weir_cursor_file(weir_cursor *cursor);
+/* For weir_text_next(): goes on to the next file. 1; 0: there is none. */
+WEIR_API int weir_text_next_file(weir_text_cursor *cursor);
 
-/* For weir_cursor_next(): of eight bytes of a text, the highest bit of each that is of no word. */
-static inline uint64_t weir_cursor_outside(const char *at)
+/* For weir_text_next(): of eight bytes of a text, the highest bit of each that is of no word. */
+static inline uint64_t weir_text_outside(const char *at)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101);
     uint64_t bytes, low, small, letter, digit;
@@ -414,14 +421,14 @@ static inline uint64_t weir_cursor_outside(const char *at)
     return ~(letter | digit | bytes) & ones * 0x80;
 }
 
-/* For weir_cursor_next(): how many bytes from `begin` on are inside[]. Of words 16 bytes are looked
+/* For weir_text_next(): how many bytes from `begin` on are inside[]. Of words 16 bytes are looked
  * at together: a loop whose length differs from word to word costs more than the words. */
-static inline size_t weir_cursor_run(const weir_cursor *cursor, const char *begin)
+static inline size_t weir_text_run(const weir_text_cursor *cursor, const char *begin)
 {
     const char *at = begin, *end = cursor->end;
 
     while (cursor->words && end - at >= 16) {
-        const uint64_t first = weir_cursor_outside(at), second = weir_cursor_outside(at + 8);
+        const uint64_t first = weir_text_outside(at), second = weir_text_outside(at + 8);
         const uint64_t outside = first != 0 ? first : second;
 
         if (outside != 0)
@@ -434,8 +441,8 @@ static inline size_t weir_cursor_run(const weir_cursor *cursor, const char *begi
     return (size_t)(at - begin);
 }
 
-/* The next record. False when there is none. */
-static inline bool weir_cursor_next(weir_cursor *cursor, weir_piece *piece)
+/* Gives the next record. Returns: 1; 0 when there is none. */
+static inline int weir_text_next(weir_text_cursor *cursor, weir_text_record *record)
 {
     do {
         const char *at = cursor->at, *begin, *end = cursor->end;
@@ -443,21 +450,21 @@ static inline bool weir_cursor_next(weir_cursor *cursor, weir_piece *piece)
         if (cursor->lines && at < cursor->stop) {
             begin = (const char *)memchr(at, '\n', (size_t)(end - at));
             cursor->at = begin != NULL ? begin + 1 : end;
-            piece->data = at;
-            piece->size = (size_t)((begin != NULL ? begin : end) - at);
-            return true;
+            record->data = at;
+            record->size = (size_t)((begin != NULL ? begin : end) - at);
+            return 1;
         }
         while (at < cursor->stop && !cursor->inside[(unsigned char)*at])
             at++;
         if (at < cursor->stop) {
-            piece->data = at;
-            piece->size = weir_cursor_run(cursor, at);
-            cursor->at = at + piece->size;
-            return true;
+            record->data = at;
+            record->size = weir_text_run(cursor, at);
+            cursor->at = at + record->size;
+            return 1;
         }
         cursor->at = cursor->stop;
-    } while (weir_cursor_file(cursor));
-    return false;
+    } while (weir_text_next_file(cursor) == 1);
+    return 0;
 }
 
 /* ---- futures -------------------------------------------------------------------------------- */
@@ -613,12 +620,12 @@ typedef void (*weir_then_fn)(weir_future *future, void *arg);
  *
  * From then on the future is used only in the thread that dispatches. Freed before its callback was
  * called, it is cancelled and waited for, and there is no call. Callbacks that are left when the
- * pool ends are called from within weir_pool_free(), weir_pool_kill() or weir_end(), after the end
+ * pool ends are called from within weir_pool_free(), weir_pool_kill() or weir_scope_end(), after the end
  * of their futures; nothing can be submitted to the pool then (-ECANCELED).
  * Context: the thread that dispatches, when the pool is attached to a loop; else any thread. Does
  * not block. Crash: a worker that is killed cannot take the call with it, nor can the supervisor.
- * Returns: 0; -EINVAL (NULL, a future of another pool), -EBUSY (it has a callback). */
-WEIR_API int weir_pool_then(weir_pool *pool, weir_future *future, weir_then_fn callback, void *arg);
+ * Returns: 0; -EINVAL (NULL, or the future's pool has ended), -EBUSY (it has a callback). */
+WEIR_API int weir_future_then(weir_future *future, weir_then_fn callback, void *arg);
 
 /* A descriptor that poll(), epoll or a loop of any make finds readable when weir_pool_dispatch()
  * has something to do. It is the pool's: only wait on it. The same at each call. Returns: the
@@ -635,13 +642,13 @@ struct uv_loop_s;
 /* Dispatches on a libuv loop (a uv_loop_t *), as uv_queue_work() does, but the work is done in
  * processes. While callbacks are to come the pool keeps uv_run() from returning.
  *
- * The program must use the libuv that weir uses, not a static copy of another version. A pool is
- * attached to one loop at a time, and ends there (weir_pool_free()) or is detached before. As after
+ * The program must use the libuv that weir uses, not a static copy of another version. A pool uses
+ * one loop at a time, and ends there (weir_pool_free()) or leaves it before (`loop` NULL, which is
+ * allowed at any time). As after
  * any uv_close(), run the loop once more before uv_loop_close().
- * Context: the loop's thread, both. Returns: 0; -EINVAL (NULL loop), -EBUSY (attached already),
+ * Context: the loop's thread, both. Returns: 0; -EBUSY (it uses a loop already),
  * libuv's codes, which are negative errno values; weir_pool_fd()'s errors. */
-WEIR_API int weir_pool_attach(weir_pool *pool, struct uv_loop_s *loop);
-WEIR_API void weir_pool_detach(weir_pool *pool); /* NULL, or one not attached, is allowed */
+WEIR_API int weir_pool_use_loop(weir_pool *pool, struct uv_loop_s *loop);
 
 /* ---- ending --------------------------------------------------------------------------------- */
 
@@ -686,7 +693,7 @@ WEIR_API int weir_task_fail(weir_task *task, int code, const char *format, ...)
 
 /* Gives the result of a submitted call: `size` bytes at `data` are copied (the last call counts).
  * Returns: 0; -EINVAL (the task is not of weir_pool_submit(); NULL data); or, for more than 64
- * bytes, the errors of weir_manager_shm(). */
+ * bytes, the errors of weir_scope_shm(). */
 WEIR_API int weir_task_result(weir_task *task, const void *data, size_t size);
 
 /* Index of the worker that runs the task (from 0), which attempt at this chunk it is (from 1), and

@@ -5,8 +5,8 @@
 #ifndef WEIR_H
 #define WEIR_H
 
-#include <weir-manager.h>
 #include <weir-pool.h>
+#include <weir-scope.h>
 #include <weir-shm.h>
 
 #endif

@@ -73,7 +73,7 @@ static void map_what_is_new(struct weir_task *task)
 
     if (generation == task->synced)
         return;
-    result = weir_manager_sync(task->manager);
+    result = weir_scope_sync(task->scope);
     if (result == 0 || result == -ENOENT)
         task->synced = generation;
 }
@@ -330,16 +330,15 @@ _Noreturn static void process_main(struct weir__control *control)
     _exit(status);
 }
 
-_Noreturn void weir__worker_main(struct weir__control *control, weir_manager *manager,
-                                 unsigned index)
+_Noreturn void weir__worker_main(struct weir__control *control, weir_scope *scope, unsigned index)
 {
     struct weir__slot *slot = &control->slots[index];
     struct weir_task task = {
         .control = control,
-        .manager = manager,
+        .scope = scope,
         .slot = index,
         .incarnation = atomic_load(&slot->incarnation),
-        .generation = weir__manager_generation(manager),
+        .generation = weir__scope_generation(scope),
     };
     sigset_t none;
     char name[16];
@@ -351,7 +350,7 @@ _Noreturn void weir__worker_main(struct weir__control *control, weir_manager *ma
     __fpurge(stdout);
     __fpurge(stderr);
     setvbuf(stdout, NULL, _IOLBF, 0);
-    weir_manager_sync(manager);
+    weir_scope_sync(scope);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     if (control->process_target != NULL)

@@ -12,7 +12,7 @@
 struct weir_task {
     struct weir__control *control;
     struct weir__job *job;
-    weir_manager *manager;
+    weir_scope *scope;
     const _Atomic uint64_t *generation; /* of the scope's objects, ... */
     uint64_t synced;                    /* ... and the one that is mapped here */
     unsigned slot;
@@ -38,8 +38,7 @@ struct weir_task {
 
 /* Runs worker `slot` until the pool ends, or, for a weir_process, its target. Signals are blocked
  * when it is called. Does not return. */
-_Noreturn void weir__worker_main(struct weir__control *control, weir_manager *manager,
-                                 unsigned slot);
+_Noreturn void weir__worker_main(struct weir__control *control, weir_scope *scope, unsigned slot);
 
 /* Runs the chunk that the task has claimed, and settles it. */
 void weir__task_run(struct weir_task *task, weir_range range);

@@ -347,7 +347,7 @@ size_t weir_array_item_size(const weir_array *array)
     return is_null(array) ? 0 : weir_dtype_size(array->dtype);
 }
 
-int64_t weir_array_count(const weir_array *array)
+int64_t weir_array_len(const weir_array *array)
 {
     return is_null(array) ? -EINVAL : array->count;
 }

@@ -79,7 +79,7 @@ static json_t *begin(const weir_shm *shm, const char *kind)
     return NULL;
 }
 
-char *weir_shm_handle(const weir_shm *shm)
+char *weir_shm_to_json(const weir_shm *shm)
 {
     json_t *object;
 
@@ -91,7 +91,7 @@ char *weir_shm_handle(const weir_shm *shm)
     return object == NULL ? NULL : finish(object);
 }
 
-char *weir_list_handle(const weir_list *list)
+char *weir_list_to_json(const weir_list *list)
 {
     json_t *object;
 
@@ -105,7 +105,7 @@ char *weir_list_handle(const weir_list *list)
     return add(object, "count", json_integer(list->count)) ? finish(object) : fail_write(object);
 }
 
-char *weir_array_handle(const weir_array *array)
+char *weir_array_to_json(const weir_array *array)
 {
     json_t *object, *shape;
 
@@ -129,7 +129,7 @@ char *weir_array_handle(const weir_array *array)
     return finish(object);
 }
 
-char *weir_dict_handle(const weir_dict *dict)
+char *weir_dict_to_json(const weir_dict *dict)
 {
     json_t *object;
 
@@ -153,9 +153,9 @@ static json_t *parse(const char *text)
         weir__fail(-EINVAL, "the handle is NULL");
         return NULL;
     }
-    size = strnlen(text, WEIR_HANDLE_MAX + 1);
-    if (size > WEIR_HANDLE_MAX) {
-        weir__fail(-E2BIG, "a handle has at most %d bytes", WEIR_HANDLE_MAX);
+    size = strnlen(text, WEIR_JSON_MAX + 1);
+    if (size > WEIR_JSON_MAX) {
+        weir__fail(-E2BIG, "a handle has at most %d bytes", WEIR_JSON_MAX);
         return NULL;
     }
     object = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
@@ -317,17 +317,17 @@ static weir_shm *open_plain(const char *handle, const char *kind)
     return result < 0 ? NULL : open_block(&facts);
 }
 
-weir_shm *weir_shm_from_handle(const char *handle)
+weir_shm *weir_shm_from_json(const char *handle)
 {
     return open_plain(handle, "shm");
 }
 
-weir_dict *weir_dict_from_handle(const char *handle)
+weir_dict *weir_dict_from_json(const char *handle)
 {
     return weir__dict_of(open_plain(handle, "dict"));
 }
 
-weir_list *weir_list_from_handle(const char *handle)
+weir_list *weir_list_from_json(const char *handle)
 {
     struct block_facts facts;
     int64_t count = 0;
@@ -392,7 +392,7 @@ static int bind_array(weir_array *array, weir_shm *shm, const struct weir__npy *
     return 0;
 }
 
-weir_array *weir_array_from_handle(const char *handle)
+weir_array *weir_array_from_json(const char *handle)
 {
     struct weir__npy what = {.ndim = 0};
     struct block_facts facts;

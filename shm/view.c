@@ -78,8 +78,8 @@ int weir_view_slice(const weir_view *view, int axis, int64_t start, int64_t stop
     /* Backwards, the places to stand on are -1 (in front of the first) to length - 1. */
     low = step > 0 ? 0 : -1;
     high = step > 0 ? length : length - 1;
-    start = start == WEIR_OPEN ? (step > 0 ? low : high) : clamp_end(start, length, low, high);
-    stop = stop == WEIR_OPEN ? (step > 0 ? high : low) : clamp_end(stop, length, low, high);
+    start = start == WEIR_SLICE_END ? (step > 0 ? low : high) : clamp_end(start, length, low, high);
+    stop = stop == WEIR_SLICE_END ? (step > 0 ? high : low) : clamp_end(stop, length, low, high);
     span = step > 0 ? (uint64_t)stop - (uint64_t)start : (uint64_t)start - (uint64_t)stop;
     if (step > 0 ? start < stop : start > stop)
         count = (int64_t)((span - 1) / (step > 0 ? (uint64_t)step : 0 - (uint64_t)step)) + 1;
@@ -123,7 +123,7 @@ int weir_view_at(const weir_view *view, int axis, int64_t index, weir_view *out)
     return 0;
 }
 
-int64_t weir_view_count(const weir_view *view)
+int64_t weir_view_len(const weir_view *view)
 {
     int result = check(view);
 
@@ -265,7 +265,7 @@ static void copy_run_out(const struct run *run, struct walk *walk)
 /* 1: there is something to copy; 0: no item; or an error. */
 static int check_copy(const weir_view *view, const void *memory, size_t size)
 {
-    int64_t count = weir_view_count(view);
+    int64_t count = weir_view_len(view);
 
     if (count < 0)
         return (int)count;
@@ -280,7 +280,7 @@ static int check_copy(const weir_view *view, const void *memory, size_t size)
 int weir_view_fill(const weir_view *view, const void *item)
 {
     struct walk walk = {.visit = fill_run, .from = item};
-    int64_t count = weir_view_count(view);
+    int64_t count = weir_view_len(view);
 
     if (count < 0)
         return (int)count;

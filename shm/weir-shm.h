@@ -9,7 +9,7 @@
  * Read this first, because it is about more than one process:
  *
  *  - A stand-alone block (weir_shm_create, weir_list_create) lives until somebody unlinks it, as
- *    in POSIX. Nobody unlinks it for you; for that, make it in a scope (weir-manager.h).
+ *    in POSIX. Nobody unlinks it for you; for that, make it in a scope (weir-scope.h).
  *  - CPython up to 3.12 registers every block that it *attaches* with its resource tracker, which
  *    unlinks the block when that Python exits. weir lives with a block whose name is gone: memory
  *    that is mapped stays mapped. In Python use track=False (3.13 and later), or map
@@ -130,7 +130,7 @@ WEIR_API const char *weir_shm_name(const weir_shm *shm);
  * bytes with the NUL; WEIR_SHM_PATH_MAX are enough) and into *offset the byte of that file at which
  * the block begins, a multiple of the page size.
  *
- * A block with a name is its file, from 0 on. One of an anonymous scope (weir_options.anonymous) is
+ * A block with a name is its file, from 0 on. One of an anonymous scope (weir_scope_options.anonymous) is
  * a part of a file without a name, which the scope's manager holds open: "/proc/<pid>/fd/<number>".
  * That path leads there as long as the manager lives and for programs that see its process number;
  * whoever opens it has all of the scope's memory before him, keeps it from being freed, and must be
@@ -355,7 +355,7 @@ WEIR_API size_t weir_dtype_size(weir_dtype dtype);
  * bytes, then the items. np.load("/dev/shm/NAME", mmap_mode="r+") is the live array, and no Python
  * ever tracks or unlinks it that way. Without it the items begin at the block's first byte, for
  * np.ndarray(shape, dtype, buffer=shm.buf); type and shape are then not written down anywhere but
- * in handles (weir_array_handle) and whoever attaches must know them. */
+ * in handles (weir_array_to_json) and whoever attaches must know them. */
 typedef struct weir_array weir_array;
 
 #define WEIR_ARRAY_NDIM_MAX 16
@@ -409,7 +409,7 @@ WEIR_API int weir_array_ndim(const weir_array *array);
 WEIR_API const int64_t *weir_array_shape(const weir_array *array);
 WEIR_API int64_t weir_array_stride(const weir_array *array, int axis);
 WEIR_API size_t weir_array_item_size(const weir_array *array);
-WEIR_API int64_t weir_array_count(const weir_array *array);
+WEIR_API int64_t weir_array_len(const weir_array *array);
 
 /* Reserves the memory of some items of a lazy array, counted in C order, and maps it into this
  * process; what has memory already keeps its contents. Called by a pool's workers, each for its own
@@ -433,7 +433,7 @@ typedef struct weir_view {
 } weir_view;
 
 /* An end of weir_view_slice() that is left out, as in Python's a[:]. */
-#define WEIR_OPEN INT64_MIN
+#define WEIR_SLICE_END INT64_MIN
 
 /* All of an array.
  * Returns: 0; -EINVAL (NULL). */
@@ -441,7 +441,7 @@ WEIR_API int weir_array_view(const weir_array *array, weir_view *out);
 
 /* Every `step`-th of start, start + step, ... up to but without `stop`, along one axis: Python's
  * a[start:stop:step]. Negative ends count from the axis's end, ends beyond the axis are cut to it,
- * and either may be WEIR_OPEN. `out` may be `view`.
+ * and either may be WEIR_SLICE_END. `out` may be `view`.
  * Returns: 0; -EINVAL (NULL, a view that is none, no such axis, a step of 0). */
 WEIR_API int weir_view_slice(const weir_view *view, int axis, int64_t start, int64_t stop,
                              int64_t step, weir_view *out);
@@ -453,7 +453,7 @@ WEIR_API int weir_view_at(const weir_view *view, int axis, int64_t index, weir_v
 
 /* The number of items in a view, or -EINVAL; and the address of one (`index`: view->ndim numbers,
  * negative ones count from the end), or NULL: EINVAL, ERANGE. */
-WEIR_API int64_t weir_view_count(const weir_view *view);
+WEIR_API int64_t weir_view_len(const weir_view *view);
 WEIR_API void *weir_view_item(const weir_view *view, const int64_t *index);
 
 /* Sets all items to the one at `item`; copies all items from or to `size` bytes of private memory,
@@ -624,30 +624,30 @@ WEIR_API weir_dict *weir_dict_copy(const char *name, const weir_dict *source);
  *   dtype, shape, offset   array: NumPy's name of the type, lengths, and where the items begin (0,
  * or behind a .npy header)
  *
- * A handle does not keep the object alive. What weir_..._from_handle() gives is attached: a
+ * A handle does not keep the object alive. What weir_..._from_json() gives is attached: a
  * stand-alone handle in private memory, to be closed, also for an object of a scope, and in a
  * process of that scope. There the object's own pointer is better: valid in all its processes. */
 
-#define WEIR_HANDLE_MAX 4096 /* longest text that is taken, in bytes without the NUL */
+#define WEIR_JSON_MAX 4096 /* longest text that is taken, in bytes without the NUL */
 
 /* Returns: the text, NUL-terminated, to be given to free(3); or NULL: EINVAL (NULL, or a name that
  * is not UTF-8), ENOMEM, ENOTSUP (the object is of an anonymous scope: it has no name; see
  * weir_shm_path). */
-WEIR_API char *weir_shm_handle(const weir_shm *shm);
-WEIR_API char *weir_list_handle(const weir_list *list);
-WEIR_API char *weir_array_handle(const weir_array *array);
-WEIR_API char *weir_dict_handle(const weir_dict *dict);
+WEIR_API char *weir_shm_to_json(const weir_shm *shm);
+WEIR_API char *weir_list_to_json(const weir_list *list);
+WEIR_API char *weir_array_to_json(const weir_array *array);
+WEIR_API char *weir_dict_to_json(const weir_dict *dict);
 
 /* Attaches the object of a handle. The text is taken from anybody: it has to be exactly of the form
  * above, and the block to be what it says.
  * Returns: the object, to be closed; or NULL with weir_shm_attach()'s errors and: ENOENT (the
  * object is dead: its name is gone, or is another block's by now), EINVAL (NULL, or not a handle of
- * this kind; the message says where), E2BIG (longer than WEIR_HANDLE_MAX), EBADMSG (the block is
+ * this kind; the message says where), E2BIG (longer than WEIR_JSON_MAX), EBADMSG (the block is
  * not, or no longer, what the handle says). */
-WEIR_API weir_shm *weir_shm_from_handle(const char *handle);
-WEIR_API weir_list *weir_list_from_handle(const char *handle);
-WEIR_API weir_array *weir_array_from_handle(const char *handle);
-WEIR_API weir_dict *weir_dict_from_handle(const char *handle);
+WEIR_API weir_shm *weir_shm_from_json(const char *handle);
+WEIR_API weir_list *weir_list_from_json(const char *handle);
+WEIR_API weir_array *weir_array_from_json(const char *handle);
+WEIR_API weir_dict *weir_dict_from_json(const char *handle);
 
 #ifdef __cplusplus
 }

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 
-HEADERS = ("shm/weir-shm.h", "manager/weir-manager.h", "pool/weir-pool.h", "pool/weir.h")
+HEADERS = ("shm/weir-shm.h", "manager/weir-scope.h", "pool/weir-pool.h", "pool/weir.h")
 NEEDED = {"libc.so.6", "libuv.so.1", "libjansson.so.4", "libsodium.so.23", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
 
 library, root, version = sys.argv[1:4]

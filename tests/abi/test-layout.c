@@ -38,14 +38,14 @@ PLACE(weir_error, task_code, 24);
 PLACE(weir_error, range, 32);
 PLACE(weir_error, message, 48);
 
-SIZE(weir_options, 80);
-PLACE(weir_options, address_space, 0);
-PLACE(weir_options, timeout_ms, 8);
-PLACE(weir_options, address, 16);
-PLACE(weir_options, authkey, 24);
-PLACE(weir_options, authkey_size, 32);
-PLACE(weir_options, anonymous, 40);
-PLACE(weir_options, reserved, 48);
+SIZE(weir_scope_options, 80);
+PLACE(weir_scope_options, address_space, 0);
+PLACE(weir_scope_options, timeout_ms, 8);
+PLACE(weir_scope_options, address, 16);
+PLACE(weir_scope_options, authkey, 24);
+PLACE(weir_scope_options, authkey_size, 32);
+PLACE(weir_scope_options, anonymous, 40);
+PLACE(weir_scope_options, reserved, 48);
 
 SIZE(weir_block_info, 168);
 PLACE(weir_block_info, name, 0);
@@ -125,19 +125,19 @@ PLACE(weir_map_reduction, reduce, 24);
 PLACE(weir_map_reduction, memory, 32);
 PLACE(weir_map_reduction, reserved, 40);
 
-SIZE(weir_piece, 16);
-PLACE(weir_piece, data, 0);
-PLACE(weir_piece, size, 8);
+SIZE(weir_text_record, 16);
+PLACE(weir_text_record, data, 0);
+PLACE(weir_text_record, size, 8);
 
-SIZE(weir_cursor, 360);
-PLACE(weir_cursor, data, 0);
-PLACE(weir_cursor, file, 8);
-PLACE(weir_cursor, at, 16);
-PLACE(weir_cursor, stop, 24);
-PLACE(weir_cursor, end, 32);
-PLACE(weir_cursor, lines, 64);
-PLACE(weir_cursor, inside, 65);
-PLACE(weir_cursor, words, 321);
+SIZE(weir_text_cursor, 360);
+PLACE(weir_text_cursor, data, 0);
+PLACE(weir_text_cursor, file, 8);
+PLACE(weir_text_cursor, at, 16);
+PLACE(weir_text_cursor, stop, 24);
+PLACE(weir_text_cursor, end, 32);
+PLACE(weir_text_cursor, lines, 64);
+PLACE(weir_text_cursor, inside, 65);
+PLACE(weir_text_cursor, words, 321);
 
 SIZE(weir_dict_options, 40);
 PLACE(weir_dict_options, max_size, 0);
@@ -162,10 +162,11 @@ _Static_assert(WEIR_BOOL8 == 1 && WEIR_INT8 == 2 && WEIR_INT64 == 5 && WEIR_UINT
                    WEIR_COMPLEX64 == 12 && WEIR_COMPLEX128 == 13,
                "the item types' numbers");
 _Static_assert(WEIR_ARRAY_LAZY == 1 && WEIR_ARRAY_NPY == 2 && WEIR_ARRAY_HUGE == 4 &&
-                   WEIR_ARRAY_NDIM_MAX == 16 && WEIR_OPEN == INT64_MIN && WEIR_HANDLE_MAX == 4096,
+                   WEIR_ARRAY_NDIM_MAX == 16 && WEIR_SLICE_END == INT64_MIN &&
+                   WEIR_JSON_MAX == 4096,
                "the arrays' flags and limits");
 _Static_assert(WEIR_DICT_KEY_MAX == 65535 && WEIR_DICT_VALUE_MAX == 134217727 &&
-                   WEIR_MANAGER_NAME_MAX == 128,
+                   WEIR_SCOPE_NAME_MAX == 128,
                "the dictionaries' and names' limits");
 _Static_assert(WEIR_EFAILED == -20001 && WEIR_EDIED == -20002, "the error codes");
 _Static_assert(WEIR_SHM_LAZY == 1 && WEIR_ERROR_MESSAGE_SIZE == 768, "flags and sizes");

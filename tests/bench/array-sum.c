@@ -97,12 +97,12 @@ static double sum_by_openmp(const double *items, int64_t count)
     return sum;
 }
 
-static void run(weir_manager *scope, int64_t count, int rounds)
+static void run(weir_scope *scope, int64_t count, int rounds)
 {
     static double weir_ms[ROUNDS_MAX], openmp_ms[ROUNDS_MAX];
-    weir_array *array = weir_manager_array(scope, WEIR_FLOAT64, 1, &count, WEIR_ARRAY_LAZY);
+    weir_array *array = weir_scope_array(scope, WEIR_FLOAT64, 1, &count, WEIR_ARRAY_LAZY);
     weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = WORKERS});
-    struct job job = {weir_array_data(array), weir_manager_alloc(scope, CHUNKS * sizeof(double))};
+    struct job job = {weir_array_data(array), weir_scope_alloc(scope, CHUNKS * sizeof(double))};
     double wanted;
 
     must(array && pool && job.parts, "array, pool and parts");
@@ -141,6 +141,6 @@ int main(int argc, char **argv)
         run(scope, (int64_t)mib << 17, (int)rounds);
         return 0;
     }
-    must(false, "weir_begin");
+    must(false, "weir_scope_begin");
     return 1;
 }

@@ -60,7 +60,7 @@ int main(int argc, char **argv)
 {
     const weir_dict_options options = {.max_size = (size_t)1 << 30};
     uint64_t keys = argc > 2 ? strtoull(argv[2], NULL, 10) : 1000;
-    weir_manager *scope;
+    weir_scope *scope;
     weir_dict *dict;
     char line[64];
 
@@ -68,16 +68,16 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: bench-dict get|set|add [KEYS]; then a line for each round\n");
         return 2;
     }
-    scope = weir_begin(NULL);
-    must(scope != NULL, "weir_begin");
-    dict = weir_manager_dict(scope, &options);
-    must(dict != NULL, "weir_manager_dict");
+    scope = weir_scope_begin(NULL);
+    must(scope != NULL, "weir_scope_begin");
+    dict = weir_scope_dict(scope, &options);
+    must(dict != NULL, "weir_scope_dict");
     for (uint64_t i = 0; i < keys; i++)
         must(weir_dict_set(dict, weir_int((int64_t)i), weir_int(0)) == 0, "weir_dict_set");
     while (fgets(line, sizeof line, stdin)) {
         printf("%.5f\n", run_round(dict, argv[1][0], keys));
         fflush(stdout);
     }
-    must(weir_end(scope) == 0, "weir_end");
+    must(weir_scope_end(scope) == 0, "weir_scope_end");
     return 0;
 }

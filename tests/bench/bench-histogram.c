@@ -108,9 +108,9 @@ static int fill(weir_task *task, weir_range range, void *arg)
 static void prepare(const struct bench *bench)
 {
     const int64_t shape[] = {bench->bytes / 3, 3};
-    weir_array *array = weir_manager_array(bench->scope, WEIR_UINT8, 2, shape, 0);
+    weir_array *array = weir_scope_array(bench->scope, WEIR_UINT8, 2, shape, 0);
 
-    must(array != NULL, "weir_manager_array");
+    must(array != NULL, "weir_scope_array");
     pixels = (struct pixels){weir_array_data(array), shape[0], bench->seed};
     must(weir_pool_for(bench->pool, (weir_range){0, pixels.count}, fill, &pixels,
                        &(weir_job_options){.arg_size = sizeof pixels}) == 0,

@@ -177,14 +177,14 @@ static int fill(weir_task *task, weir_range range, void *arg)
 static void prepare(const struct bench *bench)
 {
     const int64_t count = bench->bytes / (int64_t)sizeof(struct point);
-    weir_shm *data = weir_manager_shm(bench->scope, (size_t)count * sizeof(struct point));
-    weir_shm *nearest = weir_manager_shm(bench->scope, (size_t)count);
+    weir_shm *data = weir_scope_shm(bench->scope, (size_t)count * sizeof(struct point));
+    weir_shm *nearest = weir_scope_shm(bench->scope, (size_t)count);
 
-    must(data != NULL && nearest != NULL, "weir_manager_shm");
-    points = (struct points){weir_shm_buf(data), weir_shm_buf(nearest),
-                             weir_manager_alloc(bench->scope, sizeof(struct centres)), count,
-                             bench->seed};
-    must(points.centres != NULL, "weir_manager_alloc");
+    must(data != NULL && nearest != NULL, "weir_scope_shm");
+    points =
+        (struct points){weir_shm_buf(data), weir_shm_buf(nearest),
+                        weir_scope_alloc(bench->scope, sizeof(struct centres)), count, bench->seed};
+    must(points.centres != NULL, "weir_scope_alloc");
     must(weir_pool_for(bench->pool, (weir_range){0, count}, fill, &points,
                        &(weir_job_options){.arg_size = sizeof points}) == 0,
          "weir_pool_for");

@@ -134,10 +134,10 @@ static int fill(weir_task *task, weir_range range, void *arg)
 static void prepare(const struct bench *bench)
 {
     const int64_t count = bench->bytes / (int64_t)(2 * sizeof(double));
-    weir_array *x = weir_manager_array(bench->scope, WEIR_FLOAT64, 1, &count, 0);
-    weir_array *y = weir_manager_array(bench->scope, WEIR_FLOAT64, 1, &count, 0);
+    weir_array *x = weir_scope_array(bench->scope, WEIR_FLOAT64, 1, &count, 0);
+    weir_array *y = weir_scope_array(bench->scope, WEIR_FLOAT64, 1, &count, 0);
 
-    must(x != NULL && y != NULL, "weir_manager_array");
+    must(x != NULL && y != NULL, "weir_scope_array");
     points = (struct points){weir_array_data(x), weir_array_data(y), count, bench->seed};
     must(weir_pool_for(bench->pool, (weir_range){0, count}, fill, &points,
                        &(weir_job_options){.arg_size = sizeof points}) == 0,

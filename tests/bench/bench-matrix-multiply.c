@@ -114,8 +114,8 @@ static void prepare(const struct bench *bench)
         size += BAND;
     for (int i = 0; i < 3; i++) {
         array[i] =
-            weir_manager_array(bench->scope, WEIR_FLOAT64, 2, (const int64_t[]){size, size}, 0);
-        must(array[i] != NULL, "weir_manager_array");
+            weir_scope_array(bench->scope, WEIR_FLOAT64, 2, (const int64_t[]){size, size}, 0);
+        must(array[i] != NULL, "weir_scope_array");
     }
     matrices = (struct matrices){weir_array_data(array[0]), weir_array_data(array[1]),
                                  weir_array_data(array[2]), size, bench->seed};

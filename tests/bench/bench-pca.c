@@ -205,9 +205,9 @@ static int fill(weir_task *task, weir_range range, void *arg)
 static void prepare(const struct bench *bench)
 {
     const int64_t shape[] = {bench->bytes / (int64_t)sizeof(struct row), AXES};
-    weir_array *array = weir_manager_array(bench->scope, WEIR_FLOAT64, 2, shape, 0);
+    weir_array *array = weir_scope_array(bench->scope, WEIR_FLOAT64, 2, shape, 0);
 
-    must(array != NULL, "weir_manager_array");
+    must(array != NULL, "weir_scope_array");
     points = (struct points){weir_array_data(array), shape[0], bench->seed, {{0}}};
     must(weir_pool_for(bench->pool, (weir_range){0, points.count}, fill, &points,
                        &(weir_job_options){.arg_size = sizeof points}) == 0,

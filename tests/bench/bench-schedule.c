@@ -129,9 +129,8 @@ static void by_guided(const struct bench *bench)
 
 static void prepare(const struct bench *bench, double (*item)(int64_t i, int64_t unit))
 {
-    job =
-        (struct job){item, bench->bytes >> 16, weir_manager_alloc(bench->scope, sizeof weir_found)};
-    must(job.found != NULL, "weir_manager_alloc");
+    job = (struct job){item, bench->bytes >> 16, weir_scope_alloc(bench->scope, sizeof weir_found)};
+    must(job.found != NULL, "weir_scope_alloc");
 }
 
 static void prepare_same(const struct bench *bench)

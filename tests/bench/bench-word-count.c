@@ -19,12 +19,12 @@ static weir_table *table;
 
 static int count(weir_task *task, weir_range range, void *arg)
 {
-    weir_cursor words;
-    weir_piece word;
+    weir_text_cursor words;
+    weir_text_record word;
 
-    if (weir_text_slice(arg, range, WEIR_SPLIT_WORDS, &words) < 0)
+    if (weir_text_slice(arg, range, WEIR_TEXT_WORDS, &words) < 0)
         return weir_task_fail(task, 1, "%s", weir_last_error()->message);
-    while (weir_cursor_next(&words, &word))
+    while (weir_text_next(&words, &word) == 1)
         weir_emit_int64(task, word.data, word.size, 1);
     return 0;
 }
@@ -84,10 +84,10 @@ static size_t make_word(uint64_t n, char *out)
 static void make_text(const struct bench *bench, uint64_t keys)
 {
     const size_t words = (size_t)((double)bench->bytes / BYTES_PER_WORD);
-    weir_shm *block = weir_manager_shm(bench->scope, (size_t)bench->bytes);
+    weir_shm *block = weir_scope_shm(bench->scope, (size_t)bench->bytes);
     char *at, *end;
 
-    must(block != NULL, "weir_manager_shm");
+    must(block != NULL, "weir_scope_shm");
     snprintf(path, sizeof path, "/dev/shm/%s", weir_shm_name(block));
     at = weir_shm_buf(block);
     end = at + bench->bytes;

@@ -159,7 +159,7 @@ static int run(const struct kernel *kernels, int count, const struct options *op
         }
         return status;
     }
-    must(false, "weir_begin");
+    must(false, "weir_scope_begin");
     return 1;
 }
 

@@ -18,7 +18,7 @@
 
 /* What a kernel works with. */
 struct bench {
-    weir_manager *scope;
+    weir_scope *scope;
     weir_pool *pool;
     int workers;   /* of the pool, and threads of OpenMP */
     int64_t bytes; /* that the input shall have */

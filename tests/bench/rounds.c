@@ -18,7 +18,7 @@
 #define TASKS      10000
 
 struct bench {
-    weir_manager *scope;
+    weir_scope *scope;
     weir_pool *pool;
     weir_list *list;
     weir_future *futures[TASKS];
@@ -87,16 +87,16 @@ static void submit(struct bench *bench, int i)
 
 static void manager(struct bench *bench, int i)
 {
-    weir_manager *scope = weir_begin(NULL);
+    weir_scope *scope = weir_scope_begin(NULL);
 
     (void)bench;
     (void)i;
-    must(scope && weir_end(scope) == 0, "begin and end");
+    must(scope && weir_scope_end(scope) == 0, "begin and end");
 }
 
 static void pool_job(struct bench *bench, int i)
 {
-    weir_manager *scope = weir_begin(NULL);
+    weir_scope *scope = weir_scope_begin(NULL);
     weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = 2});
 
     (void)bench;
@@ -104,7 +104,7 @@ static void pool_job(struct bench *bench, int i)
     must(pool != NULL, "weir_pool_new");
     must(weir_pool_for(pool, (weir_range){0, 2}, nothing, NULL, NULL) == 0, "weir_pool_for");
     weir_pool_free(pool);
-    must(weir_end(scope) == 0, "weir_end");
+    must(weir_scope_end(scope) == 0, "weir_scope_end");
 }
 
 static void shm(struct bench *bench, int i)
@@ -119,7 +119,7 @@ static void shm(struct bench *bench, int i)
 
 static void manager_shm(struct bench *bench, int i)
 {
-    weir_shm *block = weir_manager_shm(bench->scope, 4096);
+    weir_shm *block = weir_scope_shm(bench->scope, 4096);
 
     (void)i;
     must(block && weir_shm_unlink(block) == 0, "a scope's block");
@@ -174,20 +174,20 @@ static void run(const struct bench_case *which)
     static struct bench bench;
     char line[64];
 
-    bench.scope = weir_begin(NULL);
-    must(bench.scope != NULL, "weir_begin");
+    bench.scope = weir_scope_begin(NULL);
+    must(bench.scope != NULL, "weir_scope_begin");
     if (which->operation == pool_map || which->operation == submit) {
         bench.pool = weir_pool_new(bench.scope, &(weir_pool_options){.workers = 2});
         must(bench.pool != NULL, "weir_pool_new");
     }
-    bench.list = weir_manager_list_range(bench.scope, 0, LIST_COUNT, 1);
+    bench.list = weir_scope_list_range(bench.scope, 0, LIST_COUNT, 1);
     must(bench.list != NULL, "a list");
     run_round(which, &bench); /* what is done only once is done now */
     while (fgets(line, sizeof line, stdin)) {
         printf("%.5f\n", run_round(which, &bench));
         fflush(stdout);
     }
-    must(weir_end(bench.scope) == 0, "weir_end");
+    must(weir_scope_end(bench.scope) == 0, "weir_scope_end");
 }
 
 int main(int argc, char **argv)

@@ -238,7 +238,7 @@ static void *kill_one_after_the_other(void *arg)
 /* One death a job: with a retry left nothing may be lost. The time is that of the whole job. */
 static void crash_worker(struct sample *sample, int trials, unsigned seed)
 {
-    weir_manager *scope = weir_begin(NULL);
+    weir_scope *scope = weir_scope_begin(NULL);
     weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = 3});
     struct killer killer = {.pool = pool, .seed = seed};
 
@@ -265,14 +265,14 @@ static void crash_worker(struct sample *sample, int trials, unsigned seed)
             wrong(sample, trial, "chunks started", board->started);
     }
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 /* Workers die all the time: every job ends, with the exact sum or with a reported death. The
  * argument is the number of seconds here. The time is the longest without a job's end. */
 static void crash_storm(struct sample *sample, int seconds, unsigned seed)
 {
-    weir_manager *scope = weir_begin(NULL);
+    weir_scope *scope = weir_scope_begin(NULL);
     weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = 3});
     struct killer killer = {.pool = pool, .seed = seed, .delay_us = 5000};
     const double end = now_ms() + seconds * 1e3;
@@ -305,7 +305,7 @@ static void crash_storm(struct sample *sample, int seconds, unsigned seed)
     printf("{\"case\":\"storm\",\"jobs\":%d,\"kills\":%d,\"reported\":%d}\n", jobs, killer.kills,
            failed);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 /* ---- the supervisor ------------------------------------------------------------------------- */
@@ -322,7 +322,7 @@ static void *kill_supervisor_later(void *arg)
 /* The time is from the kill until the call has returned and the pool is freed. */
 static void crash_supervisor(struct sample *sample, int trials, unsigned seed)
 {
-    weir_manager *scope = weir_begin(NULL);
+    weir_scope *scope = weir_scope_begin(NULL);
     struct killer killer = {.seed = seed};
 
     for (int trial = 0; trial < trials; trial++) {
@@ -346,16 +346,16 @@ static void crash_supervisor(struct sample *sample, int trials, unsigned seed)
         weir_pool_free(killer.pool);
         note(sample, now_ms() - start);
     }
-    if (weir_end(scope) != 0)
+    if (weir_scope_end(scope) != 0)
         wrong(sample, trials, weir_last_error()->message, weir_last_error()->code);
 }
 
 /* ---- hosts ---------------------------------------------------------------------------------- */
 
-static int round_of_work(weir_manager *scope, weir_pool *pool)
+static int round_of_work(weir_scope *scope, weir_pool *pool)
 {
-    weir_list *list = weir_manager_list_range(scope, 0, 100, 1);
-    weir_shm *block = weir_manager_shm(scope, 30000);
+    weir_list *list = weir_scope_list_range(scope, 0, 100, 1);
+    weir_shm *block = weir_scope_shm(scope, 30000);
 
     if (list == NULL || block == NULL)
         return weir_last_error()->code;
@@ -366,7 +366,7 @@ static int round_of_work(weir_manager *scope, weir_pool *pool)
  * phase. */
 static void host_main(int rounds)
 {
-    weir_manager *scope;
+    weir_scope *scope;
     weir_pool *pool;
     int result = 0;
 
@@ -374,10 +374,10 @@ static void host_main(int rounds)
         signal(i, SIG_DFL);
     setpgid(0, 0);
     board->phase = 1;
-    scope = weir_begin(NULL);
+    scope = weir_scope_begin(NULL);
     if (scope == NULL)
         _exit(11);
-    board->manager = weir_manager_pid(scope);
+    board->manager = weir_scope_manager_pid(scope);
     board->phase = 2;
     pool = weir_pool_new(scope, &(weir_pool_options){.workers = 2});
     if (pool == NULL)
@@ -393,8 +393,8 @@ static void host_main(int rounds)
     board->phase = 4;
     weir_pool_free(pool);
     board->phase = 5;
-    if (weir_end(scope) != 0) {
-        fprintf(stderr, "host: weir_end: %s\n", weir_last_error()->message);
+    if (weir_scope_end(scope) != 0) {
+        fprintf(stderr, "host: weir_scope_end: %s\n", weir_last_error()->message);
         _exit(15);
     }
     _exit(0);
@@ -454,10 +454,10 @@ static void crash_host(struct sample *sample, int trials, unsigned seed, int vic
         if (all && ms >= 0 && files() > 0) {
             /* All are dead, and nobody is left who could: the next scope of anybody does it. */
             double start = now_ms();
-            weir_manager *scope = weir_begin(NULL);
+            weir_scope *scope = weir_scope_begin(NULL);
 
             ms = now_ms() - start;
-            if (scope == NULL || weir_end(scope) != 0)
+            if (scope == NULL || weir_scope_end(scope) != 0)
                 wrong(sample, trial, weir_last_error()->message, weir_last_error()->code);
             if (wait_clean(host, &status, CLEAN_MS, true) < 0)
                 ms = -1;
@@ -522,7 +522,7 @@ static int return_7(void *arg)
 /* What strace runs: a whole life, with a process too. */
 static int life(void)
 {
-    weir_manager *scope = weir_begin(NULL);
+    weir_scope *scope = weir_scope_begin(NULL);
     weir_process *process;
     weir_pool *pool;
     int code = 7, result;
@@ -538,7 +538,7 @@ static int life(void)
     if (result == 1)
         return 42;
     weir_pool_free(pool);
-    return weir_end(scope) != 0 ? 43 : result != 0 ? 13 : 0;
+    return weir_scope_end(scope) != 0 ? 43 : result != 0 ? 13 : 0;
 }
 
 static pid_t start_strace(const char *self, const char *call, int n)
@@ -591,7 +591,7 @@ static int crash_points(struct sample *sample, int count, const char *self)
             if (!killed && code != 0 && code != 11 && code != 13)
                 wrong(sample, n, calls[c], status);
             if (killed) /* perhaps all were: then the next scope cleans */
-                weir_end(weir_begin(NULL));
+                weir_scope_end(weir_scope_begin(NULL));
             if (ms < 0 || wait_clean(pid, &status, CLEAN_MS, true) < 0) {
                 wrong(sample, n, calls[c], -1);
                 print_files();

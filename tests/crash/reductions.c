@@ -94,7 +94,7 @@ static int halve(weir_task *task, weir_pair *pair, void *arg)
     (void)task;
     (void)arg;
     *value /= 2;
-    return pair->key[pair->key_size - 1] == '7' ? WEIR_LEAVE_OUT : 0;
+    return pair->key[pair->key_size - 1] == '7' ? WEIR_SKIP : 0;
 }
 
 static const weir_map_reduction kinds[] = {
@@ -231,7 +231,7 @@ static bool run_quietly(weir_pool *pool, uint64_t quiet[2])
 
 static int storm(const char *name, int seconds, unsigned seed)
 {
-    weir_manager *scope = weir_begin(NULL);
+    weir_scope *scope = weir_scope_begin(NULL);
     weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = 3});
     struct killer killer = {.pool = pool, .seed = seed};
     const double until = now_ms() + seconds * 1e3;
@@ -252,7 +252,7 @@ static int storm(const char *name, int seconds, unsigned seed)
         count.wrong++;
     weir_pool_free(pool);
     left = blocks();
-    failed = weir_end(scope) != 0 || blocks() != 0;
+    failed = weir_scope_end(scope) != 0 || blocks() != 0;
     printf("{\"case\":\"%s\",\"seed\":%u,\"jobs\":%d,\"kills\":%d,\"wrong\":%d,"
            "\"reported\":%d,\"blocks_until_end\":%d}\n",
            name, seed, count.jobs, killer.kills, count.wrong, count.reported, left);

@@ -103,9 +103,9 @@ WRAP(int, posix_spawn_file_actions_addclosefrom_np, ENOMEM,
 
 void __real_weir__supervisor_main(void *context, int lifeline);
 void __wrap_weir__supervisor_main(void *context, int lifeline);
-_Noreturn void __real_weir__worker_main(struct weir__control *control, weir_manager *manager,
+_Noreturn void __real_weir__worker_main(struct weir__control *control, weir_scope *scope,
                                         unsigned slot);
-_Noreturn void __wrap_weir__worker_main(struct weir__control *control, weir_manager *manager,
+_Noreturn void __wrap_weir__worker_main(struct weir__control *control, weir_scope *scope,
                                         unsigned slot);
 
 void __wrap_weir__supervisor_main(void *context, int lifeline)
@@ -114,9 +114,9 @@ void __wrap_weir__supervisor_main(void *context, int lifeline)
     __real_weir__supervisor_main(context, lifeline);
 }
 
-void __wrap_weir__worker_main(struct weir__control *control, weir_manager *manager, unsigned slot)
+void __wrap_weir__worker_main(struct weir__control *control, weir_scope *scope, unsigned slot)
 {
     become("worker");
-    __real_weir__worker_main(control, manager, slot);
+    __real_weir__worker_main(control, scope, slot);
 }
 #endif

@@ -75,7 +75,7 @@ int work(weir_pool *pool, const weir_job_options *options)
     return result != 0 ? result : total == expected ? 0 : -1;
 }
 
-weir_pool *new_pool(weir_manager *scope, int workers)
+weir_pool *new_pool(weir_scope *scope, int workers)
 {
     return weir_pool_new(scope, &(weir_pool_options){.workers = workers});
 }
@@ -96,14 +96,14 @@ static int return_7(void *arg)
 }
 
 /* One object of each kind; some of them unlinked and closed early. NULL: not all could be made. */
-static weir_list *make_objects(weir_manager *scope)
+static weir_list *make_objects(weir_scope *scope)
 {
-    weir_list *list = weir_manager_list_range(scope, 0, 100, 1);
-    weir_shm *block = list == NULL ? NULL : weir_manager_shm(scope, 20000);
-    weir_array *array = block == NULL ? NULL
-                                      : weir_manager_array(scope, WEIR_FLOAT64, 1,
-                                                           (int64_t[]){1000}, WEIR_ARRAY_NPY);
-    weir_dict *dict = array == NULL ? NULL : weir_manager_dict(scope, NULL);
+    weir_list *list = weir_scope_list_range(scope, 0, 100, 1);
+    weir_shm *block = list == NULL ? NULL : weir_scope_shm(scope, 20000);
+    weir_array *array =
+        block == NULL ? NULL
+                      : weir_scope_array(scope, WEIR_FLOAT64, 1, (int64_t[]){1000}, WEIR_ARRAY_NPY);
+    weir_dict *dict = array == NULL ? NULL : weir_scope_dict(scope, NULL);
 
     if (dict == NULL || weir_dict_set(dict, weir_str("key"), weir_str("a value")) != 0)
         return NULL;
@@ -114,7 +114,7 @@ static weir_list *make_objects(weir_manager *scope)
     return list;
 }
 
-static int run_jobs(weir_manager *scope, weir_pool *pool, weir_list *list)
+static int run_jobs(weir_scope *scope, weir_pool *pool, weir_list *list)
 {
     weir_process *process;
     int code = -1000, result = work(pool, &(weir_job_options){.chunks = 8, .retries = 5});
@@ -143,18 +143,18 @@ void mark(unsigned long begins)
     prctl(0x77656972, begins, 0, 0, 0);
 }
 
-static int live_through(const weir_options *options)
+static int live_through(const weir_scope_options *options)
 {
-    weir_manager *scope;
+    weir_scope *scope;
     weir_list *list;
     weir_pool *pool;
     int result;
 
     mark(1);
-    scope = weir_begin(options);
+    scope = weir_scope_begin(options);
     if (scope == NULL) {
         mark(0);
-        return give_up("weir_begin");
+        return give_up("weir_scope_begin");
     }
     list = make_objects(scope);
     result = list == NULL ? give_up("an object") : 0;
@@ -164,8 +164,8 @@ static int live_through(const weir_options *options)
     else if (result == 0)
         result = run_jobs(scope, pool, list);
     weir_pool_free(pool);
-    if (weir_end(scope) != 0)
-        result = give_up("weir_end");
+    if (weir_scope_end(scope) != 0)
+        result = give_up("weir_scope_end");
     mark(0);
     return result;
 }
@@ -174,23 +174,23 @@ static int life(int argc, char **argv)
 {
     (void)argc;
     (void)argv;
-    return live_through(&(weir_options){.timeout_ms = 1000});
+    return live_through(&(weir_scope_options){.timeout_ms = 1000});
 }
 
 static int anonymous(int argc, char **argv)
 {
     (void)argc;
     (void)argv;
-    return live_through(&(weir_options){.timeout_ms = 1000, .anonymous = true});
+    return live_through(&(weir_scope_options){.timeout_ms = 1000, .anonymous = true});
 }
 
 static int sweep(int argc, char **argv)
 {
-    weir_manager *scope = weir_begin(NULL);
+    weir_scope *scope = weir_scope_begin(NULL);
 
     (void)argc;
     (void)argv;
-    if (scope == NULL || weir_end(scope) != 0)
+    if (scope == NULL || weir_scope_end(scope) != 0)
         return give_up("sweep");
     return 0;
 }
@@ -198,19 +198,19 @@ static int sweep(int argc, char **argv)
 static int live(int argc, char **argv)
 {
     const int workers = argc > 0 ? atoi(argv[0]) : 2;
-    weir_manager *scope = weir_begin(NULL);
+    weir_scope *scope = weir_scope_begin(NULL);
     struct pollfd end = {.fd = 0, .events = POLLIN};
     weir_pool *pool;
     int result = 0;
 
     if (scope == NULL)
-        return give_up("weir_begin");
+        return give_up("weir_scope_begin");
     if (make_objects(scope) == NULL)
         return give_up("an object");
     pool = new_pool(scope, workers);
     if (pool == NULL)
         return give_up("weir_pool_new");
-    printf("%d %d", (int)weir_manager_pid(scope), (int)weir_pool_supervisor_pid(pool));
+    printf("%d %d", (int)weir_scope_manager_pid(scope), (int)weir_pool_supervisor_pid(pool));
     for (int i = 0; i < workers; i++)
         printf(" %d", (int)weir_pool_worker_pid(pool, i));
     printf("\n");
@@ -220,22 +220,22 @@ static int live(int argc, char **argv)
     if (result != 0)
         return result == -1 ? 1 : give_up("a job");
     weir_pool_free(pool);
-    return weir_end(scope) != 0 ? give_up("weir_end") : 0;
+    return weir_scope_end(scope) != 0 ? give_up("weir_scope_end") : 0;
 }
 
 static int make(int argc, char **argv)
 {
     const int count = argc > 0 ? atoi(argv[0]) : 0;
-    weir_manager *scope = weir_begin(NULL);
+    weir_scope *scope = weir_scope_begin(NULL);
     struct stat st;
     char path[300];
 
     if (scope == NULL)
-        return give_up("weir_begin");
-    printf("%d\n", (int)weir_manager_pid(scope));
+        return give_up("weir_scope_begin");
+    printf("%d\n", (int)weir_scope_manager_pid(scope));
     fflush(stdout);
     for (int i = 0; count == 0 || i < count; i++) {
-        weir_shm *first = weir_manager_shm(scope, 5000), *block = weir_manager_shm(scope, 5000);
+        weir_shm *first = weir_scope_shm(scope, 5000), *block = weir_scope_shm(scope, 5000);
 
         if (first == NULL || block == NULL)
             return give_up("an object");
@@ -247,14 +247,14 @@ static int make(int argc, char **argv)
         weir_shm_unlink(block);
         weir_shm_close(block);
     }
-    return weir_end(scope) != 0 ? give_up("weir_end") : 0;
+    return weir_scope_end(scope) != 0 ? give_up("weir_scope_end") : 0;
 }
 
 /* Whatever becomes of a pool, the scope of a program that lives is left alone. */
 static int survive(int argc, char **argv)
 {
-    weir_manager *scope = weir_begin(NULL);
-    weir_list *list = weir_manager_list_range(scope, 0, 100, 1);
+    weir_scope *scope = weir_scope_begin(NULL);
+    weir_list *list = weir_scope_list_range(scope, 0, 100, 1);
     struct stat st;
     char path[300];
     weir_pool *pool;
@@ -267,9 +267,9 @@ static int survive(int argc, char **argv)
     mark(0);
     sleep_ms(1500); /* longer than a supervisor waits for a manager to clean up */
     snprintf(path, sizeof path, "/dev/shm/%s", weir_shm_name(weir_list_shm(list)));
-    MUST(stat(path, &st) == 0 && weir_manager_shm(scope, 5000) != NULL);
+    MUST(stat(path, &st) == 0 && weir_scope_shm(scope, 5000) != NULL);
     weir_pool_free(pool);
-    MUST(weir_end(scope) == 0);
+    MUST(weir_scope_end(scope) == 0);
     return pool == NULL ? GAVE_UP : 0;
 }
 

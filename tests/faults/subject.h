@@ -33,7 +33,7 @@ void mark(unsigned long begins);
 /* The sum of squares up to ITEMS, by a job; 0 when it is exact, -1 when wrong, or the job's error.
  */
 int work(weir_pool *pool, const weir_job_options *options);
-weir_pool *new_pool(weir_manager *scope, int workers);
+weir_pool *new_pool(weir_scope *scope, int workers);
 
 #define MUST(condition)                                                                            \
     do {                                                                                           \

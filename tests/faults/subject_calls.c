@@ -26,16 +26,16 @@ static bool good(const char *what, bool result)
 
 /* ---- objects -------------------------------------------------------------------------------- */
 
-static void handles(weir_manager *scope)
+static void handles(weir_scope *scope)
 {
-    weir_list *list = weir_manager_list_range(scope, 0, 10, 1), *other = NULL;
+    weir_list *list = weir_scope_list_range(scope, 0, 10, 1), *other = NULL;
     char *text = NULL;
     weir_value value;
 
     if (good("a list", list != NULL))
-        text = weir_list_handle(list);
+        text = weir_list_to_json(list);
     if (list != NULL && good("a handle", text != NULL)) {
-        other = weir_list_from_handle(text);
+        other = weir_list_from_json(text);
         if (good("a list from its handle", other != NULL))
             MUST(weir_list_get(other, 3, &value) == 0 && value.integer == 3);
     }
@@ -43,10 +43,10 @@ static void handles(weir_manager *scope)
     weir_list_close(other);
 }
 
-static void fill(weir_manager *scope)
+static void fill(weir_scope *scope)
 {
     const weir_value values[] = {weir_int(1), weir_str("two"), weir_bytes("three", 5), weir_none()};
-    weir_dict *dict = weir_manager_dict(scope, NULL);
+    weir_dict *dict = weir_scope_dict(scope, NULL);
     weir_arena *arena;
     weir_list *list;
 
@@ -57,34 +57,34 @@ static void fill(weir_manager *scope)
             else
                 MUST(weir_dict_len(dict) == i + 1);
     }
-    list = weir_manager_list_named(scope, "faults-named", values, 4);
+    list = weir_scope_list_named(scope, "faults-named", values, 4);
     if (good("a named list", list != NULL))
         MUST(weir_list_len(list) == 4 && weir_list_index(list, weir_str("two")) == 1);
-    arena = weir_manager_arena(scope, 4096);
+    arena = weir_scope_arena(scope, 4096);
     if (good("an arena", arena != NULL))
         for (int i = 0; i < 10 && good("memory", weir_arena_alloc(arena, 1000) != NULL); i++)
             ;
     weir_arena_free(arena);
 }
 
-static void ask(weir_manager *scope, const char *address)
+static void ask(weir_scope *scope, const char *address)
 {
-    weir_manager *other = address == NULL ? NULL : weir_connect(address, KEY, strlen(KEY));
+    weir_scope *other = address == NULL ? NULL : weir_scope_connect(address, KEY, strlen(KEY));
     weir_shm *block = NULL;
 
-    if (address != NULL && good("weir_connect", other != NULL)) {
-        block = weir_manager_shm(other, 5000);
+    if (address != NULL && good("weir_scope_connect", other != NULL)) {
+        block = weir_scope_shm(other, 5000);
         good("a block of another program", block != NULL);
     }
-    good("the blocks", weir_manager_blocks(scope, NULL, 0) >= 0);
+    good("the blocks", weir_scope_blocks(scope, NULL, 0) >= 0);
     if (block != NULL)
-        good("a look-up", weir_manager_lookup(scope, weir_shm_name(block), NULL) == 0);
+        good("a look-up", weir_scope_lookup(scope, weir_shm_name(block), NULL) == 0);
     weir_shm_close(block);
-    weir_disconnect(other);
+    weir_scope_disconnect(other);
     block = weir_shm_create(NULL, 5000, 0);
     if (good("a block of nobody's", block != NULL)) {
-        if (good("to track", weir_manager_track(scope, weir_shm_name(block)) == 0))
-            good("to release", weir_manager_release(scope, weir_shm_name(block)) == 0);
+        if (good("to track", weir_scope_track(scope, weir_shm_name(block)) == 0))
+            good("to release", weir_scope_release(scope, weir_shm_name(block)) == 0);
         weir_shm_unlink(block);
         weir_shm_close(block);
     }
@@ -101,16 +101,16 @@ static int twice(weir_task *task, void *arg)
 
 static int emit_lines(weir_task *task, weir_range range, void *text)
 {
-    weir_cursor lines;
-    weir_piece line;
-    int result = weir_text_slice(text, range, WEIR_SPLIT_LINES, &lines);
+    weir_text_cursor lines;
+    weir_text_record line;
+    int result = weir_text_slice(text, range, WEIR_TEXT_LINES, &lines);
 
-    while (result == 0 && weir_cursor_next(&lines, &line))
+    while (result == 0 && weir_text_next(&lines, &line) == 1)
         result = weir_emit_int64(task, line.data, line.size, 1);
     return result == 0 ? 0 : weir_task_fail(task, 1, "%s", weir_last_error()->message);
 }
 
-static void count_lines(weir_manager *scope, weir_pool *pool)
+static void count_lines(weir_scope *scope, weir_pool *pool)
 {
     const weir_map_reduction counting = {
         .map = emit_lines, .value_size = sizeof(int64_t), .combine = weir_sum_int64};
@@ -212,7 +212,7 @@ static void maps(weir_pool *pool)
     future = weir_pool_map_async(pool, double_it, in, 8, out, 8, 50, NULL, NULL);
     if (!good("a map", future != NULL))
         return;
-    if (!good("a callback", weir_pool_then(pool, future, called, &done) == 0)) {
+    if (!good("a callback", weir_future_then(future, called, &done) == 0)) {
         weir_future_free(future);
         return;
     }
@@ -230,8 +230,8 @@ static void maps(weir_pool *pool)
 static int calls(int argc, char **argv)
 {
     char address[200] = "";
-    weir_options options = {.timeout_ms = 1000};
-    weir_manager *scope;
+    weir_scope_options options = {.timeout_ms = 1000};
+    weir_scope *scope;
     weir_pool *pool;
 
     if (argc > 0) {
@@ -241,8 +241,8 @@ static int calls(int argc, char **argv)
         options.authkey_size = strlen(KEY);
     }
     mark(1);
-    scope = weir_begin(&options);
-    if (good("weir_begin", scope != NULL)) {
+    scope = weir_scope_begin(&options);
+    if (good("weir_scope_begin", scope != NULL)) {
         handles(scope);
         fill(scope);
         ask(scope, argc > 0 ? address : NULL);
@@ -254,7 +254,7 @@ static int calls(int argc, char **argv)
             count_lines(scope, pool);
         }
         weir_pool_free(pool);
-        good("weir_end", weir_end(scope) == 0);
+        good("weir_scope_end", weir_scope_end(scope) == 0);
     }
     mark(0);
     return failures > 0 ? GAVE_UP : 0;

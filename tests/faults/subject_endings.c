@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * subject end HOW: a program that ends in every way but weir_end. It tells how many files it has in
+ * subject end HOW: a program that ends in every way but weir_scope_end. It tells how many files it has in
  * /dev/shm when all is there, and ends when a line comes in.
  */
 #include "subject.h"
@@ -30,7 +30,7 @@ static void *linger(void *arg)
 
     sleep_ms(150);
     MUST(count_files() == before && weir_list_set(list, 0, weir_int(1)) == 0);
-    MUST(weir_manager_sync(NULL) < 0); /* the library still answers */
+    MUST(weir_scope_sync(NULL) < 0); /* the library still answers */
     _exit(0);
 }
 
@@ -72,13 +72,13 @@ static int end_by(const char *how, weir_list *list)
 
 static int end(int argc, char **argv)
 {
-    weir_manager *scope = weir_begin(NULL);
+    weir_scope *scope = weir_scope_begin(NULL);
     weir_list *list = NULL;
     char line[16];
 
     signal(SIGSEGV, SIG_DFL);
     for (int i = 0; i < 8; i++)
-        list = weir_manager_list_range(scope, 0, 1000, 1);
+        list = weir_scope_list_range(scope, 0, 1000, 1);
     MUST(argc == 1 && scope != NULL && list != NULL);
     MUST(new_pool(scope, 2) != NULL);
     printf("%d\n", count_files());

@@ -30,7 +30,7 @@ static int return_7(void *arg)
 }
 
 /* A pool and a process, with deaths in them, told as they were. */
-static void use_weir(weir_manager *scope)
+static void use_weir(weir_scope *scope)
 {
     weir_pool *pool = new_pool(scope, 2);
     weir_process *process = weir_process_start(scope, return_7, NULL);
@@ -49,13 +49,13 @@ static void use_weir(weir_manager *scope)
 
 static void use_scope(void)
 {
-    weir_manager *scope = weir_begin(NULL);
+    weir_scope *scope = weir_scope_begin(NULL);
     double start;
 
-    MUST(scope != NULL && weir_manager_list_range(scope, 0, 10, 1) != NULL);
+    MUST(scope != NULL && weir_scope_list_range(scope, 0, 10, 1) != NULL);
     use_weir(scope);
     start = now_ms();
-    MUST(weir_end(scope) == 0 && now_ms() - start < 2000);
+    MUST(weir_scope_end(scope) == 0 && now_ms() - start < 2000);
 }
 
 /* A child of the program's own, that says 42. */
@@ -190,12 +190,12 @@ static void spawning(void)
 
 static void keeping(void)
 {
-    weir_manager *scope = weir_begin(NULL);
+    weir_scope *scope = weir_scope_begin(NULL);
     int until[2];
     pid_t child;
     char byte;
 
-    MUST(scope != NULL && weir_manager_list_range(scope, 0, 10, 1) != NULL);
+    MUST(scope != NULL && weir_scope_list_range(scope, 0, 10, 1) != NULL);
     MUST(pipe(until) == 0);
     child = fork();
     if (child == 0) {
@@ -204,7 +204,7 @@ static void keeping(void)
     }
     close(until[0]);
     use_weir(scope);
-    MUST(weir_end(scope) == 0);
+    MUST(weir_scope_end(scope) == 0);
     MUST(waitpid(child, NULL, WNOHANG) == 0); /* it still has them */
     close(until[1]);
     MUST(waitpid(child, NULL, 0) == child);
@@ -261,7 +261,7 @@ static void reaping(void)
  * is the program's all the same. It needs a pid namespace in which numbers can be chosen. */
 static void numbering(void)
 {
-    weir_manager *scope = weir_begin(NULL);
+    weir_scope *scope = weir_scope_begin(NULL);
     weir_pool *pool;
     pid_t supervisor, child = -1;
     int status = 0;
@@ -287,7 +287,7 @@ static void numbering(void)
     sleep_ms(10); /* it has ended, and waits to be reaped */
     weir_pool_free(pool);
     MUST(waitpid(child, &status, 0) == child && WEXITSTATUS(status) == 42);
-    MUST(weir_end(scope) == 0);
+    MUST(weir_scope_end(scope) == 0);
 }
 
 static int host(int argc, char **argv)

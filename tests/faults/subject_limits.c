@@ -41,9 +41,9 @@ static void expect_full(const void *object)
 }
 
 /* A dictionary grows while there is room; what it has stays readable. */
-static void fill_dict(weir_manager *scope)
+static void fill_dict(weir_scope *scope)
 {
-    weir_dict *dict = weir_manager_dict(scope, NULL);
+    weir_dict *dict = weir_scope_dict(scope, NULL);
     static const char text[2000];
     weir_value value;
     int result = 0;
@@ -66,21 +66,21 @@ static void fill_dict(weir_manager *scope)
 static int fill(int argc, char **argv)
 {
     const size_t size = (size_t)atoi(argc > 0 ? argv[0] : "1024") << 10;
-    weir_manager *scope = weir_begin(NULL);
+    weir_scope *scope = weir_scope_begin(NULL);
     unsigned long before;
     weir_shm *blocks[20000];
     int count = 0;
 
     MUST(scope != NULL);
     before = used_bytes();
-    while (count < 20000 && (blocks[count] = weir_manager_shm(scope, size)) != NULL) {
+    while (count < 20000 && (blocks[count] = weir_scope_shm(scope, size)) != NULL) {
         memset(weir_shm_buf(blocks[count]), 1, size); /* all of it is there */
         count++;
     }
     MUST(count > 0 && count < 20000);
     expect_full(NULL);
-    expect_full(weir_manager_list_range(scope, 0, (int64_t)size, 1));
-    expect_full(weir_manager_array(scope, WEIR_FLOAT64, 1, (int64_t[]){(int64_t)size}, 0));
+    expect_full(weir_scope_list_range(scope, 0, (int64_t)size, 1));
+    expect_full(weir_scope_array(scope, WEIR_FLOAT64, 1, (int64_t[]){(int64_t)size}, 0));
     while (count > 0) {
         MUST(weir_shm_unlink(blocks[--count]) == 0);
         weir_shm_close(blocks[count]);
@@ -88,21 +88,21 @@ static int fill(int argc, char **argv)
     MUST(used_bytes() <= before + 65536); /* the scope file keeps its records' pages */
     fill_dict(scope);
     MUST(used_bytes() <= before + 65536);
-    MUST(weir_end(scope) == 0);
+    MUST(weir_scope_end(scope) == 0);
     return 0;
 }
 
 static int large(int argc, char **argv)
 {
     const size_t size = (size_t)atoi(argc > 0 ? argv[0] : "128") << 20;
-    weir_manager *scope = weir_begin(NULL);
+    weir_scope *scope = weir_scope_begin(NULL);
 
     MUST(scope != NULL);
-    MUST(weir_manager_shm(scope, size) == NULL);
+    MUST(weir_scope_shm(scope, size) == NULL);
     MUST(weir_last_error()->code == -ENOMEM && has_number(weir_last_error()->message));
     MUST(weir_shm_create("alone", size, 0) == NULL && weir_last_error()->code == -ENOMEM);
-    MUST(weir_manager_shm(scope, 1 << 20) != NULL); /* what fits is had */
-    MUST(weir_end(scope) == 0);
+    MUST(weir_scope_shm(scope, 1 << 20) != NULL); /* what fits is had */
+    MUST(weir_scope_end(scope) == 0);
     return 0;
 }
 
@@ -130,17 +130,17 @@ static int huge(int argc, char **argv)
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     struct rusage before, after;
     double start, begin_ms;
-    weir_manager *scope;
+    weir_scope *scope;
     long manager, faults;
 
     MUST(heap != MAP_FAILED);
     madvise(heap, size, MADV_NOHUGEPAGE);
     memset(heap, 1, size);
     start = now_ms();
-    scope = weir_begin(NULL);
+    scope = weir_scope_begin(NULL);
     begin_ms = now_ms() - start;
-    MUST(scope != NULL && weir_manager_list_range(scope, 0, 1000, 1) != NULL);
-    manager = memory_kib(weir_manager_pid(scope), "VmRSS:");
+    MUST(scope != NULL && weir_scope_list_range(scope, 0, 1000, 1) != NULL);
+    manager = memory_kib(weir_scope_manager_pid(scope), "VmRSS:");
     getrusage(RUSAGE_SELF, &before);
     for (size_t i = 0; i < size; i += 4096)
         heap[i]++;
@@ -150,7 +150,7 @@ static int huge(int argc, char **argv)
            faults, begin_ms, memory_kib(getpid(), "VmRSS:"));
     MUST(manager > 0 && manager <= 4096);
     MUST(faults < 100);
-    MUST(weir_end(scope) == 0);
+    MUST(weir_scope_end(scope) == 0);
     return 0;
 }
 
@@ -176,17 +176,16 @@ static int create(int argc, char **argv)
 
 static int modes(int argc, char **argv)
 {
-    weir_manager *scope;
+    weir_scope *scope;
     DIR *directory;
     int count = 0;
 
     MUST(argc == 1);
     umask((mode_t)strtoul(argv[0], NULL, 8));
-    scope = weir_begin(NULL);
-    MUST(scope != NULL && weir_manager_shm(scope, 100) != NULL &&
-         weir_manager_list_range(scope, 0, 9, 1) != NULL &&
-         weir_manager_dict(scope, NULL) != NULL &&
-         weir_manager_array(scope, WEIR_INT8, 1, (int64_t[]){9}, WEIR_ARRAY_NPY) != NULL);
+    scope = weir_scope_begin(NULL);
+    MUST(scope != NULL && weir_scope_shm(scope, 100) != NULL &&
+         weir_scope_list_range(scope, 0, 9, 1) != NULL && weir_scope_dict(scope, NULL) != NULL &&
+         weir_scope_array(scope, WEIR_INT8, 1, (int64_t[]){9}, WEIR_ARRAY_NPY) != NULL);
     directory = opendir("/dev/shm");
     MUST(directory != NULL);
     for (struct dirent *entry; (entry = readdir(directory)) != NULL;) {
@@ -200,7 +199,7 @@ static int modes(int argc, char **argv)
     }
     closedir(directory);
     MUST(count == 5);
-    MUST(weir_end(scope) == 0);
+    MUST(weir_scope_end(scope) == 0);
     return 0;
 }
 
@@ -208,17 +207,17 @@ static int modes(int argc, char **argv)
 static int many(int argc, char **argv)
 {
     const int count = atoi(argc > 0 ? argv[0] : "100");
-    weir_manager *scope = weir_begin(NULL);
+    weir_scope *scope = weir_scope_begin(NULL);
     int made = 0;
 
     if (scope == NULL)
-        return give_up("weir_begin");
-    while (made < count && weir_manager_shm(scope, 100) != NULL)
+        return give_up("weir_scope_begin");
+    while (made < count && weir_scope_shm(scope, 100) != NULL)
         made++;
     if (made < count)
         give_up("an object");
-    if (weir_end(scope) != 0)
-        return give_up("weir_end");
+    if (weir_scope_end(scope) != 0)
+        return give_up("weir_scope_end");
     return made < count ? GAVE_UP : 0;
 }
 

@@ -95,13 +95,13 @@ static double stopped_in_a_job(weir_pool *pool, int timeout_ms)
 static int stop_worker(int argc, char **argv)
 {
     const int timeout_ms = 250;
-    weir_manager *scope;
+    weir_scope *scope;
     weir_pool *pool;
 
     (void)argc;
     (void)argv;
     board = new_board();
-    scope = weir_begin(NULL);
+    scope = weir_scope_begin(NULL);
     MUST(scope != NULL);
     pool = new_pool(scope, 2);
     MUST(pool != NULL);
@@ -117,26 +117,26 @@ static int stop_worker(int argc, char **argv)
         MUST(work(pool, NULL) == 0);
     }
     weir_pool_free(pool);
-    MUST(weir_end(scope) == 0);
+    MUST(weir_scope_end(scope) == 0);
     return 0;
 }
 
 static int stop_manager(int argc, char **argv)
 {
     const int timeout_ms = 300;
-    weir_manager *scope = weir_begin(&(weir_options){.timeout_ms = timeout_ms});
+    weir_scope *scope = weir_scope_begin(&(weir_scope_options){.timeout_ms = timeout_ms});
     weir_pool *pool;
     double start;
 
     (void)argc;
     (void)argv;
-    MUST(scope != NULL && weir_manager_list_range(scope, 0, 100, 1) != NULL);
+    MUST(scope != NULL && weir_scope_list_range(scope, 0, 100, 1) != NULL);
     pool = new_pool(scope, 2);
-    MUST(pool != NULL && kill(weir_manager_pid(scope), SIGSTOP) == 0);
-    MUST(work(pool, NULL) == 0 && weir_manager_shm(scope, 5000) != NULL);
+    MUST(pool != NULL && kill(weir_scope_manager_pid(scope), SIGSTOP) == 0);
+    MUST(work(pool, NULL) == 0 && weir_scope_shm(scope, 5000) != NULL);
     weir_pool_free(pool);
     start = now_ms();
-    MUST(weir_end(scope) == 0);
+    MUST(weir_scope_end(scope) == 0);
     printf("%.2f\n", now_ms() - start);
     MUST(now_ms() - start < timeout_ms * 1.2 + 100);
     return 0;
@@ -160,9 +160,9 @@ static int touch_in_process(void *arg)
 
 static int truncate_block(int argc, char **argv)
 {
-    weir_manager *scope = weir_begin(NULL);
-    weir_shm *block = weir_manager_shm(scope, 200000);
-    weir_list *list = weir_manager_list_range(scope, 0, 10, 1);
+    weir_scope *scope = weir_scope_begin(NULL);
+    weir_shm *block = weir_scope_shm(scope, 200000);
+    weir_list *list = weir_scope_list_range(scope, 0, 10, 1);
     weir_process *process;
     weir_pool *pool;
     char path[300];
@@ -184,13 +184,13 @@ static int truncate_block(int argc, char **argv)
     weir_process_free(process);
 
     /* everybody else goes on */
-    MUST(kill(weir_manager_pid(scope), 0) == 0);
+    MUST(kill(weir_scope_manager_pid(scope), 0) == 0);
     MUST(work(pool, NULL) == 0 && weir_list_set(list, 0, weir_int(1)) == 0);
-    MUST(weir_manager_shm(scope, 5000) != NULL);
+    MUST(weir_scope_shm(scope, 5000) != NULL);
     weir_shm_unlink(block);
     weir_shm_close(block);
     weir_pool_free(pool);
-    MUST(weir_end(scope) == 0);
+    MUST(weir_scope_end(scope) == 0);
     return 0;
 }
 
@@ -220,13 +220,13 @@ static int dawdle(weir_task *task, weir_range range, void *arg)
 static int foreground(int argc, char **argv)
 {
     struct sigaction action = {.sa_handler = on_interrupt};
-    weir_manager *scope = weir_begin(NULL);
+    weir_scope *scope = weir_scope_begin(NULL);
     pid_t workers[2];
     int result;
 
     (void)argc;
     (void)argv;
-    MUST(scope != NULL && weir_manager_list_range(scope, 0, 100, 1) != NULL);
+    MUST(scope != NULL && weir_scope_list_range(scope, 0, 100, 1) != NULL);
     interrupted_pool = new_pool(scope, 2);
     MUST(interrupted_pool != NULL);
     for (int i = 0; i < 2; i++)
@@ -238,7 +238,7 @@ static int foreground(int argc, char **argv)
     for (int i = 0; i < 2; i++) /* what Ctrl-C means is the program's business alone */
         MUST(weir_pool_worker_pid(interrupted_pool, i) == workers[i]);
     weir_pool_free(interrupted_pool);
-    MUST(weir_end(scope) == 0);
+    MUST(weir_scope_end(scope) == 0);
     return result == -ECANCELED && interrupts == 1 ? 0 : 1;
 }
 
@@ -306,17 +306,17 @@ static double end_ms(double part)
 static void one_scope(unsigned *seed, int *faults)
 {
     const unsigned fault = rand_r(seed) % 300;
-    weir_manager *scope = weir_begin(NULL);
+    weir_scope *scope = weir_scope_begin(NULL);
     weir_pool *pool = scope == NULL ? NULL : new_pool(scope, 2);
     int result = 0;
     double start;
 
     MUST(pool != NULL);
     for (int i = 0; i < 3; i++)
-        MUST(weir_manager_list_range(scope, 0, 500, 1) != NULL);
+        MUST(weir_scope_list_range(scope, 0, 500, 1) != NULL);
     *faults += fault < 3;
     if (fault == 0)
-        kill(weir_manager_pid(scope), SIGKILL);
+        kill(weir_scope_manager_pid(scope), SIGKILL);
     if (fault == 1 && weir_pool_worker_pid(pool, 0) > 0)
         kill(weir_pool_worker_pid(pool, 0), SIGKILL);
     if (fault == 2)
@@ -325,7 +325,7 @@ static void one_scope(unsigned *seed, int *faults)
     MUST(result == 0 || (result == WEIR_EDIED && fault == 2));
     start = now_ms();
     weir_pool_free(pool);
-    MUST(weir_end(scope) == 0);
+    MUST(weir_scope_end(scope) == 0);
     note_end(now_ms() - start);
 }
 

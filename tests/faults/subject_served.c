@@ -24,28 +24,28 @@ static bool with_key(void)
 
 /* ---- the client ----------------------------------------------------------------------------- */
 
-static int use(weir_manager *scope)
+static int use(weir_scope *scope)
 {
-    weir_shm *block = weir_manager_shm(scope, 20000);
+    weir_shm *block = weir_scope_shm(scope, 20000);
     weir_list *list =
-        block == NULL ? NULL : weir_manager_list_named(scope, "weirtest-served", NULL, 0);
-    weir_array *array = list == NULL ? NULL
-                                     : weir_manager_array(scope, WEIR_FLOAT64, 1, (int64_t[]){1000},
-                                                          WEIR_ARRAY_NPY);
-    weir_dict *dict = array == NULL ? NULL : weir_manager_dict(scope, NULL);
+        block == NULL ? NULL : weir_scope_list_named(scope, "weirtest-served", NULL, 0);
+    weir_array *array =
+        list == NULL ? NULL
+                     : weir_scope_array(scope, WEIR_FLOAT64, 1, (int64_t[]){1000}, WEIR_ARRAY_NPY);
+    weir_dict *dict = array == NULL ? NULL : weir_scope_dict(scope, NULL);
     weir_shm *alone = dict == NULL ? NULL : weir_shm_create("weirtest-alone", 100, 0);
     weir_block_info infos[8];
     int result = 0;
 
     if (alone == NULL || weir_dict_set(dict, weir_int(1), weir_int(2)) != 0)
         result = give_up("an object");
-    else if (weir_manager_track(scope, "weirtest-alone") != 0)
+    else if (weir_scope_track(scope, "weirtest-alone") != 0)
         result = give_up("track");
-    else if (weir_manager_blocks(scope, infos, 8) < 0)
+    else if (weir_scope_blocks(scope, infos, 8) < 0)
         result = give_up("blocks");
-    else if (weir_manager_lookup(scope, "weirtest-served", NULL) != 0)
+    else if (weir_scope_lookup(scope, "weirtest-served", NULL) != 0)
         result = give_up("lookup");
-    else if (weir_manager_release(scope, weir_shm_name(block)) != 0)
+    else if (weir_scope_release(scope, weir_shm_name(block)) != 0)
         result = give_up("release");
     if (result != 0 && alone != NULL)
         weir_shm_unlink(alone); /* it may be nobody's but ours */
@@ -59,32 +59,32 @@ static int use(weir_manager *scope)
 
 static int client(int argc, char **argv)
 {
-    weir_manager *scope;
+    weir_scope *scope;
     int result;
 
     (void)argc;
     (void)argv;
     prctl(MARK, 2, 0, 0, 0);
-    scope = with_key() ? weir_connect(getenv("WEIR_DOOR"), KEY, sizeof KEY)
-                       : weir_connect(getenv("WEIR_DOOR"), NULL, 0);
+    scope = with_key() ? weir_scope_connect(getenv("WEIR_DOOR"), KEY, sizeof KEY)
+                       : weir_scope_connect(getenv("WEIR_DOOR"), NULL, 0);
     if (scope == NULL)
-        return give_up("weir_connect");
+        return give_up("weir_scope_connect");
     result = use(scope);
-    weir_disconnect(scope);
+    weir_scope_disconnect(scope);
     return result;
 }
 
 /* ---- the host ------------------------------------------------------------------------------- */
 
-static weir_manager *begin(void)
+static weir_scope *begin(void)
 {
-    weir_options options = {.timeout_ms = 1000, .address = getenv("WEIR_DOOR")};
+    weir_scope_options options = {.timeout_ms = 1000, .address = getenv("WEIR_DOOR")};
 
     if (with_key()) {
         options.authkey = KEY;
         options.authkey_size = sizeof KEY;
     }
-    return weir_begin(&options);
+    return weir_scope_begin(&options);
 }
 
 /* As another program: nothing of the scope is inherited. 0, GAVE_UP, or what went wrong; a client
@@ -115,7 +115,7 @@ static int run_client(void)
 
 static int serve(int argc, char **argv)
 {
-    weir_manager *scope;
+    weir_scope *scope;
     weir_shm *alone;
     int64_t blocks;
     int result;
@@ -126,14 +126,14 @@ static int serve(int argc, char **argv)
     scope = begin();
     prctl(MARK, 0, 0, 0, 0);
     if (scope == NULL)
-        return give_up("weir_begin");
+        return give_up("weir_scope_begin");
     result = run_client();
     prctl(MARK, 1, 0, 0, 0);
-    blocks = weir_manager_blocks(scope, NULL, 0);
+    blocks = weir_scope_blocks(scope, NULL, 0);
     if (blocks < 0 && result == 0)
         result = give_up("blocks");
-    if (weir_end(scope) != 0)
-        result = give_up("weir_end");
+    if (weir_scope_end(scope) != 0)
+        result = give_up("weir_scope_end");
     prctl(MARK, 0, 0, 0, 0);
     alone = weir_shm_attach("weirtest-alone"); /* of a client that was killed */
     if (alone != NULL)

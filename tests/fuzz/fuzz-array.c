@@ -14,7 +14,7 @@
 
 static void sum_up(const weir_view *view)
 {
-    int64_t count = weir_view_count(view), index[WEIR_ARRAY_NDIM_MAX];
+    int64_t count = weir_view_len(view), index[WEIR_ARRAY_NDIM_MAX];
     size_t item = weir_dtype_size(view->dtype);
     unsigned char copy[4096], sum = 0;
 
@@ -46,7 +46,7 @@ static void cut(weir_view view, struct fuzz_input *input)
         if (a == 0x7fff)
             a = INT64_MAX;
         if (b == 0x7fff)
-            b = WEIR_OPEN;
+            b = WEIR_SLICE_END;
         if (step % 5 == 4)
             weir_view_at(&view, axis, a, &view);
         else
@@ -70,7 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     input = (struct fuzz_input){data + shm.size, VIEW};
     if (weir__array_bind_npy(&array, &shm) == 0) {
         weir_view view;
-        size_t bytes = (size_t)weir_array_count(&array) * weir_array_item_size(&array);
+        size_t bytes = (size_t)weir_array_len(&array) * weir_array_item_size(&array);
 
         HOLD(bytes <= shm.size && weir_array_view(&array, &view) == 0);
         HOLD(bytes == 0 || (char *)weir_array_data(&array) + bytes <= (char *)shm.buf + shm.size);

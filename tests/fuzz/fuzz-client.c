@@ -88,10 +88,10 @@ static void open_door(int which)
 {
     struct weir__auth_key key = {.size = which ? sizeof KEY : 0};
     struct weir__listener_host host = {.loop = &loop, .attend = attend};
-    int fd = weir__scope_make(&requests[which].id);
+    int fd = weir__scope_file_make(&requests[which].id);
 
     memcpy(key.bytes, KEY, key.size);
-    HOLD(fd >= 0 && weir__scope_link(fd, requests[which].id) == 0);
+    HOLD(fd >= 0 && weir__scope_file_link(fd, requests[which].id) == 0);
     requests[which].scope_fd = fd;
     host.requests = &requests[which];
     HOLD(weir__listener_open(&doors[which], &host, addresses[which], &key) == 0);
@@ -417,7 +417,7 @@ static void check_all_gone(int files)
     HOLD(count_files("/dev/shm") == files);
     HOLD(inode_of("/dev/shm/precious") == precious);
     HOLD(requests[door].used == 0);
-    left = weir__scope_read(requests[door].scope_fd, requests[door].id, &entry, NULL, &record);
+    left = weir__scope_file_read(requests[door].scope_fd, requests[door].id, &entry, NULL, &record);
     HOLD(left <= 0);
 }
 

@@ -90,8 +90,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fd = openat(shm, "weir-0123456789abcdef.scope", O_RDWR | O_CLOEXEC);
     HOLD(fd >= 0 && write(fd, text, used) == (ssize_t)used);
 
-    result = weir__scope_unlink_all(fd, ID, 0, &tally);
-    HOLD(result == 0 && tally.complete && weir__scope_is_clean(fd));
+    result = weir__scope_file_unlink_all(fd, ID, 0, &tally);
+    HOLD(result == 0 && tally.complete && weir__scope_file_is_clean(fd));
     for (int i = 0; i < 4; i++)
         HOLD(inode_of(others[i]) == inode[i]);
     for (int i = 0; i < 3; i++) {

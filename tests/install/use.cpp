@@ -19,9 +19,8 @@ static int add_one(weir_task *task, weir_range range, void *arg)
 
 static long sum()
 {
-    WEIR_SCOPE(scope, nullptr)
-    {
-        weir_list *list = weir_manager_list_range(scope, 0, 1000, 1);
+    WEIR_SCOPE (scope, nullptr) {
+        weir_list *list = weir_scope_list_range(scope, 0, 1000, 1);
         weir_pool_options options{};
         long total = 0;
 

@@ -24,7 +24,7 @@ static _Noreturn void give_up(const char *why)
 
 static size_t size_of_items(void)
 {
-    return (size_t)weir_array_count(array) * weir_array_item_size(array);
+    return (size_t)weir_array_len(array) * weir_array_item_size(array);
 }
 
 static weir_dtype parse_dtype(const char *name)
@@ -87,7 +87,7 @@ static void parse_hex(char *text)
 
 static void print_handle(void)
 {
-    char *handle = weir_array_handle(array);
+    char *handle = weir_array_to_json(array);
 
     if (handle == NULL)
         give_up("no handle");
@@ -116,7 +116,7 @@ static void obey(char *line)
     weir_dtype dtype;
 
     if (strncmp(line, "from ", 5) == 0) {
-        answer_opened(weir_array_from_handle(rest + 1));
+        answer_opened(weir_array_from_json(rest + 1));
         return;
     }
     command = strtok(line, " ");

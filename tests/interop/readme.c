@@ -9,7 +9,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <weir-manager.h>
+#include <weir-scope.h>
 
 static char names[3][100];
 
@@ -19,12 +19,12 @@ static int complain(const char *what)
     return 1;
 }
 
-static int print_all(weir_manager *scope, weir_list *numbers, weir_array *matrix, weir_array *plain)
+static int print_all(weir_scope *scope, weir_list *numbers, weir_array *matrix, weir_array *plain)
 {
     weir_value first;
 
     for (int i = 0; i < 3; i++)
-        if (weir_manager_lookup(scope, names[i], NULL) != 0)
+        if (weir_scope_lookup(scope, names[i], NULL) != 0)
             return complain("gone");
     if (weir_list_get(numbers, 0, &first) != 0 || first.type != WEIR_STR)
         return complain("numbers[0]");
@@ -37,19 +37,19 @@ int main(int argc, char **argv)
 {
     const weir_value values[] = {weir_int(1), weir_int(2), weir_int(3)};
     const int64_t shape[] = {3, 4};
-    weir_manager *scope = weir_begin(NULL);
+    weir_scope *scope = weir_scope_begin(NULL);
     weir_array *matrix, *plain;
     weir_list *numbers;
     int failed;
 
     if (argc != 2 || !scope)
-        return complain("weir_begin");
+        return complain("weir_scope_begin");
     snprintf(names[0], sizeof names[0], "%snumbers", argv[1]);
     snprintf(names[1], sizeof names[1], "%smatrix", argv[1]);
     snprintf(names[2], sizeof names[2], "%splain", argv[1]);
-    numbers = weir_manager_list_named(scope, names[0], values, 3);
-    matrix = weir_manager_array_named(scope, names[1], WEIR_FLOAT64, 2, shape, WEIR_ARRAY_NPY);
-    plain = weir_manager_array_named(scope, names[2], WEIR_FLOAT64, 2, shape, 0);
+    numbers = weir_scope_list_named(scope, names[0], values, 3);
+    matrix = weir_scope_array_named(scope, names[1], WEIR_FLOAT64, 2, shape, WEIR_ARRAY_NPY);
+    plain = weir_scope_array_named(scope, names[2], WEIR_FLOAT64, 2, shape, 0);
     if (!numbers || !matrix || !plain)
         return complain("the objects");
     puts("ready");
@@ -57,5 +57,5 @@ int main(int argc, char **argv)
     while (getchar() != EOF)
         ;
     failed = print_all(scope, numbers, matrix, plain);
-    return weir_end(scope) != 0 || failed;
+    return weir_scope_end(scope) != 0 || failed;
 }

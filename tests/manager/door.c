@@ -11,7 +11,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <weir-manager.h>
+#include <weir-scope.h>
 
 #include "manager/auth.h"
 
@@ -37,7 +37,7 @@ static void print_array(const char *name)
         weir_array_close(array);
         return;
     }
-    for (int64_t i = 0; i < weir_array_count(array); i++)
+    for (int64_t i = 0; i < weir_array_len(array); i++)
         sum += ((const int32_t *)weir_array_data(array))[i];
     printf("%s", weir_dtype_name(weir_array_dtype(array)));
     for (int i = 0; i < weir_array_ndim(array); i++)
@@ -57,20 +57,20 @@ static void print_dict(const char *name)
     weir_dict_close(dict);
 }
 
-static weir_dict *make_dict(weir_manager *scope)
+static weir_dict *make_dict(weir_scope *scope)
 {
-    weir_dict *dict = weir_manager_dict(scope, &(weir_dict_options){.max_size = 65536});
+    weir_dict *dict = weir_scope_dict(scope, &(weir_dict_options){.max_size = 65536});
 
     for (int i = 0; dict && i < 10; i++)
         weir_dict_set(dict, weir_int(i), weir_int(i));
     return dict;
 }
 
-static void print_object(weir_manager *scope, const char *name)
+static void print_object(weir_scope *scope, const char *name)
 {
     weir_block_info info;
 
-    if (weir_manager_lookup(scope, name, &info) != 0)
+    if (weir_scope_lookup(scope, name, &info) != 0)
         printf("%s\n", weir_last_error()->message);
     else if (strcmp(info.kind, "list") == 0)
         print_list(name);
@@ -87,25 +87,25 @@ int main(int argc, char **argv)
 {
     unsigned char key[WEIR__KEY_MAX];
     char name[300];
-    weir_manager *scope;
+    weir_scope *scope;
     size_t size = argc == 3 ? strlen(argv[2]) / 2 : 0;
 
     if (argc != 3 || size > sizeof(key) || !weir__hex_read(key, size, argv[2]))
         return 2;
-    scope = weir_begin(
-        &(weir_options){.address = argv[1], .authkey = size ? key : NULL, .authkey_size = size});
+    scope = weir_scope_begin(&(weir_scope_options){
+        .address = argv[1], .authkey = size ? key : NULL, .authkey_size = size});
     if (!scope && weir_last_error()->code == -ENOTSUP)
         puts("no keys");
     if (!scope) {
         fprintf(stderr, "door: %s\n", weir_last_error()->message);
         return 1;
     }
-    printf("%s %s\n", weir_shm_name(weir_manager_shm(scope, 100)),
+    printf("%s %s\n", weir_shm_name(weir_scope_shm(scope, 100)),
            weir_shm_name(weir_dict_shm(make_dict(scope))));
     fflush(stdout);
     while (fgets(name, sizeof(name), stdin)) {
         name[strcspn(name, "\n")] = '\0';
         print_object(scope, name);
     }
-    return weir_end(scope) ? 1 : 0;
+    return weir_scope_end(scope) ? 1 : 0;
 }

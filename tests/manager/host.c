@@ -55,7 +55,7 @@ int if_named(int files)
     return scopes_are_anonymous() ? 0 : files;
 }
 
-unsigned long scope_pages(weir_manager *scope)
+unsigned long scope_pages(weir_scope *scope)
 {
     struct statvfs fs;
     struct stat file;
@@ -64,7 +64,7 @@ unsigned long scope_pages(weir_manager *scope)
     if (!scopes_are_anonymous())
         return statvfs("/dev/shm", &fs) == 0 ? fs.f_blocks - fs.f_bfree : 0;
     /* its memory is the manager's descriptor 6 */
-    snprintf(path, sizeof(path), "/proc/%d/fd/6", (int)weir_manager_pid(scope));
+    snprintf(path, sizeof(path), "/proc/%d/fd/6", (int)weir_scope_manager_pid(scope));
     return stat(path, &file) == 0 ? (unsigned long)file.st_blocks / 8 : 0;
 }
 
@@ -82,10 +82,10 @@ void child_reset(void)
         signal(i, SIG_DFL);
 }
 
-static void run_host(int objects, int report, int commands, int (*then)(weir_manager *))
+static void run_host(int objects, int report, int commands, int (*then)(weir_scope *))
 {
-    weir_manager *scope = weir_begin(NULL);
-    pid_t manager = weir_manager_pid(scope);
+    weir_scope *scope = weir_scope_begin(NULL);
+    pid_t manager = weir_scope_manager_pid(scope);
     char byte;
 
     if (!scope) {
@@ -93,8 +93,8 @@ static void run_host(int objects, int report, int commands, int (*then)(weir_man
         _exit(101);
     }
     for (int i = 0; i < objects; i++) {
-        if (!(i % 2 ? (void *)weir_manager_shm(scope, 5000)
-                    : (void *)weir_manager_list_range(scope, 0, 10, 1)))
+        if (!(i % 2 ? (void *)weir_scope_shm(scope, 5000)
+                    : (void *)weir_scope_list_range(scope, 0, 10, 1)))
             _exit(102);
     }
     if (write(report, &manager, sizeof(manager)) != sizeof(manager))
@@ -104,7 +104,7 @@ static void run_host(int objects, int report, int commands, int (*then)(weir_man
     _exit(then(scope));
 }
 
-bool host_start(struct host *host, int objects, int (*then)(weir_manager *scope))
+bool host_start(struct host *host, int objects, int (*then)(weir_scope *scope))
 {
     int report[2], commands[2];
 

@@ -10,7 +10,7 @@
 
 #include <stdbool.h>
 #include <sys/types.h>
-#include <weir-manager.h>
+#include <weir-scope.h>
 
 #include "scopes.h"
 
@@ -24,7 +24,7 @@ struct host {
 /* Starts a child that begins a scope, makes `objects` objects in it, and waits for host_release();
  * then it runs then(scope) and, if that returns, exits with what it returned. False if the child
  * failed. */
-bool host_start(struct host *host, int objects, int (*then)(weir_manager *scope));
+bool host_start(struct host *host, int objects, int (*then)(weir_scope *scope));
 void host_release(struct host *host);
 /* Waits for the child; returns its wait status. Closes what host_start() opened. */
 int host_wait(struct host *host);
@@ -39,7 +39,7 @@ double shm_clean_after_ms(int limit_ms);
 /* As many as so many names are: none with anonymous scopes. */
 int if_named(int files);
 /* Pages of memory that files in /dev/shm (all of them this test's) or the anonymous scope have. */
-unsigned long scope_pages(weir_manager *scope);
+unsigned long scope_pages(weir_scope *scope);
 
 double now_ms(void);
 bool pidfd_gone(int pidfd, int timeout_ms);

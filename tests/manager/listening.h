@@ -19,7 +19,7 @@
 #include "manager/protocol.h"
 
 static char folder[64], address[100];
-static weir_manager *scope;
+static weir_scope *scope;
 
 static inline int make_folder(void **state)
 {
@@ -45,13 +45,13 @@ static inline int open_door(void **state)
 {
     if (make_folder(state))
         return -1;
-    scope = weir_begin(&(weir_options){.address = address});
+    scope = weir_scope_begin(&(weir_scope_options){.address = address});
     return scope ? 0 : -1;
 }
 
 static inline int close_door(void **state)
 {
-    int error = scope ? weir_end(scope) : 0;
+    int error = scope ? weir_scope_end(scope) : 0;
 
     if (shm_files() > 0) {
         print_error("left behind: %d files in /dev/shm\n", shm_files());

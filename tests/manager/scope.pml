@@ -5,7 +5,7 @@
  *   host      has made the scope file (locked, unnamed) and started the manager; names it, and dies
  *   member    makes a block: record lock, "closed?", record, name, unlock. It may outlive the host
  *   cleaner   the manager, or the supervisor: cleans when the host is gone
- *   sweeper   somebody else's weir_begin(): cleans if it gets the scope's lock. At any time; and one that
+ *   sweeper   somebody else's weir_scope_begin(): cleans if it gets the scope's lock. At any time; and one that
  *             nobody kills after all others have ended
  * There are MEMBERS, CLEANERS and SWEEPERS of them, 1 or 2.
  *
@@ -86,7 +86,7 @@ inline unlink_scope_file()
     atomic { scope_linked = false; assert(name[0] != BLOCK && name[1] != BLOCK) }
 }
 
-/* weir__scope_unlink_all(). `got`: this process has the record lock. */
+/* weir__scope_file_unlink_all(). `got`: this process has the record lock. */
 inline clean(got)
 {
 #ifndef BUG_NO_CLOSE

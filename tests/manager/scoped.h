@@ -7,21 +7,21 @@
 
 #include "leak.h"
 
-#include <weir-manager.h>
+#include <weir-scope.h>
 
-static weir_manager *scope;
+static weir_scope *scope;
 
 static inline int setup(void **state)
 {
     if (leak_setup(state))
         return -1;
-    scope = weir_begin(NULL);
+    scope = weir_scope_begin(NULL);
     return scope ? 0 : -1;
 }
 
 static inline int teardown(void **state)
 {
-    int error = weir_end(scope);
+    int error = weir_scope_end(scope);
 
     return leak_teardown(state) || error;
 }

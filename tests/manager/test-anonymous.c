@@ -24,19 +24,19 @@
 #include "manager/internal.h"
 #include "manager/state.h"
 
-static weir_manager *scope;
+static weir_scope *scope;
 
 static int setup(void **state)
 {
     if (leak_setup(state))
         return -1;
-    scope = weir_begin(&(weir_options){.anonymous = true});
+    scope = weir_scope_begin(&(weir_scope_options){.anonymous = true});
     return scope ? 0 : -1;
 }
 
 static int teardown(void **state)
 {
-    int error = weir_end(scope);
+    int error = weir_scope_end(scope);
 
     return leak_teardown(state) || error;
 }
@@ -114,9 +114,9 @@ static void no_file_is_there__at_any_time(void **state)
     (void)state;
     assert_int_equal(shm_files(), 0);
     for (int i = 0; i < 100; i++)
-        assert_non_null(weir_manager_shm(scope, 5000));
-    assert_non_null(weir_manager_dict(scope, NULL));
-    assert_non_null(weir_manager_alloc(scope, 5000));
+        assert_non_null(weir_scope_shm(scope, 5000));
+    assert_non_null(weir_scope_dict(scope, NULL));
+    assert_non_null(weir_scope_alloc(scope, 5000));
     assert_int_equal(shm_files(), 0);
     assert_int_equal(memory_held(), 2 + 102 + 2); /* of this process, and the manager's */
 }
@@ -126,9 +126,9 @@ static void no_file_is_there__at_any_time(void **state)
 /* As many processes as a pool has, each with the scope's memory mapped. */
 static void run_family(int report)
 {
-    weir_manager *own = weir_begin(&(weir_options){.anonymous = true});
-    weir_shm *block = weir_manager_shm(own, BIG);
-    pid_t pids[4] = {getpid(), weir_manager_pid(own)};
+    weir_scope *own = weir_scope_begin(&(weir_scope_options){.anonymous = true});
+    weir_shm *block = weir_scope_shm(own, BIG);
+    pid_t pids[4] = {getpid(), weir_scope_manager_pid(own)};
 
     if (!block)
         _exit(1);
@@ -141,7 +141,7 @@ static void run_family(int report)
             _exit(2);
     }
     for (;;) { /* all of them make and close objects when they are killed */
-        weir_shm *shm = weir_manager_shm(own, 100000);
+        weir_shm *shm = weir_scope_shm(own, 100000);
 
         if (shm) {
             weir_shm_unlink(shm);
@@ -196,11 +196,11 @@ static void memory_goes__when_the_program_is_killed(void **state)
         assert_int_equal(pipe(report), 0);
         host = fork();
         if (host == 0) {
-            weir_manager *own;
+            weir_scope *own;
 
             child_reset();
-            own = weir_begin(&(weir_options){.anonymous = true});
-            manager = weir_manager_shm(own, BIG) ? weir_manager_pid(own) : 0;
+            own = weir_scope_begin(&(weir_scope_options){.anonymous = true});
+            manager = weir_scope_shm(own, BIG) ? weir_scope_manager_pid(own) : 0;
             if (write(report[1], &manager, sizeof(manager)) == sizeof(manager))
                 pause();
             _exit(1);
@@ -221,7 +221,7 @@ static void memory_goes__when_the_program_is_killed(void **state)
 /* That the scope's memory has. */
 static unsigned long pages(void)
 {
-    struct weir_manager *own = scope;
+    struct weir_scope *own = scope;
     struct stat st;
 
     assert_int_equal(fstat(own->space.store, &st), 0);
@@ -236,7 +236,7 @@ static void memory_comes_back__when_an_object_is_closed(void **state)
 
     (void)state;
     for (int i = 0; i < 20; i++) {
-        weir_shm *shm = weir_manager_shm(scope, 10 << 20);
+        weir_shm *shm = weir_scope_shm(scope, 10 << 20);
 
         assert_int_equal(pages(), before + (10 << 20) / 4096); /* reserved */
         memset(weir_shm_buf(shm), 'x', 10 << 20);
@@ -251,11 +251,11 @@ static void memory_comes_back__when_an_object_is_closed(void **state)
  * size, and also after a process that died while it had the place. */
 static void a_new_object_is_zero__whatever_was_there(void **state)
 {
-    struct weir_manager *own = scope;
+    struct weir_scope *own = scope;
 
     (void)state;
     for (int i = 0; i < 50; i++) {
-        weir_shm *shm = weir_manager_shm(scope, 5000);
+        weir_shm *shm = weir_scope_shm(scope, 5000);
         unsigned char *buf = weir_shm_buf(shm);
 
         for (int j = 0; j < 8192; j++)
@@ -286,13 +286,13 @@ static void making_is_refused__when_there_is_no_memory(void **state)
     limit = (struct rlimit){.rlim_cur = 64 << 20, .rlim_max = limits.rlim_max};
     setrlimit(RLIMIT_FSIZE, &limit);
     /* more than any machine has, less than the addresses */
-    assert_null(weir_manager_shm(scope, (size_t)3 << 40));
+    assert_null(weir_scope_shm(scope, (size_t)3 << 40));
     setrlimit(RLIMIT_FSIZE, &limits);
     assert_int_equal(weir_last_error()->code, -ENOMEM);
     assert_non_null(strstr(weir_last_error()->message, "bytes left"));
-    assert_null(weir_manager_dict(NULL, NULL));
+    assert_null(weir_scope_dict(NULL, NULL));
     assert_int_equal(pages(), before);
-    assert_non_null(weir_manager_shm(scope, 5000));
+    assert_non_null(weir_scope_shm(scope, 5000));
 }
 
 #define GROUP_LIMIT ((size_t)48 << 20)
@@ -327,19 +327,19 @@ static int fill_group(const char *folder)
     char path[400];
     size_t made = 0;
     FILE *file;
-    weir_manager *own;
+    weir_scope *own;
 
     child_reset();
     snprintf(path, sizeof(path), "%s/cgroup.procs", folder);
     file = fopen(path, "we");
     if (!file || fputs("0", file) < 0 || fclose(file) != 0)
         return 1;
-    own = weir_begin(&(weir_options){.anonymous = true});
-    while (own && made <= GROUP_LIMIT && weir_manager_shm(own, 16384))
+    own = weir_scope_begin(&(weir_scope_options){.anonymous = true});
+    while (own && made <= GROUP_LIMIT && weir_scope_shm(own, 16384))
         made += 16384;
     if (weir_last_error()->code != -ENOMEM || made < GROUP_LIMIT / 2)
         return 2;
-    return weir_end(own) ? 3 : 0;
+    return weir_scope_end(own) ? 3 : 0;
 }
 
 static void small_objects_are_refused__before_the_cgroup_kills(void **state)
@@ -362,15 +362,15 @@ static void small_objects_are_refused__before_the_cgroup_kills(void **state)
     assert_int_equal(status, 0);
 }
 
-/* As weir_manager_shm() up to where it would say LIVE. */
+/* As weir_scope_shm() up to where it would say LIVE. */
 static void die_while_making(size_t size)
 {
-    struct weir_manager *own = scope;
+    struct weir_scope *own = scope;
     struct weir__entry *entry;
     struct weir__block block;
 
     child_reset();
-    if (!weir_manager_shm(scope, 5000)) /* so that it has its number */
+    if (!weir_scope_shm(scope, 5000)) /* so that it has its number */
         _exit(1);
     entry = weir__space_take(&own->space, size);
     if (!entry || own->maker_pid != getpid() || own->maker == 0)
@@ -396,7 +396,7 @@ static pid_t start_maker(bool dies, size_t size)
             die_while_making(size);
         prctl(PR_SET_PDEATHSIG, SIGKILL); /* one that is slow, and not dead */
         scope->maker_pid = 0;
-        if (weir_manager_shm(scope, 5000)) {
+        if (weir_scope_shm(scope, 5000)) {
             struct weir__entry *entry = weir__space_take(&scope->space, size);
 
             atomic_store(&entry->maker, scope->maker);
@@ -440,7 +440,7 @@ static void a_dead_makers_memory_is_used__when_there_is_no_other(void **state)
     int status;
 
     (void)state;
-    assert_non_null(weir_manager_shm(scope, 5000));
+    assert_non_null(weir_scope_shm(scope, 5000));
     slow = start_maker(false, size);
     idle = pages();
     dead = start_maker(true, size);
@@ -451,11 +451,11 @@ static void a_dead_makers_memory_is_used__when_there_is_no_other(void **state)
     limit = (struct rlimit){.rlim_cur = end_of_busy(size), .rlim_max = before.rlim_max};
     setrlimit(RLIMIT_FSIZE, &limit);
     weir_clear_error();
-    shm = weir_manager_shm(scope, size);
+    shm = weir_scope_shm(scope, size);
     assert_non_null(shm); /* where the dead one was: there is no other place within the limit */
     assert_int_equal(weir_last_error()->code, 0);
     assert_int_equal(*(char *)weir_shm_buf(shm), 0);
-    assert_null(weir_manager_shm(scope, size));
+    assert_null(weir_scope_shm(scope, size));
     assert_int_equal(weir_last_error()->code, -EFBIG);
     setrlimit(RLIMIT_FSIZE, &before);
     /* the slow one's is BUSY as before, and its alone */
@@ -477,18 +477,18 @@ static void a_limit_of_file_sizes_is_an_error__for_all_objects_together(void **s
     getrlimit(RLIMIT_FSIZE, &before);
     limit = (struct rlimit){.rlim_cur = 4 << 20, .rlim_max = before.rlim_max};
     setrlimit(RLIMIT_FSIZE, &limit); /* SIGXFSZ would kill this process */
-    while ((shm = weir_manager_shm(scope, 300000)))
+    while ((shm = weir_scope_shm(scope, 300000)))
         made++;
     assert_int_equal(weir_last_error()->code, -EFBIG);
     assert_non_null(strstr(weir_last_error()->message, "RLIMIT_FSIZE"));
     assert_in_range(made, 2, 14);
     setrlimit(RLIMIT_FSIZE, &before);
-    assert_non_null(weir_manager_shm(scope, 300000));
+    assert_non_null(weir_scope_shm(scope, 300000));
 }
 
 static void nobody_can_truncate_it__while_it_is_mapped(void **state)
 {
-    weir_shm *shm = weir_manager_shm(scope, 5000);
+    weir_shm *shm = weir_scope_shm(scope, 5000);
     char path[WEIR_SHM_PATH_MAX];
     uint64_t offset;
     struct stat st;
@@ -507,13 +507,13 @@ static void nobody_can_truncate_it__while_it_is_mapped(void **state)
 
 /* ---- one address, whoever dies -------------------------------------------------------------- */
 
-static int read_and_answer(int in, int out, weir_manager *own)
+static int read_and_answer(int in, int out, weir_scope *own)
 {
     weir_list *list;
     weir_value value;
 
     while (read(in, &list, sizeof(list)) == sizeof(list)) {
-        if (weir_manager_sync(own) || weir_list_get(list, 5, &value))
+        if (weir_scope_sync(own) || weir_list_get(list, 5, &value))
             return 1;
         if (write(out, &value.integer, sizeof(value.integer)) != sizeof(value.integer))
             return 2;
@@ -540,18 +540,18 @@ static void an_object_is_mapped__when_its_maker_and_the_manager_are_dead(void **
     maker = fork();
     if (maker == 0) {
         child_reset();
-        list = weir_manager_list_range(scope, 0, 1000, 1);
+        list = weir_scope_list_range(scope, 0, 1000, 1);
         _exit(write(made[1], &list, sizeof(list)) == sizeof(list) ? 0 : 1);
     }
     assert_int_equal(waitpid(maker, &status, 0), maker);
     assert_int_equal(status, 0);
     assert_int_equal(read(made[0], &list, sizeof(list)), sizeof(list));
     assert_non_null(list);
-    assert_int_equal(kill(weir_manager_pid(scope), SIGKILL), 0);
+    assert_int_equal(kill(weir_scope_manager_pid(scope), SIGKILL), 0);
     assert_int_equal(write(to[1], &list, sizeof(list)), sizeof(list));
     assert_int_equal(read(from[0], &number, sizeof(number)), sizeof(number));
     assert_int_equal(number, 5);
-    assert_int_equal(weir_manager_sync(scope), 0);
+    assert_int_equal(weir_scope_sync(scope), 0);
     assert_int_equal(weir_list_len(list), 1000);
     close(to[1]);
     assert_int_equal(waitpid(reader, &status, 0), reader);
@@ -566,19 +566,19 @@ static void an_object_is_mapped__when_its_maker_and_the_manager_are_dead(void **
 static void objects_are_listed__without_names(void **state)
 {
     weir_block_info blocks[4];
-    weir_shm *first = weir_manager_shm(scope, 5000), *second = weir_manager_shm(scope, 6000);
+    weir_shm *first = weir_scope_shm(scope, 5000), *second = weir_scope_shm(scope, 6000);
 
     (void)state;
-    assert_int_equal(weir_manager_blocks(scope, blocks, 4), 2);
+    assert_int_equal(weir_scope_blocks(scope, blocks, 4), 2);
     assert_string_equal(blocks[1].name, weir_shm_name(second));
     assert_int_equal(blocks[1].size, 6000);
     assert_int_equal(blocks[1].pid, getpid());
-    assert_int_equal(weir_manager_lookup(scope, weir_shm_name(first), NULL), 0);
+    assert_int_equal(weir_scope_lookup(scope, weir_shm_name(first), NULL), 0);
     assert_int_equal(weir_shm_unlink(first), 0);
     assert_int_equal(weir_shm_unlink(first), -ENOENT);
-    assert_int_equal(weir_manager_lookup(scope, weir_shm_name(first), NULL), -ENOENT);
-    assert_int_equal(weir_manager_blocks(scope, blocks, 4), 1);
-    assert_int_equal(weir_manager_release(scope, weir_shm_name(second)), -EPERM);
+    assert_int_equal(weir_scope_lookup(scope, weir_shm_name(first), NULL), -ENOENT);
+    assert_int_equal(weir_scope_blocks(scope, blocks, 4), 1);
+    assert_int_equal(weir_scope_release(scope, weir_shm_name(second)), -EPERM);
     weir_shm_close(first);
 }
 
@@ -596,34 +596,34 @@ static void assert_refused(const void *made, int code, const char *part)
 static void names_are_refused__with_enotsup(void **state)
 {
     weir_shm *alone = weir_shm_create(leak_name("alone"), 100, 0);
-    weir_shm *shm = weir_manager_shm(scope, 100);
-    weir_list *list = weir_manager_list_range(scope, 0, 3, 1);
-    weir_dict *dict = weir_manager_dict(scope, NULL);
-    weir_array *array = weir_manager_array(scope, WEIR_INT8, 1, (int64_t[]){9}, 0);
+    weir_shm *shm = weir_scope_shm(scope, 100);
+    weir_list *list = weir_scope_list_range(scope, 0, 3, 1);
+    weir_dict *dict = weir_scope_dict(scope, NULL);
+    weir_array *array = weir_scope_array(scope, WEIR_INT8, 1, (int64_t[]){9}, 0);
 
     (void)state;
-    assert_refused(weir_manager_shm_named(scope, "prices", 10), -ENOTSUP, "anonymous");
-    assert_refused(weir_manager_list_named(scope, "prices", NULL, 0), -ENOTSUP, "anonymous");
-    assert_refused(weir_manager_array_named(scope, "prices", WEIR_INT8, 1, (int64_t[]){9}, 0),
+    assert_refused(weir_scope_shm_named(scope, "prices", 10), -ENOTSUP, "anonymous");
+    assert_refused(weir_scope_list_named(scope, "prices", NULL, 0), -ENOTSUP, "anonymous");
+    assert_refused(weir_scope_array_named(scope, "prices", WEIR_INT8, 1, (int64_t[]){9}, 0),
                    -ENOTSUP, "anonymous");
-    assert_refused(weir_manager_dict_named(scope, "prices", NULL), -ENOTSUP, "anonymous");
-    assert_refused(weir_manager_shm_named(scope, "weir-1", 10), -EINVAL, "weir-");
-    assert_refused(weir_shm_handle(shm), -ENOTSUP, "weir_shm_path");
-    assert_refused(weir_list_handle(list), -ENOTSUP, "anonymous");
-    assert_refused(weir_dict_handle(dict), -ENOTSUP, "anonymous");
-    assert_refused(weir_array_handle(array), -ENOTSUP, "anonymous");
-    assert_int_equal(weir_manager_track(scope, leak_name("alone")), -ENOTSUP);
+    assert_refused(weir_scope_dict_named(scope, "prices", NULL), -ENOTSUP, "anonymous");
+    assert_refused(weir_scope_shm_named(scope, "weir-1", 10), -EINVAL, "weir-");
+    assert_refused(weir_shm_to_json(shm), -ENOTSUP, "weir_shm_path");
+    assert_refused(weir_list_to_json(list), -ENOTSUP, "anonymous");
+    assert_refused(weir_dict_to_json(dict), -ENOTSUP, "anonymous");
+    assert_refused(weir_array_to_json(array), -ENOTSUP, "anonymous");
+    assert_int_equal(weir_scope_track(scope, leak_name("alone")), -ENOTSUP);
     assert_int_equal(weir_shm_unlink(alone), 0); /* nobody did */
     weir_shm_close(alone);
     assert_refused(weir_shm_attach(weir_shm_name(shm)), -ENOENT, "no block");
-    assert_refused(
-        weir_begin(&(weir_options){.anonymous = true, .address = "/tmp/weirtest-no/door"}), -EINVAL,
-        "anonymous");
+    assert_refused(weir_scope_begin(&(weir_scope_options){.anonymous = true,
+                                                          .address = "/tmp/weirtest-no/door"}),
+                   -EINVAL, "anonymous");
 }
 
 static void the_path_leads_to_the_memory__for_another_program(void **state)
 {
-    weir_shm *first = weir_manager_shm(scope, 100000), *shm = weir_manager_shm(scope, 5000);
+    weir_shm *first = weir_scope_shm(scope, 100000), *shm = weir_scope_shm(scope, 5000);
     char path[WEIR_SHM_PATH_MAX], command[2000], small[8];
     const long page = sysconf(_SC_PAGESIZE);
     uint64_t offset = 1;
@@ -644,7 +644,7 @@ static void the_path_leads_to_the_memory__for_another_program(void **state)
     assert_int_equal(weir_shm_path(shm, NULL, 0, &offset), -EINVAL);
     assert_int_equal(weir_shm_path(shm, path, sizeof(path), NULL), -EINVAL);
     assert_int_equal(weir_shm_path(NULL, path, sizeof(path), &offset), -EINVAL);
-    kill(weir_manager_pid(scope), SIGKILL);
+    kill(weir_scope_manager_pid(scope), SIGKILL);
     for (int i = 0; i < 1000 && weir_shm_path(shm, path, sizeof(path), &offset) == 0; i++)
         usleep(1000);
     assert_int_equal(weir_shm_path(shm, path, sizeof(path), &offset), -ESTALE);
@@ -652,8 +652,8 @@ static void the_path_leads_to_the_memory__for_another_program(void **state)
 
 static void the_path_is_the_file__when_the_block_has_a_name(void **state)
 {
-    weir_manager *named = weir_begin(NULL);
-    weir_shm *shm = weir_manager_shm(named, 5000);
+    weir_scope *named = weir_scope_begin(NULL);
+    weir_shm *shm = weir_scope_shm(named, 5000);
     char path[WEIR_SHM_PATH_MAX], expected[300];
     uint64_t offset = 1;
 
@@ -665,7 +665,7 @@ static void the_path_is_the_file__when_the_block_has_a_name(void **state)
     assert_int_equal(weir_shm_path(shm, path, 12, &offset), -ENAMETOOLONG);
     assert_int_equal(weir_shm_unlink(shm), 0);
     assert_int_equal(weir_shm_path(shm, path, sizeof(path), &offset), -ENOENT);
-    assert_int_equal(weir_end(named), 0);
+    assert_int_equal(weir_scope_end(named), 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

@@ -47,7 +47,7 @@ static bool is_zero(const void *at, size_t size)
 static bool push(weir_arena *arena, struct root *root, uint64_t owner, uint64_t number)
 {
     struct node *node =
-        arena ? weir_arena_alloc(arena, sizeof *node) : weir_manager_alloc(scope, sizeof *node);
+        arena ? weir_arena_alloc(arena, sizeof *node) : weir_scope_alloc(scope, sizeof *node);
 
     if (!node || !is_zero(node, sizeof *node))
         return false;
@@ -101,7 +101,7 @@ static struct stat file_of(const weir_arena *arena)
 static void pieces_are_zero_and_apart__when_taken(void **state)
 {
     static const size_t sizes[] = {1, 15, 16, 17, 100, 4096, 70000, 3000000, 8};
-    weir_arena *arena = weir_manager_arena(scope, 0);
+    weir_arena *arena = weir_scope_arena(scope, 0);
     unsigned char *pieces[9];
     size_t sum = 0;
 
@@ -128,7 +128,7 @@ static void pieces_are_zero_and_apart__when_taken(void **state)
 
 static void memory_comes_back__when_an_arena_is_freed(void **state)
 {
-    weir_arena *arena = weir_manager_arena(scope, 1 << 20);
+    weir_arena *arena = weir_scope_arena(scope, 1 << 20);
     const int files = shm_files();
     unsigned long before;
 
@@ -148,8 +148,8 @@ static void memory_comes_back__when_an_arena_is_freed(void **state)
 
 static void taking_is_refused__when_it_makes_no_sense(void **state)
 {
-    weir_manager *other = weir_begin(NULL);
-    weir_arena *arena = weir_manager_arena(scope, 0);
+    weir_scope *other = weir_scope_begin(NULL);
+    weir_arena *arena = weir_scope_arena(scope, 0);
 
     (void)state;
     assert_null(weir_arena_alloc(arena, 0));
@@ -162,21 +162,21 @@ static void taking_is_refused__when_it_makes_no_sense(void **state)
     assert_int_equal(weir_last_error()->code, -ENOSPC);
     assert_int_equal(weir_arena_size(arena), 0);
     assert_int_equal(weir_arena_size(NULL), 0);
-    assert_null(weir_manager_arena(scope, SIZE_MAX));
+    assert_null(weir_scope_arena(scope, SIZE_MAX));
     assert_int_equal(weir_last_error()->code, -EINVAL);
-    assert_null(weir_manager_alloc(scope, 0));
+    assert_null(weir_scope_alloc(scope, 0));
     assert_non_null(weir_arena_alloc(arena, 1));
-    assert_int_equal(weir_end(other), 0);
-    assert_null(weir_manager_alloc(other, 1));
+    assert_int_equal(weir_scope_end(other), 0);
+    assert_null(weir_scope_alloc(other, 1));
     assert_int_equal(weir_last_error()->code, -EINVAL);
-    assert_null(weir_manager_arena(other, 0));
+    assert_null(weir_scope_arena(other, 0));
 }
 
 /* ---- several processes ---------------------------------------------------------------------- */
 
 static void structure_is_whole__when_processes_build_it_at_once(void **state)
 {
-    weir_arena *arena = weir_manager_arena(scope, 0);
+    weir_arena *arena = weir_scope_arena(scope, 0);
     struct root *root = weir_arena_alloc(arena, sizeof *root);
     uint64_t counts[CHILDREN] = {0};
     pid_t children[CHILDREN];
@@ -223,7 +223,7 @@ static void open_when_all_are_there(struct gate *gate, int children)
 /* The children are there before the scope has an arena: each of them may be the one to make it. */
 static void race_for_the_first_piece(void)
 {
-    struct gate *gate = weir_shm_buf(weir_manager_shm(scope, sizeof *gate));
+    struct gate *gate = weir_shm_buf(weir_scope_shm(scope, sizeof *gate));
     const int files = shm_files();
     uint64_t counts[CHILDREN] = {0};
     pid_t children[CHILDREN];
@@ -243,7 +243,7 @@ static void race_for_the_first_piece(void)
     for (int i = 0; i < CHILDREN; i++)
         join(children[i]);
     assert_int_equal(shm_files(), if_named(files + 1));
-    assert_int_equal(weir_manager_sync(scope), 0);
+    assert_int_equal(weir_scope_sync(scope), 0);
     assert_int_equal(count_nodes(&gate->root, counts), CHILDREN * 100);
     /* This process allocates out of the same one. */
     assert_true(push(NULL, &gate->root, 0, 100));
@@ -252,21 +252,21 @@ static void race_for_the_first_piece(void)
 
 static void scope_has_one_arena__when_processes_race_for_the_first_piece(void **state)
 {
-    weir_manager *outer = scope;
+    weir_scope *outer = scope;
 
     (void)state;
     for (int round = 0; round < 30; round++) {
-        scope = weir_begin(NULL);
+        scope = weir_scope_begin(NULL);
         assert_non_null(scope);
         race_for_the_first_piece();
-        assert_int_equal(weir_end(scope), 0);
+        assert_int_equal(weir_scope_end(scope), 0);
     }
     scope = outer;
 }
 
 static void no_block_is_lost__when_processes_race_for_the_next_one(void **state)
 {
-    weir_arena *arena = weir_manager_arena(scope, 8192);
+    weir_arena *arena = weir_scope_arena(scope, 8192);
     struct gate *gate = weir_arena_alloc(arena, sizeof *gate);
     const int files = shm_files();
     pid_t children[CHILDREN];
@@ -295,7 +295,7 @@ static void no_block_is_lost__when_processes_race_for_the_next_one(void **state)
 
 static void pieces_are_good__when_a_child_made_the_block(void **state)
 {
-    weir_arena *arena = weir_manager_arena(scope, 1 << 20);
+    weir_arena *arena = weir_scope_arena(scope, 1 << 20);
     struct root *root = weir_arena_alloc(arena, sizeof *root);
     const size_t each = 400 * sizeof(struct node);
     uint64_t counts[CHILDREN] = {0};
@@ -326,7 +326,7 @@ static void pieces_are_good__when_a_child_made_the_block(void **state)
         assert_true(push(arena, root, 0, n));
     assert_int_equal(write(ask[1], &byte, 1), 1);
     join(child);
-    assert_int_equal(weir_manager_sync(scope), 0);
+    assert_int_equal(weir_scope_sync(scope), 0);
     assert_int_equal(count_nodes(root, counts), 80000);
     assert_int_equal(weir_arena_size(arena), 200 * each + (sizeof *root + 15) / 16 * 16);
     close(ask[1]);
@@ -335,7 +335,7 @@ static void pieces_are_good__when_a_child_made_the_block(void **state)
 
 static void arena_goes_on__when_processes_are_killed_in_it(void **state)
 {
-    weir_arena *arena = weir_manager_arena(scope, 4 << 20);
+    weir_arena *arena = weir_scope_arena(scope, 4 << 20);
     struct root *root = weir_arena_alloc(arena, sizeof *root);
     uint64_t counts[CHILDREN] = {0}, done = 0;
 
@@ -365,7 +365,7 @@ static void arena_goes_on__when_processes_are_killed_in_it(void **state)
         }
         assert_true(push(arena, root, 2, (uint64_t)round));
     }
-    assert_int_equal(weir_manager_sync(scope), 0);
+    assert_int_equal(weir_scope_sync(scope), 0);
     done = root->done[0] + root->done[1] + 100;
     assert_true(done > 1000);
     /* A killed process may have put in a node that it has not counted. */
@@ -382,7 +382,7 @@ static void taking_fails__when_the_block_is_gone_before_it_is_mapped(void **stat
 
     (void)state;
     ONLY_WITH_NAMES();
-    shared = weir_shm_buf(weir_manager_shm(scope, 4096));
+    shared = weir_shm_buf(weir_scope_shm(scope, 4096));
     assert_int_equal(pipe(ask), 0);
     child = fork();
     if (child == 0) {
@@ -395,7 +395,7 @@ static void taking_fails__when_the_block_is_gone_before_it_is_mapped(void **stat
                 _exit(2);
         _exit(0);
     }
-    arena = *shared = weir_manager_arena(scope, 1 << 20);
+    arena = *shared = weir_scope_arena(scope, 1 << 20);
     {
         char path[300];
 
@@ -418,7 +418,7 @@ static void taking_fails__when_shm_is_full(void **state)
     (void)state;
     ONLY_WITH_NAMES();
     assert_true(leak_limit_shm(8 << 20));
-    arena = weir_manager_arena(scope, 0);
+    arena = weir_scope_arena(scope, 0);
     assert_non_null(arena);
     assert_non_null(weir_arena_alloc(arena, 1 << 20));
     size = weir_arena_size(arena);
@@ -430,7 +430,7 @@ static void taking_fails__when_shm_is_full(void **state)
     assert_int_equal(weir_last_error()->code, -ENOSPC);
     assert_in_range(weir_arena_size(arena), 5 << 20, 8 << 20);
     weir_arena_free(arena);
-    arena = weir_manager_arena(scope, 0);
+    arena = weir_scope_arena(scope, 0);
     assert_non_null(weir_arena_alloc(arena, 5 << 20));
 }
 

@@ -61,11 +61,11 @@ static int in_child(int (*run)(void))
 static int make_some(void)
 {
     const weir_value values[] = {weir_int(7), weir_str("seven")};
-    weir_manager *outside = weir_connect(address, NULL, 0);
-    weir_shm *shm = weir_manager_shm(outside, 10000);
-    weir_shm *named = weir_manager_shm_named(outside, "weirtest-named", 100);
-    weir_list *list = weir_manager_list_named(outside, "weirtest-list", values, 2);
-    weir_list *range = weir_manager_list_range(outside, 0, 10, 1);
+    weir_scope *outside = weir_scope_connect(address, NULL, 0);
+    weir_shm *shm = weir_scope_shm(outside, 10000);
+    weir_shm *named = weir_scope_shm_named(outside, "weirtest-named", 100);
+    weir_list *list = weir_scope_list_named(outside, "weirtest-list", values, 2);
+    weir_list *range = weir_scope_list_range(outside, 0, 10, 1);
     weir_value value;
 
     if (!outside || !shm || !named || !list || !range || weir_shm_size(shm) != 10000)
@@ -77,9 +77,9 @@ static int make_some(void)
     weir_shm_close(named);
     weir_list_close(list);
     weir_list_close(range);
-    if (weir_manager_sync(outside) != -EINVAL || weir_end(outside) != -EINVAL)
+    if (weir_scope_sync(outside) != -EINVAL || weir_scope_end(outside) != -EINVAL)
         return 3;
-    weir_disconnect(outside);
+    weir_scope_disconnect(outside);
     return 0;
 }
 
@@ -101,44 +101,44 @@ static void objects_belong_to_the_scope__when_made_by_a_connected_program(void *
     assert_int_equal(weir_list_get(list, 1, &value), 0);
     assert_int_equal(value.size, 5);
     weir_list_close(list);
-    assert_int_equal(weir_end(scope), 0);
+    assert_int_equal(weir_scope_end(scope), 0);
     scope = NULL;
     assert_int_equal(shm_files(), 0);
 }
 
 static void blocks_are_listed__when_made_by_anybody(void **state)
 {
-    weir_manager *outside = weir_connect(address, NULL, 0);
+    weir_scope *outside = weir_scope_connect(address, NULL, 0);
     weir_block_info info, infos[4];
     char names[250][40];
 
     (void)state;
     assert_non_null(outside);
-    assert_int_equal(weir_manager_blocks(outside, NULL, 0), 0);
+    assert_int_equal(weir_scope_blocks(outside, NULL, 0), 0);
     for (int i = 0; i < 250; i++) { /* more than a page, and than one read of records */
-        weir_shm *shm = i % 2 ? weir_manager_shm(outside, 100) : weir_manager_shm(scope, 100);
+        weir_shm *shm = i % 2 ? weir_scope_shm(outside, 100) : weir_scope_shm(scope, 100);
 
         assert_non_null(shm);
         strcpy(names[i], weir_shm_name(shm));
         if (i % 2)
             weir_shm_close(shm);
     }
-    assert_int_equal(weir_manager_blocks(outside, infos, 4), 250);
-    assert_int_equal(weir_manager_blocks(scope, NULL, 0), 250);
+    assert_int_equal(weir_scope_blocks(outside, infos, 4), 250);
+    assert_int_equal(weir_scope_blocks(scope, NULL, 0), 250);
     assert_string_equal(infos[0].name, names[0]);
     assert_string_equal(infos[3].kind, "shm");
     for (int i = 0; i < 250; i++) {
-        assert_int_equal(weir_manager_lookup(i % 3 ? scope : outside, names[i], &info), 0);
+        assert_int_equal(weir_scope_lookup(i % 3 ? scope : outside, names[i], &info), 0);
         assert_string_equal(info.name, names[i]);
         assert_int_equal(info.size, 100);
         assert_int_equal(info.pid, getpid());
     }
-    assert_int_equal(weir_manager_lookup(outside, "weirtest-none", &info), -ENOENT);
-    assert_int_equal(weir_manager_lookup(outside, "", NULL), -ENOENT);
-    assert_int_equal(weir_manager_lookup(outside, NULL, NULL), -EINVAL);
-    assert_int_equal(weir_manager_lookup(outside, "\xff", NULL), -EINVAL);
-    assert_int_equal(weir_manager_blocks(outside, NULL, 1), -EINVAL);
-    weir_disconnect(outside);
+    assert_int_equal(weir_scope_lookup(outside, "weirtest-none", &info), -ENOENT);
+    assert_int_equal(weir_scope_lookup(outside, "", NULL), -ENOENT);
+    assert_int_equal(weir_scope_lookup(outside, NULL, NULL), -EINVAL);
+    assert_int_equal(weir_scope_lookup(outside, "\xff", NULL), -EINVAL);
+    assert_int_equal(weir_scope_blocks(outside, NULL, 1), -EINVAL);
+    weir_scope_disconnect(outside);
 }
 
 static off_t scope_file_blocks(void)
@@ -146,45 +146,45 @@ static off_t scope_file_blocks(void)
     char path[64] = "/dev/shm/";
     struct stat st;
 
-    weir__scope_name(path + strlen(path), scope->id);
+    weir__scope_file_name(path + strlen(path), scope->id);
     assert_int_equal(stat(path, &st), 0);
     return st.st_blocks;
 }
 
 static void scope_does_not_grow__when_blocks_are_released(void **state)
 {
-    weir_manager *outside = weir_connect(address, NULL, 0);
+    weir_scope *outside = weir_scope_connect(address, NULL, 0);
     off_t before = 0;
 
     (void)state;
     for (int i = 0; i < 300; i++) {
-        weir_shm *shm = weir_manager_shm(outside, 100);
+        weir_shm *shm = weir_scope_shm(outside, 100);
 
         assert_non_null(shm);
-        assert_int_equal(weir_manager_release(i % 2 ? outside : scope, weir_shm_name(shm)), 0);
-        assert_int_equal(weir_manager_release(outside, weir_shm_name(shm)), -ENOENT);
+        assert_int_equal(weir_scope_release(i % 2 ? outside : scope, weir_shm_name(shm)), 0);
+        assert_int_equal(weir_scope_release(outside, weir_shm_name(shm)), -ENOENT);
         assert_int_equal(shm_files(), 1);
         memset(weir_shm_buf(shm), 1, 100); /* mapped memory stays */
         weir_shm_close(shm);
         before = i == 0 ? scope_file_blocks() : before;
     }
     assert_int_equal(scope_file_blocks(), before);
-    weir_disconnect(outside);
+    weir_scope_disconnect(outside);
 }
 
 /* Makes blocks until it is killed. */
 static void make_for_ever(void)
 {
-    weir_manager *outside = weir_connect(address, NULL, 0);
+    weir_scope *outside = weir_scope_connect(address, NULL, 0);
 
     for (;;) {
-        weir_shm *shm = weir_manager_shm(outside, 5000);
+        weir_shm *shm = weir_scope_shm(outside, 5000);
 
         if (!shm)
             _exit(1);
-        weir_manager_release(outside, weir_shm_name(shm));
+        weir_scope_release(outside, weir_shm_name(shm));
         weir_shm_close(shm);
-        shm = weir_manager_shm(outside, 5000);
+        shm = weir_scope_shm(outside, 5000);
         weir_shm_close(shm);
     }
 }
@@ -208,10 +208,10 @@ static void nothing_is_left__when_a_connected_program_is_killed(void **state)
         assert_true(WIFSIGNALED(status));
     }
     /* Every name that is there is the scope's; the last request may still be under way. */
-    for (int i = 0; i < 100 && shm_files() - 1 != weir_manager_blocks(scope, NULL, 0); i++)
+    for (int i = 0; i < 100 && shm_files() - 1 != weir_scope_blocks(scope, NULL, 0); i++)
         usleep(10000);
-    assert_int_equal(shm_files() - 1, weir_manager_blocks(scope, NULL, 0));
-    assert_int_equal(weir_end(scope), 0);
+    assert_int_equal(shm_files() - 1, weir_scope_blocks(scope, NULL, 0));
+    assert_int_equal(weir_scope_end(scope), 0);
     scope = NULL;
     assert_int_equal(shm_files(), 0);
     print_message("%d connected programs killed\n", trials);
@@ -219,27 +219,27 @@ static void nothing_is_left__when_a_connected_program_is_killed(void **state)
 
 static void calls_are_refused__when_the_scope_is_over(void **state)
 {
-    weir_manager *outside = weir_connect(address, NULL, 0);
+    weir_scope *outside = weir_scope_connect(address, NULL, 0);
 
     (void)state;
-    assert_int_equal(weir_end(scope), 0);
+    assert_int_equal(weir_scope_end(scope), 0);
     scope = NULL;
-    assert_null(weir_manager_shm(outside, 100));
+    assert_null(weir_scope_shm(outside, 100));
     assert_int_equal(weir_last_error()->code, -ESTALE);
-    assert_int_equal(weir_manager_lookup(outside, "x", NULL), -EPIPE);
-    weir_disconnect(outside);
-    assert_int_equal(weir_manager_lookup(outside, "x", NULL), -EINVAL);
-    assert_null(weir_connect(address, NULL, 0));
+    assert_int_equal(weir_scope_lookup(outside, "x", NULL), -EPIPE);
+    weir_scope_disconnect(outside);
+    assert_int_equal(weir_scope_lookup(outside, "x", NULL), -EINVAL);
+    assert_null(weir_scope_connect(address, NULL, 0));
     assert_int_equal(weir_last_error()->code, -ENOENT);
 }
 
-static weir_manager *inherited;
+static weir_scope *inherited;
 
 static int use_inherited(void)
 {
-    if (weir_manager_shm(inherited, 1) || weir_last_error()->code != -EINVAL)
+    if (weir_scope_shm(inherited, 1) || weir_last_error()->code != -EINVAL)
         return 1;
-    weir_disconnect(inherited);
+    weir_scope_disconnect(inherited);
     return 0;
 }
 
@@ -248,43 +248,43 @@ static void forked_child_is_refused__when_it_speaks_on_its_parents_connection(vo
     weir_shm *shm;
 
     (void)state;
-    inherited = weir_connect(address, NULL, 0);
+    inherited = weir_scope_connect(address, NULL, 0);
     assert_non_null(inherited);
     assert_int_equal(in_child(use_inherited), 0);
-    shm = weir_manager_shm(inherited, 1); /* the parent is not disturbed */
+    shm = weir_scope_shm(inherited, 1); /* the parent is not disturbed */
     assert_non_null(shm);
     weir_shm_close(shm);
-    weir_disconnect(inherited);
-    weir_disconnect(NULL);
-    weir_disconnect(scope); /* was begun: no effect */
-    assert_int_equal(weir_manager_blocks(scope, NULL, 0), 1);
+    weir_scope_disconnect(inherited);
+    weir_scope_disconnect(NULL);
+    weir_scope_disconnect(scope); /* was begun: no effect */
+    assert_int_equal(weir_scope_blocks(scope, NULL, 0), 1);
 }
 
 /* ---- names of the user's choice ------------------------------------------------------------- */
 
 static void others_block_is_left_alone__when_it_has_the_name(void **state)
 {
-    weir_manager *outside = weir_connect(address, NULL, 0);
+    weir_scope *outside = weir_scope_connect(address, NULL, 0);
     weir_shm *theirs = weir_shm_create("weirtest-theirs", 50, 0), *ours, *again;
 
     (void)state;
     assert_non_null(theirs);
     strcpy(weir_shm_buf(theirs), "theirs");
     for (int i = 0; i < 2; i++) {
-        assert_null(weir_manager_shm_named(i ? scope : outside, "weirtest-theirs", 100));
+        assert_null(weir_scope_shm_named(i ? scope : outside, "weirtest-theirs", 100));
         assert_int_equal(weir_last_error()->code, -EEXIST);
-        assert_null(weir_manager_list_named(i ? scope : outside, "weirtest-theirs", NULL, 0));
+        assert_null(weir_scope_list_named(i ? scope : outside, "weirtest-theirs", NULL, 0));
         assert_int_equal(weir_last_error()->code, -EEXIST);
     }
     /* And when it has got the name after ours was unlinked. */
-    ours = weir_manager_shm_named(scope, "weirtest-ours", 10);
+    ours = weir_scope_shm_named(scope, "weirtest-ours", 10);
     assert_non_null(ours);
     assert_int_equal(weir_shm_unlink(ours), 0);
     again = weir_shm_create("weirtest-ours", 20, 0);
     assert_non_null(again);
-    assert_int_equal(weir_manager_release(outside, "weirtest-ours"), -ENOENT);
-    weir_disconnect(outside);
-    assert_int_equal(weir_end(scope), 0);
+    assert_int_equal(weir_scope_release(outside, "weirtest-ours"), -ENOENT);
+    weir_scope_disconnect(outside);
+    assert_int_equal(weir_scope_end(scope), 0);
     scope = NULL;
     assert_int_equal(shm_files(), 2);
     assert_int_equal(weir_shm_unlink(theirs), 0);
@@ -295,8 +295,8 @@ static void others_block_is_left_alone__when_it_has_the_name(void **state)
 
 static void name_is_refused__when_it_cannot_be(void **state)
 {
-    weir_manager *outside = weir_connect(address, NULL, 0);
-    char long_name[WEIR_MANAGER_NAME_MAX + 2], longest[WEIR_MANAGER_NAME_MAX + 1];
+    weir_scope *outside = weir_scope_connect(address, NULL, 0);
+    char long_name[WEIR_SCOPE_NAME_MAX + 2], longest[WEIR_SCOPE_NAME_MAX + 1];
     const char *const names[] = {"",     ".",    "..",   "a/b",  "weir-x",
                                  "a\"b", "a\\b", "a\nb", "\xff", NULL};
     weir_shm *shm;
@@ -307,20 +307,20 @@ static void name_is_refused__when_it_cannot_be(void **state)
     memset(longest, 'y', sizeof(longest));
     longest[sizeof(longest) - 1] = '\0';
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-        assert_null(weir_manager_shm_named(i % 2 ? scope : outside, names[i], 1));
+        assert_null(weir_scope_shm_named(i % 2 ? scope : outside, names[i], 1));
         assert_int_equal(weir_last_error()->code, -EINVAL);
-        assert_true(weir_manager_track(scope, names[i]) < 0);
+        assert_true(weir_scope_track(scope, names[i]) < 0);
     }
-    assert_null(weir_manager_shm_named(outside, long_name, 1));
+    assert_null(weir_scope_shm_named(outside, long_name, 1));
     assert_int_equal(weir_last_error()->code, -ENAMETOOLONG);
-    assert_int_equal(weir_manager_track(outside, long_name), -ENAMETOOLONG);
-    shm = weir_manager_shm_named(outside, longest, 1); /* a record has room for it */
+    assert_int_equal(weir_scope_track(outside, long_name), -ENAMETOOLONG);
+    shm = weir_scope_shm_named(outside, longest, 1); /* a record has room for it */
     assert_non_null(shm);
     weir_shm_close(shm);
-    assert_int_equal(weir_manager_lookup(outside, longest, NULL), 0);
-    assert_null(weir_manager_shm_named(outside, "weirtest-empty", 0));
+    assert_int_equal(weir_scope_lookup(outside, longest, NULL), 0);
+    assert_null(weir_scope_shm_named(outside, "weirtest-empty", 0));
     assert_int_equal(weir_last_error()->code, -EINVAL);
-    weir_disconnect(outside);
+    weir_scope_disconnect(outside);
 }
 
 /* ---- who unlinks what ----------------------------------------------------------------------- */
@@ -335,29 +335,29 @@ static bool is_there(const char *name)
 
 static void block_goes_with_the_scope__when_it_is_tracked(void **state)
 {
-    weir_manager *outside = weir_connect(address, NULL, 0);
+    weir_scope *outside = weir_scope_connect(address, NULL, 0);
     weir_shm *tracked = weir_shm_create("weirtest-tracked", 10, 0);
     weir_shm *alone = weir_shm_create("weirtest-alone", 10, 0);
-    weir_shm *made = weir_manager_shm(scope, 10);
+    weir_shm *made = weir_scope_shm(scope, 10);
     char made_name[40];
 
     (void)state;
     strcpy(made_name, weir_shm_name(made));
-    assert_int_equal(weir_manager_track(outside, "weirtest-tracked"), 0);
-    assert_int_equal(weir_manager_track(scope, "weirtest-tracked"), 0);
-    assert_int_equal(weir_manager_blocks(scope, NULL, 0), 2); /* once is enough */
-    assert_int_equal(weir_manager_track(scope, "weirtest-none"), -ENOENT);
-    assert_int_equal(weir_manager_track(scope, made_name), -EINVAL);
-    assert_int_equal(weir_manager_release(outside, made_name), -EPERM);
-    assert_int_equal(weir_manager_release(outside, "weirtest-alone"), -ENOENT);
+    assert_int_equal(weir_scope_track(outside, "weirtest-tracked"), 0);
+    assert_int_equal(weir_scope_track(scope, "weirtest-tracked"), 0);
+    assert_int_equal(weir_scope_blocks(scope, NULL, 0), 2); /* once is enough */
+    assert_int_equal(weir_scope_track(scope, "weirtest-none"), -ENOENT);
+    assert_int_equal(weir_scope_track(scope, made_name), -EINVAL);
+    assert_int_equal(weir_scope_release(outside, made_name), -EPERM);
+    assert_int_equal(weir_scope_release(outside, "weirtest-alone"), -ENOENT);
     assert_int_equal(symlink("/dev/shm/weirtest-alone", "/dev/shm/weirtest-link"), 0);
-    assert_int_equal(weir_manager_track(scope, "weirtest-link"), -EPERM);
+    assert_int_equal(weir_scope_track(scope, "weirtest-link"), -EPERM);
     assert_int_equal(unlink("/dev/shm/weirtest-link"), 0);
-    weir_disconnect(outside);
+    weir_scope_disconnect(outside);
     weir_shm_close(tracked);
     assert_true(is_there("weirtest-tracked"));
     assert_true(is_there(made_name));
-    assert_int_equal(weir_end(scope), 0);
+    assert_int_equal(weir_scope_end(scope), 0);
     scope = NULL;
     assert_false(is_there("weirtest-tracked"));
     assert_false(is_there(made_name));
@@ -374,7 +374,7 @@ static int attach_and_exit(void)
 static void name_stays__when_it_was_only_attached(void **state)
 {
     (void)state;
-    assert_non_null(weir_manager_shm_named(scope, "weirtest-attached", 10));
+    assert_non_null(weir_scope_shm_named(scope, "weirtest-attached", 10));
     assert_int_equal(in_child(attach_and_exit), 0);
     assert_true(is_there("weirtest-attached"));
 }
@@ -393,7 +393,7 @@ static int attach_in_python(void)
 
 static void scope_ends_well__when_pythons_tracker_has_unlinked_a_block(void **state)
 {
-    weir_shm *shm = weir_manager_shm_named(scope, "weirtest-python", 100), *again;
+    weir_shm *shm = weir_scope_shm_named(scope, "weirtest-python", 100), *again;
     int result;
 
     (void)state;
@@ -409,11 +409,11 @@ static void scope_ends_well__when_pythons_tracker_has_unlinked_a_block(void **st
         usleep(10000);
     assert_false(is_there("weirtest-python")); /* its tracker did it */
     assert_string_equal(weir_shm_buf(shm), "weir");
-    assert_int_equal(weir_manager_lookup(scope, "weirtest-python", NULL), -ENOENT);
-    assert_int_equal(weir_manager_blocks(scope, NULL, 0), 0);
+    assert_int_equal(weir_scope_lookup(scope, "weirtest-python", NULL), -ENOENT);
+    assert_int_equal(weir_scope_blocks(scope, NULL, 0), 0);
     again = weir_shm_create("weirtest-python", 10, 0); /* the name is free for anybody */
     assert_non_null(again);
-    assert_int_equal(weir_end(scope), 0);
+    assert_int_equal(weir_scope_end(scope), 0);
     scope = NULL;
     assert_true(is_there("weirtest-python"));
     assert_int_equal(weir_shm_unlink(again), 0);
@@ -422,22 +422,22 @@ static void scope_ends_well__when_pythons_tracker_has_unlinked_a_block(void **st
 
 static void scope_ends_well__when_the_user_has_unlinked_or_released_blocks(void **state)
 {
-    weir_manager *outside = weir_connect(address, NULL, 0);
-    weir_shm *inside = weir_manager_shm(scope, 10), *shm = weir_manager_shm(outside, 10);
-    weir_shm *released = weir_manager_shm(outside, 10);
+    weir_scope *outside = weir_scope_connect(address, NULL, 0);
+    weir_shm *inside = weir_scope_shm(scope, 10), *shm = weir_scope_shm(outside, 10);
+    weir_shm *released = weir_scope_shm(outside, 10);
 
     (void)state;
     assert_int_equal(weir_shm_unlink(inside), 0);
     assert_int_equal(weir_shm_unlink(shm), 0);
     assert_int_equal(weir_shm_unlink(shm), -ENOENT);
-    assert_int_equal(weir_manager_release(outside, weir_shm_name(shm)), -ENOENT);
-    assert_int_equal(weir_manager_release(outside, weir_shm_name(released)), 0);
+    assert_int_equal(weir_scope_release(outside, weir_shm_name(shm)), -ENOENT);
+    assert_int_equal(weir_scope_release(outside, weir_shm_name(released)), 0);
     assert_int_equal(weir_shm_unlink(released), -ENOENT);
     assert_int_equal(shm_files(), 1);
     weir_shm_close(shm);
     weir_shm_close(released);
-    weir_disconnect(outside);
-    assert_int_equal(weir_end(scope), 0);
+    weir_scope_disconnect(outside);
+    assert_int_equal(weir_scope_end(scope), 0);
     scope = NULL;
 }
 
@@ -445,11 +445,11 @@ static void scope_ends_well__when_the_user_has_unlinked_or_released_blocks(void 
 
 static int begin_at(const char *where)
 {
-    weir_manager *other = weir_begin(&(weir_options){.address = where});
+    weir_scope *other = weir_scope_begin(&(weir_scope_options){.address = where});
 
     if (!other)
         return weir_last_error()->code;
-    return weir_end(other);
+    return weir_scope_end(other);
 }
 
 static void address_is_refused__when_it_cannot_be(void **state)
@@ -471,8 +471,8 @@ static void address_is_refused__when_it_cannot_be(void **state)
     assert_int_equal(begin_at("door"), -EINVAL);
     assert_int_equal(begin_at("/tmp/"), -EINVAL);
     assert_int_equal(begin_at("/tmp/a\"b"), -EINVAL);
-    assert_null(weir_connect(NULL, NULL, 0));
-    assert_null(weir_connect("door", NULL, 0));
+    assert_null(weir_scope_connect(NULL, NULL, 0));
+    assert_null(weir_scope_connect("door", NULL, 0));
     assert_int_equal(begin_at("/tmp/weirtest-door"), -EPERM); /* anybody can enter /tmp */
     assert_int_equal(chmod(folder, 0750), 0);
     assert_int_equal(begin_at(address), -EPERM);
@@ -525,9 +525,9 @@ static void second_scope_is_refused__when_one_listens_there(void **state)
     assert_true(S_ISSOCK(st.st_mode));
     assert_int_equal(st.st_mode & 07777, 0600);
     assert_int_equal(begin_at(address), -EADDRINUSE);
-    weir_disconnect(weir_connect(address, NULL, 0));
+    weir_scope_disconnect(weir_scope_connect(address, NULL, 0));
     assert_int_equal(weir_last_error()->code, -EADDRINUSE); /* the first one still answers */
-    assert_int_equal(weir_end(scope), 0);
+    assert_int_equal(weir_scope_end(scope), 0);
     scope = NULL;
     assert_int_equal(begin_at(address), 0);
 }
@@ -546,9 +546,9 @@ static void address_is_free_again__when_whoever_died(void **state)
         pid = fork();
         if (pid == 0) {
             settle_child();
-            scope = weir_begin(&(weir_options){.address = address});
-            manager = weir_manager_pid(scope);
-            weir_manager_shm(scope, 10);
+            scope = weir_scope_begin(&(weir_scope_options){.address = address});
+            manager = weir_scope_manager_pid(scope);
+            weir_scope_shm(scope, 10);
             if (write(report[1], &manager, sizeof(manager)) != sizeof(manager))
                 _exit(1);
             pause();
@@ -569,13 +569,13 @@ static void address_is_free_again__when_whoever_died(void **state)
             assert_int_equal(shm_files(), 0);
         }
         if (how == 3) { /* the manager may take a moment to die */
-            weir_manager *sweeper = NULL;
+            weir_scope *sweeper = NULL;
 
             for (int i = 0; i < 100 && shm_files() > 0; i++) {
                 usleep(10000);
-                sweeper = weir_begin(NULL); /* sweeps, although it asks for no address */
+                sweeper = weir_scope_begin(NULL); /* sweeps, although it asks for no address */
                 assert_non_null(sweeper);
-                assert_int_equal(weir_end(sweeper), 0);
+                assert_int_equal(weir_scope_end(sweeper), 0);
             }
             assert_int_not_equal(stat(address, &st), 0);
         }
@@ -595,9 +595,9 @@ static void address_goes__when_the_manager_is_killed_before_the_end(void **state
     struct stat st;
 
     (void)state;
-    kill(weir_manager_pid(scope), SIGKILL);
-    assert_int_equal(weir_manager_lookup(scope, "x", NULL), -EPIPE);
-    assert_int_equal(weir_end(scope), 0);
+    kill(weir_scope_manager_pid(scope), SIGKILL);
+    assert_int_equal(weir_scope_lookup(scope, "x", NULL), -EPIPE);
+    assert_int_equal(weir_scope_end(scope), 0);
     scope = NULL;
     assert_int_not_equal(stat(address, &st), 0);
 }
@@ -610,26 +610,26 @@ static void key_is_refused__when_it_makes_no_sense(void **state)
 
     (void)state;
     if (!weir__auth_available()) {
-        assert_null(
-            weir_begin(&(weir_options){.address = address, .authkey = "k", .authkey_size = 1}));
+        assert_null(weir_scope_begin(
+            &(weir_scope_options){.address = address, .authkey = "k", .authkey_size = 1}));
         assert_int_equal(weir_last_error()->code, -ENOTSUP);
-        assert_null(weir_connect(address, "k", 1));
+        assert_null(weir_scope_connect(address, "k", 1));
         assert_int_equal(weir_last_error()->code, -ENOTSUP);
         return;
     }
-    assert_null(weir_begin(&(weir_options){.authkey = "k", .authkey_size = 1}));
+    assert_null(weir_scope_begin(&(weir_scope_options){.authkey = "k", .authkey_size = 1}));
     assert_int_equal(weir_last_error()->code, -EINVAL);
-    assert_null(weir_begin(&(weir_options){.address = address, .authkey = key}));
+    assert_null(weir_scope_begin(&(weir_scope_options){.address = address, .authkey = key}));
     assert_int_equal(weir_last_error()->code, -EINVAL);
-    assert_null(weir_begin(&(weir_options){.address = address, .authkey_size = 3}));
+    assert_null(weir_scope_begin(&(weir_scope_options){.address = address, .authkey_size = 3}));
     assert_int_equal(weir_last_error()->code, -EINVAL);
-    assert_null(weir_begin(
-        &(weir_options){.address = address, .authkey = key, .authkey_size = sizeof(key)}));
+    assert_null(weir_scope_begin(
+        &(weir_scope_options){.address = address, .authkey = key, .authkey_size = sizeof(key)}));
     assert_int_equal(weir_last_error()->code, -EINVAL);
-    scope = weir_begin(
-        &(weir_options){.address = address, .authkey = key, .authkey_size = sizeof(key) - 1});
+    scope = weir_scope_begin(
+        &(weir_scope_options){.address = address, .authkey = key, .authkey_size = sizeof(key) - 1});
     assert_non_null(scope);
-    weir_disconnect(inherited = weir_connect(address, key, sizeof(key) - 1));
+    weir_scope_disconnect(inherited = weir_scope_connect(address, key, sizeof(key) - 1));
     assert_non_null(inherited);
 }
 
@@ -640,8 +640,8 @@ static int open_locked_door(void **state)
     if (make_folder(state))
         return -1;
     if (weir__auth_available())
-        scope = weir_begin(
-            &(weir_options){.address = address, .authkey = KEY, .authkey_size = sizeof(KEY)});
+        scope = weir_scope_begin(
+            &(weir_scope_options){.address = address, .authkey = KEY, .authkey_size = sizeof(KEY)});
     return !weir__auth_available() || scope ? 0 : -1;
 }
 
@@ -651,21 +651,21 @@ static int open_locked_door(void **state)
 
 static void only_the_right_key_is_let_in__when_there_is_one(void **state)
 {
-    weir_manager *outside;
+    weir_scope *outside;
 
     (void)state;
     NEEDS_KEYS;
-    outside = weir_connect(address, KEY, sizeof(KEY));
+    outside = weir_scope_connect(address, KEY, sizeof(KEY));
     assert_non_null(outside);
-    assert_int_equal(weir_manager_blocks(outside, NULL, 0), 0);
-    weir_disconnect(outside);
+    assert_int_equal(weir_scope_blocks(outside, NULL, 0), 0);
+    weir_scope_disconnect(outside);
     for (size_t size = 1; size < sizeof(KEY); size++) {
-        assert_null(weir_connect(address, KEY, size));
+        assert_null(weir_scope_connect(address, KEY, size));
         assert_int_equal(weir_last_error()->code, -EACCES);
     }
-    assert_null(weir_connect(address, "a key, with\0a nul", sizeof(KEY)));
+    assert_null(weir_scope_connect(address, "a key, with\0a nul", sizeof(KEY)));
     assert_int_equal(weir_last_error()->code, -EACCES);
-    assert_null(weir_connect(address, NULL, 0));
+    assert_null(weir_scope_connect(address, NULL, 0));
     assert_int_equal(weir_last_error()->code, -EACCES);
 }
 
@@ -673,7 +673,7 @@ static void client_with_a_key_is_refused__when_the_scope_has_none(void **state)
 {
     (void)state;
     NEEDS_KEYS;
-    assert_null(weir_connect(address, KEY, sizeof(KEY)));
+    assert_null(weir_scope_connect(address, KEY, sizeof(KEY)));
     assert_int_equal(weir_last_error()->code, -EACCES);
 }
 
@@ -753,7 +753,7 @@ static void client_is_closed__when_it_does_not_say_hello(void **state)
         assert_true(is_closed(fd));
         close(fd);
     }
-    assert_int_equal(weir_manager_blocks(scope, NULL, 0), 0); /* the scope is none the worse */
+    assert_int_equal(weir_scope_blocks(scope, NULL, 0), 0); /* the scope is none the worse */
 }
 
 static void request_is_refused__when_it_is_of_another_form(void **state)
@@ -805,7 +805,7 @@ static void request_is_refused__when_it_is_of_another_form(void **state)
         assert_true(is_closed(fd));
         close(fd);
     }
-    assert_int_equal(weir_manager_blocks(scope, NULL, 0), 0);
+    assert_int_equal(weir_scope_blocks(scope, NULL, 0), 0);
 }
 
 /* ---- descriptors ---------------------------------------------------------------------------- */
@@ -835,11 +835,12 @@ static int make_with(int fd, int passed)
 static void descriptor_is_refused__when_it_is_not_of_a_new_block(void **state)
 {
     char path[64] = "/dev/shm/";
-    int fd = dial_and_greet(), before = count_descriptors(weir_manager_pid(scope)), fds[9], n = 0;
+    int fd = dial_and_greet(), before = count_descriptors(weir_scope_manager_pid(scope)), fds[9],
+        n = 0;
     int block = open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0777), pipes[2];
 
     (void)state;
-    weir__scope_name(path + strlen(path), scope->id);
+    weir__scope_file_name(path + strlen(path), scope->id);
     assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
     fds[n++] = pipes[0];
     fds[n++] = pipes[1];
@@ -866,9 +867,9 @@ static void descriptor_is_refused__when_it_is_not_of_a_new_block(void **state)
     block = open(path, O_RDWR | O_CLOEXEC);
     assert_true(make_with(fd, block) < 0);
     close(block);
-    for (int i = 0; i < 100 && count_descriptors(weir_manager_pid(scope)) > before; i++)
+    for (int i = 0; i < 100 && count_descriptors(weir_scope_manager_pid(scope)) > before; i++)
         usleep(10000); /* it answers first, then closes */
-    assert_int_equal(count_descriptors(weir_manager_pid(scope)), before);
+    assert_int_equal(count_descriptors(weir_scope_manager_pid(scope)), before);
     close(fd);
 }
 
@@ -978,9 +979,9 @@ static void proof_is_refused__when_any_byte_of_it_is_changed(void **state)
         }
     }
     assert_true(refused > 1000);
-    inherited = weir_connect(address, KEY, sizeof(KEY)); /* who knows the key still is */
+    inherited = weir_scope_connect(address, KEY, sizeof(KEY)); /* who knows the key still is */
     assert_non_null(inherited);
-    weir_disconnect(inherited);
+    weir_scope_disconnect(inherited);
 }
 
 #define LATE 3
@@ -1010,7 +1011,7 @@ static void impostor(int listener, int how)
     pause();
 }
 
-/* weir_connect()'s error with one of them. */
+/* weir_scope_connect()'s error with one of them. */
 static int connect_to_impostor(int how)
 {
     struct sockaddr_un name = {.sun_family = AF_UNIX};
@@ -1026,7 +1027,7 @@ static int connect_to_impostor(int how)
         impostor(listener, how);
     }
     close(listener);
-    assert_null(weir_connect(address, KEY, sizeof(KEY)));
+    assert_null(weir_scope_connect(address, KEY, sizeof(KEY)));
     kill(pid, SIGKILL);
     waitpid(pid, &status, 0);
     assert_int_equal(unlink(address), 0);
@@ -1043,13 +1044,13 @@ static void server_is_refused__when_it_does_not_know_the_key(void **state)
 
 static void connecting_takes_4_s_in_all__when_the_server_answers_late_and_then_no_more(void **state)
 {
-    int64_t start = weir__manager_now_ms(), took;
+    int64_t start = weir__now_ms(), took;
 
     (void)state;
     NEEDS_KEYS;
     assert_int_equal(connect_to_impostor(LATE), -ETIMEDOUT);
     assert_non_null(strstr(weir_last_error()->message, "within 4000 ms"));
-    took = weir__manager_now_ms() - start;
+    took = weir__now_ms() - start;
     if (took < 4000 || took > 6000)
         fail_msg("gave up after %d ms", (int)took);
 }
@@ -1103,10 +1104,10 @@ static int attack(void)
 
 static void scope_is_unharmed__when_a_thousand_connections_are_made(void **state)
 {
-    const pid_t manager = weir_manager_pid(scope);
+    const pid_t manager = weir_scope_manager_pid(scope);
     const int before = count_descriptors(manager);
     double worst = 0;
-    weir_manager *outside;
+    weir_scope *outside;
     int status, fds[8];
     pid_t pid = fork();
 
@@ -1118,12 +1119,12 @@ static void scope_is_unharmed__when_a_thousand_connections_are_made(void **state
     for (int i = 0; i < 200; i++) { /* meanwhile the scope's own program is answered */
         double start = now_ms();
 
-        assert_int_equal(weir_manager_lookup(scope, "weirtest-none", NULL), -ENOENT);
+        assert_int_equal(weir_scope_lookup(scope, "weirtest-none", NULL), -ENOENT);
         worst = now_ms() - start > worst ? now_ms() - start : worst;
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
-    assert_non_null(weir_manager_shm(scope, 100));
+    assert_non_null(weir_scope_shm(scope, 100));
 
     /* Silent ones fill the waiting room, and are shown out after five seconds. */
     for (int i = 0; i < 8; i++)
@@ -1140,9 +1141,9 @@ static void scope_is_unharmed__when_a_thousand_connections_are_made(void **state
     }
     for (int i = 0; i < 8; i++)
         close(fds[i]);
-    outside = weir_connect(address, NULL, 0);
+    outside = weir_scope_connect(address, NULL, 0);
     assert_non_null(outside);
-    weir_disconnect(outside);
+    weir_scope_disconnect(outside);
     for (int i = 0; i < 100 && count_descriptors(manager) > before; i++)
         usleep(20000);
     assert_int_equal(count_descriptors(manager), before);
@@ -1153,21 +1154,21 @@ static void scope_is_unharmed__when_a_thousand_connections_are_made(void **state
 
 static void next_one_is_turned_away__when_128_are_connected(void **state)
 {
-    static weir_manager *outside[129];
+    static weir_scope *outside[129];
     int connected = 0;
 
     (void)state;
-    while (connected < 129 && (outside[connected] = weir_connect(address, NULL, 0)))
+    while (connected < 129 && (outside[connected] = weir_scope_connect(address, NULL, 0)))
         connected++;
     assert_int_equal(connected, 128);
     assert_int_equal(weir_last_error()->code, -EBUSY);
-    weir_disconnect(outside[17]);
-    for (int i = 0; i < 100 && !(outside[17] = weir_connect(address, NULL, 0)); i++)
+    weir_scope_disconnect(outside[17]);
+    for (int i = 0; i < 100 && !(outside[17] = weir_scope_connect(address, NULL, 0)); i++)
         usleep(10000);
     assert_non_null(outside[17]);
     for (int i = 0; i < 128; i++) {
-        assert_int_equal(weir_manager_blocks(outside[i], NULL, 0), 0);
-        weir_disconnect(outside[i]);
+        assert_int_equal(weir_scope_blocks(outside[i], NULL, 0), 0);
+        weir_scope_disconnect(outside[i]);
     }
 }
 

@@ -23,51 +23,51 @@
 
 /* ---- ways to die ---------------------------------------------------------------------------- */
 
-static int by_kill(weir_manager *scope)
+static int by_kill(weir_scope *scope)
 {
     (void)scope;
     raise(SIGKILL);
     return 0;
 }
 
-static int by_term(weir_manager *scope)
+static int by_term(weir_scope *scope)
 {
     (void)scope;
     raise(SIGTERM);
     return 0;
 }
 
-static int by_abort(weir_manager *scope)
+static int by_abort(weir_scope *scope)
 {
     (void)scope;
     abort();
 }
 
-static int by_segv(weir_manager *scope)
+static int by_segv(weir_scope *scope)
 {
     (void)scope;
     raise(SIGSEGV);
     return 0;
 }
 
-static int by_exit(weir_manager *scope)
+static int by_exit(weir_scope *scope)
 {
     (void)scope;
     exit(0);
 }
 
-static int by_return(weir_manager *scope)
+static int by_return(weir_scope *scope)
 {
     (void)scope;
-    return 0; /* _exit, without weir_end */
+    return 0; /* _exit, without weir_scope_end */
 }
 
-static int by_end(weir_manager *scope)
+static int by_end(weir_scope *scope)
 {
-    return -weir_end(scope);
+    return -weir_scope_end(scope);
 }
 
-static int by_exec(weir_manager *scope)
+static int by_exec(weir_scope *scope)
 {
     (void)scope;
     execl("/bin/sleep", "sleep", "0.5", NULL);
@@ -75,7 +75,7 @@ static int by_exec(weir_manager *scope)
 }
 
 /* Its forked child holds a copy of the socket: only the pidfd tells. */
-static int by_kill_with_a_child(weir_manager *scope)
+static int by_kill_with_a_child(weir_scope *scope)
 {
     (void)scope;
     if (fork() == 0) {
@@ -86,7 +86,7 @@ static int by_kill_with_a_child(weir_manager *scope)
     return 0;
 }
 
-static int by_kill_of_the_group(weir_manager *scope)
+static int by_kill_of_the_group(weir_scope *scope)
 {
     (void)scope;
     setpgid(0, 0);
@@ -96,7 +96,7 @@ static int by_kill_of_the_group(weir_manager *scope)
 
 static const struct {
     const char *name;
-    int (*die)(weir_manager *scope);
+    int (*die)(weir_scope *scope);
 } deaths[] = {
     {"SIGKILL", by_kill},
     {"SIGTERM", by_term},
@@ -104,7 +104,7 @@ static const struct {
     {"SIGSEGV", by_segv},
     {"exit", by_exit},
     {"_exit", by_return},
-    {"weir_end", by_end},
+    {"weir_scope_end", by_end},
     {"exec", by_exec},
     {"kill -pgid", by_kill_of_the_group},
     {"SIGKILL, child alive", by_kill_with_a_child},
@@ -146,7 +146,7 @@ static void *linger(void *arg)
     _exit(shm_files() == if_named(OBJECTS + 1) ? 0 : 1); /* nothing was cleaned before */
 }
 
-static int by_leaving_main(weir_manager *scope)
+static int by_leaving_main(weir_scope *scope)
 {
     pthread_t thread;
 
@@ -174,29 +174,29 @@ static void program_carries_on__when_the_manager_is_killed(void **state)
 {
     (void)state;
     for (int trial = 0; trial < 30; trial++) {
-        weir_manager *scope = weir_begin(NULL);
+        weir_scope *scope = weir_scope_begin(NULL);
 
         for (int i = 0; i < OBJECTS; i++) {
-            assert_non_null(weir_manager_shm(scope, 5000));
+            assert_non_null(weir_scope_shm(scope, 5000));
             if (i == trial % OBJECTS)
-                assert_int_equal(kill(weir_manager_pid(scope), SIGKILL), 0);
+                assert_int_equal(kill(weir_scope_manager_pid(scope), SIGKILL), 0);
         }
         assert_int_equal(shm_files(), if_named(OBJECTS + 1));
-        assert_int_equal(weir_end(scope), 0);
+        assert_int_equal(weir_scope_end(scope), 0);
         assert_int_equal(shm_files(), 0);
     }
 }
 
 static void end_is_bounded__when_the_manager_is_stopped(void **state)
 {
-    weir_manager *scope = weir_begin(&(weir_options){.timeout_ms = 300});
+    weir_scope *scope = weir_scope_begin(&(weir_scope_options){.timeout_ms = 300});
     double start;
 
     (void)state;
-    assert_non_null(weir_manager_shm(scope, 5000));
-    assert_int_equal(kill(weir_manager_pid(scope), SIGSTOP), 0);
+    assert_non_null(weir_scope_shm(scope, 5000));
+    assert_int_equal(kill(weir_scope_manager_pid(scope), SIGSTOP), 0);
     start = now_ms();
-    assert_int_equal(weir_end(scope), 0);
+    assert_int_equal(weir_scope_end(scope), 0);
     assert_in_range((int)(now_ms() - start), 290, 1500);
     assert_int_equal(shm_files(), 0);
 }
@@ -206,7 +206,7 @@ static void end_is_bounded__when_the_manager_is_stopped(void **state)
 static void next_begin_sweeps__when_all_were_killed(void **state)
 {
     struct host hosts[10];
-    weir_manager *scope;
+    weir_scope *scope;
     double start;
 
     (void)state;
@@ -220,18 +220,18 @@ static void next_begin_sweeps__when_all_were_killed(void **state)
     }
     assert_int_equal(shm_files(), if_named(10 * (OBJECTS + 1)));
     start = now_ms();
-    scope = weir_begin(NULL);
+    scope = weir_scope_begin(NULL);
     assert_true(now_ms() - start < 100);
     assert_int_equal(shm_files(), if_named(1));
-    assert_int_equal(weir_end(scope), 0);
+    assert_int_equal(weir_scope_end(scope), 0);
 }
 
 /* ---- at random instants ---------------------------------------------------------------------- */
 
-static int by_making_for_ever(weir_manager *scope)
+static int by_making_for_ever(weir_scope *scope)
 {
     for (;;) {
-        weir_shm *shm = weir_manager_shm(scope, 5000);
+        weir_shm *shm = weir_scope_shm(scope, 5000);
 
         if (!shm)
             return 1;
@@ -269,7 +269,7 @@ static void nothing_is_left__when_the_program_is_killed_while_making(void **stat
 /* The program while it begins or ends: there may be no manager yet, or none any more. */
 static void nothing_is_left__when_the_program_is_killed_at_the_ends(void **state)
 {
-    weir_manager *scope;
+    weir_scope *scope;
 
     (void)state;
     srand(2);
@@ -279,8 +279,8 @@ static void nothing_is_left__when_the_program_is_killed_at_the_ends(void **state
         if (pid == 0) {
             child_reset();
             for (;;) {
-                scope = weir_begin(NULL);
-                if (!scope || !weir_manager_shm(scope, 5000) || weir_end(scope))
+                scope = weir_scope_begin(NULL);
+                if (!scope || !weir_scope_shm(scope, 5000) || weir_scope_end(scope))
                     _exit(1);
             }
         }
@@ -293,7 +293,7 @@ static void nothing_is_left__when_the_program_is_killed_at_the_ends(void **state
 
 static void next_begin_sweeps__when_all_are_killed_at_once(void **state)
 {
-    weir_manager *scope;
+    weir_scope *scope;
 
     (void)state;
     srand(3);
@@ -307,17 +307,17 @@ static void next_begin_sweeps__when_all_are_killed_at_once(void **state)
         kill(host.pid, SIGKILL);
         assert_true(pidfd_gone(host.manager_pidfd, 1000));
         host_wait(&host);
-        scope = weir_begin(NULL);
+        scope = weir_scope_begin(NULL);
         assert_non_null(scope);
         assert_int_equal(shm_files(), if_named(1));
-        assert_int_equal(weir_end(scope), 0);
+        assert_int_equal(weir_scope_end(scope), 0);
         assert_int_equal(shm_files(), 0);
     }
 }
 
 static void next_begin_finishes__when_the_manager_is_killed_while_cleaning(void **state)
 {
-    weir_manager *scope;
+    weir_scope *scope;
     int half_done = 0;
 
     (void)state;
@@ -335,9 +335,9 @@ static void next_begin_finishes__when_the_manager_is_killed_while_cleaning(void 
         host_wait(&host);
         left = shm_files();
         half_done += left > 0 && left < 401;
-        scope = weir_begin(NULL);
+        scope = weir_scope_begin(NULL);
         assert_int_equal(shm_files(), if_named(1));
-        assert_int_equal(weir_end(scope), 0);
+        assert_int_equal(weir_scope_end(scope), 0);
         assert_int_equal(shm_files(), 0);
     }
     print_message("%d of 60 managers were killed in the middle of cleaning\n", half_done);
@@ -347,25 +347,25 @@ static void next_begin_finishes__when_the_manager_is_killed_while_cleaning(void 
 /* ---- members --------------------------------------------------------------------------------- */
 
 /* As the pool's processes do: they live as long as the supervisor lets them. */
-static pid_t start_member(weir_manager *scope, int (*run)(weir_manager *scope))
+static pid_t start_member(weir_scope *scope, int (*run)(weir_scope *scope))
 {
     pid_t pid;
 
-    weir__manager_before_fork(scope);
+    weir__scope_before_fork(scope);
     pid = fork();
     if (pid == 0) {
-        weir__manager_after_fork_child(scope);
+        weir__scope_after_fork_child(scope);
         child_reset();
         _exit(run(scope));
     }
-    weir__manager_after_fork_parent(scope);
+    weir__scope_after_fork_parent(scope);
     return pid;
 }
 
-static int make_until_refused(weir_manager *scope)
+static int make_until_refused(weir_scope *scope)
 {
     for (int i = 0; i < 1000000; i++) {
-        weir_shm *shm = weir_manager_shm(scope, 4096);
+        weir_shm *shm = weir_scope_shm(scope, 4096);
 
         if (!shm)
             return weir_last_error()->code == -ESTALE ? 0 : 1;
@@ -377,14 +377,14 @@ static int make_until_refused(weir_manager *scope)
 
 static int result_pipe[2];
 
-static int by_kill_with_members(weir_manager *scope)
+static int by_kill_with_members(weir_scope *scope)
 {
     for (int i = 0; i < 3; i++) {
         if (fork() == 0) { /* waits for a member, and says how it ended */
             pid_t member;
             int status = -1;
 
-            weir__manager_after_fork_child(scope);
+            weir__scope_after_fork_child(scope);
             member = start_member(scope, make_until_refused);
             waitpid(member, &status, 0);
             _exit(write(result_pipe[1], &status, sizeof(status)) == sizeof(status) ? 0 : 1);
@@ -420,27 +420,27 @@ static void late_creations_are_refused__when_the_program_is_gone(void **state)
 }
 
 /* The supervisor's part: host and manager are dead, it lives. */
-static int clean_up(weir_manager *scope)
+static int clean_up(weir_scope *scope)
 {
-    if (!pidfd_gone(weir__manager_host_pidfd(scope), 5000))
+    if (!pidfd_gone(weir__scope_host_pidfd(scope), 5000))
         return 1;
-    weir__manager_clean_after_host(scope);
+    weir__scope_clean_after_host(scope);
     return shm_files() == 0 ? 0 : 2;
 }
 
-static int by_kill_of_both(weir_manager *scope)
+static int by_kill_of_both(weir_scope *scope)
 {
     if (fork() == 0) {
         pid_t member;
         int status = -1;
 
-        weir__manager_after_fork_child(scope);
+        weir__scope_after_fork_child(scope);
         member = start_member(scope, clean_up);
         waitpid(member, &status, 0);
         _exit(write(result_pipe[1], &status, sizeof(status)) == sizeof(status) ? 0 : 1);
     }
     usleep(5000);
-    kill(weir_manager_pid(scope), SIGKILL);
+    kill(weir_scope_manager_pid(scope), SIGKILL);
     raise(SIGKILL);
     return 0;
 }
@@ -467,43 +467,43 @@ static void supervisor_cleans__when_program_and_manager_are_killed(void **state)
 /* A child of the user's own, stopped in the middle of making an object. */
 static void end_says_so__when_a_creation_does_not_end(void **state)
 {
-    const weir_options options = {.timeout_ms = 200};
-    weir_manager *scope;
+    const weir_scope_options options = {.timeout_ms = 200};
+    weir_scope *scope;
     int ready[2], status;
     char byte;
     pid_t pid;
 
     (void)state;
     ONLY_WITH_NAMES();
-    scope = weir_begin(&options);
+    scope = weir_scope_begin(&options);
     assert_int_equal(pipe(ready), 0);
     pid = fork();
     if (pid == 0) {
         child_reset();
-        if (weir__scope_creation_begin(scope->scope_fd) || write(ready[1], "r", 1) != 1)
+        if (weir__scope_file_creation_begin(scope->scope_fd) || write(ready[1], "r", 1) != 1)
             _exit(1);
         raise(SIGSTOP);
         _exit(0);
     }
     assert_int_equal(read(ready[0], &byte, 1), 1);
-    assert_int_equal(weir_end(scope), -EBUSY);
+    assert_int_equal(weir_scope_end(scope), -EBUSY);
     assert_int_equal(shm_files(), if_named(1));
     assert_int_equal(kill(pid, SIGKILL), 0);
     assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_int_equal(weir_end(weir_begin(NULL)), 0);
+    assert_int_equal(weir_scope_end(weir_scope_begin(NULL)), 0);
     assert_int_equal(shm_files(), 0);
     close(ready[0]);
     close(ready[1]);
 }
 
-static int make_for_ever(weir_manager *scope)
+static int make_for_ever(weir_scope *scope)
 {
     return by_making_for_ever(scope);
 }
 
 static void scope_is_sound__when_members_are_killed_while_making(void **state)
 {
-    weir_manager *scope = weir_begin(NULL);
+    weir_scope *scope = weir_scope_begin(NULL);
     weir_shm *shm;
     int error;
 
@@ -514,16 +514,16 @@ static void scope_is_sound__when_members_are_killed_while_making(void **state)
         usleep((useconds_t)(rand() % 2000));
         assert_int_equal(kill(member, SIGKILL), 0);
         assert_int_equal(waitpid(member, NULL, 0), member);
-        error = weir_manager_sync(scope); /* -ENOENT: it had unlinked what is not mapped here */
+        error = weir_scope_sync(scope); /* -ENOENT: it had unlinked what is not mapped here */
         assert_true(error == 0 || error == -ENOENT);
-        shm = weir_manager_shm(scope, 5000);
+        shm = weir_scope_shm(scope, 5000);
         assert_non_null(shm);
         assert_int_equal(((char *)weir_shm_buf(shm))[4999], 0);
         ((char *)weir_shm_buf(shm))[4999] = 1;
         if (trial % 10 == 0 && shm_files() > 500)
             break;
     }
-    assert_int_equal(weir_end(scope), 0);
+    assert_int_equal(weir_scope_end(scope), 0);
     assert_int_equal(shm_files(), 0);
 }
 

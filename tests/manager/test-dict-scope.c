@@ -14,7 +14,7 @@
 
 static void pointer_is_valid__when_used_by_processes_of_the_scope(void **state)
 {
-    weir_dict *dict = weir_manager_dict(scope, NULL), *attached;
+    weir_dict *dict = weir_scope_dict(scope, NULL), *attached;
     weir_value value;
     int status;
 
@@ -49,15 +49,15 @@ static void pointer_is_valid__when_used_by_processes_of_the_scope(void **state)
 
 static void dictionary_is_gone__when_its_scope_has_ended(void **state)
 {
-    weir_manager *own = weir_begin(NULL);
-    weir_dict *dict = weir_manager_dict(own, &(weir_dict_options){.max_size = 1 << 20});
+    weir_scope *own = weir_scope_begin(NULL);
+    weir_dict *dict = weir_scope_dict(own, &(weir_dict_options){.max_size = 1 << 20});
     char name[WEIR_SHM_NAME_MAX + 1];
 
     (void)state;
     assert_non_null(dict);
     assert_int_equal(weir_shm_size(weir_dict_shm(dict)), 1 << 20);
     strcpy(name, weir_shm_name(weir_dict_shm(dict)));
-    assert_int_equal(weir_end(own), 0);
+    assert_int_equal(weir_scope_end(own), 0);
     assert_null(weir_dict_attach(name));
     assert_int_equal(weir_last_error()->code, -ENOENT);
 }
@@ -66,7 +66,7 @@ static void memory_comes_back__when_unlinked_and_closed(void **state)
 {
     (void)state;
     for (int i = 0; i < 50; i++) {
-        weir_dict *dict = weir_manager_dict(scope, NULL);
+        weir_dict *dict = weir_scope_dict(scope, NULL);
 
         assert_non_null(dict);
         assert_int_equal(weir_dict_len(dict), 0);
@@ -82,9 +82,9 @@ static void memory_comes_back__when_unlinked_and_closed(void **state)
 static void making_is_refused__when_it_makes_no_sense(void **state)
 {
     (void)state;
-    assert_null(weir_manager_dict(NULL, NULL));
+    assert_null(weir_scope_dict(NULL, NULL));
     assert_int_equal(weir_last_error()->code, -EINVAL);
-    assert_null(weir_manager_dict(scope, &(weir_dict_options){.max_size = 100}));
+    assert_null(weir_scope_dict(scope, &(weir_dict_options){.max_size = 100}));
     assert_int_equal(weir_last_error()->code, -EINVAL);
 }
 
@@ -94,11 +94,11 @@ static void full_shm_is_an_error__when_a_dictionary_is_made(void **state)
     ONLY_WITH_NAMES();
     if (!leak_limit_shm(20 << 10))
         skip();
-    assert_null(weir_manager_dict(scope, NULL));
+    assert_null(weir_scope_dict(scope, NULL));
     assert_int_equal(weir_last_error()->code, -ENOSPC);
     assert_non_null(strstr(weir_last_error()->message, "/dev/shm"));
     assert_true(leak_limit_shm((size_t)1 << 30));
-    assert_non_null(weir_manager_dict(scope, NULL));
+    assert_non_null(weir_scope_dict(scope, NULL));
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)

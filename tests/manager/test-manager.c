@@ -64,15 +64,15 @@ static void nothing_is_left__when_a_scope_ends(void **state)
 
     (void)state;
     for (int i = 0; i < 20; i++) {
-        weir_manager *scope = weir_begin(NULL);
+        weir_scope *scope = weir_scope_begin(NULL);
 
         assert_non_null(scope);
         assert_int_equal(shm_files(), if_named(1));
-        manager = weir_manager_pid(scope);
+        manager = weir_scope_manager_pid(scope);
         assert_true(alive(manager));
-        assert_non_null(weir_manager_shm(scope, 100000));
+        assert_non_null(weir_scope_shm(scope, 100000));
         assert_int_equal(shm_files(), if_named(2));
-        assert_int_equal(weir_end(scope), 0);
+        assert_int_equal(weir_scope_end(scope), 0);
         assert_int_equal(shm_files(), 0);
         assert_false(alive(manager)); /* here and now, not later */
     }
@@ -80,60 +80,61 @@ static void nothing_is_left__when_a_scope_ends(void **state)
 
 static void error_is_untouched__when_calls_succeed(void **state)
 {
-    weir_manager *scope;
+    weir_scope *scope;
 
     (void)state;
     assert_null(weir_shm_attach("no such block"));
     assert_int_equal(weir_last_error()->code, -ENOENT);
-    scope = weir_begin(NULL);
-    assert_non_null(weir_manager_shm(scope, 1));
-    assert_int_equal(weir_manager_sync(scope), 0);
-    assert_int_equal(weir_end(scope), 0);
+    scope = weir_scope_begin(NULL);
+    assert_non_null(weir_scope_shm(scope, 1));
+    assert_int_equal(weir_scope_sync(scope), 0);
+    assert_int_equal(weir_scope_end(scope), 0);
     assert_int_equal(weir_last_error()->code, -ENOENT);
     assert_non_null(strstr(weir_last_error()->message, "no such block"));
 }
 
 static void options_are_refused__when_they_make_no_sense(void **state)
 {
-    weir_manager *scope;
+    weir_scope *scope;
 
     (void)state;
-    assert_null(weir_begin(&(weir_options){.timeout_ms = -1}));
+    assert_null(weir_scope_begin(&(weir_scope_options){.timeout_ms = -1}));
     assert_int_equal(weir_last_error()->code, -EINVAL);
-    assert_null(weir_begin(&(weir_options){.reserved = {[3] = 1}}));
+    assert_null(weir_scope_begin(&(weir_scope_options){.reserved = {[3] = 1}}));
     assert_int_equal(weir_last_error()->code, -EINVAL);
-    scope = weir_begin(&(weir_options){.address_space = (size_t)1 << 30, .timeout_ms = 2000});
+    scope = weir_scope_begin(
+        &(weir_scope_options){.address_space = (size_t)1 << 30, .timeout_ms = 2000});
     assert_non_null(scope);
-    assert_null(weir_manager_shm(scope, (size_t)1 << 30));
+    assert_null(weir_scope_shm(scope, (size_t)1 << 30));
     assert_int_equal(weir_last_error()->code, -ENOSPC);
-    assert_int_equal(weir_end(scope), 0);
+    assert_int_equal(weir_scope_end(scope), 0);
 }
 
 static void call_is_refused__when_the_scope_has_ended(void **state)
 {
-    weir_manager *scope = weir_begin(NULL);
+    weir_scope *scope = weir_scope_begin(NULL);
 
     (void)state;
-    assert_int_equal(weir_end(scope), 0);
-    assert_int_equal(weir_end(scope), -EINVAL);
-    assert_null(weir_manager_shm(scope, 1));
+    assert_int_equal(weir_scope_end(scope), 0);
+    assert_int_equal(weir_scope_end(scope), -EINVAL);
+    assert_null(weir_scope_shm(scope, 1));
     assert_int_equal(weir_last_error()->code, -EINVAL);
-    assert_null(weir_manager_list(scope, NULL, 0));
-    assert_null(weir_manager_list_range(scope, 0, 1, 1));
-    assert_int_equal(weir_manager_sync(scope), -EINVAL);
-    assert_int_equal(weir_manager_pid(scope), -EINVAL);
-    assert_int_equal(weir__manager_check_owner(scope, "a pool"), -EINVAL);
+    assert_null(weir_scope_list(scope, NULL, 0));
+    assert_null(weir_scope_list_range(scope, 0, 1, 1));
+    assert_int_equal(weir_scope_sync(scope), -EINVAL);
+    assert_int_equal(weir_scope_manager_pid(scope), -EINVAL);
+    assert_int_equal(weir__scope_check_owner(scope, "a pool"), -EINVAL);
 }
 
 static void call_is_refused__when_there_is_no_scope(void **state)
 {
     (void)state;
-    assert_int_equal(weir_end(NULL), 0);
-    assert_null(weir_manager_shm(NULL, 1));
+    assert_int_equal(weir_scope_end(NULL), 0);
+    assert_null(weir_scope_shm(NULL, 1));
     assert_int_equal(weir_last_error()->code, -EINVAL);
-    assert_int_equal(weir_manager_sync(NULL), -EINVAL);
-    assert_int_equal(weir_manager_pid(NULL), -EINVAL);
-    assert_int_equal(weir__manager_check_owner(NULL, "a pool"), -EINVAL);
+    assert_int_equal(weir_scope_sync(NULL), -EINVAL);
+    assert_int_equal(weir_scope_manager_pid(NULL), -EINVAL);
+    assert_int_equal(weir__scope_check_owner(NULL, "a pool"), -EINVAL);
 }
 
 static int leave_scope(int how)
@@ -142,7 +143,7 @@ static int leave_scope(int how)
 
     for (rounds = 0; rounds < 3; rounds++) {
         WEIR_SCOPE (scope, NULL) {
-            if (!weir_manager_shm(scope, 10) || shm_files() != if_named(2))
+            if (!weir_scope_shm(scope, 10) || shm_files() != if_named(2))
                 return -1;
             if (how == 0)
                 break; /* leaves the block */
@@ -173,7 +174,7 @@ static void block_is_not_run__when_the_scope_cannot_begin(void **state)
     bool run = false;
 
     (void)state;
-    WEIR_SCOPE (scope, (&(weir_options){.timeout_ms = -1})) {
+    WEIR_SCOPE (scope, (&(weir_scope_options){.timeout_ms = -1})) {
         run = scope != NULL;
     }
     assert_false(run);
@@ -182,23 +183,23 @@ static void block_is_not_run__when_the_scope_cannot_begin(void **state)
 
 static void scopes_are_independent__when_several_are_open(void **state)
 {
-    weir_manager *scopes[8];
+    weir_scope *scopes[8];
     weir_shm *blocks[8];
 
     (void)state;
     for (int i = 0; i < 8; i++) {
-        scopes[i] = weir_begin(NULL);
-        blocks[i] = weir_manager_shm(scopes[i], 5000);
+        scopes[i] = weir_scope_begin(NULL);
+        blocks[i] = weir_scope_shm(scopes[i], 5000);
         assert_non_null(blocks[i]);
         memset(weir_shm_buf(blocks[i]), i, 5000);
     }
     assert_int_equal(shm_files(), if_named(16));
     for (int i = 0; i < 8; i += 2)
-        assert_int_equal(weir_end(scopes[i]), 0);
+        assert_int_equal(weir_scope_end(scopes[i]), 0);
     assert_int_equal(shm_files(), if_named(8));
     for (int i = 1; i < 8; i += 2) {
         assert_int_equal(((char *)weir_shm_buf(blocks[i]))[4999], i);
-        assert_int_equal(weir_end(scopes[i]), 0);
+        assert_int_equal(weir_scope_end(scopes[i]), 0);
     }
     assert_int_equal(shm_files(), 0);
 }
@@ -207,8 +208,8 @@ static void scopes_are_independent__when_several_are_open(void **state)
 
 static void manager_is_nobodys_child__when_it_runs(void **state)
 {
-    weir_manager *scope = weir_begin(NULL);
-    pid_t manager = weir_manager_pid(scope), child;
+    weir_scope *scope = weir_scope_begin(NULL);
+    pid_t manager = weir_scope_manager_pid(scope), child;
     int status;
 
     (void)state;
@@ -222,7 +223,7 @@ static void manager_is_nobodys_child__when_it_runs(void **state)
     assert_int_equal(wait(&status), -1);
     assert_int_equal(getsid(manager), manager);
     assert_int_not_equal(status_of(manager, "PPid:", 10), getpid());
-    assert_int_equal(weir_end(scope), 0);
+    assert_int_equal(weir_scope_end(scope), 0);
     assert_int_equal(wait(&status), -1);
 }
 
@@ -230,36 +231,36 @@ static void manager_is_small_and_apart__when_it_runs(void **state)
 {
     char path[64], target[64] = "";
     char *heap = malloc(256 << 20);
-    weir_manager *scope;
+    weir_scope *scope;
     pid_t manager;
 
     (void)state;
     assert_non_null(heap);
     memset(heap, 1, 256 << 20);
-    scope = weir_begin(NULL);
-    manager = weir_manager_pid(scope);
+    scope = weir_scope_begin(NULL);
+    manager = weir_scope_manager_pid(scope);
     assert_in_range(status_of(manager, "VmRSS:", 10), 1, RESIDENT_MAX_KB);
     assert_int_equal(status_of(manager, "SigBlk:", 16), 0);
     snprintf(path, sizeof(path), "/proc/%d/cwd", (int)manager);
     assert_true(readlink(path, target, sizeof(target) - 1) > 0);
     assert_string_equal(target, "/");
-    assert_int_equal(weir_end(scope), 0);
+    assert_int_equal(weir_scope_end(scope), 0);
     free(heap);
 }
 
 static void scope_is_served__when_the_manager_gets_signals(void **state)
 {
     const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE};
-    weir_manager *scope = weir_begin(NULL);
-    pid_t manager = weir_manager_pid(scope);
+    weir_scope *scope = weir_scope_begin(NULL);
+    pid_t manager = weir_scope_manager_pid(scope);
 
     (void)state;
     for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
         assert_int_equal(kill(manager, signals[i]), 0);
     usleep(20000);
     assert_true(alive(manager));
-    assert_non_null(weir_manager_shm(scope, 1));
-    assert_int_equal(weir_end(scope), 0);
+    assert_non_null(weir_scope_shm(scope, 1));
+    assert_int_equal(weir_scope_end(scope), 0);
 }
 
 static _Atomic int children_signalled;
@@ -279,12 +280,12 @@ static void signals_stay_the_programs__when_a_scope_runs(void **state)
     sigaction(SIGCHLD, &action, &before);
     sigprocmask(SIG_BLOCK, NULL, &mask_before);
     for (int i = 0; i < 10; i++) {
-        weir_manager *scope = weir_begin(NULL);
+        weir_scope *scope = weir_scope_begin(NULL);
 
         assert_non_null(scope);
         if (i % 2)
-            kill(weir_manager_pid(scope), SIGKILL);
-        assert_int_equal(weir_end(scope), 0);
+            kill(weir_scope_manager_pid(scope), SIGKILL);
+        assert_int_equal(weir_scope_end(scope), 0);
     }
     usleep(10000);
     assert_int_equal(atomic_load(&children_signalled), 0);
@@ -305,15 +306,15 @@ static void own_children_are_untouched__when_orphans_come_back_here(void **state
     (void)state;
     assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
     for (int i = 0; i < 10; i++) {
-        weir_manager *scope = weir_begin(NULL);
-        pid_t manager = weir_manager_pid(scope), child = fork();
+        weir_scope *scope = weir_scope_begin(NULL);
+        pid_t manager = weir_scope_manager_pid(scope), child = fork();
 
         if (child == 0)
             _exit(i);
         assert_int_equal(status_of(manager, "PPid:", 10), getpid());
         if (i % 2)
             kill(manager, SIGKILL);
-        assert_int_equal(weir_end(scope), 0);
+        assert_int_equal(weir_scope_end(scope), 0);
         assert_int_equal(kill(manager, 0), -1); /* not even as a zombie */
         assert_int_equal(waitpid(-1, &status, 0), child);
         assert_int_equal(WEXITSTATUS(status), i);
@@ -324,11 +325,11 @@ static void own_children_are_untouched__when_orphans_come_back_here(void **state
 static void beginning_works__when_sigchld_is_ignored(void **state)
 {
     void (*before)(int) = signal(SIGCHLD, SIG_IGN);
-    weir_manager *scope = weir_begin(NULL);
+    weir_scope *scope = weir_scope_begin(NULL);
 
     (void)state;
     assert_non_null(scope);
-    assert_int_equal(weir_end(scope), 0);
+    assert_int_equal(weir_scope_end(scope), 0);
     signal(SIGCHLD, before);
 }
 
@@ -341,13 +342,13 @@ static void descriptors_are_in_order__when_the_low_ones_are_closed(void **state)
     for (int closed = 0; closed <= 2; closed++) {
         pid = fork();
         if (pid == 0) {
-            weir_manager *scope;
+            weir_scope *scope;
 
             child_reset();
             for (int i = closed; i <= 2; i++)
                 close(i);
-            scope = weir_begin(NULL);
-            if (!scope || !weir_manager_shm(scope, 10) || weir_end(scope))
+            scope = weir_scope_begin(NULL);
+            if (!scope || !weir_scope_shm(scope, 10) || weir_scope_end(scope))
                 _exit(1);
             _exit(0);
         }
@@ -367,7 +368,7 @@ static int begin_fails_with(const char *program)
     if (pid == 0) {
         child_reset();
         setenv("WEIR_MANAGER", program, 1);
-        if (weir_begin(&(weir_options){.timeout_ms = 500}))
+        if (weir_scope_begin(&(weir_scope_options){.timeout_ms = 500}))
             _exit(0);
         if (!strstr(weir_last_error()->message, "manager"))
             _exit(255);
@@ -455,8 +456,8 @@ static void places_are_listed__when_the_program_is_not_found(void **state)
 
 static void scope_lives_on__when_a_users_child_leaves_it(void **state)
 {
-    weir_manager *scope = weir_begin(NULL);
-    weir_shm *block = weir_manager_shm(scope, 4096);
+    weir_scope *scope = weir_scope_begin(NULL);
+    weir_shm *block = weir_scope_shm(scope, 4096);
     int status;
     pid_t pid;
 
@@ -467,21 +468,21 @@ static void scope_lives_on__when_a_users_child_leaves_it(void **state)
 
         child_reset();
         strcpy(weir_shm_buf(block), "hello"); /* may use the objects meanwhile, */
-        own = weir_manager_shm(scope, 10);    /* and make some */
-        if (!own || weir__manager_check_owner(scope, "a pool") != -EDEADLK)
+        own = weir_scope_shm(scope, 10);      /* and make some */
+        if (!own || weir__scope_check_owner(scope, "a pool") != -EDEADLK)
             _exit(1);
         strcpy(weir_shm_buf(own), "mine");
-        if (weir_end(scope) != 0 || weir_end(scope) != -EINVAL)
+        if (weir_scope_end(scope) != 0 || weir_scope_end(scope) != -EINVAL)
             _exit(2);
         _exit(0);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
     usleep(20000);
-    assert_true(alive(weir_manager_pid(scope)));
+    assert_true(alive(weir_scope_manager_pid(scope)));
     assert_string_equal(weir_shm_buf(block), "hello");
     assert_int_equal(shm_files(), if_named(3));
-    assert_int_equal(weir_end(scope), 0);
+    assert_int_equal(weir_scope_end(scope), 0);
     assert_int_equal(shm_files(), 0);
 }
 
@@ -500,24 +501,24 @@ static void run_hook(struct weir__on_end *self)
 
 static void hooks_run_newest_first__when_the_scope_ends(void **state)
 {
-    weir_manager *scope = weir_begin(NULL);
+    weir_scope *scope = weir_scope_begin(NULL);
     struct hook hooks[4];
     int order = 0;
 
     (void)state;
     for (int i = 0; i < 4; i++) {
         hooks[i] = (struct hook){.on_end.stop = run_hook, .order = &order, .number = i + 1};
-        weir__manager_on_end_add(scope, &hooks[i].on_end);
+        weir__scope_on_end_add(scope, &hooks[i].on_end);
     }
-    weir__manager_on_end_remove(scope, &hooks[2].on_end);
-    weir__manager_on_end_remove(scope, &hooks[2].on_end); /* no longer on it: nothing */
-    assert_int_equal(weir_end(scope), 0);
+    weir__scope_on_end_remove(scope, &hooks[2].on_end);
+    weir__scope_on_end_remove(scope, &hooks[2].on_end); /* no longer on it: nothing */
+    assert_int_equal(weir_scope_end(scope), 0);
     assert_int_equal(order, 421);
 }
 
 static void member_maps_and_makes__when_forked_by_the_pool(void **state)
 {
-    weir_manager *scope = weir_begin(NULL);
+    weir_scope *scope = weir_scope_begin(NULL);
     weir_shm *late;
     int go[2], back[2], status;
     pid_t pid;
@@ -525,39 +526,39 @@ static void member_maps_and_makes__when_forked_by_the_pool(void **state)
     (void)state;
     assert_int_equal(pipe(go), 0);
     assert_int_equal(pipe(back), 0);
-    weir__manager_before_fork(scope);
+    weir__scope_before_fork(scope);
     pid = fork();
     if (pid == 0) {
         weir_shm *own;
 
-        weir__manager_after_fork_child(scope);
+        weir__scope_after_fork_child(scope);
         child_reset();
-        if (read(go[0], &late, sizeof(late)) != sizeof(late) || weir_manager_sync(scope))
+        if (read(go[0], &late, sizeof(late)) != sizeof(late) || weir_scope_sync(scope))
             _exit(1);
         if (strcmp(weir_shm_buf(late), "from the host") != 0)
             _exit(2);
-        own = weir_manager_shm(scope, 20000);
+        own = weir_scope_shm(scope, 20000);
         if (!own)
             _exit(3);
         strcpy(weir_shm_buf(own), "from the worker");
-        if (weir__manager_synced(scope) == atomic_load(weir__manager_generation(scope)))
+        if (weir__scope_synced(scope) == atomic_load(weir__scope_generation(scope)))
             _exit(4); /* its own object is news too */
-        if (weir_manager_sync(scope) ||
-            weir__manager_synced(scope) != atomic_load(weir__manager_generation(scope)))
+        if (weir_scope_sync(scope) ||
+            weir__scope_synced(scope) != atomic_load(weir__scope_generation(scope)))
             _exit(5);
         _exit(write(back[1], &own, sizeof(own)) == sizeof(own) ? 0 : 6);
     }
-    weir__manager_after_fork_parent(scope);
-    late = weir_manager_shm(scope, 5000);
+    weir__scope_after_fork_parent(scope);
+    late = weir_scope_shm(scope, 5000);
     assert_non_null(late);
     strcpy(weir_shm_buf(late), "from the host");
     assert_int_equal(write(go[1], &late, sizeof(late)), sizeof(late));
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
     assert_int_equal(read(back[0], &late, sizeof(late)), sizeof(late));
-    assert_int_equal(weir_manager_sync(scope), 0);
+    assert_int_equal(weir_scope_sync(scope), 0);
     assert_string_equal(weir_shm_buf(late), "from the worker");
-    assert_int_equal(weir_end(scope), 0);
+    assert_int_equal(weir_scope_end(scope), 0);
     for (int i = 0; i < 2; i++) {
         close(go[i]);
         close(back[i]);
@@ -568,13 +569,13 @@ static void member_maps_and_makes__when_forked_by_the_pool(void **state)
 
 static void *make_many(void *arg)
 {
-    weir_manager *scope = arg;
+    weir_scope *scope = arg;
     intptr_t wrong = 0;
 
     for (int i = 0; i < 500; i++) {
-        weir_shm *shm = weir_manager_shm(scope, (size_t)(1 + i % 3 * 5000));
+        weir_shm *shm = weir_scope_shm(scope, (size_t)(1 + i % 3 * 5000));
 
-        if (!shm || weir_manager_sync(scope)) {
+        if (!shm || weir_scope_sync(scope)) {
             wrong++;
             continue;
         }
@@ -591,7 +592,7 @@ static void *make_many(void *arg)
 
 static void objects_are_right__when_threads_make_them(void **state)
 {
-    weir_manager *scope = weir_begin(NULL);
+    weir_scope *scope = weir_scope_begin(NULL);
     pthread_t threads[4];
     void *wrong;
 
@@ -603,7 +604,7 @@ static void objects_are_right__when_threads_make_them(void **state)
         assert_null(wrong);
     }
     assert_int_equal(shm_files(), if_named(1 + 4 * 250));
-    assert_int_equal(weir_end(scope), 0);
+    assert_int_equal(weir_scope_end(scope), 0);
     assert_int_equal(shm_files(), 0);
 }
 
@@ -613,9 +614,9 @@ static void *begin_and_end(void *arg)
 
     (void)arg;
     for (int i = 0; i < 15; i++) {
-        weir_manager *scope = weir_begin(NULL);
+        weir_scope *scope = weir_scope_begin(NULL);
 
-        wrong += !scope || !weir_manager_shm(scope, 100) || weir_end(scope) != 0;
+        wrong += !scope || !weir_scope_shm(scope, 100) || weir_scope_end(scope) != 0;
     }
     return (void *)wrong;
 }
@@ -666,7 +667,7 @@ int main(int argc, char **argv)
     };
 
     if (argc == 2 && strcmp(argv[1], "begin") == 0) { /* a copy of this program, elsewhere */
-        if (!weir_begin(NULL))
+        if (!weir_scope_begin(NULL))
             puts(weir_last_error()->message);
         return 0;
     }

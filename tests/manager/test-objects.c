@@ -25,20 +25,20 @@ static void path_of(char path[300], const weir_shm *shm)
 /* Acceptance case 6 of CPython's SharedMemoryManager. */
 static void all_objects_are_gone__when_their_scope_has_ended(void **state)
 {
-    weir_manager *own = weir_begin(NULL);
+    weir_scope *own = weir_scope_begin(NULL);
     char names[11][WEIR_SHM_NAME_MAX + 1];
 
     (void)state;
     for (int i = 0; i < 5; i++) {
         const weir_value values[] = {weir_int(i), weir_str("two"), weir_none()};
         weir_list *list =
-            i % 2 ? weir_manager_list(own, values, 3) : weir_manager_list_range(own, 0, 100 * i, 1);
+            i % 2 ? weir_scope_list(own, values, 3) : weir_scope_list_range(own, 0, 100 * i, 1);
 
         assert_non_null(list);
         strcpy(names[i], weir_shm_name(weir_list_shm(list)));
     }
     for (int i = 5; i < 11; i++) {
-        weir_shm *shm = weir_manager_shm(own, (size_t)i * 1000);
+        weir_shm *shm = weir_scope_shm(own, (size_t)i * 1000);
 
         assert_non_null(shm);
         assert_int_equal(weir_shm_size(shm), i * 1000);
@@ -50,12 +50,12 @@ static void all_objects_are_gone__when_their_scope_has_ended(void **state)
         assert_true(scopes_are_anonymous() ? shm == NULL : shm != NULL);
         weir_shm_close(shm);
     }
-    assert_int_equal(weir_end(own), 0);
+    assert_int_equal(weir_scope_end(own), 0);
     for (int i = 0; i < 11; i++) {
         assert_null(weir_shm_attach(names[i]));
         assert_int_equal(weir_last_error()->code, -ENOENT);
     }
-    assert_null(weir_manager_shm(own, 1));
+    assert_null(weir_scope_shm(own, 1));
 }
 
 static void list_works__when_made_in_a_scope(void **state)
@@ -63,7 +63,7 @@ static void list_works__when_made_in_a_scope(void **state)
     const weir_value values[] = {
         weir_str("howdy"), weir_bytes("HoWdY", 5), weir_float(-273.154), weir_int(100),
         weir_none(),       weir_bool(true),        weir_int(INT64_MIN)};
-    weir_list *list = weir_manager_list(scope, values, 7), *same;
+    weir_list *list = weir_scope_list(scope, values, 7), *same;
     weir_value value;
 
     (void)state;
@@ -79,7 +79,7 @@ static void list_works__when_made_in_a_scope(void **state)
     weir_list_close(same);
     weir_list_close(list); /* has its name: stays */
     assert_int_equal(weir_list_len(list), 7);
-    list = weir_manager_list(scope, NULL, 0);
+    list = weir_scope_list(scope, NULL, 0);
     assert_non_null(list);
     assert_int_equal(weir_list_len(list), 0);
 }
@@ -90,17 +90,17 @@ static void making_is_refused__when_it_makes_no_sense(void **state)
     const int before = shm_files();
 
     (void)state;
-    assert_null(weir_manager_shm(scope, 0));
+    assert_null(weir_scope_shm(scope, 0));
     assert_int_equal(weir_last_error()->code, -EINVAL);
-    assert_null(weir_manager_list(scope, &wrong, 1));
+    assert_null(weir_scope_list(scope, &wrong, 1));
     assert_int_equal(weir_last_error()->code, -EINVAL);
-    assert_null(weir_manager_list_range(scope, 0, 10, 0));
+    assert_null(weir_scope_list_range(scope, 0, 10, 0));
     assert_int_equal(weir_last_error()->code, -EINVAL);
-    assert_null(weir_manager_shm(scope, SIZE_MAX));
-    assert_null(weir_manager_shm(scope, (size_t)1 << 45));
+    assert_null(weir_scope_shm(scope, SIZE_MAX));
+    assert_null(weir_scope_shm(scope, (size_t)1 << 45));
     assert_int_equal(weir_last_error()->code, -ENOSPC);
     assert_int_equal(shm_files(), before);
-    assert_non_null(weir_manager_shm(scope, 1));
+    assert_non_null(weir_scope_shm(scope, 1));
 }
 
 static void nothing_is_left__when_there_is_no_memory_for_a_block(void **state)
@@ -112,16 +112,16 @@ static void nothing_is_left__when_there_is_no_memory_for_a_block(void **state)
     getrlimit(RLIMIT_FSIZE, &before);
     limit.rlim_max = before.rlim_max;
     setrlimit(RLIMIT_FSIZE, &limit);
-    assert_null(weir_manager_shm(scope, 2 << 20));
+    assert_null(weir_scope_shm(scope, 2 << 20));
     assert_int_equal(weir_last_error()->code, -EFBIG);
     setrlimit(RLIMIT_FSIZE, &before);
     assert_int_equal(shm_files(), files);
-    assert_non_null(weir_manager_shm(scope, 2 << 20));
+    assert_non_null(weir_scope_shm(scope, 2 << 20));
 }
 
 static void second_unlink_is_enoent__when_the_name_is_gone(void **state)
 {
-    weir_shm *shm = weir_manager_shm(scope, 5000);
+    weir_shm *shm = weir_scope_shm(scope, 5000);
     char path[300];
 
     (void)state;
@@ -138,16 +138,16 @@ static void second_unlink_is_enoent__when_the_name_is_gone(void **state)
 
 static void end_is_no_error__when_somebody_unlinked_or_squatted(void **state)
 {
-    weir_manager *own;
+    weir_scope *own;
     weir_shm *gone, *squatted;
     char path[300], other[300];
     int fd;
 
     (void)state;
     ONLY_WITH_NAMES();
-    own = weir_begin(NULL);
-    gone = weir_manager_shm(own, 100);
-    squatted = weir_manager_shm(own, 100);
+    own = weir_scope_begin(NULL);
+    gone = weir_scope_shm(own, 100);
+    squatted = weir_scope_shm(own, 100);
     path_of(path, gone);
     assert_int_equal(unlink(path), 0);
     assert_int_equal(weir_shm_unlink(gone), -ENOENT);
@@ -158,7 +158,7 @@ static void end_is_no_error__when_somebody_unlinked_or_squatted(void **state)
     close(fd);
     assert_int_equal(weir_shm_unlink(squatted), -ENOENT);
     assert_int_equal(access(other, F_OK), 0);
-    assert_int_equal(weir_end(own), 0);
+    assert_int_equal(weir_scope_end(own), 0);
     assert_int_equal(access(other, F_OK), 0); /* somebody else's */
     assert_int_equal(unlink(other), 0);
 }
@@ -169,7 +169,7 @@ static void memory_stays_bounded__when_blocks_come_and_go(void **state)
 
     (void)state;
     for (int i = 0; i < 100000; i++) {
-        weir_shm *shm = weir_manager_shm(scope, 4096);
+        weir_shm *shm = weir_scope_shm(scope, 4096);
 
         if (!shm)
             fail_msg("round %d: %s", i, weir_last_error()->message);
@@ -185,7 +185,7 @@ static void memory_stays_bounded__when_blocks_come_and_go(void **state)
 /* A worker that sleeps all the while has the address mapped, but of files without memory. */
 static void memory_stays_bounded__when_a_member_idles(void **state)
 {
-    weir_shm *first = weir_manager_shm(scope, 1 << 20);
+    weir_shm *first = weir_scope_shm(scope, 1 << 20);
     unsigned long before;
     int go[2], status;
     char byte = 0;
@@ -194,24 +194,23 @@ static void memory_stays_bounded__when_a_member_idles(void **state)
     (void)state;
     assert_int_equal(pipe(go), 0);
     memset(weir_shm_buf(first), 1, 1 << 20);
-    weir__manager_before_fork(scope);
+    weir__scope_before_fork(scope);
     pid = fork();
     if (pid == 0) {
-        weir__manager_after_fork_child(scope);
+        weir__scope_after_fork_child(scope);
         child_reset();
         close(go[1]);
         if (read(go[0], &byte, 1) != 1)
             _exit(1);
         /* The last one at an address where it knows only the first. */
-        _exit(weir_manager_sync(scope) == 0 && *(int *)weir_shm_buf(first) == 7777 ? 0 : 2);
+        _exit(weir_scope_sync(scope) == 0 && *(int *)weir_shm_buf(first) == 7777 ? 0 : 2);
     }
-    weir__manager_after_fork_parent(scope);
+    weir__scope_after_fork_parent(scope);
     before = scope_pages(scope);
     for (int i = 0; i < 3000; i++) {
         assert_int_equal(weir_shm_unlink(first), 0);
         weir_shm_close(first);
-        assert_ptr_equal(weir_manager_shm(scope, 1 << 20),
-                         first); /* its handle and address again */
+        assert_ptr_equal(weir_scope_shm(scope, 1 << 20), first); /* its handle and address again */
         memset(weir_shm_buf(first), i, 1 << 20);
     }
     assert_in_range(scope_pages(scope), before, before + 4); /* not one MiB a round */
@@ -233,21 +232,21 @@ static void early_unlinked_object_is_mapped__when_a_member_syncs_later(void **st
 
     (void)state;
     assert_int_equal(pipe(go), 0);
-    weir__manager_before_fork(scope);
+    weir__scope_before_fork(scope);
     pid = fork();
     if (pid == 0) {
         weir_value value;
 
-        weir__manager_after_fork_child(scope);
+        weir__scope_after_fork_child(scope);
         child_reset();
-        if (read(go[0], &list, sizeof(list)) != sizeof(list) || weir_manager_sync(scope))
+        if (read(go[0], &list, sizeof(list)) != sizeof(list) || weir_scope_sync(scope))
             _exit(1);
         if (weir_list_get(list, 5, &value) || value.integer != 5)
             _exit(2);
         _exit(weir_list_set(list, 5, weir_int(50)) ? 3 : 0);
     }
-    weir__manager_after_fork_parent(scope);
-    list = weir_manager_list_range(scope, 0, 10, 1);
+    weir__scope_after_fork_parent(scope);
+    list = weir_scope_list_range(scope, 0, 10, 1);
     assert_int_equal(weir_shm_unlink(weir_list_shm(list)), 0);
     assert_int_equal(write(go[1], &list, sizeof(list)), sizeof(list));
     assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -266,27 +265,27 @@ static void early_unlinked_object_is_mapped__when_a_member_syncs_later(void **st
 
 static void object_is_closed_for_all__when_a_member_closes_it(void **state)
 {
-    weir_shm *shm = weir_manager_shm(scope, 5000), *again;
+    weir_shm *shm = weir_scope_shm(scope, 5000), *again;
     int status;
     pid_t pid;
 
     (void)state;
     assert_int_equal(weir_shm_unlink(shm), 0); /* this process keeps it open; a child closes it */
-    weir__manager_before_fork(scope);
+    weir__scope_before_fork(scope);
     pid = fork();
     if (pid == 0) {
-        weir__manager_after_fork_child(scope);
+        weir__scope_after_fork_child(scope);
         child_reset();
         weir_shm_close(shm);
         _exit(0);
     }
-    weir__manager_after_fork_parent(scope);
+    weir__scope_after_fork_parent(scope);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
     assert_int_equal(weir_shm_unlink(shm), -EINVAL); /* closed */
     weir_shm_close(shm);                             /* no effect */
-    assert_int_equal(weir_manager_sync(scope), 0);
-    again = weir_manager_shm(scope, 5000);
+    assert_int_equal(weir_scope_sync(scope), 0);
+    again = weir_scope_shm(scope, 5000);
     assert_ptr_equal(again, shm);
     assert_int_equal(*(char *)weir_shm_buf(again), 0);
 }
@@ -296,7 +295,7 @@ static void object_is_closed_for_all__when_a_member_closes_it(void **state)
 static void making_goes_on__when_a_place_in_the_scope_file_is_taken(void **state)
 {
     char path[300], noise[256];
-    weir_shm *shm = weir_manager_shm(scope, 10), *other;
+    weir_shm *shm = weir_scope_shm(scope, 10), *other;
     char name[WEIR_SHM_NAME_MAX + 1];
     int fd;
 
@@ -304,14 +303,14 @@ static void making_goes_on__when_a_place_in_the_scope_file_is_taken(void **state
     strcpy(name, weir_shm_name(shm));
     snprintf(path, sizeof(path), "/dev/shm/%.21s.scope", name);
     if (scopes_are_anonymous()) /* the scope file is the manager's descriptor 4 */
-        snprintf(path, sizeof(path), "/proc/%d/fd/4", (int)weir_manager_pid(scope));
+        snprintf(path, sizeof(path), "/proc/%d/fd/4", (int)weir_scope_manager_pid(scope));
     fd = open(path, O_RDWR | O_CLOEXEC);
     assert_true(fd >= 0);
     assert_int_equal(weir_shm_unlink(shm), 0);
     weir_shm_close(shm);
     memset(noise, 'n', sizeof(noise));
     assert_int_equal(pwrite(fd, noise, 256, 256), 256); /* the record of the first entry */
-    other = weir_manager_shm(scope, 10);
+    other = weir_scope_shm(scope, 10);
     assert_non_null(other);
     assert_ptr_not_equal(other, shm); /* its entry is left alone */
     assert_int_equal(pread(fd, noise, 1, 256), 1);
@@ -348,12 +347,12 @@ static void the_first_byte_behind_is_a_crash__in_every_build(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
-        weir_shm *shm = weir_manager_shm(scope, sizes[i]);
+        weir_shm *shm = weir_scope_shm(scope, sizes[i]);
         int status;
         pid_t child;
 
         assert_non_null(shm);
-        assert_non_null(weir_manager_shm(scope, 4096)); /* a neighbour */
+        assert_non_null(weir_scope_shm(scope, 4096)); /* a neighbour */
         child = fork();
         if (child == 0)
             _exit(overrun_by_one(shm));

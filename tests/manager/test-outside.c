@@ -28,7 +28,7 @@
 
 static void end_scope(void)
 {
-    assert_int_equal(weir_end(scope), 0);
+    assert_int_equal(weir_scope_end(scope), 0);
     scope = NULL;
     assert_int_equal(shm_files(), 0);
 }
@@ -58,17 +58,17 @@ static int in_child(int (*run)(void), uid_t uid)
 static int make_arrays(void)
 {
     const int64_t shape[] = {20, 30};
-    weir_manager *outside = weir_connect(address, NULL, 0);
+    weir_scope *outside = weir_scope_connect(address, NULL, 0);
     weir_array *npy =
-        weir_manager_array_named(outside, "weirtest-npy", WEIR_INT32, 2, shape, WEIR_ARRAY_NPY);
-    weir_array *raw = weir_manager_array(outside, WEIR_FLOAT64, 1, shape, 0);
-    weir_array *huge = weir_manager_array(outside, WEIR_UINT8, 1, (const int64_t[]){5 << 20},
-                                          WEIR_ARRAY_HUGE | WEIR_ARRAY_LAZY);
-    weir_array *scalar = weir_manager_array(outside, WEIR_BOOL8, 0, NULL, 0);
+        weir_scope_array_named(outside, "weirtest-npy", WEIR_INT32, 2, shape, WEIR_ARRAY_NPY);
+    weir_array *raw = weir_scope_array(outside, WEIR_FLOAT64, 1, shape, 0);
+    weir_array *huge = weir_scope_array(outside, WEIR_UINT8, 1, (const int64_t[]){5 << 20},
+                                        WEIR_ARRAY_HUGE | WEIR_ARRAY_LAZY);
+    weir_array *scalar = weir_scope_array(outside, WEIR_BOOL8, 0, NULL, 0);
 
     if (!outside || !npy || !raw || !huge || !scalar)
         return 1;
-    for (int64_t i = 0; i < weir_array_count(npy); i++)
+    for (int64_t i = 0; i < weir_array_len(npy); i++)
         ((int32_t *)weir_array_data(npy))[i] = (int32_t)i;
     ((double *)weir_array_data(raw))[19] = 1.5;
     if ((uintptr_t)weir_array_data(huge) % (2 << 20) != 0 ||
@@ -78,14 +78,13 @@ static int make_arrays(void)
     weir_array_close(raw);
     weir_array_close(huge);
     weir_array_close(scalar);
-    if (weir_manager_array(outside, WEIR_INT8, 17, shape, 0) ||
-        weir_last_error()->code != -EINVAL ||
-        weir_manager_array_named(outside, "weirtest-npy", WEIR_INT8, 2, shape, 0) ||
+    if (weir_scope_array(outside, WEIR_INT8, 17, shape, 0) || weir_last_error()->code != -EINVAL ||
+        weir_scope_array_named(outside, "weirtest-npy", WEIR_INT8, 2, shape, 0) ||
         weir_last_error()->code != -EEXIST ||
-        weir_manager_array_named(outside, "a/b", WEIR_INT8, 2, shape, 0) ||
+        weir_scope_array_named(outside, "a/b", WEIR_INT8, 2, shape, 0) ||
         weir_last_error()->code != -EINVAL)
         return 3;
-    weir_disconnect(outside);
+    weir_scope_disconnect(outside);
     return 0;
 }
 
@@ -96,7 +95,7 @@ static void arrays_belong_to_the_scope__when_made_by_a_connected_program(void **
 
     (void)state;
     assert_int_equal(in_child(make_arrays, 0), 0);
-    assert_int_equal(weir_manager_blocks(scope, infos, 4), 4); /* they outlive that program */
+    assert_int_equal(weir_scope_blocks(scope, infos, 4), 4); /* they outlive that program */
     for (int i = 0; i < 4; i++)
         assert_string_equal(infos[i].kind, "array");
     array = weir_array_attach("weirtest-npy");
@@ -114,9 +113,9 @@ static void arrays_belong_to_the_scope__when_made_by_a_connected_program(void **
 static int make_dicts(void)
 {
     const weir_dict_options small = {.max_size = 1 << 20};
-    weir_manager *outside = weir_connect(address, NULL, 0);
-    weir_dict *dict = weir_manager_dict_named(outside, "weirtest-dict", &small);
-    weir_dict *other = weir_manager_dict(outside, NULL);
+    weir_scope *outside = weir_scope_connect(address, NULL, 0);
+    weir_dict *dict = weir_scope_dict_named(outside, "weirtest-dict", &small);
+    weir_dict *other = weir_scope_dict(outside, NULL);
 
     if (!outside || !dict || !other)
         return 1;
@@ -127,17 +126,17 @@ static int make_dicts(void)
         return 3;
     weir_dict_close(dict);
     weir_dict_close(other);
-    if (weir_manager_dict(outside, &(weir_dict_options){.max_size = 100}) ||
+    if (weir_scope_dict(outside, &(weir_dict_options){.max_size = 100}) ||
         weir_last_error()->code != -EINVAL ||
-        weir_manager_dict_named(outside, "weirtest-dict", NULL) ||
-        weir_last_error()->code != -EEXIST || weir_manager_dict_named(outside, NULL, NULL) ||
+        weir_scope_dict_named(outside, "weirtest-dict", NULL) ||
+        weir_last_error()->code != -EEXIST || weir_scope_dict_named(outside, NULL, NULL) ||
         weir_last_error()->code != -EINVAL)
         return 4;
     /* What is about common addresses stays with the scope's own processes. */
-    if (weir_manager_arena(outside, 0) || weir_last_error()->code != -EINVAL ||
-        weir_manager_alloc(outside, 16) || weir_last_error()->code != -EINVAL)
+    if (weir_scope_arena(outside, 0) || weir_last_error()->code != -EINVAL ||
+        weir_scope_alloc(outside, 16) || weir_last_error()->code != -EINVAL)
         return 5;
-    weir_disconnect(outside);
+    weir_scope_disconnect(outside);
     return 0;
 }
 
@@ -150,7 +149,7 @@ static void dictionaries_belong_to_the_scope__when_made_by_a_connected_program(v
 
     (void)state;
     assert_int_equal(in_child(make_dicts, 0), 0);
-    assert_int_equal(weir_manager_blocks(scope, infos, 2), 2);
+    assert_int_equal(weir_scope_blocks(scope, infos, 2), 2);
     assert_string_equal(infos[0].kind, "dict");
     dict = weir_dict_attach("weirtest-dict");
     assert_non_null(dict);
@@ -167,9 +166,9 @@ static void dictionaries_belong_to_the_scope__when_made_by_a_connected_program(v
 
 static void named_objects_are_good_everywhere__when_made_by_the_scopes_program(void **state)
 {
-    weir_array *array = weir_manager_array_named(scope, "weirtest-array", WEIR_INT64, 1,
-                                                 (const int64_t[]){10}, WEIR_ARRAY_NPY);
-    weir_dict *dict = weir_manager_dict_named(scope, "weirtest-dict", NULL), *same;
+    weir_array *array = weir_scope_array_named(scope, "weirtest-array", WEIR_INT64, 1,
+                                               (const int64_t[]){10}, WEIR_ARRAY_NPY);
+    weir_dict *dict = weir_scope_dict_named(scope, "weirtest-dict", NULL), *same;
     weir_array *attached = weir_array_attach("weirtest-array");
     weir_shm *theirs = weir_shm_create("weirtest-theirs", 10, 0);
     weir_value value;
@@ -183,15 +182,15 @@ static void named_objects_are_good_everywhere__when_made_by_the_scopes_program(v
     same = weir_dict_attach("weirtest-dict");
     assert_int_equal(weir_dict_get(same, weir_int(1), &value, NULL, 0), 0);
     weir_dict_close(same);
-    assert_null(weir_manager_array_named(scope, "weirtest-theirs", WEIR_INT8, 0, NULL, 0));
+    assert_null(weir_scope_array_named(scope, "weirtest-theirs", WEIR_INT8, 0, NULL, 0));
     assert_int_equal(weir_last_error()->code, -EEXIST);
-    assert_null(weir_manager_dict_named(scope, "weirtest-theirs", NULL));
+    assert_null(weir_scope_dict_named(scope, "weirtest-theirs", NULL));
     assert_int_equal(weir_last_error()->code, -EEXIST);
-    assert_null(weir_manager_dict_named(scope, "weir-mine", NULL));
+    assert_null(weir_scope_dict_named(scope, "weir-mine", NULL));
     assert_int_equal(weir_last_error()->code, -EINVAL);
-    assert_null(weir_manager_array_named(scope, "", WEIR_INT8, 0, NULL, 0));
+    assert_null(weir_scope_array_named(scope, "", WEIR_INT8, 0, NULL, 0));
     assert_int_equal(weir_last_error()->code, -EINVAL);
-    assert_int_equal(weir_end(scope), 0);
+    assert_int_equal(weir_scope_end(scope), 0);
     scope = NULL;
     assert_int_equal(shm_files(), 1); /* theirs */
     assert_int_equal(weir_shm_unlink(theirs), 0);
@@ -236,7 +235,7 @@ static off_t scope_file_size(void)
     char path[64] = "/dev/shm/";
     struct stat st;
 
-    weir__scope_name(path + strlen(path), scope->id);
+    weir__scope_file_name(path + strlen(path), scope->id);
     assert_int_equal(stat(path, &st), 0);
     return st.st_size;
 }
@@ -255,13 +254,13 @@ static void limit_is_said_and_records_are_reused__when_65536_blocks_are_made(voi
     print_message("65536 blocks in %.0f ms\n", now_ms() - start);
     assert_int_equal(scope_file_size(), full);
     assert_int_equal(make_empty(fd, last), -ENOSPC);
-    assert_int_equal(weir_manager_track(scope, "weirtest-alone"), -ENOSPC);
+    assert_int_equal(weir_scope_track(scope, "weirtest-alone"), -ENOSPC);
     assert_non_null(strstr(weir_last_error()->message, "65536 blocks"));
-    assert_non_null(weir_manager_shm(scope, 10)); /* the scope's own have records of their own */
+    assert_non_null(weir_scope_shm(scope, 10)); /* the scope's own have records of their own */
 
     /* Released: there is room for exactly one more. */
-    assert_int_equal(weir_manager_release(scope, name), 0);
-    assert_int_equal(weir_manager_track(scope, "weirtest-alone"), 0);
+    assert_int_equal(weir_scope_release(scope, name), 0);
+    assert_int_equal(weir_scope_track(scope, "weirtest-alone"), 0);
     assert_int_equal(make_empty(fd, name), -ENOSPC);
 
     /* Unlinked by somebody: the manager comes to see it, a part of the records at each request. */
@@ -272,7 +271,7 @@ static void limit_is_said_and_records_are_reused__when_65536_blocks_are_made(voi
     assert_int_equal(code, 0);
     assert_int_equal(make_empty(fd, last), -ENOSPC);
     assert_int_equal(scope_file_size(), full);
-    assert_int_equal(weir_manager_blocks(scope, NULL, 0), WEIR__MEMBERS_MAX + 1);
+    assert_int_equal(weir_scope_blocks(scope, NULL, 0), WEIR__MEMBERS_MAX + 1);
     close(fd);
     weir_shm_close(alone);
     start = now_ms();
@@ -290,7 +289,7 @@ static void scope_is_sound__when_a_process_can_map_no_more_objects(void **state)
         print_message("skipped: a sanitizer ends a program that can map no more\n");
         skip();
     }
-    while (made < 70000 && weir_manager_shm(scope, 1))
+    while (made < 70000 && weir_scope_shm(scope, 1))
         made++;
     assert_true(made > 10000);
     if (weir_last_error()->code == -ENOMEM)
@@ -298,7 +297,7 @@ static void scope_is_sound__when_a_process_can_map_no_more_objects(void **state)
     else
         assert_int_equal(weir_last_error()->code, -ENOSPC);
     print_message("%lld objects, then: %s\n", (long long)made, weir_last_error()->message);
-    assert_int_equal(weir_manager_blocks(scope, NULL, 0), made);
+    assert_int_equal(weir_scope_blocks(scope, NULL, 0), made);
     end_scope();
 }
 
@@ -307,13 +306,13 @@ static void scope_is_sound__when_a_process_can_map_no_more_objects(void **state)
 static int release_all(void)
 {
     weir_block_info infos[4];
-    int64_t count = weir_manager_blocks(scope, infos, 4);
+    int64_t count = weir_scope_blocks(scope, infos, 4);
 
     assert_in_range(count, 0, 1);
     for (int64_t i = 0; i < count; i++) {
         assert_true(strcmp(infos[i].kind, "list") == 0 || strcmp(infos[i].kind, "shm") == 0);
         assert_int_equal(infos[i].size, 1);
-        assert_int_equal(weir_manager_release(scope, infos[i].name), 0);
+        assert_int_equal(weir_scope_release(scope, infos[i].name), 0);
     }
     return (int)count;
 }
@@ -388,7 +387,7 @@ static bool can_be_another_user(void)
 
 static int connect_as_stranger(void)
 {
-    return weir_connect(address, NULL, 0) ? 1 : weir_last_error()->code == -EPERM ? 0 : 2;
+    return weir_scope_connect(address, NULL, 0) ? 1 : weir_last_error()->code == -EPERM ? 0 : 2;
 }
 
 /* By hand: what the manager says to it. */
@@ -408,7 +407,7 @@ static int listen_as_stranger(void)
 
 static void stranger_is_refused__by_modes_and_by_the_manager(void **state)
 {
-    weir_manager *outside;
+    weir_scope *outside;
 
     (void)state;
     NEEDS_ANOTHER_USER;
@@ -419,10 +418,10 @@ static void stranger_is_refused__by_modes_and_by_the_manager(void **state)
     assert_int_equal(in_child(connect_as_stranger, STRANGER), 0);
     for (int i = 0; i < 200; i++) /* more than there are places to wait in */
         assert_int_equal(in_child(listen_as_stranger, STRANGER), 0);
-    outside = weir_connect(address, NULL, 0); /* its own user is served as before */
+    outside = weir_scope_connect(address, NULL, 0); /* its own user is served as before */
     assert_non_null(outside);
-    assert_int_equal(weir_manager_blocks(outside, NULL, 0), 0);
-    weir_disconnect(outside);
+    assert_int_equal(weir_scope_blocks(outside, NULL, 0), 0);
+    weir_scope_disconnect(outside);
     assert_int_equal(chmod(folder, 0700), 0);
 }
 
@@ -457,10 +456,10 @@ static void strangers_manager_is_refused__when_it_listens_at_the_address(void **
         _exit(in_child(listen_at_address, STRANGER));
     for (int i = 0; i < 500 && (stat(other, &st) < 0 || (st.st_mode & 0777) != 0666); i++)
         usleep(10000);
-    assert_null(weir_connect(other, NULL, 0));
+    assert_null(weir_scope_connect(other, NULL, 0));
     for (int i = 0; i < 100 && weir_last_error()->code == -ECONNREFUSED; i++) {
         usleep(10000); /* it has a name, but does not listen yet */
-        assert_null(weir_connect(other, NULL, 0));
+        assert_null(weir_scope_connect(other, NULL, 0));
     }
     assert_int_equal(weir_last_error()->code, -EPERM);
     assert_non_null(strstr(weir_last_error()->message, "user 65534 listens"));
@@ -488,8 +487,8 @@ static void strangers_block_is_refused__when_it_is_passed_or_tracked(void **stat
     assert_int_equal(json_integer_value(json_object_get(reply, "error")), -EPERM);
     json_decref(reply);
     assert_int_equal(chown("/dev/shm/weirtest-theirs", STRANGER, STRANGER), 0);
-    assert_int_equal(weir_manager_track(scope, "weirtest-theirs"), -EPERM);
-    assert_int_equal(weir_manager_blocks(scope, NULL, 0), 0);
+    assert_int_equal(weir_scope_track(scope, "weirtest-theirs"), -EPERM);
+    assert_int_equal(weir_scope_blocks(scope, NULL, 0), 0);
     assert_int_equal(unlink("/dev/shm/weirtest-theirs"), 0);
     weir_shm_close(shm);
     close(block);

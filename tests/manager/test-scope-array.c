@@ -25,8 +25,8 @@ static void join(pid_t child)
 static void array_and_view_are_good_everywhere__when_made_before_and_after_a_fork(void **state)
 {
     const int64_t shape[] = {6, 10};
-    weir_array *before = weir_manager_array(scope, WEIR_INT64, 2, shape, 0);
-    weir_shm *mailbox = weir_manager_shm(scope, sizeof(weir_array *) + sizeof(weir_view));
+    weir_array *before = weir_scope_array(scope, WEIR_INT64, 2, shape, 0);
+    weir_shm *mailbox = weir_scope_shm(scope, sizeof(weir_array *) + sizeof(weir_view));
     struct {
         weir_array *array;
         weir_view view;
@@ -37,7 +37,7 @@ static void array_and_view_are_good_everywhere__when_made_before_and_after_a_for
     (void)state;
     assert_non_null(before);
     assert_int_equal(weir_array_view(before, &mail->view), 0);
-    assert_int_equal(weir_view_slice(&mail->view, 0, 1, WEIR_OPEN, 2, &mail->view), 0);
+    assert_int_equal(weir_view_slice(&mail->view, 0, 1, WEIR_SLICE_END, 2, &mail->view), 0);
     assert_int_equal(pipe(gate), 0);
     child = fork();
     if (child == 0) {
@@ -46,13 +46,13 @@ static void array_and_view_are_good_everywhere__when_made_before_and_after_a_for
 
         child_reset();
         close(gate[1]); /* should the parent fail, this process ends */
-        if (read(gate[0], &byte, 1) != 1 || weir_manager_sync(scope) < 0 ||
+        if (read(gate[0], &byte, 1) != 1 || weir_scope_sync(scope) < 0 ||
             weir_view_fill(&mail->view, &seven) < 0 || weir_array_fill(mail->array, &eight) < 0)
             _exit(1);
-        mail->array = weir_manager_array(scope, WEIR_INT64, 2, shape, WEIR_ARRAY_NPY);
+        mail->array = weir_scope_array(scope, WEIR_INT64, 2, shape, WEIR_ARRAY_NPY);
         _exit(!mail->array || weir_array_fill(mail->array, &seven) < 0);
     }
-    mail->array = weir_manager_array(scope, WEIR_INT64, 2, shape, WEIR_ARRAY_NPY);
+    mail->array = weir_scope_array(scope, WEIR_INT64, 2, shape, WEIR_ARRAY_NPY);
     assert_int_equal(((int64_t *)weir_array_data(mail->array))[59], 0);
     {
         const weir_array *after = mail->array;
@@ -65,8 +65,8 @@ static void array_and_view_are_good_everywhere__when_made_before_and_after_a_for
         }
     }
     /* And one that the child made. */
-    assert_int_equal(weir_manager_sync(scope), 0);
-    assert_int_equal(weir_array_count(mail->array), 60);
+    assert_int_equal(weir_scope_sync(scope), 0);
+    assert_int_equal(weir_array_len(mail->array), 60);
     assert_int_equal(((int64_t *)weir_array_data(mail->array))[59], 7);
     close(gate[0]);
     close(gate[1]);
@@ -75,7 +75,7 @@ static void array_and_view_are_good_everywhere__when_made_before_and_after_a_for
 static void array_is_a_file_of_numpys__when_attached_by_name(void **state)
 {
     const int64_t shape[] = {3};
-    weir_array *array = weir_manager_array(scope, WEIR_FLOAT32, 1, shape, WEIR_ARRAY_NPY);
+    weir_array *array = weir_scope_array(scope, WEIR_FLOAT32, 1, shape, WEIR_ARRAY_NPY);
     weir_array *same;
 
     (void)state;
@@ -86,7 +86,7 @@ static void array_is_a_file_of_numpys__when_attached_by_name(void **state)
     assert_true(((float *)weir_array_data(array))[2] == 1.5f);
     weir_array_close(same);
     weir_array_close(array); /* with its name it belongs to the scope */
-    assert_int_equal(weir_array_count(array), 3);
+    assert_int_equal(weir_array_len(array), 3);
     assert_int_equal(weir_shm_unlink(weir_array_shm(array)), 0);
     weir_array_close(array);
 }
@@ -94,7 +94,7 @@ static void array_is_a_file_of_numpys__when_attached_by_name(void **state)
 static void memory_is_there__when_children_populate_a_lazy_array(void **state)
 {
     const int64_t count = 4 << 20;
-    weir_array *array = weir_manager_array(scope, WEIR_UINT8, 1, &count, WEIR_ARRAY_LAZY);
+    weir_array *array = weir_scope_array(scope, WEIR_UINT8, 1, &count, WEIR_ARRAY_LAZY);
     char path[WEIR_SHM_PATH_MAX];
     uint64_t offset;
     struct stat status;
@@ -125,10 +125,10 @@ static void block_begins_at_a_huge_page__when_it_is_large(void **state)
 
     (void)state;
     for (int i = 0; i < 5; i++) {
-        weir_array *array = weir_manager_array(scope, WEIR_UINT8, 1, &count, WEIR_ARRAY_HUGE);
+        weir_array *array = weir_scope_array(scope, WEIR_UINT8, 1, &count, WEIR_ARRAY_HUGE);
 
         assert_non_null(array);
-        assert_non_null(weir_manager_shm(scope, 1)); /* something small in between */
+        assert_non_null(weir_scope_shm(scope, 1)); /* something small in between */
         assert_int_equal((uintptr_t)weir_array_data(array) % (2 << 20), 0);
     }
 }
@@ -136,16 +136,16 @@ static void block_begins_at_a_huge_page__when_it_is_large(void **state)
 static void handle_gives_a_handle_of_its_own__when_the_object_is_of_a_scope(void **state)
 {
     const int64_t shape[] = {2, 2};
-    weir_array *array = weir_manager_array(scope, WEIR_UINT16, 2, shape, 0), *same_array;
-    weir_list *list = weir_manager_list_range(scope, 0, 3, 1), *same_list;
-    weir_shm *shm = weir_manager_shm(scope, 10), *same_shm;
-    char *text = weir_array_handle(array);
+    weir_array *array = weir_scope_array(scope, WEIR_UINT16, 2, shape, 0), *same_array;
+    weir_list *list = weir_scope_list_range(scope, 0, 3, 1), *same_list;
+    weir_shm *shm = weir_scope_shm(scope, 10), *same_shm;
+    char *text = weir_array_to_json(array);
 
     (void)state;
     if (scopes_are_anonymous())
         assert_true(text == NULL && weir_last_error()->code == -ENOTSUP);
     ONLY_WITH_NAMES();
-    same_array = weir_array_from_handle(text);
+    same_array = weir_array_from_json(text);
     assert_non_null(same_array);
     assert_true(same_array != array && weir_array_data(same_array) != weir_array_data(array));
     *(uint16_t *)weir_array_data(same_array) = 9;
@@ -153,21 +153,21 @@ static void handle_gives_a_handle_of_its_own__when_the_object_is_of_a_scope(void
     weir_array_close(same_array);
     free(text);
 
-    text = weir_list_handle(list);
-    same_list = weir_list_from_handle(text);
+    text = weir_list_to_json(list);
+    same_list = weir_list_from_json(text);
     assert_non_null(same_list);
     assert_int_equal(weir_list_set(same_list, 0, weir_int(5)), 0);
     assert_int_equal(weir_list_index(list, weir_int(5)), 0);
     weir_list_close(same_list);
     free(text);
 
-    text = weir_shm_handle(shm);
-    same_shm = weir_shm_from_handle(text);
+    text = weir_shm_to_json(shm);
+    same_shm = weir_shm_from_json(text);
     assert_non_null(same_shm);
     assert_int_equal(weir_shm_size(same_shm), 10);
     weir_shm_close(same_shm);
     assert_int_equal(weir_shm_unlink(shm), 0);
-    assert_null(weir_shm_from_handle(text));
+    assert_null(weir_shm_from_json(text));
     assert_int_equal(weir_last_error()->code, -ENOENT);
     free(text);
 }
@@ -176,17 +176,17 @@ static void making_is_refused__when_it_makes_no_sense(void **state)
 {
     const int64_t shape[] = {2, -1};
     const int files = shm_files();
-    weir_manager *ended = weir_begin(NULL);
+    weir_scope *ended = weir_scope_begin(NULL);
 
     (void)state;
-    assert_null(weir_manager_array(scope, WEIR_INT8, 2, shape, 0));
+    assert_null(weir_scope_array(scope, WEIR_INT8, 2, shape, 0));
     assert_int_equal(weir_last_error()->code, -EINVAL);
-    assert_null(weir_manager_array(scope, (weir_dtype)0, 1, shape, 0));
+    assert_null(weir_scope_array(scope, (weir_dtype)0, 1, shape, 0));
     assert_int_equal(weir_last_error()->code, -EINVAL);
-    assert_null(weir_manager_array(scope, WEIR_INT8, 1, shape, 64));
+    assert_null(weir_scope_array(scope, WEIR_INT8, 1, shape, 64));
     assert_int_equal(weir_last_error()->code, -EINVAL);
-    assert_int_equal(weir_end(ended), 0);
-    assert_null(weir_manager_array(ended, WEIR_INT8, 1, shape, 0));
+    assert_int_equal(weir_scope_end(ended), 0);
+    assert_null(weir_scope_array(ended, WEIR_INT8, 1, shape, 0));
     assert_int_equal(weir_last_error()->code, -EINVAL);
     assert_int_equal(shm_files(), files);
 }

@@ -54,10 +54,10 @@ static uint64_t put_file(const char *name)
 /* A named, empty scope. */
 static int begin(uint64_t *id)
 {
-    int fd = weir__scope_make(id);
+    int fd = weir__scope_file_make(id);
 
     assert_true(fd >= 0);
-    assert_int_equal(weir__scope_link(fd, *id), 0);
+    assert_int_equal(weir__scope_file_link(fd, *id), 0);
     return fd;
 }
 
@@ -89,25 +89,25 @@ static void scope_file_is_private_and_locked__when_made(void **state)
 
     (void)state;
     umask(0777);
-    weir__scope_name(name, id);
+    weir__scope_file_name(name, id);
     snprintf(path, sizeof(path), "/dev/shm/%s", name);
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_mode & 07777, 0600);
     close(fd);
 
-    fd = weir__scope_make(&id); /* now under umask 0777 */
+    fd = weir__scope_file_make(&id); /* now under umask 0777 */
     umask(before);
     assert_int_equal(fstat(fd, &st), 0);
     assert_int_equal(st.st_mode & 07777, 0600);
-    assert_int_equal(weir__scope_link(fd, id), 0);
-    weir__scope_name(name, id);
+    assert_int_equal(weir__scope_file_link(fd, id), 0);
+    weir__scope_file_name(name, id);
     snprintf(path, sizeof(path), "/dev/shm/%s", name);
     other = open(path, O_RDWR | O_CLOEXEC);
     assert_int_equal(flock(other, LOCK_EX | LOCK_NB), -1);
     close(other);
-    assert_int_equal(weir__scope_unlink_all(fd, id, 0, NULL), 0);
+    assert_int_equal(weir__scope_file_unlink_all(fd, id, 0, NULL), 0);
     close(fd);
-    assert_int_equal(weir__scope_sweep(none), 1); /* the first one */
+    assert_int_equal(weir__scope_file_sweep(none), 1); /* the first one */
 }
 
 static void recorded_name_is_unlinked__when_all_is(void **state)
@@ -122,26 +122,26 @@ static void recorded_name_is_unlinked__when_all_is(void **state)
         size_t entry = i < 50 ? i : 60000 + i;
         uint64_t ino;
 
-        weir__scope_block_name(name, id, i);
+        weir__scope_file_block_name(name, id, i);
         ino = put_file(name);
-        assert_int_equal(weir__scope_is_blank(fd, entry), 1);
-        assert_int_equal(weir__scope_note(fd, entry, name, ino, "shm", 1), 0);
-        assert_int_equal(weir__scope_is_blank(fd, entry), 0);
+        assert_int_equal(weir__scope_file_is_blank(fd, entry), 1);
+        assert_int_equal(weir__scope_file_note(fd, entry, name, ino, "shm", 1), 0);
+        assert_int_equal(weir__scope_file_is_blank(fd, entry), 0);
     }
-    assert_false(weir__scope_is_clean(fd));
-    assert_int_equal(weir__scope_unlink_all(fd, id, 0, &tally), 0);
+    assert_false(weir__scope_file_is_clean(fd));
+    assert_int_equal(weir__scope_file_unlink_all(fd, id, 0, &tally), 0);
     assert_int_equal(tally.unlinked, 100);
     assert_int_equal(tally.gone, 0);
     assert_int_equal(tally.malformed, 0);
     assert_true(tally.complete);
-    assert_true(weir__scope_is_clean(fd));
+    assert_true(weir__scope_file_is_clean(fd));
     for (unsigned i = 0; i < 100; i++) {
-        weir__scope_block_name(name, id, i);
+        weir__scope_file_block_name(name, id, i);
         assert_false(exists(name));
     }
-    weir__scope_name(scope, id);
+    weir__scope_file_name(scope, id);
     assert_false(exists(scope));
-    assert_int_equal(weir__scope_unlink_all(fd, id, 0, &tally), 0); /* again: nothing to do */
+    assert_int_equal(weir__scope_file_unlink_all(fd, id, 0, &tally), 0); /* again: nothing to do */
     assert_int_equal(tally.unlinked, 0);
     assert_int_equal(tally.gone, 100);
     close(fd);
@@ -155,12 +155,12 @@ static void other_file_stays__when_it_has_taken_the_name(void **state)
     int fd = begin(&id);
 
     (void)state;
-    weir__scope_block_name(name, id, 1);
+    weir__scope_file_block_name(name, id, 1);
     ino = put_file(name);
-    assert_int_equal(weir__scope_note(fd, 0, name, ino, "shm", 1), 0);
+    assert_int_equal(weir__scope_file_note(fd, 0, name, ino, "shm", 1), 0);
     remove_file(name);
     assert_true(put_file(name) != ino);
-    assert_int_equal(weir__scope_unlink_all(fd, id, 0, &tally), 0);
+    assert_int_equal(weir__scope_file_unlink_all(fd, id, 0, &tally), 0);
     assert_int_equal(tally.gone, 1);
     assert_int_equal(tally.unlinked, 0);
     assert_true(exists(name));
@@ -178,13 +178,13 @@ static void foreign_name_stays__when_a_record_claims_it(void **state)
 
     (void)state;
     ino = put_file(own);
-    weir__scope_block_name(name, id + 1, 1); /* another scope's */
+    weir__scope_file_block_name(name, id + 1, 1); /* another scope's */
     other_ino = put_file(name);
     snprintf(other, sizeof(other), "../shm/%.16s", own);
-    assert_int_equal(weir__scope_note(fd, 0, own, ino, "shm", 1), 0);
-    assert_int_equal(weir__scope_note(fd, 1, name, other_ino, "shm", 1), 0);
-    assert_int_equal(weir__scope_note(fd, 2, other, ino, "shm", 1), 0);
-    assert_int_equal(weir__scope_unlink_all(fd, id, 0, &tally), 0);
+    assert_int_equal(weir__scope_file_note(fd, 0, own, ino, "shm", 1), 0);
+    assert_int_equal(weir__scope_file_note(fd, 1, name, other_ino, "shm", 1), 0);
+    assert_int_equal(weir__scope_file_note(fd, 2, other, ino, "shm", 1), 0);
+    assert_int_equal(weir__scope_file_unlink_all(fd, id, 0, &tally), 0);
     assert_int_equal(tally.malformed, 3);
     assert_true(exists(own));
     assert_true(exists(name));
@@ -207,24 +207,25 @@ static void users_name_is_unlinked__when_its_record_says_so(void **state)
     (void)state;
     record.ino = put_file(own);
     strcpy(record.name, own);
-    assert_int_equal(weir__scope_note_for(fd, 0, &record), 0);
+    assert_int_equal(weir__scope_file_note_for(fd, 0, &record), 0);
     strcpy(record.name, same);
     put_file(same);
-    assert_int_equal(weir__scope_note_for(fd, 1, &record), 0); /* another inode */
-    weir__scope_block_name(name, id + 1, 1);
+    assert_int_equal(weir__scope_file_note_for(fd, 1, &record), 0); /* another inode */
+    weir__scope_file_block_name(name, id + 1, 1);
     record.ino = put_file(name);
     snprintf(record.name, sizeof(record.name), "./%s", name);
-    assert_int_equal(weir__scope_note_for(fd, WEIR__RECORD_MEMBERS, &record), 0);
+    assert_int_equal(weir__scope_file_note_for(fd, WEIR__RECORD_MEMBERS, &record), 0);
     strcpy(record.name, name); /* another scope's is no user's name */
-    assert_int_equal(weir__scope_note_for(fd, WEIR__RECORD_MEMBERS + 1, &record), 0);
+    assert_int_equal(weir__scope_file_note_for(fd, WEIR__RECORD_MEMBERS + 1, &record), 0);
     memset(record.name, 'x', sizeof(record.name) - 1);
-    assert_int_equal(weir__scope_note_for(fd, 2, &record), -ENAMETOOLONG);
-    assert_int_equal(weir__scope_read(fd, id, &entry, same, &read), 1);
+    assert_int_equal(weir__scope_file_note_for(fd, 2, &record), -ENAMETOOLONG);
+    assert_int_equal(weir__scope_file_read(fd, id, &entry, same, &read), 1);
     assert_int_equal(entry, 2);
     assert_string_equal(read.name, same);
-    assert_int_equal(weir__scope_read(fd, id, &entry, same, &read), -ENOENT); /* jumps over holes */
-    assert_int_equal(weir__scope_read(fd, id, &entry, NULL, &read), -ENOENT);
-    assert_int_equal(weir__scope_unlink_all(fd, id, 0, &tally), 0);
+    assert_int_equal(weir__scope_file_read(fd, id, &entry, same, &read),
+                     -ENOENT); /* jumps over holes */
+    assert_int_equal(weir__scope_file_read(fd, id, &entry, NULL, &read), -ENOENT);
+    assert_int_equal(weir__scope_file_unlink_all(fd, id, 0, &tally), 0);
     assert_int_equal(tally.unlinked, 1);
     assert_int_equal(tally.gone, 1);
     assert_int_equal(tally.malformed, 2);
@@ -251,10 +252,10 @@ static void rest_is_unlinked__when_records_are_damaged(void **state)
         for (size_t i = 0; i < sizeof(noise); i++)
             noise[i] = (unsigned char)(round % 3 ? rand() : "{}[]\":,\\0 \n"[rand() % 12]);
         assert_int_equal(pwrite(fd, noise, sizeof(noise), 256), sizeof(noise));
-        weir__scope_block_name(name, id, round);
+        weir__scope_file_block_name(name, id, round);
         ino = put_file(name);
-        assert_int_equal(weir__scope_note(fd, 17, name, ino, "shm", 1), 0);
-        assert_int_equal(weir__scope_unlink_all(fd, id, 0, &tally), 0);
+        assert_int_equal(weir__scope_file_note(fd, 17, name, ino, "shm", 1), 0);
+        assert_int_equal(weir__scope_file_unlink_all(fd, id, 0, &tally), 0);
         assert_int_equal(tally.unlinked, 1);
         assert_true(tally.malformed >= 62);
         assert_true(tally.complete);
@@ -271,15 +272,15 @@ static void header_damage_is_harmless__when_all_is_unlinked(void **state)
     int fd = begin(&id);
 
     (void)state;
-    weir__scope_block_name(name, id, 5);
+    weir__scope_file_block_name(name, id, 5);
     ino = put_file(name);
-    assert_int_equal(weir__scope_note(fd, 3, name, ino, "shm", 1), 0);
+    assert_int_equal(weir__scope_file_note(fd, 3, name, ino, "shm", 1), 0);
     memset(noise, 'x', sizeof(noise));
     assert_int_equal(pwrite(fd, noise, 256, 0), 256);
     /* A header that is not open is closed. */
-    assert_int_equal(weir__scope_creation_begin(fd), -ESTALE);
-    weir__scope_creation_end(fd);
-    assert_int_equal(weir__scope_unlink_all(fd, id, 0, &tally), 0);
+    assert_int_equal(weir__scope_file_creation_begin(fd), -ESTALE);
+    weir__scope_file_creation_end(fd);
+    assert_int_equal(weir__scope_file_unlink_all(fd, id, 0, &tally), 0);
     assert_int_equal(tally.unlinked, 1);
     close(fd);
 }
@@ -292,22 +293,22 @@ static void scope_file_stays__when_the_records_cannot_be_read(void **state)
     int fd = begin(&id), blind;
 
     (void)state;
-    weir__scope_block_name(name, id, 1);
-    weir__scope_name(scope, id);
+    weir__scope_file_block_name(name, id, 1);
+    weir__scope_file_name(scope, id);
     ino = put_file(name);
-    assert_int_equal(weir__scope_note(fd, 0, name, ino, "shm", 1), 0);
+    assert_int_equal(weir__scope_file_note(fd, 0, name, ino, "shm", 1), 0);
     fail_lseek = ENOMEM;
-    assert_int_equal(weir__scope_unlink_all(fd, id, 0, &tally), -ENOMEM);
+    assert_int_equal(weir__scope_file_unlink_all(fd, id, 0, &tally), -ENOMEM);
     fail_lseek = 0;
     assert_false(tally.complete);
     snprintf(path, sizeof(path), "/dev/shm/%s", scope);
     blind = open(path, O_WRONLY | O_CLOEXEC);
     assert_true(blind >= 0);
-    assert_int_equal(weir__scope_unlink_all(blind, id, 0, &tally), -EBADF);
+    assert_int_equal(weir__scope_file_unlink_all(blind, id, 0, &tally), -EBADF);
     close(blind);
     assert_false(tally.complete);
     assert_true(exists(scope) && exists(name));
-    assert_int_equal(weir__scope_unlink_all(fd, id, 0, &tally), 0);
+    assert_int_equal(weir__scope_file_unlink_all(fd, id, 0, &tally), 0);
     assert_false(exists(scope) || exists(name));
     close(fd);
 }
@@ -318,12 +319,12 @@ static void creation_is_refused__when_the_scope_is_closed(void **state)
     int fd = begin(&id);
 
     (void)state;
-    assert_int_equal(weir__scope_creation_begin(fd), 0);
-    weir__scope_creation_end(fd);
-    assert_int_equal(weir__scope_unlink_all(fd, id, 0, NULL), 0);
-    assert_int_equal(weir__scope_creation_begin(fd), -ESTALE);
+    assert_int_equal(weir__scope_file_creation_begin(fd), 0);
+    weir__scope_file_creation_end(fd);
+    assert_int_equal(weir__scope_file_unlink_all(fd, id, 0, NULL), 0);
+    assert_int_equal(weir__scope_file_creation_begin(fd), -ESTALE);
     assert_int_equal(weir_last_error()->code, -ESTALE);
-    weir__scope_creation_end(fd);
+    weir__scope_file_creation_end(fd);
     close(fd);
 }
 
@@ -342,16 +343,16 @@ static pid_t start_creation(int fd, uint64_t id, int *go, bool finish)
         struct weir__block block;
 
         close(release[1]);
-        weir__scope_block_name(name, id, 7);
-        if (weir__block_reserve(&block, 4096, 0, NULL) || weir__scope_creation_begin(fd) ||
-            weir__scope_note(fd, 7, name, block.ino, "shm", 4096))
+        weir__scope_file_block_name(name, id, 7);
+        if (weir__block_reserve(&block, 4096, 0, NULL) || weir__scope_file_creation_begin(fd) ||
+            weir__scope_file_note(fd, 7, name, block.ino, "shm", 4096))
             _exit(1);
         if (write(ready[1], "r", 1) != 1 || read(release[0], &byte, 1) < 0)
             _exit(2);
         if (weir__block_link(&block, name))
             _exit(3);
         if (finish)
-            weir__scope_creation_end(fd);
+            weir__scope_file_creation_end(fd);
         _exit(
             0); /* or killed between the name and the end of the creation: the same to the kernel */
     }
@@ -379,8 +380,8 @@ static void late_name_is_unlinked__when_a_creation_is_under_way(void **state)
             usleep(30000);
             _exit(write(go, "g", 1) == 1 ? 0 : 1);
         }
-        assert_int_equal(weir__scope_unlink_all(fd, id, 5000, &tally), 0);
-        weir__scope_block_name(name, id, 7);
+        assert_int_equal(weir__scope_file_unlink_all(fd, id, 5000, &tally), 0);
+        weir__scope_file_block_name(name, id, 7);
         assert_false(exists(name));
         assert_true(tally.complete);
         assert_int_equal(waitpid(releaser, &status, 0), releaser);
@@ -402,18 +403,18 @@ static void scope_file_stays__when_a_creation_does_not_end(void **state)
     pid_t creator = start_creation(fd, id, &go, true);
 
     (void)state;
-    weir__scope_name(scope, id);
-    weir__scope_block_name(name, id, 7);
-    assert_int_equal(weir__scope_unlink_all(fd, id, 20, &tally), 0);
+    weir__scope_file_name(scope, id);
+    weir__scope_file_block_name(name, id, 7);
+    assert_int_equal(weir__scope_file_unlink_all(fd, id, 20, &tally), 0);
     assert_false(tally.complete);
     assert_true(exists(scope)); /* the next sweep's to finish */
     close(fd);
-    assert_int_equal(weir__scope_sweep(none), 0); /* the creator holds the lock */
+    assert_int_equal(weir__scope_file_sweep(none), 0); /* the creator holds the lock */
     assert_int_equal(write(go, "g", 1), 1);
     assert_int_equal(waitpid(creator, &status, 0), creator);
     assert_int_equal(status, 0);
     /* It got its name after the first cleaning, which must have left its record alone. */
-    assert_int_equal(weir__scope_sweep(none), 1);
+    assert_int_equal(weir__scope_file_sweep(none), 1);
     assert_false(exists(name));
     assert_false(exists(scope));
     close(go);
@@ -426,16 +427,16 @@ static void dead_scope_is_swept__when_nobody_holds_its_lock(void **state)
     int fd = begin(&dead), alive = begin(&live);
 
     (void)state;
-    weir__scope_block_name(name, dead, 1);
+    weir__scope_file_block_name(name, dead, 1);
     ino = put_file(name);
-    assert_int_equal(weir__scope_note(fd, 0, name, ino, "shm", 1), 0);
-    assert_int_equal(weir__scope_sweep(none), 0); /* both alive */
+    assert_int_equal(weir__scope_file_note(fd, 0, name, ino, "shm", 1), 0);
+    assert_int_equal(weir__scope_file_sweep(none), 0); /* both alive */
     assert_true(exists(name));
     close(fd);
-    assert_int_equal(weir__scope_sweep(none), 1);
+    assert_int_equal(weir__scope_file_sweep(none), 1);
     assert_false(exists(name));
-    assert_false(weir__scope_is_clean(alive));
-    assert_int_equal(weir__scope_unlink_all(alive, live, 0, NULL), 0);
+    assert_false(weir__scope_file_is_clean(alive));
+    assert_int_equal(weir__scope_file_unlink_all(alive, live, 0, NULL), 0);
     close(alive);
 }
 
@@ -464,7 +465,7 @@ static void no_other_file_is_touched__when_sweeping(void **state)
     snprintf(target, sizeof(target), "/dev/shm/%s", leak_name("hardlink"));
     assert_int_equal(link(path, target), 0);
 
-    assert_int_equal(weir__scope_sweep(none), 0);
+    assert_int_equal(weir__scope_file_sweep(none), 0);
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
         assert_true(exists(names[i]));
         remove_file(names[i]);
@@ -487,16 +488,16 @@ static void foreign_scope_stays__when_it_is_another_users(void **state)
     int fd = begin(&id);
 
     (void)state;
-    weir__scope_name(scope, id);
+    weir__scope_file_name(scope, id);
     snprintf(path, sizeof(path), "/dev/shm/%s", scope);
     if (chown(path, 12345, (gid_t)-1) < 0) { /* needs root: there is no other user to be had */
-        weir__scope_unlink_all(fd, id, 0, NULL);
+        weir__scope_file_unlink_all(fd, id, 0, NULL);
         close(fd);
         print_message("chown is not permitted: not checked\n");
         return;
     }
     close(fd);
-    assert_int_equal(weir__scope_sweep(none), 0);
+    assert_int_equal(weir__scope_file_sweep(none), 0);
     assert_true(exists(scope));
     remove_file(scope);
 }

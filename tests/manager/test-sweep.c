@@ -42,11 +42,12 @@ static void one_scope(unsigned round)
     char name[WEIR__BLOCK_NAME_SIZE], path[300];
     struct weir__block block;
     uint64_t id;
-    int fd = weir__scope_make(&id);
+    int fd = weir__scope_file_make(&id);
 
-    weir__scope_block_name(name, id, round);
-    if (fd < 0 || weir__scope_link(fd, id) || weir__block_reserve(&block, 4096, 0, NULL) ||
-        weir__scope_note(fd, 0, name, block.ino, "shm", 4096) || weir__block_link(&block, name)) {
+    weir__scope_file_block_name(name, id, round);
+    if (fd < 0 || weir__scope_file_link(fd, id) || weir__block_reserve(&block, 4096, 0, NULL) ||
+        weir__scope_file_note(fd, 0, name, block.ino, "shm", 4096) ||
+        weir__block_link(&block, name)) {
         atomic_fetch_add(&counts->failed, 1);
         return;
     }
@@ -57,12 +58,12 @@ static void one_scope(unsigned round)
         sched_yield();
     /* Gone already here: somebody swept what is alive. */
     snprintf(path, sizeof(path), "/dev/shm/%s", name);
-    if (weir__scope_is_clean(fd) || access(path, F_OK)) {
+    if (weir__scope_file_is_clean(fd) || access(path, F_OK)) {
         atomic_fetch_add(&counts->wrongly_swept, 1);
     } else if (round % 2) {
         struct weir__tally tally;
 
-        if (weir__scope_unlink_all(fd, id, 0, &tally) || tally.unlinked != 1)
+        if (weir__scope_file_unlink_all(fd, id, 0, &tally) || tally.unlinked != 1)
             atomic_fetch_add(&counts->failed, 1);
     } else {
         atomic_fetch_add(&counts->abandoned, 1);
@@ -81,7 +82,7 @@ static void run_creator(double until)
 static void run_sweeper(double until)
 {
     while (now_ms() < until) {
-        weir__scope_sweep(none);
+        weir__scope_file_sweep(none);
         atomic_fetch_add(&counts->sweeps, 1);
     }
     _exit(0);
@@ -114,7 +115,7 @@ static void live_scopes_stay_and_dead_ones_go__when_sweepers_race(void **state)
     assert_true(counts->scopes > 100 && counts->abandoned > 50);
     assert_int_equal(counts->wrongly_swept, 0);
     assert_int_equal(counts->failed, 0);
-    weir__scope_sweep(none);
+    weir__scope_file_sweep(none);
     assert_int_equal(shm_files(), 0);
     munmap(counts, sizeof(*counts));
 }
@@ -128,21 +129,21 @@ static void live_scopes_stay__when_programs_begin_and_die(void **state)
     (void)state;
     srand(5);
     while (now_ms() < until) {
-        weir_manager *scope = weir_begin(NULL);
-        weir_shm *shm = weir_manager_shm(scope, 100);
+        weir_scope *scope = weir_scope_begin(NULL);
+        weir_shm *shm = weir_scope_shm(scope, 100);
         pid_t pids[4];
 
         assert_non_null(shm);
         for (int i = 0; i < 4; i++) {
             pids[i] = fork();
             if (pids[i] == 0) {
-                weir_manager *own;
+                weir_scope *own;
 
                 child_reset();
-                own = weir_begin(NULL);
-                weir_manager_shm(own, 100);
+                own = weir_scope_begin(NULL);
+                weir_scope_shm(own, 100);
                 if (i % 2)
-                    kill(weir_manager_pid(own), SIGKILL);
+                    kill(weir_scope_manager_pid(own), SIGKILL);
                 usleep(1000);
                 kill(getpid(), SIGKILL);
             }
@@ -151,11 +152,11 @@ static void live_scopes_stay__when_programs_begin_and_die(void **state)
             assert_int_equal(waitpid(pids[i], NULL, 0), pids[i]);
         assert_int_equal(weir_shm_unlink(shm), 0); /* it was there all the time */
         weir_shm_close(shm);
-        assert_int_equal(weir_end(scope), 0);
+        assert_int_equal(weir_scope_end(scope), 0);
     }
     /* On a busy machine a manager that was killed may hold its scope's lock for a moment yet. */
     for (int i = 0; i < 20; i++) {
-        assert_int_equal(weir_end(weir_begin(NULL)), 0);
+        assert_int_equal(weir_scope_end(weir_scope_begin(NULL)), 0);
         if (shm_clean_after_ms(50) >= 0)
             break;
     }

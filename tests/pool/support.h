@@ -36,16 +36,16 @@ static inline double now_ms(void)
     return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
 }
 
-static inline weir_manager *begin(void)
+static inline weir_scope *begin(void)
 {
-    weir_manager *scope = weir_begin(NULL);
+    weir_scope *scope = weir_scope_begin(NULL);
 
     if (scope == NULL)
-        fail_msg("weir_begin: %s", weir_last_error()->message);
+        fail_msg("weir_scope_begin: %s", weir_last_error()->message);
     return scope;
 }
 
-static inline weir_pool *new_pool(weir_manager *scope, int workers)
+static inline weir_pool *new_pool(weir_scope *scope, int workers)
 {
     weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = workers});
 

@@ -64,7 +64,7 @@ static weir_future *submit_then(weir_pool *pool, weir_call_fn function, int numb
 
     if (future == NULL)
         fail_msg("%s", weir_last_error()->message);
-    assert_int_equal(weir_pool_then(pool, future, note, NULL), 0);
+    assert_int_equal(weir_future_then(future, note, NULL), 0);
     return future;
 }
 
@@ -92,7 +92,7 @@ static double dispatch_until(weir_pool *pool, int wanted, int limit_ms)
 
 static void each_callback_comes_once__when_dispatched_by_hand(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
 
     (void)state;
@@ -106,13 +106,13 @@ static void each_callback_comes_once__when_dispatched_by_hand(void **state)
     assert_int_equal(failures, 0);
     assert_int_equal(weir_pool_dispatch(pool), 0);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     assert_int_equal(calls, 500);
 }
 
 static void the_callback_waits_for_dispatch__when_the_future_has_ended(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 1);
     int number = 4;
     weir_future *future = weir_pool_submit(pool, twice, &number, sizeof number, NULL);
@@ -120,60 +120,63 @@ static void the_callback_waits_for_dispatch__when_the_future_has_ended(void **st
     (void)state;
     start();
     assert_int_equal(weir_future_wait(future, -1), 0);
-    assert_int_equal(weir_pool_then(pool, future, note, NULL), 0);
+    assert_int_equal(weir_future_then(future, note, NULL), 0);
     assert_int_equal(calls, 0);
     assert_true(dispatch_until(pool, 1, 5000) < SOON_MS);
     assert_int_equal(sum, 8);
     /* and with a job that has settled, which nobody has noticed */
     future = weir_pool_submit(pool, twice, &number, sizeof number, NULL);
     usleep(50000);
-    assert_int_equal(weir_pool_then(pool, future, note, NULL), 0);
+    assert_int_equal(weir_future_then(future, note, NULL), 0);
     assert_int_equal(calls, 1);
     assert_true(dispatch_until(pool, 2, 5000) < SOON_MS);
     /* and with one that the program waits for, whose worker has not told of it */
     future = weir_pool_submit(pool, sleep_ms, &number, sizeof number, NULL);
-    assert_int_equal(weir_pool_then(pool, future, note, NULL), 0);
+    assert_int_equal(weir_future_then(future, note, NULL), 0);
     atomic_store(&pool->control->jobs[future->index].waiting, 0);
     assert_int_equal(weir_future_wait(future, -1), 0);
     assert_true(dispatch_until(pool, 3, 5000) < SOON_MS);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void nothing_is_accepted__that_has_no_sense(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 1), *other = new_pool(scope, 1);
     int number = 1;
     weir_future *future = weir_pool_submit(pool, sleep_ms, &number, sizeof number, NULL);
-    weir_future *foreign;
+    weir_future *foreign, *foreign_job;
 
     (void)state;
     number = 300;
     foreign = weir_pool_submit(other, sleep_ms, &number, sizeof number, NULL);
+    foreign_job = weir_pool_submit(other, sleep_ms, &number, sizeof number, OPTIONS(.retries = 1));
     start();
-    assert_int_equal(weir_pool_then(NULL, future, note, NULL), -EINVAL);
-    assert_int_equal(weir_pool_then(pool, NULL, note, NULL), -EINVAL);
-    assert_int_equal(weir_pool_then(pool, future, NULL, NULL), -EINVAL);
-    assert_int_equal(weir_pool_then(pool, foreign, note, NULL), -EINVAL);
-    assert_message_has("another pool");
-    assert_int_equal(weir_pool_then(pool, future, note, NULL), 0);
-    assert_int_equal(weir_pool_then(pool, future, note, NULL), -EBUSY);
+    assert_int_equal(weir_future_then(NULL, note, NULL), -EINVAL);
+    assert_int_equal(weir_future_then(future, NULL, NULL), -EINVAL);
+    assert_int_equal(weir_future_then(future, note, NULL), 0);
+    assert_int_equal(weir_future_then(future, note, NULL), -EBUSY);
     assert_int_equal(weir_pool_fd(NULL), -EINVAL);
     assert_int_equal(weir_pool_dispatch(NULL), -EINVAL);
-    assert_int_equal(weir_pool_attach(pool, NULL), -EINVAL);
-    weir_pool_detach(NULL);
-    weir_pool_detach(pool);
-    weir_future_free(foreign);
+    assert_int_equal(weir_pool_use_loop(NULL, NULL), -EINVAL);
+    assert_int_equal(weir_pool_use_loop(pool, NULL), 0); /* it uses none */
     weir_pool_free(pool);
     weir_pool_free(other);
+    /* Of a pool that is gone nothing calls back, be it a call's future or a job's. */
+    assert_int_equal(weir_future_then(foreign, note, NULL), -EINVAL);
+    assert_message_has("pool has ended");
+    assert_int_equal(weir_future_then(foreign_job, note, NULL), -EINVAL);
+    assert_message_has("pool has ended");
+    weir_future_free(foreign);
+    weir_future_free(foreign_job);
     assert_int_equal(calls, 1);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void there_is_no_call__when_the_future_is_freed_before(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 1);
 
     (void)state;
@@ -191,13 +194,13 @@ static void there_is_no_call__when_the_future_is_freed_before(void **state)
     assert_int_equal(weir_pool_dispatch(pool), 0);
     assert_int_equal(calls, 0);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     assert_int_equal(calls, 0);
 }
 
 static void callbacks_come__when_more_are_in_flight_than_there_are_places(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
 
     (void)state;
@@ -207,7 +210,7 @@ static void callbacks_come__when_more_are_in_flight_than_there_are_places(void *
     dispatch_until(pool, 6000, 60000);
     assert_int_equal(sum, 12000);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static int emit_items(weir_task *task, weir_range range, void *arg)
@@ -238,7 +241,7 @@ static void the_callback_comes_after_the_merge__of_a_map_reduce(void **state)
 {
     const weir_map_reduction counting = {
         .map = emit_items, .value_size = sizeof(int64_t), .combine = weir_sum_int64};
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
 
     (void)state;
@@ -248,19 +251,19 @@ static void the_callback_comes_after_the_merge__of_a_map_reduce(void **state)
             weir_pool_map_reduce_async(pool, (weir_range){0, 5000}, &counting, NULL, NULL);
 
         assert_non_null(future);
-        assert_int_equal(weir_pool_then(pool, future, note_table, NULL), 0);
+        assert_int_equal(weir_future_then(future, note_table, NULL), 0);
         assert_true(dispatch_until(pool, i + 1, 5000) < SOON_MS);
     }
     assert_int_equal(sum, 2000);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 /* ---- ends of all kinds ----------------------------------------------------------------------- */
 
 static void callbacks_come_soon__when_workers_die(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
 
     (void)state;
@@ -277,7 +280,7 @@ static void callbacks_come_soon__when_workers_die(void **state)
         assert_int_equal(last_code, WEIR_EDIED);
     }
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 /* Kills a worker every few milliseconds, wherever it is. */
@@ -297,7 +300,7 @@ static void *kill_often(void *arg)
 
 static void every_callback_comes__in_a_storm_of_kills(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     pthread_t killer;
 
@@ -313,12 +316,12 @@ static void every_callback_comes__in_a_storm_of_kills(void **state)
     assert_int_equal(failures, 0);
     assert_int_equal(sum, 6000);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void callbacks_come_soon__when_the_supervisor_is_killed(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
 
     (void)state;
@@ -333,12 +336,12 @@ static void callbacks_come_soon__when_the_supervisor_is_killed(void **state)
     /* the descriptor is at rest */
     assert_int_equal(poll(&(struct pollfd){.fd = weir_pool_fd(pool), .events = POLLIN}, 1, 0), 0);
     weir_pool_kill(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void callbacks_come_soon__when_jobs_are_cancelled_or_late(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 1);
     int number = 10000;
     weir_future *future;
@@ -371,16 +374,16 @@ static void callbacks_come_soon__when_jobs_are_cancelled_or_late(void **state)
     assert_int_equal(failures, 1);
     start();
     future = weir_pool_submit(pool, sleep_ms, &number, sizeof number, OPTIONS(.timeout_ms = 50));
-    assert_int_equal(weir_pool_then(pool, future, note, NULL), 0);
+    assert_int_equal(weir_future_then(future, note, NULL), 0);
     assert_true(dispatch_until(pool, 1, 10000) < SOON_MS);
     assert_int_equal(last_code, -ETIMEDOUT);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void a_lost_signal_is_made_good__within_two_seconds(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 1);
 
     (void)state;
@@ -396,7 +399,7 @@ static void a_lost_signal_is_made_good__within_two_seconds(void **state)
     assert_int_equal(poll(&(struct pollfd){.fd = weir_pool_fd(pool), .events = POLLIN}, 1, 1200),
                      0);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 /* ---- the end of the pool --------------------------------------------------------------------- */
@@ -405,7 +408,7 @@ static void callbacks_that_are_left_are_called__when_the_pool_ends(void **state)
 {
     (void)state;
     for (int way = 0; way < 3; way++) {
-        weir_manager *scope = begin();
+        weir_scope *scope = begin();
         weir_pool *pool = new_pool(scope, 1);
 
         start();
@@ -417,7 +420,7 @@ static void callbacks_that_are_left_are_called__when_the_pool_ends(void **state)
             weir_pool_kill(pool);
         if (way < 2)
             assert_int_equal(calls, 10);
-        weir_end(scope);
+        weir_scope_end(scope);
         assert_int_equal(calls, 10);
         assert_true(way == 0 ? failures == 0 : failures >= 8);
     }
@@ -440,7 +443,7 @@ static void free_the_pool(weir_future *future, void *arg)
 
 static void a_pool_can_be_freed__in_a_callback(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     int number = 1;
 
     (void)state;
@@ -449,12 +452,12 @@ static void a_pool_can_be_freed__in_a_callback(void **state)
     for (int i = 0; i < 3; i++) {
         weir_future *future = weir_pool_submit(pool_to_free, twice, &number, sizeof number, NULL);
 
-        assert_int_equal(weir_pool_then(pool_to_free, future, free_the_pool, NULL), 0);
+        assert_int_equal(weir_future_then(future, free_the_pool, NULL), 0);
     }
     usleep(50000);
     assert_true(weir_pool_dispatch(pool_to_free) >= 1);
     assert_int_equal(calls, 3);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 /* ---- libuv ----------------------------------------------------------------------------------- */
@@ -469,13 +472,13 @@ static void submit_next(weir_future *future, void *arg)
     weir_future_free(future);
     if (--*left > 0) {
         future = weir_pool_submit(chained_pool, twice, left, sizeof *left, NULL);
-        assert_int_equal(weir_pool_then(chained_pool, future, submit_next, left), 0);
+        assert_int_equal(weir_future_then(future, submit_next, left), 0);
     }
 }
 
 static void the_loop_runs_until_all_are_called__when_attached(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     weir_future *future;
     uv_loop_t loop;
@@ -484,8 +487,8 @@ static void the_loop_runs_until_all_are_called__when_attached(void **state)
     (void)state;
     start();
     assert_int_equal(uv_loop_init(&loop), 0);
-    assert_int_equal(weir_pool_attach(pool, &loop), 0);
-    assert_int_equal(weir_pool_attach(pool, &loop), -EBUSY);
+    assert_int_equal(weir_pool_use_loop(pool, &loop), 0);
+    assert_int_equal(weir_pool_use_loop(pool, &loop), -EBUSY);
     assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0); /* nothing to come: it returns at once */
     for (int i = 0; i < 100; i++)
         submit_then(pool, twice, 1, 0);
@@ -496,19 +499,19 @@ static void the_loop_runs_until_all_are_called__when_attached(void **state)
     start();
     chained_pool = pool;
     future = weir_pool_submit(pool, twice, &left, sizeof left, NULL);
-    assert_int_equal(weir_pool_then(pool, future, submit_next, &left), 0);
+    assert_int_equal(weir_future_then(future, submit_next, &left), 0);
     assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
     assert_int_equal(calls, 50);
     /* freed before the call: nothing to wait for */
     future = submit_then(pool, twice, 1, 0);
     weir_future_free(future);
     assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
-    weir_pool_detach(pool);
-    assert_int_equal(weir_pool_attach(pool, &loop), 0);
+    assert_int_equal(weir_pool_use_loop(pool, NULL), 0);
+    assert_int_equal(weir_pool_use_loop(pool, &loop), 0);
     weir_pool_free(pool);
     assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0);
     assert_int_equal(uv_loop_close(&loop), 0);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 int main(void)

@@ -58,7 +58,7 @@ static int use_up_the_stack(weir_task *task, weir_range range, void *arg)
 static const char *stderr_of(weir_task_fn function, bool backtrace, int *signal_number)
 {
     static char text[1 << 16];
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     size_t used = 0;
     int ends[2], before;
     weir_pool *pool;
@@ -79,7 +79,7 @@ static const char *stderr_of(weir_task_fn function, bool backtrace, int *signal_
         used += (size_t)got;
     text[used] = '\0';
     close(ends[0]);
-    weir_end(scope);
+    weir_scope_end(scope);
     return text;
 }
 

@@ -50,7 +50,7 @@ static void *cancel_when_started(void *arg)
 
 static void the_call_returns_and_the_pool_goes_on__when_cancelled_by_a_thread(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     struct slow *slow = shared_memory(4096);
     weir_pool *pool = new_pool(scope, 2);
     struct canceller canceller = {pool, slow};
@@ -71,7 +71,7 @@ static void the_call_returns_and_the_pool_goes_on__when_cancelled_by_a_thread(vo
     assert_int_equal(
         weir_pool_for(pool, (weir_range){0, 10}, count_items, slow, OPTIONS(.grain = 1)), 0);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     munmap(slow, 4096);
 }
 
@@ -85,7 +85,7 @@ static void on_alarm(int signal)
 
 static void the_call_returns__when_cancelled_in_a_signal_handler(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     struct slow *slow = shared_memory(4096);
     weir_pool *pool = new_pool(scope, 2);
     struct sigaction action = {.sa_handler = on_alarm}, before;
@@ -99,7 +99,7 @@ static void the_call_returns__when_cancelled_in_a_signal_handler(void **state)
     sigaction(SIGALRM, &before, NULL);
     assert_true(slow->started >= 1);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     munmap(slow, 4096);
 }
 
@@ -133,7 +133,7 @@ static void *call_late(void *arg)
 /* All places are taken, so the call waits for one when it is cancelled. */
 static void a_call_is_cancelled__when_it_waits_for_a_place(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     _Atomic int *word = shared_memory(8192);
     weir_pool *pool = new_pool(scope, 1);
     weir_future **futures = calloc(JOBS, sizeof(weir_future *));
@@ -159,7 +159,7 @@ static void a_call_is_cancelled__when_it_waits_for_a_place(void **state)
     assert_int_equal(cancelled, JOBS - 1);
     free(futures);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     munmap((void *)word, 8192);
 }
 
@@ -179,7 +179,7 @@ static const weir_map_reduction counting = {
 /* All is mapped, and nobody has looked yet: the second job is not there. */
 static void a_map_reduce_is_cancelled__when_it_is_between_its_two_jobs(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     _Atomic int *mapped = shared_memory(4096);
     weir_pool *pool = new_pool(scope, 2);
 
@@ -201,7 +201,7 @@ static void a_map_reduce_is_cancelled__when_it_is_between_its_two_jobs(void **st
         weir_future_free(future);
     }
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     munmap((void *)mapped, 4096);
 }
 
@@ -257,7 +257,7 @@ static void assert_all_cancelled(weir_pool *pool, _Atomic int *runs)
 
 static void calls_are_cancelled_before_they_start__when_interrupted_until_resumed(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     _Atomic int *runs = shared_memory(4096);
     weir_pool *pool = new_pool(scope, 2), *other = new_pool(scope, 1);
 
@@ -278,7 +278,7 @@ static void calls_are_cancelled_before_they_start__when_interrupted_until_resume
     weir_pool_free(other);
     weir_pool_interrupt(pool);
     weir_pool_free(pool); /* as ever */
-    weir_end(scope);
+    weir_scope_end(scope);
     munmap((void *)runs, 4096);
 }
 
@@ -292,7 +292,7 @@ static void on_interrupt(int signal)
 static void a_loop_of_jobs_ends__whenever_a_handler_interrupts_it(void **state)
 {
     struct sigaction action = {.sa_handler = on_interrupt}, before;
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     _Atomic int *items = shared_memory(4096);
     weir_pool *pool = new_pool(scope, 2);
 
@@ -312,7 +312,7 @@ static void a_loop_of_jobs_ends__whenever_a_handler_interrupts_it(void **state)
     }
     sigaction(SIGALRM, &before, NULL);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     munmap((void *)items, 4096);
 }
 

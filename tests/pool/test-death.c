@@ -76,7 +76,7 @@ static void the_call_says_who_died_and_the_pool_goes_on__however_a_worker_dies(v
         {TRAP_EXIT, 0, 7, "status 7"},
         {TRAP_SEGV, SIGSEGV, -1, "signal 11"},
     };
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     struct trap *trap = shared_memory(4096);
     _Atomic int *items = shared_memory(4096);
     weir_pool *pool = new_pool(scope, 2);
@@ -97,14 +97,14 @@ static void the_call_says_who_died_and_the_pool_goes_on__however_a_worker_dies(v
             assert_int_equal(items[item], 1);
     }
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     munmap(trap, 4096);
     munmap(items, 4096);
 }
 
 static void a_chunk_is_run_again__as_often_as_retries_allow(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     struct trap *trap = shared_memory(4096);
     weir_pool *pool = new_pool(scope, 2);
 
@@ -125,13 +125,13 @@ static void a_chunk_is_run_again__as_often_as_retries_allow(void **state)
         assert_int_equal(trap->attempts, retries + 1);
     }
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     munmap(trap, 4096);
 }
 
 static void the_other_chunks_are_run__when_a_worker_dies_and_the_job_keeps_going(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     struct trap *trap = shared_memory(4096);
     weir_pool *pool = new_pool(scope, 2);
 
@@ -143,13 +143,13 @@ static void the_other_chunks_are_run__when_a_worker_dies_and_the_job_keeps_going
     assert_death(trap, SIGKILL, -1, 2);
     assert_int_equal(trap->started, 101);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     munmap(trap, 4096);
 }
 
 static void retries_are_for_deaths_only__when_a_task_fails(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     struct trap *trap = shared_memory(4096);
     weir_pool *pool = new_pool(scope, 1);
 
@@ -159,7 +159,7 @@ static void retries_are_for_deaths_only__when_a_task_fails(void **state)
         weir_pool_for(pool, (weir_range){0, 100}, fall, &trap, TRAP_OPTIONS(.retries = 1)), 0);
     assert_int_equal(trap->attempts, 2);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     munmap(trap, 4096);
 }
 
@@ -167,7 +167,7 @@ static void retries_are_for_deaths_only__when_a_task_fails(void **state)
 
 static void a_worker_is_replaced__when_killed_idle(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     _Atomic int *items = shared_memory(4096);
     weir_pool *pool = new_pool(scope, 2);
 
@@ -191,14 +191,14 @@ static void a_worker_is_replaced__when_killed_idle(void **state)
                    2000);
     }
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     munmap(items, 4096);
 }
 
 /* A job of one chunk is not widened: it depends on the first wake-up alone. */
 static void a_small_job_is_started_at_once__after_workers_were_killed(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     _Atomic int *items = shared_memory(4096);
     weir_pool *pool = new_pool(scope, 2);
     int slow = 0;
@@ -223,7 +223,7 @@ static void a_small_job_is_started_at_once__after_workers_were_killed(void **sta
     }
     assert_true(slow <= 2);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     munmap(items, 4096);
 }
 
@@ -242,7 +242,7 @@ static void *kill_what_stopped(void *arg)
 
 static void no_chunk_is_lost__when_a_worker_is_stopped_and_then_killed(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     struct trap *trap = shared_memory(4096);
     weir_pool *pool = new_pool(scope, 2);
     pthread_t thread;
@@ -256,13 +256,13 @@ static void no_chunk_is_lost__when_a_worker_is_stopped_and_then_killed(void **st
     assert_int_equal(trap->attempts, 2);
     assert_int_equal(trap->started, 11);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     munmap(trap, 4096);
 }
 
 static void jobs_are_done_by_the_others__when_an_idle_worker_is_stopped(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     _Atomic int *items = shared_memory(4096);
     weir_pool *pool = new_pool(scope, 2);
     pid_t stopped = weir_pool_worker_pid(pool, 0);
@@ -283,7 +283,7 @@ static void jobs_are_done_by_the_others__when_an_idle_worker_is_stopped(void **s
     weir_pool_free(pool);
     assert_true(now_ms() - start < 7500);
     assert_false(is_alive(stopped));
-    weir_end(scope);
+    weir_scope_end(scope);
     munmap(items, 4096);
 }
 
@@ -334,7 +334,7 @@ static int dawdle(weir_task *task, weir_range range, void *arg)
 
 static void the_call_returns_and_the_scope_goes_on__when_the_supervisor_is_killed(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     struct trap *trap = shared_memory(4096);
 
     (void)state;
@@ -367,18 +367,18 @@ static void the_call_returns_and_the_scope_goes_on__when_the_supervisor_is_kille
         else
             weir_pool_free(pool);
     }
-    assert_int_equal(weir_end(scope), 0);
+    assert_int_equal(weir_scope_end(scope), 0);
     munmap(trap, 4096);
 }
 
 static void the_scope_ends__when_its_pools_supervisor_was_killed(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
 
     (void)state;
     kill(weir_pool_supervisor_pid(pool), SIGKILL);
-    assert_int_equal(weir_end(scope), 0);
+    assert_int_equal(weir_scope_end(scope), 0);
 }
 
 /* ---- those that cannot start ---------------------------------------------------------------- */
@@ -395,7 +395,7 @@ static int die_after_the_first(void *arg)
 
 static void a_job_is_given_up__when_no_worker_can_be_replaced(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     struct trap *trap = shared_memory(4096);
     weir_pool *pool;
     double start = now_ms();
@@ -417,14 +417,14 @@ static void a_job_is_given_up__when_no_worker_can_be_replaced(void **state)
         weir_pool_for(pool, (weir_range){0, 100}, fall, &trap, TRAP_OPTIONS(.retries = 30)),
         WEIR_EDIED);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     munmap(trap, 4096);
     munmap((void *)starts, 4096);
 }
 
 static void a_job_is_given_up__when_no_worker_can_be_forked_for_long(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 1);
     pid_t worker = weir_pool_worker_pid(pool, 0);
     _Atomic int *items = shared_memory(4096);
@@ -442,7 +442,7 @@ static void a_job_is_given_up__when_no_worker_can_be_forked_for_long(void **stat
     assert_in_range(now_ms() - start, 4000, 10000);
     assert_int_equal(items[0], 0);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     munmap((void *)items, 4096);
 }
 
@@ -467,7 +467,7 @@ static void *run_never_ending(void *arg)
 
 static void a_task_that_never_ends_is_killed__with_its_pool(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     _Atomic int *started = shared_memory(4096);
     weir_pool *pool = new_pool(scope, 2);
     void *context[3] = {pool, started, NULL};
@@ -482,7 +482,7 @@ static void a_task_that_never_ends_is_killed__with_its_pool(void **state)
     assert_true(now_ms() - start < 1500);
     pthread_join(thread, NULL);
     assert_int_equal((int)(intptr_t)context[2], WEIR_EDIED);
-    weir_end(scope);
+    weir_scope_end(scope);
     munmap((void *)started, 4096);
 }
 

@@ -140,7 +140,7 @@ static int kill_writer(weir_pool *pool, struct board *board, int point, bool die
 
 static void kill_writer_at_points(bool dies)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     struct board *board = shared_memory(4096);
     weir_pool *pool =
         weir_pool_new(scope, &(weir_pool_options){.workers = 2, .initializer = may_be_traced});
@@ -155,7 +155,7 @@ static void kill_writer_at_points(bool dies)
         kill_writer(pool, board, point, dies);
     }
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     munmap(board, 4096);
     if (all < 0) {
         printf("skipped: this program may not trace its workers\n");

@@ -77,7 +77,7 @@ static weir_future *submit(weir_pool *pool, weir_call_fn function, int64_t arg)
 
 static void a_submitted_call_gives_its_result(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     weir_future *future = submit(pool, twice, 21);
     size_t size = 0;
@@ -89,12 +89,12 @@ static void a_submitted_call_gives_its_result(void **state)
     assert_null(weir_future_error(future));
     assert_int_equal(weir_future_wait(future, 0), 0);
     weir_future_free(future);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void a_result_of_any_size_comes_back(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     size_t sizes[] = {0, 1, 64, 65, 4096, 5 << 20};
 
@@ -108,14 +108,14 @@ static void a_result_of_any_size_comes_back(void **state)
         assert_true(size == 0 ? bytes == NULL : bytes[0] == 'r' && bytes[size - 1] == 'r');
         weir_future_free(future);
     }
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 /* Far more than places for jobs: submitting takes in what has ended. */
 static void any_number_of_calls_can_be_submitted_before_one_is_waited_for(void **state)
 {
     enum { CALLS = 30000 };
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     weir_future **futures = calloc(CALLS, sizeof(weir_future *));
 
@@ -128,12 +128,12 @@ static void any_number_of_calls_can_be_submitted_before_one_is_waited_for(void *
         weir_future_free(futures[i]);
     }
     free(futures);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void an_error_is_told_at_each_wait(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     weir_future *failed = submit(pool, fail_with_seven, 0), *dead = submit(pool, die, 0);
     size_t size = 1;
@@ -151,12 +151,12 @@ static void an_error_is_told_at_each_wait(void **state)
     assert_int_equal(size, 0);
     weir_future_free(failed);
     weir_future_free(dead);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void futures_are_refused__when_arguments_are_wrong(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 1);
     weir_future *none[1] = {NULL};
 
@@ -177,7 +177,7 @@ static void futures_are_refused__when_arguments_are_wrong(void **state)
     assert_int_equal(weir_future_wait_many(none, 1, (weir_when)9, 0), -EINVAL);
     assert_message_has("9");
     assert_int_equal(weir_future_wait_many(none, 1, WEIR_WHEN_ANY, 0), 1);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static int try_a_result(weir_task *task, weir_range range, void *arg)
@@ -189,19 +189,19 @@ static int try_a_result(weir_task *task, weir_range range, void *arg)
 
 static void only_a_submitted_call_has_a_result(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 1);
 
     (void)state;
     assert_int_equal(weir_pool_for(pool, (weir_range){0, 1}, try_a_result, NULL, NULL), 0);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 /* ---- waiting -------------------------------------------------------------------------------- */
 
 static void waiting_ends__when_the_time_is_up(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 1);
     weir_future *future = sleeper(pool, 1, 300);
     double from = now_ms();
@@ -213,12 +213,12 @@ static void waiting_ends__when_the_time_is_up(void **state)
     assert_int_equal(weir_future_wait(future, -1), 0);
     assert_in_range(now_ms() - from, 290, 1000);
     weir_future_free(future);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void waiting_for_several_ends_as_it_should(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 4);
     weir_future *futures[4] = {sleeper(pool, 1, 400), NULL, sleeper(pool, 1, 50), NULL};
 
@@ -234,12 +234,12 @@ static void waiting_for_several_ends_as_it_should(void **state)
     assert_int_equal(weir_future_wait_many(futures, 1, WEIR_WHEN_FIRST_ERROR, -1), 1);
     for (int i = 0; i < 4; i++)
         weir_future_free(futures[i]);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void futures_of_several_pools_are_refused(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *one = new_pool(scope, 1), *other = new_pool(scope, 1);
     weir_future *futures[2] = {sleeper(one, 1, 100), sleeper(other, 1, 100)};
 
@@ -247,7 +247,7 @@ static void futures_of_several_pools_are_refused(void **state)
     assert_int_equal(weir_future_wait_many(futures, 2, WEIR_WHEN_ALL, -1), -EINVAL);
     weir_future_free(futures[0]);
     weir_future_free(futures[1]);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 /* Two tasks that need each other run at once, whichever worker was woken for them. */
@@ -266,7 +266,7 @@ static int meet(weir_task *task, void *arg)
 static void calls_run_at_once__when_submitted_one_after_the_other(void **state)
 {
     _Atomic int *here = shared_memory(4096);
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
 
     (void)state;
@@ -287,7 +287,7 @@ static void calls_run_at_once__when_submitted_one_after_the_other(void **state)
             weir_future_free(futures[k]);
         }
     }
-    weir_end(scope);
+    weir_scope_end(scope);
     munmap((void *)here, 4096);
 }
 
@@ -295,7 +295,7 @@ static void calls_run_at_once__when_submitted_one_after_the_other(void **state)
 
 static void a_cancelled_job_ends__when_its_running_chunks_are_through(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     weir_future *future = sleeper(pool, 50, 60);
     double from;
@@ -317,13 +317,13 @@ static void a_cancelled_job_ends__when_its_running_chunks_are_through(void **sta
     future = submit(pool, twice, 4);
     assert_int_equal(weir_future_wait(future, -1), 0);
     weir_future_free(future);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void a_job_is_stopped__when_it_passes_its_deadline(void **state)
 {
     useconds_t ms = 2000;
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
 
     (void)state;
@@ -349,7 +349,7 @@ static void a_job_is_stopped__when_it_passes_its_deadline(void **state)
     assert_int_equal(weir_pool_for(pool, (weir_range){0, 10}, sleep_ms, &ms,
                                    OPTIONS(.arg_size = sizeof(ms), .timeout_ms = 5000)),
                      0);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static int slow_once(weir_task *task, weir_range range, void *arg)
@@ -361,7 +361,7 @@ static int slow_once(weir_task *task, weir_range range, void *arg)
 
 static void a_chunk_is_killed_and_retried__when_it_passes_its_deadline(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     int times = 1;
     double from = now_ms();
@@ -380,13 +380,13 @@ static void a_chunk_is_killed_and_retried__when_it_passes_its_deadline(void **st
     assert_message_has("chunk_timeout_ms 150");
     assert_int_equal(weir_last_error()->range.begin, 3);
     assert_int_equal(weir_last_error()->attempt, 2);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void a_stopped_worker_is_noticed__by_the_chunk_deadline(void **state)
 {
     useconds_t ms = 100;
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 1);
     weir_future *future =
         weir_pool_for_async(pool, (weir_range){0, 2}, sleep_ms, &ms,
@@ -397,14 +397,14 @@ static void a_stopped_worker_is_noticed__by_the_chunk_deadline(void **state)
     assert_int_equal(kill(weir_pool_worker_pid(pool, 0), SIGSTOP), 0);
     assert_int_equal(weir_future_wait(future, 5000), 0);
     weir_future_free(future);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 /* ---- ends ----------------------------------------------------------------------------------- */
 
 static void futures_can_be_asked_and_freed__after_their_pool(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     weir_future *done = submit(pool, twice, 1), *late = sleeper(pool, 2, 100);
     weir_future *killed;
@@ -426,14 +426,14 @@ static void futures_can_be_asked_and_freed__after_their_pool(void **state)
     pool = new_pool(scope, 2);
     killed = sleeper(pool, 2, 5000);
     usleep(10000);
-    weir_end(scope);
+    weir_scope_end(scope);
     assert_int_equal(weir_future_wait(killed, 0), WEIR_EDIED);
     weir_future_free(killed);
 }
 
 static void futures_end__when_the_supervisor_is_killed(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     weir_future *futures[3];
 
@@ -447,7 +447,7 @@ static void futures_end__when_the_supervisor_is_killed(void **state)
         assert_message_has("supervisor");
         weir_future_free(futures[i]);
     }
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void *submit_many(void *arg)
@@ -465,7 +465,7 @@ static void *submit_many(void *arg)
 
 static void threads_submit_at_once(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     pthread_t threads[4];
     void *wrong;
@@ -477,7 +477,7 @@ static void threads_submit_at_once(void **state)
         pthread_join(threads[i], &wrong);
         assert_null(wrong);
     }
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 /* ---- workers -------------------------------------------------------------------------------- */
@@ -495,7 +495,7 @@ static int tell_pid(weir_task *task, weir_range range, void *arg)
 static void a_worker_is_replaced__after_chunks_per_worker(void **state)
 {
     pid_t *pids = shared_memory(4096);
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool =
         weir_pool_new(scope, &(weir_pool_options){.workers = 1, .chunks_per_worker = 3});
     int changes = 0;
@@ -508,7 +508,7 @@ static void a_worker_is_replaced__after_chunks_per_worker(void **state)
     assert_int_equal(changes, 3);
     assert_null(weir_pool_new(scope, &(weir_pool_options){.chunks_per_worker = -1}));
     assert_int_equal(weir_last_error()->code, -EINVAL);
-    weir_end(scope);
+    weir_scope_end(scope);
     munmap(pids, 4096);
 }
 

@@ -56,7 +56,7 @@ static _Atomic int *map_items(void)
 }
 
 /* 0 when a pool of that many workers ran a job with the right result. */
-static int try_pool(weir_manager *scope, int workers)
+static int try_pool(weir_scope *scope, int workers)
 {
     _Atomic int *items = map_items();
     weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = workers});
@@ -87,7 +87,7 @@ static int closed_streams; /* one bit a stream */
 
 static int without_streams(void)
 {
-    weir_manager *scope;
+    weir_scope *scope;
     weir_pool *pool;
     int result;
 
@@ -100,17 +100,17 @@ static int without_streams(void)
                                   : stderr) == NULL)
             return 9;
     }
-    scope = weir_begin(NULL);
+    scope = weir_scope_begin(NULL);
     pool = weir_pool_new(scope, &(weir_pool_options){.workers = 2});
     if (pool == NULL)
         return 1;
     if (weir_pool_for(pool, (weir_range){0, 50000}, print_much, NULL, NULL) != 0)
         return 2;
-    if (weir_manager_shm(scope, 4096) == NULL)
+    if (weir_scope_shm(scope, 4096) == NULL)
         return 3;
     weir_pool_free(pool);
     result = try_pool(scope, 2);
-    return result != 0 ? result : weir_end(scope) != 0 ? 4 : 0;
+    return result != 0 ? result : weir_scope_end(scope) != 0 ? 4 : 0;
 }
 
 static void output_harms_nothing__when_the_standard_streams_are_closed(void **state)
@@ -122,13 +122,13 @@ static void output_harms_nothing__when_the_standard_streams_are_closed(void **st
 
 static int ignoring_children(void)
 {
-    weir_manager *scope;
+    weir_scope *scope;
     int result;
 
     signal(SIGCHLD, SIG_IGN);
-    scope = weir_begin(NULL);
+    scope = weir_scope_begin(NULL);
     result = scope == NULL ? 1 : try_pool(scope, 2);
-    return result != 0 ? result : weir_end(scope) != 0 ? 2 : 0;
+    return result != 0 ? result : weir_scope_end(scope) != 0 ? 2 : 0;
 }
 
 static void a_pool_works__when_sigchld_is_ignored(void **state)
@@ -174,7 +174,7 @@ static int waiting_for_anybody(void)
 {
     _Atomic bool stop = false;
     _Atomic int *items = map_items();
-    weir_manager *scope = weir_begin(NULL);
+    weir_scope *scope = weir_scope_begin(NULL);
     weir_pool *pool;
     pthread_t thread;
     int result;
@@ -193,7 +193,7 @@ static int waiting_for_anybody(void)
         weir_last_error()->signal != SIGTERM)
         return 2; /* the status was not stolen */
     weir_pool_free(pool);
-    if (weir_end(scope) != 0)
+    if (weir_scope_end(scope) != 0)
         return 3;
     stop = true;
     pthread_join(thread, NULL);
@@ -208,13 +208,13 @@ static void the_program_sees_no_child_and_no_status_is_lost__when_it_waits_for_a
 
 static int not_seeing_children(void)
 {
-    weir_manager *scope = weir_begin(NULL);
+    weir_scope *scope = weir_scope_begin(NULL);
     weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = 2});
 
     if (waitpid(-1, NULL, 0) != -1 || errno != ECHILD)
         return 1;
     weir_pool_free(pool);
-    return weir_end(scope) != 0 ? 2 : 0;
+    return weir_scope_end(scope) != 0 ? 2 : 0;
 }
 
 static void the_program_has_no_child__while_it_has_a_pool(void **state)
@@ -245,14 +245,14 @@ static int know_cpus(weir_task *task, weir_range range, void *arg)
 
 static void a_worker_knows_its_cpu__as_the_program_does(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
 
     (void)state;
     if (weir_pool_for(pool, (weir_range){0, 10}, know_cpus, NULL, OPTIONS(.grain = 1)) != 0)
         fail_msg("%s", weir_last_error()->message);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 /* A task may need as much stack as the program: the pool was made on this one. */
@@ -278,7 +278,7 @@ static void *make_pool_in_thread(void *arg)
 
 static void a_task_has_the_stack_of_the_thread_that_made_the_pool(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     pthread_t thread;
     void *result;
 
@@ -287,7 +287,7 @@ static void a_task_has_the_stack_of_the_thread_that_made_the_pool(void **state)
     assert_int_equal(pthread_create(&thread, NULL, make_pool_in_thread, scope), 0);
     pthread_join(thread, &result);
     assert_null(result);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 #define THREADS 8
@@ -324,7 +324,7 @@ static int allocate_in_task(weir_task *task, weir_range range, void *arg)
 static int allocating(void)
 {
     pthread_t threads[THREADS];
-    weir_manager *scope = weir_begin(NULL);
+    weir_scope *scope = weir_scope_begin(NULL);
     _Atomic int *items = map_items();
 
     for (uintptr_t i = 0; i < THREADS; i++)
@@ -340,7 +340,7 @@ static int allocating(void)
     stop_allocating = true;
     for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
-    return items[99] != 12 ? 2 : weir_end(scope) != 0 ? 3 : 0;
+    return items[99] != 12 ? 2 : weir_scope_end(scope) != 0 ? 3 : 0;
 }
 
 static void a_pool_can_be_made__while_other_threads_allocate(void **state)
@@ -368,7 +368,7 @@ static void *make_pools(void *arg)
 
 static int making_pools_at_once(void)
 {
-    weir_manager *scope = weir_begin(NULL);
+    weir_scope *scope = weir_scope_begin(NULL);
     pthread_t threads[4];
     void *result, *worst = NULL;
 
@@ -378,7 +378,7 @@ static int making_pools_at_once(void)
         pthread_join(threads[i], &result);
         worst = result != NULL ? result : worst;
     }
-    return worst != NULL ? (int)(intptr_t)worst : weir_end(scope) != 0 ? 3 : 0;
+    return worst != NULL ? (int)(intptr_t)worst : weir_scope_end(scope) != 0 ? 3 : 0;
 }
 
 static void no_pool_holds_up_another__when_threads_make_them_at_once(void **state)
@@ -417,7 +417,7 @@ static long count_pages(void)
 
 static void nothing_grows__when_pools_are_made_one_after_the_other(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     int descriptors = 0;
     long pages = 0;
 
@@ -442,16 +442,16 @@ static void nothing_grows__when_pools_are_made_one_after_the_other(void **state)
 #if !ADDRESS_SANITIZER /* which keeps freed memory for a while */
     assert_in_range(count_pages(), 1, (uintmax_t)pages + 100);
 #endif
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void a_job_is_done__by_200_workers(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
 
     (void)state;
     assert_int_equal(try_pool(scope, 200), 0);
-    assert_int_equal(weir_end(scope), 0);
+    assert_int_equal(weir_scope_end(scope), 0);
 }
 
 /* ---- limits --------------------------------------------------------------------------------- */
@@ -462,7 +462,7 @@ static int with_few_descriptors(void)
 
     for (rlim_t limit = 8; limit < 60; limit++) {
         struct rlimit few = {limit, 64};
-        weir_manager *scope = weir_begin(NULL);
+        weir_scope *scope = weir_scope_begin(NULL);
         weir_pool *pool;
 
         if (scope == NULL || setrlimit(RLIMIT_NOFILE, &few) < 0)
@@ -481,7 +481,7 @@ static int with_few_descriptors(void)
         weir_pool_free(pool);
         few.rlim_cur = 64;
         setrlimit(RLIMIT_NOFILE, &few);
-        if (weir_end(scope) != 0)
+        if (weir_scope_end(scope) != 0)
             return 3;
     }
     return refused && made ? 0 : 4;
@@ -503,7 +503,7 @@ static int with_few_processes(void)
         return 6;
     for (rlim_t limit = 8; limit >= 3; limit--) {
         struct rlimit few = {limit, 1000}, enough = {1000, 1000};
-        weir_manager *scope = weir_begin(NULL);
+        weir_scope *scope = weir_scope_begin(NULL);
         weir_pool *pool;
 
         if (scope == NULL) /* a build in a folder of root's alone */
@@ -520,7 +520,7 @@ static int with_few_processes(void)
         setrlimit(RLIMIT_NPROC, &enough);
         if (try_pool(scope, 2) != 0)
             return 3;
-        if (weir_end(scope) != 0)
+        if (weir_scope_end(scope) != 0)
             return 4;
     }
     return refused ? 0 : 5;

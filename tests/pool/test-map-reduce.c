@@ -64,7 +64,7 @@ static void assert_items(const weir_table *table)
 
 static void every_key_has_the_sum_of_its_values__when_pairs_are_counted(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     weir_pair pair;
 
@@ -80,7 +80,7 @@ static void every_key_has_the_sum_of_its_values__when_pairs_are_counted(void **s
         weir_table_free(table);
     }
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 /* ---- keys of every length, many of them ------------------------------------------------------ */
@@ -109,7 +109,7 @@ static int emit_lengths(weir_task *task, weir_range range, void *arg)
 
 static void assert_lengths(const weir_table *table, int64_t count)
 {
-    uint64_t position = 0;
+    weir_table_cursor cursor = {0};
     int64_t pairs = 0, sum = 0, expected = 0;
     weir_pair pair;
 
@@ -126,7 +126,7 @@ static void assert_lengths(const weir_table *table, int64_t count)
         if (size >= 8)
             assert_int_equal(*(const int64_t *)pair.value, 2 * (i + 1));
     }
-    while (weir_table_next(table, &position, &pair)) {
+    while (weir_table_next(table, &cursor, &pair) == 1) {
         pairs++;
         sum += *(const int64_t *)pair.value;
     }
@@ -136,7 +136,7 @@ static void assert_lengths(const weir_table *table, int64_t count)
 
 static void keys_of_any_length_are_found__when_there_are_many(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     const int64_t count = 60000;
     weir_table *table = must(weir_pool_map_reduce(pool, (weir_range){0, 2 * count},
@@ -147,7 +147,7 @@ static void keys_of_any_length_are_found__when_there_are_many(void **state)
     assert_lengths(table, count);
     weir_table_free(table);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 /* ---- the same bits --------------------------------------------------------------------------- */
@@ -172,7 +172,7 @@ static const weir_map_reduction doubles = {
 
 static uint64_t fingerprint_with(int workers, int chunks, int kill_at)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, workers);
     weir_table *table = must(weir_pool_map_reduce(
         pool, (weir_range){0, ITEMS}, &doubles, kill_at > 0 ? &kill_at : NULL,
@@ -182,7 +182,7 @@ static uint64_t fingerprint_with(int workers, int chunks, int kill_at)
     assert_int_equal(weir_table_len(table), 301);
     weir_table_free(table);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     return result;
 }
 
@@ -229,7 +229,7 @@ static int emit_text(weir_task *task, weir_range range, void *arg)
 
 static void values_lie_one_behind_the_other__when_their_size_is_variable(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 3);
     const weir_map_reduction appending = {.map = emit_text};
     weir_table *table =
@@ -252,7 +252,7 @@ static void values_lie_one_behind_the_other__when_their_size_is_variable(void **
     free(expected);
     weir_table_free(table);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 /* ---- reduce ---------------------------------------------------------------------------------- */
@@ -265,7 +265,7 @@ static int double_even(weir_task *task, weir_pair *pair, void *arg)
     (void)task;
     (void)arg;
     if (*value % 2 != 0)
-        return WEIR_LEAVE_OUT;
+        return WEIR_SKIP;
     *value *= 2;
     return 0;
 }
@@ -298,7 +298,7 @@ static int grow_value(weir_task *task, weir_pair *pair, void *arg)
 
 static void keys_are_changed_and_left_out__when_reduce_says_so(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     weir_table *table =
         must(weir_pool_map_reduce(pool, (weir_range){0, ITEMS},
@@ -330,12 +330,12 @@ static void keys_are_changed_and_left_out__when_reduce_says_so(void **state)
     assert_string_equal(pair.key, "b");
     weir_table_free(table);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void the_call_fails_with_its_message__when_reduce_fails(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
 
     (void)state;
@@ -350,14 +350,14 @@ static void the_call_fails_with_its_message__when_reduce_fails(void **state)
     assert_int_equal(weir_last_error()->code, WEIR_EFAILED);
     assert_message_has("from 8 to 9 bytes");
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 /* ---- sorting --------------------------------------------------------------------------------- */
 
 static void pairs_are_in_order__when_a_table_is_sorted(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     weir_table *table = must(weir_pool_map_reduce(pool, (weir_range){0, ITEMS},
                                                   COUNTING(.map = emit_items), NULL, NULL));
@@ -383,14 +383,14 @@ static void pairs_are_in_order__when_a_table_is_sorted(void **state)
     free(keys);
     weir_table_free(table);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 /* ---- futures --------------------------------------------------------------------------------- */
 
 static void a_future_has_the_table__when_it_is_waited_for(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     weir_future *futures[4];
     weir_table *table;
@@ -412,7 +412,7 @@ static void a_future_has_the_table__when_it_is_waited_for(void **state)
     weir_future_free(futures[2]);
     weir_pool_free(pool);
     assert_items(must(weir_future_table(futures[3])));
-    weir_end(scope);
+    weir_scope_end(scope);
     weir_future_free(futures[3]); /* its table went with the scope */
 }
 
@@ -427,9 +427,9 @@ static int count_calls(weir_task *task, void *arg)
 
 static void a_future_has_no_table__when_it_is_of_another_job(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 1);
-    int64_t *sum = weir_shm_buf(weir_manager_shm(scope, 8));
+    int64_t *sum = weir_shm_buf(weir_scope_shm(scope, 8));
     weir_future *future = weir_pool_submit(pool, count_calls, &sum, sizeof sum, NULL);
 
     (void)state;
@@ -440,7 +440,7 @@ static void a_future_has_no_table__when_it_is_of_another_job(void **state)
     assert_int_equal(weir_last_error()->code, -EINVAL);
     weir_future_free(future);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 /* ---- nothing, and bad input -------------------------------------------------------------------
@@ -456,12 +456,14 @@ static int emit_nothing(weir_task *task, weir_range range, void *arg)
 
 static void assert_empty(weir_table *table)
 {
-    uint64_t position = 0;
+    weir_table_cursor cursor = {0};
     size_t count = 9;
     weir_pair pair, *sorted;
 
     assert_int_equal(weir_table_len(must(table)), 0);
-    assert_false(weir_table_next(table, &position, &pair));
+    assert_int_equal(weir_table_next(table, &cursor, &pair), 0);
+    assert_int_equal(weir_table_next(NULL, &cursor, &pair), -EINVAL);
+    assert_int_equal(weir_table_next(table, NULL, &pair), -EINVAL);
     assert_int_equal(weir_table_get(table, "a", 1, &pair), -ENOENT);
     sorted = weir_table_sorted(table, weir_pair_by_key, 3, &count);
     assert_non_null(sorted);
@@ -472,7 +474,7 @@ static void assert_empty(weir_table *table)
 
 static void the_table_is_empty__when_nothing_is_emitted(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     weir_future *future;
 
@@ -487,7 +489,7 @@ static void the_table_is_empty__when_nothing_is_emitted(void **state)
     weir_future_free(future);
     weir_table_free(NULL);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void assert_refused(weir_pool *pool, const weir_map_reduction *reduction,
@@ -503,7 +505,7 @@ static void assert_refused(weir_pool *pool, const weir_map_reduction *reduction,
 
 static void a_map_reduce_is_refused__when_its_arguments_are_wrong(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 1);
     weir_pair pair;
 
@@ -523,7 +525,7 @@ static void a_map_reduce_is_refused__when_its_arguments_are_wrong(void **state)
     assert_int_equal(weir_table_get(NULL, "a", 1, &pair), -EINVAL);
     assert_null(weir_table_sorted(NULL, weir_pair_by_key, 0, &(size_t){0}));
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 struct bad_emit {
@@ -550,7 +552,7 @@ static void the_task_fails__when_what_it_emits_is_wrong(void **state)
                                    {"abc", 3, NULL, 8},
                                    {"abc", 3, &one, 7},
                                    {"abc", (size_t)2 << 30, &one, 8}};
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 1);
 
     (void)state;
@@ -562,7 +564,7 @@ static void the_task_fails__when_what_it_emits_is_wrong(void **state)
     }
     assert_message_has("2147483648 bytes");
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static int emit_elsewhere(weir_task *task, weir_range range, void *arg)
@@ -574,26 +576,26 @@ static int emit_elsewhere(weir_task *task, weir_range range, void *arg)
 
 static void emitting_is_refused__when_the_job_is_no_map_reduce(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 1);
 
     (void)state;
     assert_int_equal(weir_pool_for(pool, (weir_range){0, 3}, emit_elsewhere, NULL, NULL), 0);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 /* ---- failures, deaths and limits ------------------------------------------------------------- */
 
 /* Blocks of scopes that are mapped here; what a job has given back is not, once this has synced. */
-static int scope_blocks(weir_manager *scope)
+static int scope_blocks(weir_scope *scope)
 {
     FILE *maps = fopen("/proc/self/maps", "re");
     char line[512];
     int count = 0;
 
     assert_non_null(maps);
-    weir_manager_sync(scope);
+    weir_scope_sync(scope);
     while (fgets(line, sizeof line, maps) != NULL)
         count += strstr(line, "/dev/shm/") != NULL;
     fclose(maps);
@@ -616,7 +618,7 @@ static int die_always(weir_task *task, weir_range range, void *arg)
 
 static void nothing_is_left__when_the_job_fails(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     const int before = scope_blocks(scope);
 
@@ -637,12 +639,12 @@ static void nothing_is_left__when_the_job_fails(void **state)
                                               COUNTING(.map = emit_items), NULL, NULL)));
     assert_int_equal(scope_blocks(scope), before);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void the_call_says_so__when_the_memory_limit_is_reached(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     const int before = scope_blocks(scope);
     const weir_range range = {0, 120000};
@@ -665,12 +667,12 @@ static void the_call_says_so__when_the_memory_limit_is_reached(void **state)
     }
     assert_in_range(enough, 40000, 100000000);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void nothing_is_left__when_the_job_is_cancelled_or_the_pool_killed(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     const int before = scope_blocks(scope);
     weir_future *last;
@@ -689,7 +691,7 @@ static void nothing_is_left__when_the_job_is_cancelled_or_the_pool_killed(void *
     }
     last = weir_pool_map_reduce_async(pool, (weir_range){0, 120000}, COUNTING(.map = emit_lengths),
                                       NULL, NULL);
-    weir_end(scope); /* with the pool */
+    weir_scope_end(scope); /* with the pool */
     weir_future_free(last);
 }
 

@@ -63,7 +63,7 @@ static void assert_roots(const double *out, int64_t from, int64_t to)
 
 static void private_arrays_are_copied_in_and_out(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 3);
     int64_t *in = numbers(); /* made after the pool: no worker has it */
     double *out = calloc(COUNT, sizeof(*out));
@@ -74,14 +74,14 @@ static void private_arrays_are_copied_in_and_out(void **state)
     assert_roots(out, 0, COUNT);
     free(in);
     free(out);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void arrays_of_the_scope_are_used_in_place(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
-    weir_shm *block = weir_manager_shm(scope, COUNT * 16);
+    weir_shm *block = weir_scope_shm(scope, COUNT * 16);
     int64_t *in = weir_shm_buf(block);
     double *out = (double *)(in + COUNT);
     struct trap trap = {.element = 7};
@@ -96,12 +96,12 @@ static void arrays_of_the_scope_are_used_in_place(void **state)
     assert_roots(out, 0, 7);
     assert_int_equal(weir_pool_map(pool, square, in, 8, out, 8, COUNT, NULL, NULL), 0);
     assert_roots(out, 0, COUNT);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void a_failed_map_leaves_private_output_alone(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     int64_t *in = numbers();
     double *out = calloc(COUNT, sizeof(*out));
@@ -129,12 +129,12 @@ static void a_failed_map_leaves_private_output_alone(void **state)
     assert_roots(out, 5100, COUNT);
     free(in);
     free(out);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void a_chunk_of_a_map_is_retried_once__when_its_worker_dies(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     int64_t *in = numbers();
     double *out = calloc(COUNT, sizeof(*out));
@@ -151,12 +151,12 @@ static void a_chunk_of_a_map_is_retried_once__when_its_worker_dies(void **state)
     assert_int_equal(weir_last_error()->signal, SIGKILL);
     assert_int_equal(weir_last_error()->attempt, 2);
     assert_int_equal(weir_pool_map(pool, die_at, in, 8, out, 8, COUNT, &once,
-                                   OPTIONS(.arg_size = sizeof(once), .retries = -1)),
+                                   OPTIONS(.arg_size = sizeof(once), .retries = WEIR_RETRIES_NONE)),
                      WEIR_EDIED);
     assert_int_equal(weir_last_error()->attempt, 1);
     free(in);
     free(out);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static int fill(weir_task *task, const void *in, void *out, void *arg)
@@ -171,7 +171,7 @@ static int fill(weir_task *task, const void *in, void *out, void *arg)
 /* 300 MiB of output: more than the arena has, so it travels in a block of the scope. */
 static void large_private_arrays_are_copied__when_the_arena_is_too_small(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     size_t count = (size_t)300 << 14;
     char *out = malloc(count * 64);
@@ -182,12 +182,12 @@ static void large_private_arrays_are_copied__when_the_arena_is_too_small(void **
     for (size_t i = 0; i < count * 64; i += 4099)
         assert_int_equal(out[i], 'x');
     free(out);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void a_map_is_refused__when_its_arrays_are_wrong(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 1);
     int64_t in[1] = {0};
     double out[1];
@@ -201,7 +201,7 @@ static void a_map_is_refused__when_its_arrays_are_wrong(void **state)
     assert_int_equal(weir_pool_map(pool, NULL, in, 8, out, 8, 1, NULL, NULL), -EINVAL);
     assert_int_equal(weir_pool_map(NULL, square, in, 8, out, 8, 1, NULL, NULL), -EINVAL);
     assert_int_equal(weir_pool_map(pool, square, NULL, 8, NULL, 8, 0, NULL, NULL), 0);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 /* ---- reduce --------------------------------------------------------------------------------- */
@@ -230,7 +230,7 @@ static const weir_reduction sum = {.size = sizeof(double), .fold = add_up, .comb
 
 static uint64_t reduce_bits(int workers, struct trap *trap, const weir_job_options *options)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, workers);
     uint64_t bits;
     double result;
@@ -238,7 +238,7 @@ static uint64_t reduce_bits(int workers, struct trap *trap, const weir_job_optio
     if (weir_pool_reduce(pool, (weir_range){0, 1000003}, &sum, &result, trap, options) != 0)
         fail_msg("%s", weir_last_error()->message);
     memcpy(&bits, &result, sizeof(bits));
-    weir_end(scope);
+    weir_scope_end(scope);
     return bits;
 }
 
@@ -286,7 +286,7 @@ static void multiply(void *into, const void *from, void *arg)
 static void an_empty_reduction_gives_the_neutral_element(void **state)
 {
     weir_reduction product = {.size = 8, .init = set_one, .fold = multiply_up, .combine = multiply};
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     int64_t result = -1;
     weir_future *future;
@@ -304,7 +304,7 @@ static void an_empty_reduction_gives_the_neutral_element(void **state)
     future = weir_pool_reduce_async(pool, (weir_range){1, 16}, &product, NULL, NULL);
     assert_int_equal(*(const int64_t *)weir_future_result(future, NULL), 1307674368000);
     weir_future_free(future);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 /* The word order is kept: combine gets neighbours, the earlier one first. */
@@ -331,7 +331,7 @@ static void join(void *into, const void *from, void *arg)
 static void neighbours_are_combined_in_order(void **state)
 {
     weir_reduction joined = {.size = sizeof(weir_range), .fold = first_and_last, .combine = join};
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 3);
     weir_range result;
 
@@ -343,7 +343,7 @@ static void neighbours_are_combined_in_order(void **state)
         assert_int_equal(result.begin, -20);
         assert_int_equal(result.end, 1000);
     }
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static int fail_late(weir_task *task, weir_range range, void *accumulator, void *arg)
@@ -356,7 +356,7 @@ static int fail_late(weir_task *task, weir_range range, void *accumulator, void 
 static void a_reduction_is_refused__when_it_is_wrong(void **state)
 {
     weir_reduction wrong = sum;
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 1);
     weir_range range = {0, 1000};
     double result = 42;
@@ -382,7 +382,7 @@ static void a_reduction_is_refused__when_it_is_wrong(void **state)
     wrong.fold = fail_late;
     assert_int_equal(weir_pool_reduce(pool, range, &wrong, &result, NULL, NULL), WEIR_EFAILED);
     assert_true(result == 42);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 int main(void)

@@ -58,7 +58,7 @@ static void worker_i_has_the_ith_cpu__when_a_pool_is_pinned(void **state)
 {
     struct masks *masks = shared_memory(sizeof *masks);
     cpu_set_t all, one, now;
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
 
     (void)state;
     assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
@@ -85,7 +85,7 @@ static void worker_i_has_the_ith_cpu__when_a_pool_is_pinned(void **state)
     }
     sched_getaffinity(0, sizeof now, &now);
     assert_true(CPU_EQUAL(&now, &all));
-    weir_end(scope);
+    weir_scope_end(scope);
     munmap(masks, sizeof *masks);
 }
 
@@ -115,7 +115,7 @@ static void arrays_are_used_in_place__when_the_caller_shares_them(void **state)
 {
     const size_t size = COUNT * sizeof(struct element);
     struct element *in = shared_memory(size), *out = shared_memory(size);
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     int64_t fail_at = -1;
 
@@ -143,7 +143,7 @@ static void arrays_are_used_in_place__when_the_caller_shares_them(void **state)
         assert_int_equal(out[COUNT - 1].number, shared ? (COUNT - 1) * (COUNT - 1) : 0);
     }
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     munmap(in, size);
     munmap(out, size);
 }
@@ -175,7 +175,7 @@ static int do_nothing(weir_task *task, weir_range range, void *arg)
 
 static void each_fresh_worker_is_initialized_and_finalized__unless_it_is_killed(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool;
     pid_t before;
 
@@ -195,7 +195,7 @@ static void each_fresh_worker_is_initialized_and_finalized__unless_it_is_killed(
     weir_pool_free(pool);
     assert_int_equal(calls[0], 11);
     assert_int_equal(calls[1], 10);
-    weir_end(scope);
+    weir_scope_end(scope);
     munmap((void *)calls, 4096);
 }
 

@@ -17,7 +17,7 @@
 
 static void a_pool_is_refused__when_its_options_are_wrong(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool_options reserved = {.reserved = {[7] = 1}};
 
     (void)state;
@@ -34,14 +34,14 @@ static void a_pool_is_refused__when_its_options_are_wrong(void **state)
     assert_null(weir_pool_new(scope, &reserved));
     assert_int_equal(weir_last_error()->code, -EINVAL);
     assert_message_has("reserved");
-    weir_end(scope);
+    weir_scope_end(scope);
     assert_null(weir_pool_new(scope, NULL));
     assert_int_equal(weir_last_error()->code, -EINVAL);
 }
 
 static void a_pool_has_a_worker_for_each_cpu__when_nothing_is_said(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = weir_pool_new(scope, NULL);
 
     (void)state;
@@ -49,12 +49,12 @@ static void a_pool_has_a_worker_for_each_cpu__when_nothing_is_said(void **state)
     assert_true(weir_cpu_count() >= 1);
     assert_int_equal(weir_pool_workers(pool), weir_cpu_count());
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void pids_are_those_of_the_processes__when_asked_for(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 3);
 
     (void)state;
@@ -70,7 +70,7 @@ static void pids_are_those_of_the_processes__when_asked_for(void **state)
     for (int i = 0; i < 3; i++)
         assert_int_equal(kill(weir_pool_worker_pid(pool, i), 0), 0);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void nothing_happens__when_null_is_freed(void **state)
@@ -97,7 +97,7 @@ static void finalize(void *arg)
 static void each_worker_is_initialized_and_finalized_once__when_a_pool_is_freed(void **state)
 {
     static int weight = 5;
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool;
 
     (void)state;
@@ -111,7 +111,7 @@ static void each_worker_is_initialized_and_finalized_once__when_a_pool_is_freed(
     weir_pool_free(pool);
     assert_int_equal(calls[0], 15);
     assert_int_equal(calls[1], 15);
-    weir_end(scope);
+    weir_scope_end(scope);
     munmap(calls, 4096);
 }
 
@@ -123,7 +123,7 @@ static int initialize_not(void *arg)
 
 static void the_first_job_reports_it__when_the_initializer_fails(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool =
         weir_pool_new(scope, &(weir_pool_options){.workers = 2, .initializer = initialize_not});
     _Atomic int *items = shared_memory(4096);
@@ -138,7 +138,7 @@ static void the_first_job_reports_it__when_the_initializer_fails(void **state)
     }
     assert_int_equal(items[0], 0);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     munmap(items, 4096);
 }
 
@@ -151,7 +151,7 @@ static int slow_initializer(void *arg)
 
 static void a_job_waits_for_the_workers__when_they_are_still_starting(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     _Atomic int *items = shared_memory(4096);
     weir_pool *pool =
         weir_pool_new(scope, &(weir_pool_options){.workers = 2, .initializer = slow_initializer});
@@ -161,7 +161,7 @@ static void a_job_waits_for_the_workers__when_they_are_still_starting(void **sta
     assert_int_equal(weir_pool_for(pool, (weir_range){0, 100}, count_items, items, NULL), 0);
     assert_int_equal(items[99], 1);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     munmap(items, 4096);
 }
 
@@ -180,7 +180,7 @@ static void assert_refused(weir_pool *pool, weir_range range, weir_task_fn funct
 
 static void a_job_is_refused__when_its_arguments_are_wrong(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     _Atomic int *items = shared_memory(4096);
     weir_pool *pool = new_pool(scope, 2);
     weir_range range = {0, 100};
@@ -211,13 +211,13 @@ static void a_job_is_refused__when_its_arguments_are_wrong(void **state)
     assert_int_equal(weir_pool_for(pool, range, count_items, items, NULL), 0);
     assert_int_equal(items[99], 1);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     munmap(items, 4096);
 }
 
 static void an_empty_range_succeeds__when_options_are_right(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 1);
 
     (void)state;
@@ -226,7 +226,7 @@ static void an_empty_range_succeeds__when_options_are_right(void **state)
         weir_pool_for(pool, (weir_range){INT64_MIN, INT64_MIN}, count_items, NULL, NULL), 0);
     assert_int_equal(weir_pool_for(pool, (weir_range){7, 7}, NULL, NULL, NULL), -EINVAL);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void every_item_is_worked_on_once__whatever_chunks_and_grain(void **state)
@@ -245,7 +245,7 @@ static void every_item_is_worked_on_once__whatever_chunks_and_grain(void **state
         {.retries = 30},
         {.keep_going = true},
     };
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     _Atomic int *items = shared_memory(5000 * sizeof(int));
     weir_pool *pool = new_pool(scope, 3);
     int jobs = 0;
@@ -264,7 +264,7 @@ static void every_item_is_worked_on_once__whatever_chunks_and_grain(void **state
     }
     assert_true(jobs > 50);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     munmap(items, 5000 * sizeof(int));
 }
 
@@ -284,7 +284,7 @@ static int note_chunk(weir_task *task, weir_range range, void *arg)
 static void a_range_is_cut_alike__whatever_the_number_of_workers(void **state)
 {
     struct note *notes[3];
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
 
     (void)state;
     for (int i = 0; i < 3; i++) {
@@ -302,7 +302,7 @@ static void a_range_is_cut_alike__whatever_the_number_of_workers(void **state)
     assert_memory_equal(notes[0], notes[2], sizeof(struct note));
     for (int i = 0; i < 3; i++)
         munmap(notes[i], sizeof(struct note));
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 /* The argument's bytes are 0, 1, 2, ...: the size is in front. */
@@ -323,7 +323,7 @@ static int check_argument(weir_task *task, weir_range range, void *arg)
 static void the_argument_is_copied__when_it_has_a_size(void **state)
 {
     static const size_t sizes[] = {9, 63, 64, 65, 4096, 100001, 3 << 20};
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     unsigned char *bytes = malloc(3 << 20); /* after the fork: not in the workers */
 
@@ -338,7 +338,7 @@ static void the_argument_is_copied__when_it_has_a_size(void **state)
     }
     free(bytes);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 /* ---- objects of the scope ------------------------------------------------------------------- */
@@ -355,12 +355,12 @@ static int square(weir_task *task, weir_range range, void *arg)
 
 static void a_list_is_valid_in_the_workers__when_made_after_the_pool(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
 
     (void)state;
     for (int round = 0; round < 20; round++) {
-        weir_list *list = weir_manager_list_range(scope, 0, 500, 1);
+        weir_list *list = weir_scope_list_range(scope, 0, 500, 1);
 
         assert_non_null(list);
         assert_int_equal(weir_pool_for(pool, (weir_range){0, 500}, square, list, NULL), 0);
@@ -372,18 +372,18 @@ static void a_list_is_valid_in_the_workers__when_made_after_the_pool(void **stat
         }
     }
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 struct made {
-    weir_manager *scope;
+    weir_scope *scope;
     weir_shm *_Atomic block[8];
 };
 
 static int make_block(weir_task *task, weir_range range, void *arg)
 {
     struct made *made = *(struct made **)arg;
-    weir_shm *block = weir_manager_shm(made->scope, 10000);
+    weir_shm *block = weir_scope_shm(made->scope, 10000);
 
     if (block == NULL)
         return weir_task_fail(task, 1, "%s", weir_last_error()->message);
@@ -394,7 +394,7 @@ static int make_block(weir_task *task, weir_range range, void *arg)
 
 static void a_block_is_valid_in_the_program__when_made_in_a_worker(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     struct made *made = shared_memory(sizeof *made);
     weir_pool *pool = new_pool(scope, 2);
 
@@ -411,7 +411,7 @@ static void a_block_is_valid_in_the_program__when_made_in_a_worker(void **state)
             assert_int_equal(bytes[b], i + 1);
     }
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     munmap(made, sizeof *made);
 }
 
@@ -428,7 +428,7 @@ static int fail_on_60(weir_task *task, weir_range range, void *arg)
 
 static void the_call_says_what_failed__when_a_task_fails(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     _Atomic int *items = shared_memory(4096);
     weir_pool *pool = new_pool(scope, 2);
     const weir_error *error;
@@ -451,7 +451,7 @@ static void the_call_says_what_failed__when_a_task_fails(void **state)
     assert_message_has("17");
     assert_int_equal(weir_pool_for(pool, (weir_range){0, 50}, fail_on_60, items, NULL), 0);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     munmap(items, 4096);
 }
 
@@ -472,7 +472,7 @@ static int fail_with_0_and_return_0(weir_task *task, weir_range range, void *arg
 
 static void a_task_has_failed__when_it_returned_or_said_so(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 1);
 
     (void)state;
@@ -491,7 +491,7 @@ static void a_task_has_failed__when_it_returned_or_said_so(void **state)
         assert_int_equal(strlen(zeros), 255);
     }
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static int fail_always(weir_task *task, weir_range range, void *arg)
@@ -502,7 +502,7 @@ static int fail_always(weir_task *task, weir_range range, void *arg)
 
 static void few_chunks_are_started__when_one_has_failed(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     _Atomic int *items = shared_memory(100000 * sizeof(int));
     weir_pool *pool = new_pool(scope, 2);
     int started = 0;
@@ -515,13 +515,13 @@ static void few_chunks_are_started__when_one_has_failed(void **state)
         started += items[i];
     assert_true(started >= 10 && started <= 20); /* a chunk a worker */
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     munmap(items, 100000 * sizeof(int));
 }
 
 static void all_chunks_are_run__when_a_job_keeps_going(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     _Atomic int *items = shared_memory(4096);
     weir_pool *pool = new_pool(scope, 2);
 
@@ -533,7 +533,7 @@ static void all_chunks_are_run__when_a_job_keeps_going(void **state)
     for (int i = 0; i < 100; i++)
         assert_int_equal(items[i], 1);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     munmap(items, 4096);
 }
 
@@ -570,7 +570,7 @@ static void *call_often(void *arg)
 
 static void jobs_do_not_disturb_each_other__when_many_threads_call(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     struct caller callers[THREADS];
     pthread_t threads[THREADS];
     _Atomic int *items = shared_memory(THREADS * ITEMS * sizeof(int));
@@ -586,7 +586,7 @@ static void jobs_do_not_disturb_each_other__when_many_threads_call(void **state)
         assert_int_equal(callers[i].wrong, 0);
     }
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     munmap(items, THREADS * ITEMS * sizeof(int));
 }
 
@@ -616,7 +616,7 @@ static void *fly(void *arg)
 
 static void jobs_in_flight(void (*end)(weir_pool *), int results[3], int *starts)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     _Atomic int *started = shared_memory(4096);
     weir_pool *pool = new_pool(scope, 2);
     struct flight flights[3];
@@ -630,9 +630,9 @@ static void jobs_in_flight(void (*end)(weir_pool *), int results[3], int *starts
     usleep(30000); /* all three have opened their job by now */
     if (end != NULL) {
         end(pool);
-        weir_end(scope);
+        weir_scope_end(scope);
     } else {
-        weir_end(scope);
+        weir_scope_end(scope);
     }
     for (int i = 0; i < 3; i++) {
         pthread_join(threads[i], NULL);
@@ -678,7 +678,7 @@ static void jobs_in_flight_report_a_death__when_the_scope_ends(void **state)
 /* ---- who may call --------------------------------------------------------------------------- */
 
 struct refusal {
-    weir_manager *scope;
+    weir_scope *scope;
     weir_pool *pool;
     _Atomic int new_pool, pool_for, workers, process;
 };
@@ -716,7 +716,7 @@ static void assert_all_refused(struct refusal *refusal)
 
 static void pool_calls_are_refused__in_a_worker_and_in_a_forked_child(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     struct refusal *refusal = shared_memory(4096);
     weir_pool *outer, *pool;
     int status;
@@ -748,7 +748,7 @@ static void pool_calls_are_refused__in_a_worker_and_in_a_forked_child(void **sta
         weir_pool_for(outer, (weir_range){0, 10}, count_items, refusal, OPTIONS(.grain = 1)), 0);
     weir_pool_free(outer);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     munmap(refusal, 4096);
 }
 
@@ -789,7 +789,7 @@ static void handle_nothing(int signal)
 
 static void workers_have_default_signals__whatever_the_program_has(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     struct sigaction handler = {.sa_handler = handle_nothing}, ignore = {.sa_handler = SIG_IGN};
     struct sigaction usr1, usr2;
     sigset_t block, mask;
@@ -809,7 +809,7 @@ static void workers_have_default_signals__whatever_the_program_has(void **state)
     sigprocmask(SIG_SETMASK, &mask, &block);
     assert_true(sigismember(&block, SIGTERM)); /* left as it was */
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 #define SAYINGS 400
@@ -827,7 +827,7 @@ static int say(weir_task *task, weir_range range, void *arg)
 /* Runs in a child: stdout is a file there, and so fully buffered. */
 static int say_all(void)
 {
-    weir_manager *scope = weir_begin(NULL);
+    weir_scope *scope = weir_scope_begin(NULL);
     weir_pool *pool;
     int result;
 
@@ -835,7 +835,7 @@ static int say_all(void)
     pool = weir_pool_new(scope, &(weir_pool_options){.workers = 3});
     result = weir_pool_for(pool, (weir_range){0, SAYINGS}, say, NULL, OPTIONS(.grain = 1));
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     printf("after\n");
     return result;
 }
@@ -853,7 +853,7 @@ static void *hold(void *arg)
 static int say_all_while_held(void)
 {
     pthread_barrier_t barrier;
-    weir_manager *scope = weir_begin(NULL);
+    weir_scope *scope = weir_scope_begin(NULL);
     weir_pool *pool;
     pthread_t thread;
     int result;
@@ -867,7 +867,7 @@ static int say_all_while_held(void)
     pthread_join(thread, NULL);
     result = weir_pool_for(pool, (weir_range){0, SAYINGS}, say, NULL, OPTIONS(.grain = 1));
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     printf("after\n");
     return result;
 }

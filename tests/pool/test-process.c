@@ -14,7 +14,7 @@ static int return_it(void *arg)
     return *(int *)arg;
 }
 
-static weir_process *start(weir_manager *scope, int (*target)(void *), void *arg)
+static weir_process *start(weir_scope *scope, int (*target)(void *), void *arg)
 {
     weir_process *process = weir_process_start(scope, target, arg);
 
@@ -25,7 +25,7 @@ static weir_process *start(weir_manager *scope, int (*target)(void *), void *arg
 
 static void a_process_is_refused__when_its_arguments_are_wrong(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     int code = 55;
 
     (void)state;
@@ -38,7 +38,7 @@ static void a_process_is_refused__when_its_arguments_are_wrong(void **state)
     assert_int_equal(code, 55);
     assert_int_equal(weir_process_pid(NULL), -EINVAL);
     weir_process_free(NULL);
-    weir_end(scope);
+    weir_scope_end(scope);
     assert_null(weir_process_start(scope, return_it, NULL));
     assert_int_equal(weir_last_error()->code, -EINVAL);
 }
@@ -47,7 +47,7 @@ static void the_exit_code_is_what_the_target_returned__modulo_256(void **state)
 {
     static const int codes[][2] = {{0, 0},     {1, 1},   {77, 77}, {111, 111},
                                    {255, 255}, {256, 0}, {-1, 255}};
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
 
     (void)state;
     for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
@@ -62,7 +62,7 @@ static void the_exit_code_is_what_the_target_returned__modulo_256(void **state)
         assert_int_equal(weir_process_join(process, 0, NULL), 0);
         weir_process_free(process);
     }
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static int kill_self(void *arg)
@@ -79,7 +79,7 @@ static int call_exit(void *arg)
 static void the_exit_code_is_minus_the_signal__when_killed(void **state)
 {
     static const int signals[] = {SIGKILL, SIGSEGV, SIGTERM, SIGUSR1};
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     int code, number;
     weir_process *process;
 
@@ -101,7 +101,7 @@ static void the_exit_code_is_minus_the_signal__when_killed(void **state)
     assert_int_equal(weir_process_join(process, 5000, &code), 0);
     assert_int_equal(code, 42);
     weir_process_free(process);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static int sleep_ms(void *arg)
@@ -112,7 +112,7 @@ static int sleep_ms(void *arg)
 
 static void joining_gives_up__when_the_time_is_over(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     int duration = 400, code = 55;
     weir_process *process = start(scope, sleep_ms, &duration);
     double begun = now_ms();
@@ -127,7 +127,7 @@ static void joining_gives_up__when_the_time_is_over(void **state)
     assert_int_equal(weir_process_join(process, 5000, &code), 0);
     assert_int_equal(code, 0);
     weir_process_free(process);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void a_running_process_is_killed__when_freed_or_when_its_scope_ends(void **state)
@@ -136,7 +136,7 @@ static void a_running_process_is_killed__when_freed_or_when_its_scope_ends(void 
 
     (void)state;
     for (int freed = 0; freed < 2; freed++) {
-        weir_manager *scope = begin();
+        weir_scope *scope = begin();
         weir_process *process = start(scope, sleep_ms, &duration);
         pid_t pid = weir_process_pid(process);
         double begun = now_ms();
@@ -145,11 +145,11 @@ static void a_running_process_is_killed__when_freed_or_when_its_scope_ends(void 
         if (freed)
             weir_process_free(process);
         else
-            weir_end(scope);
+            weir_scope_end(scope);
         assert_false(is_alive(pid));
         assert_true(now_ms() - begun < 1500);
         if (freed)
-            weir_end(scope);
+            weir_scope_end(scope);
     }
 }
 
@@ -170,7 +170,7 @@ static pid_t parent_of(pid_t pid)
 
 static void joining_reports_it__when_the_supervisor_was_killed(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     int duration = 60000, code = 55;
     weir_process *process = start(scope, sleep_ms, &duration);
     pid_t pid = weir_process_pid(process);
@@ -184,7 +184,7 @@ static void joining_reports_it__when_the_supervisor_was_killed(void **state)
     assert_message_has("supervisor");
     WAIT_UNTIL(!is_alive(pid), 1000);
     weir_process_free(process);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static int fill_list(void *arg)
@@ -198,13 +198,13 @@ static int fill_list(void *arg)
 
 static void a_list_is_filled__by_many_processes_at_once(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_process *processes[20];
     weir_list *lists[20];
 
     (void)state;
     for (int i = 0; i < 20; i++) {
-        lists[i] = weir_manager_list_range(scope, 0, 300, 1);
+        lists[i] = weir_scope_list_range(scope, 0, 300, 1);
         processes[i] = start(scope, fill_list, lists[i]);
     }
     for (int i = 19; i >= 0; i--) {
@@ -215,12 +215,12 @@ static void a_list_is_filled__by_many_processes_at_once(void **state)
         assert_int_equal(value.integer, 598);
         weir_process_free(processes[i]);
     }
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void a_process_lives_on__when_a_forked_child_frees_it(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     int duration = 300, code = 55, status;
     weir_process *process = start(scope, sleep_ms, &duration);
     pid_t child = fork();
@@ -235,7 +235,7 @@ static void a_process_lives_on__when_a_forked_child_frees_it(void **state)
     assert_int_equal(weir_process_join(process, 5000, &code), 0);
     assert_int_equal(code, 0); /* it was not killed */
     weir_process_free(process);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 int main(void)

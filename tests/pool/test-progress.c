@@ -507,7 +507,7 @@ static void look(const weir_progress *progress, void *arg)
 
 static void the_callback_sees_all_of_a_job__in_the_thread_that_waits(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     struct seen seen = {.thread = pthread_self(), .label = "x"};
     int nap_ms = 5;
@@ -527,7 +527,7 @@ static void the_callback_sees_all_of_a_job__in_the_thread_that_waits(void **stat
     assert_int_equal(seen.last.left_ms, 0);
     assert_true(seen.last.rate > 0);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static weir_future *nap_async(weir_pool *pool, int count, int *nap_ms, const weir_job_options *how)
@@ -541,7 +541,7 @@ static weir_future *nap_async(weir_pool *pool, int count, int *nap_ms, const wei
 
 static void the_callbacks_see_all_of_their_jobs__when_several_are_waited_for(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     struct seen seen[2] = {{.thread = pthread_self()}, {.thread = pthread_self()}};
     int nap_ms = 20;
@@ -567,7 +567,7 @@ static void the_callbacks_see_all_of_their_jobs__when_several_are_waited_for(voi
     for (int i = 0; i < 3; i++)
         weir_future_free(futures[i]);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static int emit_slowly(weir_task *task, weir_range range, void *arg)
@@ -610,7 +610,7 @@ static weir_table *map_reduce_shown(weir_pool *pool, struct seen *seen, int how,
 
 static void the_callback_sees_both_jobs_as_one__of_a_map_reduce(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     struct seen seen;
 
@@ -636,7 +636,7 @@ static void the_callback_sees_both_jobs_as_one__of_a_map_reduce(void **state)
         assert_int_equal(seen.last.done, 902);
     }
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static int fail_first(weir_task *task, weir_range range, void *arg)
@@ -648,7 +648,7 @@ static int fail_first(weir_task *task, weir_range range, void *arg)
 
 static void failed_items_are_told__when_a_job_keeps_going(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     struct seen seen = {.thread = pthread_self()};
 
@@ -661,12 +661,12 @@ static void failed_items_are_told__when_a_job_keeps_going(void **state)
     assert_int_equal(seen.last.failed, 34);
     assert_int_equal(seen.last.done, 66);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void a_job_can_be_cancelled__from_its_callback(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     struct seen seen = {.thread = pthread_self(), .cancel = pool};
     int nap_ms = 20;
@@ -679,13 +679,13 @@ static void a_job_can_be_cancelled__from_its_callback(void **state)
     assert_int_equal(seen.ends, 1);
     assert_true(seen.last.done < 1000);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void a_future_shows_it_while_it_is_waited_for__and_only_then(void **state)
 {
     static int nap_ms = 10;
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     struct seen seen = {.thread = pthread_self()};
     weir_future *future;
@@ -704,12 +704,12 @@ static void a_future_shows_it_while_it_is_waited_for__and_only_then(void **state
     assert_false(seen.wrong);
     weir_future_free(future);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void lines_are_refused__without_a_label(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 1);
 
     (void)state;
@@ -718,7 +718,7 @@ static void lines_are_refused__without_a_label(void **state)
         -EINVAL);
     assert_message_has("progress_lines");
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 /* ---- the text alone -------------------------------------------------------------------------- */

@@ -122,7 +122,7 @@ static weir_future **submit_all(weir_pool *pool, weir_call_fn function, struct b
 
 static void every_call_runs_once__when_places_are_used_again(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     struct board *board = new_board();
     weir_pool *pool = new_pool(scope, 2);
     weir_future **futures = submit_all(pool, count, board, MANY);
@@ -136,13 +136,13 @@ static void every_call_runs_once__when_places_are_used_again(void **state)
         weir_future_free(futures[i]);
     free(futures);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     free_board(board);
 }
 
 static void short_calls_go_on__while_one_takes_long(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     struct board *board = new_board();
     weir_pool *pool = new_pool(scope, 2);
     weir_future *longest = submit(pool, block, board, 0);
@@ -160,7 +160,7 @@ static void short_calls_go_on__while_one_takes_long(void **state)
     assert_int_equal(weir_future_wait(longest, 10000), 0);
     weir_future_free(longest);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     free_board(board);
 }
 
@@ -185,7 +185,7 @@ static void *submit_in_thread(void *arg)
 }
 
 /* One worker, that is kept busy, and a thread that submits more than there is place for. */
-static void fill_queue(struct submitter *submitter, weir_manager *scope)
+static void fill_queue(struct submitter *submitter, weir_scope *scope)
 {
     submitter->board = new_board();
     submitter->pool = new_pool(scope, 1);
@@ -209,7 +209,7 @@ static void free_queue(struct submitter *submitter)
 
 static void submitting_waits__when_the_queue_is_full(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     struct submitter submitter = {0};
 
     (void)state;
@@ -221,12 +221,12 @@ static void submitting_waits__when_the_queue_is_full(void **state)
         assert_int_equal(submitter.board->ran[i], 1);
     }
     free_queue(&submitter);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void submitting_goes_on__when_a_full_queue_is_cancelled(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     struct submitter submitter = {0};
     int cancelled = 0;
 
@@ -245,12 +245,12 @@ static void submitting_goes_on__when_a_full_queue_is_cancelled(void **state)
     /* all that had been there but the one that was running */
     assert_in_range(cancelled, PLACES - 1, PLACES);
     free_queue(&submitter);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void submitting_goes_on__when_the_supervisor_is_killed(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     struct submitter submitter = {0};
 
     (void)state;
@@ -262,14 +262,14 @@ static void submitting_goes_on__when_the_supervisor_is_killed(void **state)
             assert_int_equal(weir_future_wait(submitter.futures[i], 10000), WEIR_EDIED);
     }
     free_queue(&submitter);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 /* ---- what a call leaves --------------------------------------------------------------------- */
 
 static void each_failure_is_its_own__when_places_are_used_again(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     struct board *board = new_board();
     weir_pool *pool = new_pool(scope, 2);
     weir_future **futures;
@@ -299,13 +299,13 @@ static void each_failure_is_its_own__when_places_are_used_again(void **state)
     }
     free(futures);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     free_board(board);
 }
 
 static void each_result_is_its_own__when_places_are_used_again(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     struct board *board = new_board();
     weir_pool *pool = new_pool(scope, 2);
     const size_t sizes[] = {0, 5, 300, 0, 0, 0, 0};
@@ -329,13 +329,13 @@ static void each_result_is_its_own__when_places_are_used_again(void **state)
         free(futures);
     }
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     free_board(board);
 }
 
 static void futures_outlive_the_pool__in_any_order(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     struct board *board = new_board();
     weir_pool *pool = new_pool(scope, 2);
     weir_future **futures = submit_all(pool, count, board, MANY);
@@ -355,7 +355,7 @@ static void futures_outlive_the_pool__in_any_order(void **state)
         weir_future_free(futures[k]);
     }
     free(futures);
-    weir_end(scope);
+    weir_scope_end(scope);
     free_board(board);
 }
 
@@ -363,7 +363,7 @@ static void futures_outlive_the_pool__in_any_order(void **state)
 
 static void one_call_is_cancelled__and_no_other(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     struct board *board = new_board();
     weir_pool *pool = new_pool(scope, 1);
     weir_future *futures[10];
@@ -391,13 +391,13 @@ static void one_call_is_cancelled__and_no_other(void **state)
         weir_future_free(futures[0]);
     }
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     free_board(board);
 }
 
 static void calls_submitted_later_run__when_a_pool_was_cancelled(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     struct board *board = new_board();
     weir_pool *pool = new_pool(scope, 1);
     weir_future *futures[30];
@@ -419,7 +419,7 @@ static void calls_submitted_later_run__when_a_pool_was_cancelled(void **state)
         weir_future_free(futures[i]);
     }
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     free_board(board);
 }
 
@@ -427,7 +427,7 @@ static void calls_submitted_later_run__when_a_pool_was_cancelled(void **state)
 
 static void a_death_names_the_call__and_no_other_is_lost(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     struct board *board = new_board();
     weir_pool *pool = new_pool(scope, 2);
     weir_future **futures = submit_all(pool, die_now_and_then, board, MANY);
@@ -448,7 +448,7 @@ static void a_death_names_the_call__and_no_other_is_lost(void **state)
     }
     free(futures);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     free_board(board);
 }
 
@@ -473,7 +473,7 @@ static void *kill_workers(void *arg)
 
 static void every_call_ends__while_workers_are_killed(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     struct board *board = new_board();
     weir_pool *pool = new_pool(scope, 2);
     struct killer killer = {.pool = pool};
@@ -499,7 +499,7 @@ static void every_call_ends__while_workers_are_killed(void **state)
     pthread_join(thread, NULL);
     print_message("%d calls died with their workers\n", died);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     free_board(board);
 }
 
@@ -512,7 +512,7 @@ static int count_to_a_hundred(weir_task *task, void *arg)
 
 static void calls_go_on__when_workers_wear_out(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     struct board *board = new_board();
     weir_pool *pool =
         weir_pool_new(scope, &(weir_pool_options){.workers = 2, .chunks_per_worker = 100});
@@ -526,7 +526,7 @@ static void calls_go_on__when_workers_wear_out(void **state)
     }
     free(futures);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     free_board(board);
 }
 
@@ -552,7 +552,7 @@ static int count_entered(weir_task *task, void *arg)
 
 static void other_jobs_have_their_turn__when_many_calls_are_there(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     struct board *board = new_board();
     weir_pool *pool = new_pool(scope, 1);
     weir_future *blocked[2], *job, **futures;
@@ -581,7 +581,7 @@ static void other_jobs_have_their_turn__when_many_calls_are_there(void **state)
     }
     free(futures);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     free_board(board);
 }
 

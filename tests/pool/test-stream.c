@@ -77,7 +77,7 @@ static int64_t number_of(const weir_item *item)
 
 static void results_come_in_order__when_nothing_is_said(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     weir_stream *stream = open_stream(pool, square_slowly, NULL);
     int64_t taken = 0;
@@ -101,12 +101,12 @@ static void results_come_in_order__when_nothing_is_said(void **state)
     assert_int_equal(weir_stream_next(stream, &item, -1), 0);
     weir_stream_free(stream);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void results_come_as_they_end__when_unordered(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     weir_stream *stream = open_stream(pool, square_slowly, STREAM(.unordered = true));
     bool seen[100] = {false}, overtaken = false;
@@ -129,12 +129,12 @@ static void results_come_as_they_end__when_unordered(void **state)
     assert_true(overtaken);
     weir_stream_free(stream);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void no_more_are_in_flight__than_was_said(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool;
     weir_stream *stream;
     weir_item item;
@@ -152,7 +152,7 @@ static void no_more_are_in_flight__than_was_said(void **state)
     assert_int_equal(running[1], 2);
     weir_stream_free(stream);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
     munmap(running, 4096);
 }
 
@@ -160,7 +160,7 @@ static void a_failed_item_is_one_item__whether_it_fails_or_kills_its_worker(void
 {
     (void)state;
     for (int unordered = 0; unordered < 2; unordered++) {
-        weir_manager *scope = begin();
+        weir_scope *scope = begin();
         weir_pool *pool = new_pool(scope, 2);
         weir_stream *stream = open_stream(pool, go_wrong, STREAM(.unordered = unordered));
         int good = 0, failed = 0, died = 0;
@@ -186,13 +186,13 @@ static void a_failed_item_is_one_item__whether_it_fails_or_kills_its_worker(void
         assert_int_equal(died, 5);
         weir_stream_free(stream);
         weir_pool_free(pool);
-        weir_end(scope);
+        weir_scope_end(scope);
     }
 }
 
 static void an_item_is_tried_again__when_the_job_options_say_so(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     weir_stream *stream = open_stream(pool, go_wrong, STREAM(.job = OPTIONS(.retries = 1)));
     weir_item item;
@@ -206,14 +206,14 @@ static void an_item_is_tried_again__when_the_job_options_say_so(void **state)
     assert_int_equal(good, 45);
     weir_stream_free(stream);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void next_waits_no_longer__than_it_may(void **state)
 {
     (void)state;
     for (int unordered = 0; unordered < 2; unordered++) {
-        weir_manager *scope = begin();
+        weir_scope *scope = begin();
         weir_pool *pool = new_pool(scope, 1);
         weir_stream *stream = open_stream(pool, square_late, STREAM(.unordered = unordered));
         int64_t number = 4;
@@ -230,13 +230,13 @@ static void next_waits_no_longer__than_it_may(void **state)
         assert_int_equal(number_of(&item), 16);
         weir_stream_free(stream);
         weir_pool_free(pool);
-        weir_end(scope);
+        weir_scope_end(scope);
     }
 }
 
 static void the_rest_is_cancelled__when_a_stream_is_freed(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 1);
     weir_stream *stream = open_stream(pool, square_slowly, STREAM(.in_flight = 200));
     double start = now_ms();
@@ -253,12 +253,12 @@ static void the_rest_is_cancelled__when_a_stream_is_freed(void **state)
     assert_true(now_ms() - start < 3000); /* of 6 s */
     weir_stream_free(NULL);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void every_item_has_its_error__when_the_supervisor_is_killed(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     weir_stream *stream = open_stream(pool, square_slowly, NULL);
     int64_t number = 4;
@@ -277,12 +277,12 @@ static void every_item_has_its_error__when_the_supervisor_is_killed(void **state
     assert_int_equal(item.code, WEIR_EDIED);
     weir_stream_free(stream);
     weir_pool_kill(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void a_stream_is_refused__when_its_options_are_wrong(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 1);
     weir_stream *stream = open_stream(pool, square, NULL);
     int64_t number = 1;
@@ -307,7 +307,7 @@ static void a_stream_is_refused__when_its_options_are_wrong(void **state)
     assert_int_equal(weir_stream_next(stream, &item, 0), 0); /* what was refused is not in it */
     weir_stream_free(stream);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 int main(void)

@@ -46,7 +46,7 @@ static void pairs_come_largest_first_and_no_numbers_last__when_sorted_by_doubles
 {
     const weir_map_reduction reduction = {
         .map = emit_ordered, .value_size = sizeof(double), .combine = weir_sum_double};
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     weir_table *table = weir_pool_map_reduce(pool, (weir_range){0, PAIRS}, &reduction, NULL, NULL);
 
@@ -66,7 +66,7 @@ static void pairs_come_largest_first_and_no_numbers_last__when_sorted_by_doubles
     }
     weir_table_free(table);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void the_order_is_one__whichever_two_doubles_are_compared(void **state)
@@ -139,7 +139,7 @@ static size_t least_memory(weir_pool *pool, weir_range range)
 static void the_limit_is_of_all_tables_together__when_each_of_them_fits(void **state)
 {
     const weir_range all = {0, (int64_t)CHUNKS * CHUNK}, last = {all.end - CHUNK, all.end};
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pools[] = {new_pool(scope, 1), new_pool(scope, 2), new_pool(scope, 5)};
     const size_t enough = least_memory(pools[1], all), one = least_memory(pools[0], last);
 
@@ -156,7 +156,7 @@ static void the_limit_is_of_all_tables_together__when_each_of_them_fits(void **s
         assert_int_equal(reduce_within(pools[i], all, enough), 0);
         weir_pool_free(pools[i]);
     }
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 int main(void)

@@ -24,7 +24,7 @@ static const char *write_file(const char *name, const char *data, size_t size)
     return to;
 }
 
-static weir_text *open_text(weir_manager *scope, const char *path)
+static weir_text *open_text(weir_scope *scope, const char *path)
 {
     weir_text *text = weir_text_open(scope, path);
 
@@ -42,19 +42,19 @@ static void collect(const weir_text *text, int split, const char *delimiters, in
     *out = '\0';
     for (int64_t at = 0; at < all.end; at += step) {
         weir_range range = {at, at + step < all.end ? at + step : all.end};
-        weir_cursor cursor;
-        weir_piece piece = {0};
+        weir_text_cursor cursor;
+        weir_text_record piece = {0};
 
         assert_int_equal(delimiters != NULL
                              ? weir_text_slice_at(text, range, delimiters, &cursor)
-                             : weir_text_slice(text, range, (weir_split)split, &cursor),
+                             : weir_text_slice(text, range, (weir_text_split)split, &cursor),
                          0);
-        while (weir_cursor_next(&cursor, &piece)) {
+        while (weir_text_next(&cursor, &piece) == 1) {
             memcpy(out, piece.data, piece.size);
             out += piece.size;
             *out++ = '|';
         }
-        assert_false(weir_cursor_next(&cursor, &piece)); /* and it stays so */
+        assert_int_equal(weir_text_next(&cursor, &piece), 0); /* and it stays so */
     }
     *out = '\0';
 }
@@ -84,7 +84,7 @@ static void each_record_comes_once__wherever_the_text_is_cut(void **state)
         {"caf\xc3\xa9;un-2", "caf\xc3\xa9|un|2|", "caf\xc3\xa9;un-2|", "caf\xc3\xa9|un-2|"},
         {"a\n\nb", "a|b|", "a||b|", "a\n\nb|"},
     };
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
 
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -93,17 +93,17 @@ static void each_record_comes_once__wherever_the_text_is_cut(void **state)
         char whole[64];
 
         assert_int_equal(weir_text_range(text).end, strlen(cases[i].text));
-        assert_records(text, WEIR_SPLIT_WORDS, NULL, cases[i].words);
-        assert_records(text, WEIR_SPLIT_LINES, NULL, cases[i].lines);
+        assert_records(text, WEIR_TEXT_WORDS, NULL, cases[i].words);
+        assert_records(text, WEIR_TEXT_LINES, NULL, cases[i].lines);
         assert_records(text, 0, ",;", cases[i].fields);
         snprintf(whole, sizeof whole, "%s|", cases[i].text);
         assert_records(text, 0, "", whole);
         weir_text_close(text);
     }
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
-/* What weir_cursor_next() finds eight bytes at a time, byte by byte. */
+/* What weir_text_next() finds eight bytes at a time, byte by byte. */
 static size_t next_word(const char *data, size_t size, size_t *at)
 {
     size_t begin;
@@ -134,17 +134,17 @@ static void a_word_ends_where_it_should__whatever_byte_follows_at_whatever_place
     WEIR_SCOPE (scope, NULL) {
         for (size_t cut = size - 40; cut <= size; cut++) { /* the end of the file at each place */
             weir_text *text = open_text(scope, write_file("bytes", data, cut));
-            weir_cursor cursor;
-            weir_piece piece = {0};
+            weir_text_cursor cursor;
+            weir_text_record piece = {0};
 
-            assert_int_equal(
-                weir_text_slice(text, weir_text_range(text), WEIR_SPLIT_WORDS, &cursor), 0);
+            assert_int_equal(weir_text_slice(text, weir_text_range(text), WEIR_TEXT_WORDS, &cursor),
+                             0);
             for (at = 0; (length = next_word(data, cut, &at)) > 0;) {
-                assert_true(weir_cursor_next(&cursor, &piece));
+                assert_int_equal(weir_text_next(&cursor, &piece), 1);
                 assert_int_equal(piece.data + piece.size - cursor.data, at);
                 assert_int_equal(piece.size, length);
             }
-            assert_false(weir_cursor_next(&cursor, &piece));
+            assert_int_equal(weir_text_next(&cursor, &piece), 0);
             weir_text_close(text);
         }
     }
@@ -158,8 +158,8 @@ static void a_word_ends_with_its_file__when_the_next_one_lies_right_behind(void 
     (void)state;
     WEIR_SCOPE (scope, NULL) {
         for (size_t size = 1; size <= 40; size++) {
-            weir_cursor cursor;
-            weir_piece piece = {0};
+            weir_text_cursor cursor;
+            weir_text_record piece = {0};
             weir_text *text;
 
             memset(data, ' ', sizeof data);
@@ -168,13 +168,13 @@ static void a_word_ends_with_its_file__when_the_next_one_lies_right_behind(void 
             paths[1] = write_file("behind", "behind", 6);
             text = weir_text_open_many(scope, paths, 2);
             assert_non_null(text);
-            assert_int_equal(
-                weir_text_slice(text, weir_text_range(text), WEIR_SPLIT_WORDS, &cursor), 0);
-            assert_true(weir_cursor_next(&cursor, &piece));
+            assert_int_equal(weir_text_slice(text, weir_text_range(text), WEIR_TEXT_WORDS, &cursor),
+                             0);
+            assert_int_equal(weir_text_next(&cursor, &piece), 1);
             assert_int_equal(piece.size, size);
-            assert_true(weir_cursor_next(&cursor, &piece));
+            assert_int_equal(weir_text_next(&cursor, &piece), 1);
             assert_int_equal(piece.size, 6);
-            assert_false(weir_cursor_next(&cursor, &piece));
+            assert_int_equal(weir_text_next(&cursor, &piece), 0);
             weir_text_close(text);
         }
     }
@@ -182,7 +182,7 @@ static void a_word_ends_with_its_file__when_the_next_one_lies_right_behind(void 
 
 static void no_record_reaches_into_the_next_file__when_there_are_several(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     const char *paths[] = {write_file("f0", "", 0), write_file("f1", "one tw", 6),
                            write_file("f2", "o\nthree", 7), write_file("f3", "", 0),
                            write_file("f4", "four\n", 5)};
@@ -198,50 +198,50 @@ static void no_record_reaches_into_the_next_file__when_there_are_several(void **
     assert_string_equal(weir_text_path(text, 2), paths[2]);
     assert_null(weir_text_path(text, 5));
     assert_int_equal(weir_last_error()->code, -ERANGE);
-    assert_records(text, WEIR_SPLIT_WORDS, NULL, "one|tw|o|three|four|");
-    assert_records(text, WEIR_SPLIT_LINES, NULL, "one tw|o|three|four|");
+    assert_records(text, WEIR_TEXT_WORDS, NULL, "one|tw|o|three|four|");
+    assert_records(text, WEIR_TEXT_LINES, NULL, "one tw|o|three|four|");
     data = weir_text_data(text, 2, &size);
     assert_int_equal(size, 7);
     assert_memory_equal(data, "o\nthree", 7);
     assert_non_null(weir_text_data(text, 0, &size));
     assert_int_equal(size, 0);
     weir_text_close(text);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void the_cursor_names_the_file__when_it_goes_on(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     const char *paths[] = {write_file("f0", "a b", 3), write_file("f1", "", 0),
                            write_file("f2", "c", 1)};
     weir_text *text = weir_text_open_many(scope, paths, 3);
-    weir_cursor cursor;
-    weir_piece piece = {0};
+    weir_text_cursor cursor;
+    weir_text_record piece = {0};
 
     (void)state;
-    assert_int_equal(weir_text_slice(text, weir_text_range(text), WEIR_SPLIT_WORDS, &cursor), 0);
-    assert_true(weir_cursor_next(&cursor, &piece));
-    assert_true(weir_cursor_next(&cursor, &piece));
+    assert_int_equal(weir_text_slice(text, weir_text_range(text), WEIR_TEXT_WORDS, &cursor), 0);
+    assert_int_equal(weir_text_next(&cursor, &piece), 1);
+    assert_int_equal(weir_text_next(&cursor, &piece), 1);
     assert_int_equal(cursor.file, 0);
     assert_int_equal(piece.data - cursor.data, 2);
-    assert_true(weir_cursor_next(&cursor, &piece));
+    assert_int_equal(weir_text_next(&cursor, &piece), 1);
     assert_int_equal(cursor.file, 2);
     assert_int_equal(piece.data - cursor.data, 0);
-    assert_false(weir_cursor_next(&cursor, &piece));
+    assert_int_equal(weir_text_next(&cursor, &piece), 0);
     weir_text_close(text);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 /* ---- in workers ------------------------------------------------------------------------------ */
 
 static int emit_words(weir_task *task, weir_range range, void *arg)
 {
-    weir_cursor cursor;
-    weir_piece word;
+    weir_text_cursor cursor;
+    weir_text_record word;
 
-    if (weir_text_slice(arg, range, WEIR_SPLIT_WORDS, &cursor) < 0)
+    if (weir_text_slice(arg, range, WEIR_TEXT_WORDS, &cursor) < 0)
         return weir_task_fail(task, weir_last_error()->code, "%s", weir_last_error()->message);
-    while (weir_cursor_next(&cursor, &word)) {
+    while (weir_text_next(&cursor, &word) == 1) {
         weir_emit_int64(task, word.data, word.size, 1);
         if (word.data < (const char *)arg) /* the same address as in the program */
             return 1;
@@ -280,7 +280,7 @@ static char *many_words(size_t *size)
 
 static void workers_read_a_text__made_before_or_after_the_pool(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     size_t size;
     char *data = many_words(&size);
     const char *path = write_file("many", data, size);
@@ -304,12 +304,12 @@ static void workers_read_a_text__made_before_or_after_the_pool(void **state)
     weir_text_close(again);
     weir_text_close(before);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void the_file_is_not_written__when_a_text_of_it_is_closed(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     size_t size;
     char *data = many_words(&size), *found = malloc(size);
     const char *path = write_file("kept", data, size);
@@ -319,7 +319,7 @@ static void the_file_is_not_written__when_a_text_of_it_is_closed(void **state)
     (void)state;
     assert_non_null(weir_text_data(text, 0, NULL));
     weir_text_close(text);
-    weir_end(scope);
+    weir_scope_end(scope);
     file = fopen(path, "re");
     assert_int_equal(fread(found, 1, size, file), size);
     assert_memory_equal(found, data, size);
@@ -332,10 +332,10 @@ static void the_file_is_not_written__when_a_text_of_it_is_closed(void **state)
 
 static void a_text_is_refused__when_it_cannot_be_one(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     const char *paths[] = {write_file("good", "abc", 3), "/nowhere/at/all"};
     weir_text *text;
-    weir_cursor cursor;
+    weir_text_cursor cursor;
 
     (void)state;
     assert_null(weir_text_open(scope, "/nowhere/at/all"));
@@ -355,23 +355,23 @@ static void a_text_is_refused__when_it_cannot_be_one(void **state)
     assert_null(weir_text_open(NULL, paths[0]));
     assert_int_equal(weir_last_error()->code, -EINVAL);
     text = open_text(scope, paths[0]);
-    assert_int_equal(weir_text_slice(text, (weir_range){0, 4}, WEIR_SPLIT_WORDS, &cursor), -ERANGE);
-    assert_int_equal(weir_text_slice(text, (weir_range){-1, 2}, WEIR_SPLIT_WORDS, &cursor),
-                     -ERANGE);
-    assert_int_equal(weir_text_slice(text, (weir_range){2, 1}, WEIR_SPLIT_WORDS, &cursor), -ERANGE);
-    assert_int_equal(weir_text_slice(text, (weir_range){0, 3}, (weir_split)9, &cursor), -EINVAL);
-    assert_int_equal(weir_text_slice(text, (weir_range){0, 3}, WEIR_SPLIT_LINES, NULL), -EINVAL);
+    assert_int_equal(weir_text_slice(text, (weir_range){0, 4}, WEIR_TEXT_WORDS, &cursor), -ERANGE);
+    assert_int_equal(weir_text_slice(text, (weir_range){-1, 2}, WEIR_TEXT_WORDS, &cursor), -ERANGE);
+    assert_int_equal(weir_text_slice(text, (weir_range){2, 1}, WEIR_TEXT_WORDS, &cursor), -ERANGE);
+    assert_int_equal(weir_text_slice(text, (weir_range){0, 3}, (weir_text_split)9, &cursor),
+                     -EINVAL);
+    assert_int_equal(weir_text_slice(text, (weir_range){0, 3}, WEIR_TEXT_LINES, NULL), -EINVAL);
     assert_int_equal(weir_text_slice_at(text, (weir_range){0, 3}, NULL, &cursor), -EINVAL);
-    assert_int_equal(weir_text_slice(NULL, (weir_range){0, 3}, WEIR_SPLIT_LINES, &cursor), -EINVAL);
+    assert_int_equal(weir_text_slice(NULL, (weir_range){0, 3}, WEIR_TEXT_LINES, &cursor), -EINVAL);
     assert_int_equal(weir_text_range(NULL).end, 0);
     weir_text_close(NULL);
     weir_text_close(text);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void the_task_fails__when_the_file_is_another_one_by_now(void **state)
 {
-    weir_manager *scope = begin();
+    weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     const char *path = write_file("shifty", "some words are here", 19);
     weir_text *text = open_text(scope, path);
@@ -392,7 +392,7 @@ static void the_task_fails__when_the_file_is_another_one_by_now(void **state)
     assert_int_equal(weir_last_error()->code, -ESTALE);
     weir_text_close(text);
     weir_pool_free(pool);
-    weir_end(scope);
+    weir_scope_end(scope);
 }
 
 static void remove_folder(void)

@@ -82,7 +82,7 @@ static void array_is_zero_and_described__when_created(void **state)
         assert_int_equal(weir_array_dtype(array), types[i].dtype);
         assert_int_equal(weir_array_ndim(array), 3);
         assert_memory_equal(weir_array_shape(array), shape, sizeof shape);
-        assert_int_equal(weir_array_count(array), 60);
+        assert_int_equal(weir_array_len(array), 60);
         assert_int_equal(weir_array_stride(array, 2), size);
         assert_int_equal(weir_array_stride(array, 1), 5 * size);
         assert_int_equal(weir_array_stride(array, 0), 20 * size);
@@ -178,7 +178,7 @@ static void header_fits__when_there_are_many_axes(void **state)
     shape[3] = 1000000000000000000;
     array = weir_array_create(leak_name("a"), WEIR_UINT8, 16, shape, WEIR_ARRAY_NPY);
     assert_non_null(array);
-    assert_int_equal(weir_array_count(array), 0);
+    assert_int_equal(weir_array_len(array), 0);
     same = weir_array_attach(leak_name("a"));
     assert_non_null(same);
     assert_memory_equal(weir_array_shape(same), shape, sizeof shape);
@@ -197,10 +197,10 @@ static void array_is_one_item_or_none__when_shape_says_so(void **state)
     (void)state;
     assert_non_null(one);
     assert_non_null(empty);
-    assert_int_equal(weir_array_count(one), 1);
+    assert_int_equal(weir_array_len(one), 1);
     assert_int_equal(weir_array_fill(one, &value), 0);
     assert_true(*(float *)weir_array_data(one) == value);
-    assert_int_equal(weir_array_count(empty), 0);
+    assert_int_equal(weir_array_len(empty), 0);
     assert_int_equal(weir_array_fill(empty, &value), 0);
     assert_int_equal(weir_array_copy_in(empty, NULL, 0), 0);
     assert_int_equal(*(char *)weir_array_data(empty), 0);
@@ -240,7 +240,7 @@ static void making_is_refused__when_it_makes_no_sense(void **state)
     assert_int_equal(weir_array_stride(array, -1), -EINVAL);
     remove_array(array);
     assert_null(weir_array_data(NULL));
-    assert_int_equal(weir_array_count(NULL), -EINVAL);
+    assert_int_equal(weir_array_len(NULL), -EINVAL);
     assert_int_equal(weir_array_fill(NULL, &array), -EINVAL);
 }
 
@@ -302,7 +302,7 @@ static void file_is_opened__when_numpy_could_have_written_it(void **state)
             if (array == NULL)
                 fail_msg("version %d, %s: %s", version, dicts[i], weir_last_error()->message);
             assert_int_equal(weir_array_dtype(array), WEIR_INT16);
-            assert_int_equal(weir_array_count(array), 6);
+            assert_int_equal(weir_array_len(array), 6);
             assert_int_equal(weir_array_shape(array)[1], 3);
             assert_ptr_equal(weir_array_data(array),
                              (char *)weir_shm_buf(weir_array_shm(array)) + size);

@@ -32,55 +32,55 @@ static void handle_is_the_object__when_read_back(void **state)
     char *text;
 
     (void)state;
-    text = weir_shm_handle(shm);
+    text = weir_shm_to_json(shm);
     assert_non_null(text);
     assert_null(strchr(text, '\n'));
-    same_shm = weir_shm_from_handle(text);
+    same_shm = weir_shm_from_json(text);
     assert_non_null(same_shm);
     memcpy(weir_shm_buf(same_shm), "live", 5);
     assert_string_equal(weir_shm_buf(shm), "live");
     assert_string_equal(weir_shm_name(same_shm), weir_shm_name(shm));
-    assert_fails(weir_list_from_handle(text), -EINVAL);
-    assert_fails(weir_array_from_handle(text), -EINVAL);
+    assert_fails(weir_list_from_json(text), -EINVAL);
+    assert_fails(weir_array_from_json(text), -EINVAL);
     free(text);
 
-    text = weir_list_handle(list);
+    text = weir_list_to_json(list);
     assert_non_null(text);
-    same_list = weir_list_from_handle(text);
+    same_list = weir_list_from_json(text);
     assert_non_null(same_list);
     assert_int_equal(weir_list_set(same_list, 4, weir_int(-4)), 0);
     assert_int_equal(weir_list_get(list, 4, &value), 0);
     assert_int_equal(value.integer, -4);
-    assert_fails(weir_shm_from_handle(text), -EINVAL);
+    assert_fails(weir_shm_from_json(text), -EINVAL);
     weir_list_close(same_list);
     free(text);
 
-    text = weir_dict_handle(dict);
+    text = weir_dict_to_json(dict);
     assert_non_null(text);
-    same_dict = weir_dict_from_handle(text);
+    same_dict = weir_dict_from_json(text);
     assert_non_null(same_dict);
     assert_int_equal(weir_dict_set(same_dict, weir_int(7), weir_int(8)), 0);
     assert_int_equal(weir_dict_get(dict, weir_int(7), &value, NULL, 0), 0);
     assert_int_equal(value.integer, 8);
-    assert_fails(weir_list_from_handle(text), -EINVAL);
+    assert_fails(weir_list_from_json(text), -EINVAL);
     weir_dict_close(same_dict);
     weir_shm_unlink(weir_dict_shm(dict));
-    assert_fails(weir_dict_from_handle(text), -ENOENT);
+    assert_fails(weir_dict_from_json(text), -ENOENT);
     weir_dict_close(dict);
     free(text);
 
-    text = weir_array_handle(npy);
+    text = weir_array_to_json(npy);
     assert_non_null(text);
-    same = weir_array_from_handle(text);
+    same = weir_array_from_json(text);
     assert_non_null(same);
     ((int16_t *)weir_array_data(same))[5] = 55;
     assert_int_equal(((int16_t *)weir_array_data(npy))[5], 55);
     weir_array_close(same);
     free(text);
 
-    text = weir_array_handle(raw);
+    text = weir_array_to_json(raw);
     assert_non_null(text);
-    same = weir_array_from_handle(text);
+    same = weir_array_from_json(text);
     assert_non_null(same);
     assert_int_equal(weir_array_dtype(same), WEIR_FLOAT64);
     assert_memory_equal(weir_array_shape(same), shape, sizeof shape);
@@ -97,18 +97,18 @@ static void handle_is_the_object__when_read_back(void **state)
     weir_list_close(list);
     weir_array_close(npy);
     weir_array_close(raw);
-    assert_fails(weir_shm_handle(NULL), -EINVAL);
-    assert_fails(weir_list_handle(NULL), -EINVAL);
-    assert_fails(weir_array_handle(NULL), -EINVAL);
-    assert_fails(weir_dict_handle(NULL), -EINVAL);
-    assert_fails(weir_dict_from_handle(NULL), -EINVAL);
+    assert_fails(weir_shm_to_json(NULL), -EINVAL);
+    assert_fails(weir_list_to_json(NULL), -EINVAL);
+    assert_fails(weir_array_to_json(NULL), -EINVAL);
+    assert_fails(weir_dict_to_json(NULL), -EINVAL);
+    assert_fails(weir_dict_from_json(NULL), -EINVAL);
 }
 
 /* Acceptance case 3: a handle written in one process and read in another. */
 static void object_is_live__when_another_process_reads_the_handle(void **state)
 {
     weir_list *list = weir_list_create_range(leak_name("list"), 0, 3, 1);
-    char *text = weir_list_handle(list), received[WEIR_HANDLE_MAX + 1] = "";
+    char *text = weir_list_to_json(list), received[WEIR_JSON_MAX + 1] = "";
     int pipe_fds[2], status;
     weir_value value;
     pid_t child;
@@ -120,9 +120,9 @@ static void object_is_live__when_another_process_reads_the_handle(void **state)
         weir_list *same;
 
         close(pipe_fds[1]);
-        if (read(pipe_fds[0], received, WEIR_HANDLE_MAX) <= 0)
+        if (read(pipe_fds[0], received, WEIR_JSON_MAX) <= 0)
             _exit(1);
-        same = weir_list_from_handle(received);
+        same = weir_list_from_json(received);
         _exit(same == NULL || weir_list_set(same, 1, weir_int(99)) < 0);
     }
     assert_int_equal(write(pipe_fds[1], text, strlen(text)), strlen(text));
@@ -140,14 +140,14 @@ static void object_is_live__when_another_process_reads_the_handle(void **state)
 static void handle_is_refused__when_its_object_is_dead(void **state)
 {
     weir_list *list = weir_list_create_range(leak_name("list"), 0, 3, 1), *other;
-    char *text = weir_list_handle(list);
+    char *text = weir_list_to_json(list);
 
     (void)state;
     weir_shm_unlink(weir_list_shm(list));
-    assert_fails(weir_list_from_handle(text), -ENOENT); /* mapped, but without a name */
+    assert_fails(weir_list_from_json(text), -ENOENT); /* mapped, but without a name */
     other = weir_list_create_range(leak_name("list"), 0, 3, 1);
     assert_non_null(other);
-    assert_fails(weir_list_from_handle(text), -ENOENT); /* another list has its name */
+    assert_fails(weir_list_from_json(text), -ENOENT); /* another list has its name */
     weir_list_close(list);
     free(text);
     weir_shm_unlink(weir_list_shm(other));
@@ -159,7 +159,7 @@ static void handle_is_refused__when_its_object_is_dead(void **state)
 /* `format` with the block's name, inode and size in place of $N, $I and $S. */
 static char *expand(const char *format, const weir_shm *shm)
 {
-    static char text[2 * WEIR_HANDLE_MAX];
+    static char text[2 * WEIR_JSON_MAX];
     size_t n = 0;
 
     for (; *format != '\0'; format++) {
@@ -227,25 +227,25 @@ static void text_is_refused__when_it_is_no_block(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof wrong_blocks / sizeof *wrong_blocks; i++) {
-        same = weir_shm_from_handle(expand(wrong_blocks[i].format, shm));
+        same = weir_shm_from_json(expand(wrong_blocks[i].format, shm));
         if (same != NULL || weir_last_error()->code != wrong_blocks[i].code)
             fail_msg("%s: %d", wrong_blocks[i].format, same ? 0 : weir_last_error()->code);
     }
-    assert_fails(weir_shm_from_handle(NULL), -EINVAL);
+    assert_fails(weir_shm_from_json(NULL), -EINVAL);
     /* In any order, with spaces, up to the longest; and one byte more. */
     text =
         expand(" {\"size\": $S, \"ino\": $I,\n\"name\": $N, \"kind\": \"shm\", \"weir\": 1} ", shm);
-    memset(text + strlen(text), ' ', WEIR_HANDLE_MAX - strlen(text));
-    text[WEIR_HANDLE_MAX] = '\0';
-    same = weir_shm_from_handle(text);
+    memset(text + strlen(text), ' ', WEIR_JSON_MAX - strlen(text));
+    text[WEIR_JSON_MAX] = '\0';
+    same = weir_shm_from_json(text);
     assert_non_null(same);
     weir_shm_close(same);
     strcat(text, " ");
-    assert_fails(weir_shm_from_handle(text), -E2BIG);
+    assert_fails(weir_shm_from_json(text), -E2BIG);
     /* Nested as deep as it goes. */
-    memset(text, '[', WEIR_HANDLE_MAX);
-    text[WEIR_HANDLE_MAX] = '\0';
-    assert_fails(weir_shm_from_handle(text), -EINVAL);
+    memset(text, '[', WEIR_JSON_MAX);
+    text[WEIR_JSON_MAX] = '\0';
+    assert_fails(weir_shm_from_json(text), -EINVAL);
     weir_shm_unlink(shm);
     weir_shm_close(shm);
 }
@@ -284,18 +284,18 @@ static void text_is_refused__when_it_is_not_what_the_block_holds(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        weir_array *same = weir_array_from_handle(expand(cases[i].format, weir_array_shm(array)));
+        weir_array *same = weir_array_from_json(expand(cases[i].format, weir_array_shm(array)));
 
         if ((same ? 0 : weir_last_error()->code) != cases[i].code)
             fail_msg("%s: %d", cases[i].format, same ? 0 : weir_last_error()->code);
         weir_array_close(same);
     }
-    assert_fails(weir_list_from_handle(expand(HEAD("list") ",\"count\":4}", weir_list_shm(list))),
+    assert_fails(weir_list_from_json(expand(HEAD("list") ",\"count\":4}", weir_list_shm(list))),
                  -EBADMSG);
-    assert_fails(weir_list_from_handle(expand(HEAD("list") ",\"count\":-1}", weir_list_shm(list))),
+    assert_fails(weir_list_from_json(expand(HEAD("list") ",\"count\":-1}", weir_list_shm(list))),
                  -EINVAL);
-    assert_fails(weir_list_from_handle(expand(HEAD("list") "}", weir_list_shm(list))), -EINVAL);
-    assert_fails(weir_list_from_handle(expand(HEAD("list") ",\"count\":3}", weir_array_shm(array))),
+    assert_fails(weir_list_from_json(expand(HEAD("list") "}", weir_list_shm(list))), -EINVAL);
+    assert_fails(weir_list_from_json(expand(HEAD("list") ",\"count\":3}", weir_array_shm(array))),
                  -EBADMSG);
     weir_shm_unlink(weir_array_shm(array));
     weir_shm_unlink(weir_list_shm(list));
@@ -307,7 +307,7 @@ static void text_is_refused__when_it_is_not_what_the_block_holds(void **state)
 static void text_is_refused_or_right__when_a_byte_is_changed(void **state)
 {
     weir_list *list = weir_list_create_range(leak_name("a"), 0, 5, 1);
-    char *text = weir_list_handle(list);
+    char *text = weir_list_to_json(list);
     int opened = 0;
 
     (void)state;
@@ -318,7 +318,7 @@ static void text_is_refused_or_right__when_a_byte_is_changed(void **state)
             weir_list *same;
 
             text[at] = (char)value;
-            same = weir_list_from_handle(text);
+            same = weir_list_from_json(text);
             if (same != NULL)
                 assert_int_equal(weir_list_len(same), 5);
             opened += same != NULL;

@@ -26,7 +26,7 @@ static weir_array *make_counted(int ndim, const int64_t *shape)
     weir_array *array = weir_array_create(leak_name("a"), WEIR_INT32, ndim, shape, 0);
 
     assert_non_null(array);
-    for (int64_t i = 0; i < weir_array_count(array); i++)
+    for (int64_t i = 0; i < weir_array_len(array); i++)
         ((int32_t *)weir_array_data(array))[i] = (int32_t)i;
     return array;
 }
@@ -45,15 +45,15 @@ static int64_t places(int64_t length, int64_t start, int64_t stop, int64_t step,
     int64_t n = 0, first, behind;
 
     if (step > 0) {
-        first = start == WEIR_OPEN ? 0 : start < 0 ? start + length : start;
-        behind = stop == WEIR_OPEN ? length : stop < 0 ? stop + length : stop;
+        first = start == WEIR_SLICE_END ? 0 : start < 0 ? start + length : start;
+        behind = stop == WEIR_SLICE_END ? length : stop < 0 ? stop + length : stop;
         first = first < 0 ? 0 : first;
         for (int64_t i = 0; i < length; i++)
             if (i >= first && i < behind && (i - first) % step == 0)
                 taken[n++] = i;
     } else {
-        first = start == WEIR_OPEN ? length - 1 : start < 0 ? start + length : start;
-        behind = stop == WEIR_OPEN ? -1 : stop < 0 ? stop + length : stop;
+        first = start == WEIR_SLICE_END ? length - 1 : start < 0 ? start + length : start;
+        behind = stop == WEIR_SLICE_END ? -1 : stop < 0 ? stop + length : stop;
         first = first > length - 1 ? length - 1 : first;
         for (int64_t i = length - 1; i >= 0; i--)
             if (i <= first && i > behind && (first - i) % step == 0)
@@ -68,7 +68,7 @@ static void check_slice(const weir_view *view, int64_t start, int64_t stop, int6
     weir_view slice;
 
     assert_int_equal(weir_view_slice(view, 0, start, stop, step, &slice), 0);
-    if (slice.shape[0] != count || weir_view_count(&slice) != count)
+    if (slice.shape[0] != count || weir_view_len(&slice) != count)
         fail_msg("[%lld:%lld:%lld] of %lld: %lld items instead of %lld", (long long)start,
                  (long long)stop, (long long)step, (long long)view->shape[0],
                  (long long)slice.shape[0], (long long)count);
@@ -82,8 +82,8 @@ static void check_slice(const weir_view *view, int64_t start, int64_t stop, int6
 
 static void slice_is_pythons__when_ends_and_step_are_any(void **state)
 {
-    static const int64_t ends[] = {WEIR_OPEN, INT64_MIN + 1, -9, -7, -6, -3, -1, 0, 1, 2, 5, 6, 7,
-                                   9,         INT64_MAX};
+    static const int64_t ends[] = {
+        WEIR_SLICE_END, INT64_MIN + 1, -9, -7, -6, -3, -1, 0, 1, 2, 5, 6, 7, 9, INT64_MAX};
     static const int64_t steps[] = {1, 2, 3, 6, 7, INT64_MAX, -1, -2, -3, -7, INT64_MIN};
 
     (void)state;
@@ -111,15 +111,15 @@ static void row_and_column_are_right__when_taken_from_a_matrix(void **state)
     assert_int_equal(all.strides[0], 20);
     assert_int_equal(weir_view_at(&all, 0, 2, &row), 0);
     assert_int_equal(row.ndim, 1);
-    assert_int_equal(weir_view_count(&row), 5);
+    assert_int_equal(weir_view_len(&row), 5);
     assert_ptr_equal(row.data, (int32_t *)weir_array_data(array) + 10);
     assert_int_equal(weir_view_at(&all, 1, -1, &column), 0);
-    assert_int_equal(weir_view_count(&column), 4);
+    assert_int_equal(weir_view_len(&column), 4);
     for (int64_t i = 0; i < 4; i++)
         assert_int_equal(*(int32_t *)weir_view_item(&column, &i), 5 * i + 4);
     assert_int_equal(weir_view_at(&column, 0, 3, &item), 0);
     assert_int_equal(item.ndim, 0);
-    assert_int_equal(weir_view_count(&item), 1);
+    assert_int_equal(weir_view_len(&item), 1);
     assert_int_equal(*(int32_t *)weir_view_item(&item, NULL), 19);
     *(int32_t *)item.data = -7;
     assert_int_equal(((int32_t *)weir_array_data(array))[19], -7);
@@ -186,8 +186,8 @@ static weir_view random_view(const weir_array *array)
             assert_int_equal(weir_view_at(&view, axis, random_below(length), &view), 0);
         else
             assert_int_equal(weir_view_slice(&view, axis,
-                                             random_below(2) ? WEIR_OPEN : random_below(9) - 4,
-                                             random_below(2) ? WEIR_OPEN : random_below(9) - 4,
+                                             random_below(2) ? WEIR_SLICE_END : random_below(9) - 4,
+                                             random_below(2) ? WEIR_SLICE_END : random_below(9) - 4,
                                              step ? step : 1, &view),
                              0);
     }
@@ -198,8 +198,8 @@ static weir_view random_view(const weir_array *array)
 static void use_view(const weir_view *view, const weir_array *array, unsigned char *model)
 {
     const size_t size = weir_array_item_size(array);
-    const size_t total = (size_t)weir_array_count(array) * size;
-    const int64_t count = weir_view_count(view);
+    const size_t total = (size_t)weir_array_len(array) * size;
+    const int64_t count = weir_view_len(view);
     unsigned char item[16], in[4096], out[4096];
     int64_t index[WEIR_ARRAY_NDIM_MAX] = {0};
     int64_t n = 0;

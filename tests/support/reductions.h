@@ -25,10 +25,11 @@ static inline uint64_t mix_bytes(uint64_t hash, const void *bytes, size_t size)
 /* Of all keys and values, and the order they come in. */
 static inline uint64_t fingerprint(const weir_table *table)
 {
-    uint64_t hash = NO_BYTES, position = 0;
+    weir_table_cursor cursor = {0};
+    uint64_t hash = NO_BYTES;
     weir_pair pair;
 
-    while (weir_table_next(table, &position, &pair)) {
+    while (weir_table_next(table, &cursor, &pair) == 1) {
         hash = mix_bytes(hash, pair.key, pair.key_size);
         hash = mix_bytes(hash, pair.value, pair.value_size);
     }

@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: MIT
  *
- * weir-manager.h: the scope. What is made in a scope is unlinked when the scope ends, whoever dies.
+ * weir-scope.h: the scope. What is made in a scope is unlinked when the scope ends, whoever dies.
  *
- * weir_begin() starts a small manager process that owns the scope's names and outlives the program
+ * weir_scope_begin() starts a small manager process that owns the scope's names and outlives the program
  * just long enough to unlink them. Objects of a scope have the same address in every process that
  * belongs to it (workers, and processes started with weir_process_start), whether that process was
  * forked before or after the object was made, so a plain pointer to one can be handed around.
  *
  * Which process may do what:
- *  - Only the process that called weir_begin() ends the scope. In a child that the program forked
- *    itself, weir_end() only forgets the mappings, and the child may use the objects until then.
+ *  - Only the process that called weir_scope_begin() ends the scope. In a child that the program forked
+ *    itself, weir_scope_end() only forgets the mappings, and the child may use the objects until then.
  *  - Objects can be made, used, unlinked and closed in every process of the scope, by any thread.
- *  - If the program is killed, calls exec, or exits without weir_end(), the manager unlinks
+ *  - If the program is killed, calls exec, or exits without weir_scope_end(), the manager unlinks
  *    everything. If the manager is killed, the program (or its pool's supervisor) does it. If all
- * of them are killed at once, the next weir_begin() of any program of the same user does.
+ * of them are killed at once, the next weir_scope_begin() of any program of the same user does.
  */
-#ifndef WEIR_MANAGER_H
-#define WEIR_MANAGER_H
+#ifndef WEIR_SCOPE_H
+#define WEIR_SCOPE_H
 
 #include <weir-shm.h>
 
@@ -25,30 +25,31 @@ extern "C" {
 #endif
 
 /* A scope and its manager process. */
-typedef struct weir_manager weir_manager;
+typedef struct weir_scope weir_scope;
 
 /* Zero means the default everywhere; `reserved` must be zero. */
-typedef struct weir_options {
+typedef struct weir_scope_options {
     size_t address_space; /* bytes of address space kept for the scope's objects; no memory is used
                              by it. 0: 4 TiB, or as much of it as the system grants */
     int timeout_ms;       /* longest wait for the manager to start or to end, then weir acts by
                              itself; 0: 5000 */
-    const char *address;  /* where other programs of this user may weir_connect(): the absolute path
+    const char
+        *address; /* where other programs of this user may weir_scope_connect(): the absolute path
                              of a Unix socket to be made, at most 107 bytes, in a folder of mode
                              0700 that is the user's own; one that is not there is made so, and
                              stays. NULL: nobody connects */
-    const void *authkey;  /* what they have to know besides, 1 to 1024 bytes; only with an address.
+    const void *authkey; /* what they have to know besides, 1 to 1024 bytes; only with an address.
                              NULL: nothing */
     size_t authkey_size;
     bool anonymous; /* blocks without names, see below; not with an address */
     uint64_t reserved[4];
-} weir_options;
+} weir_scope_options;
 
 /* An anonymous scope has no file in /dev/shm, not even for itself: its memory belongs to its
  * processes alone (one memfd that they inherit), so when all of them are killed at once there is
  * nothing left to sweep. All objects, the pool, one address everywhere and closing early are as
- * ever. What needs a name is refused with ENOTSUP: weir_manager_shm_named() and the
- * other _named() ones, weir_manager_track(), handles (weir_shm_handle() and so on); attaching
+ * ever. What needs a name is refused with ENOTSUP: weir_scope_shm_named() and the
+ * other _named() ones, weir_scope_track(), handles (weir_shm_to_json() and so on); attaching
  * by weir_shm_name() finds nothing, so neither does Python's SharedMemory. weir_shm_path() says
  * where other programs of the user find an object's memory. That memory is limited by the memory
  * cgroup and the machine (ENOMEM) and not by the size of /dev/shm; RLIMIT_FSIZE counts for all
@@ -60,18 +61,18 @@ typedef struct weir_options {
  *
  * `options` may be NULL. Several scopes may be open at once. No thread is started, no signal
  * handler installed, and the manager is not a child of this process. Context: any thread. Crash:
- * nothing is left, or the manager or the next weir_begin() removes it. Returns: the scope, to be
- * ended with weir_end(); or NULL: EINVAL (options), ENOENT (the manager program is not found; the
+ * nothing is left, or the manager or the next weir_scope_begin() removes it. Returns: the scope, to be
+ * ended with weir_scope_end(); or NULL: EINVAL (options), ENOENT (the manager program is not found; the
  * message lists where it was looked for, and WEIR_MANAGER can name it), ENOSPC, ENOMEM, EMFILE,
  * ETIMEDOUT (the manager did not get ready), EPROTO (it is another version). With an address also:
  * EINVAL, ENAMETOOLONG (the address), EADDRINUSE (another scope listens there, or it is a socket
  * that weir did not make; one that a dead manager left is swept), EEXIST (it is a file, and no
  * socket), EPERM (the folder is not private), ENOTSUP (a key, but weir was built without
  * libsodium). Nobody else's file is removed. */
-WEIR_API weir_manager *weir_begin(const weir_options *options);
+WEIR_API weir_scope *weir_scope_begin(const weir_scope_options *options);
 
 /* Ends the scope: stops its pools and processes, has everything unlinked, waits until the manager
- * is gone, and unmaps. `manager` and all objects of the scope are invalid afterwards. NULL is
+ * is gone, and unmaps. `scope` and all objects of the scope are invalid afterwards. NULL is
  * allowed.
  *
  * If the manager is dead or does not answer in time it is killed and the work done here, so this
@@ -79,21 +80,22 @@ WEIR_API weir_manager *weir_begin(const weir_options *options);
  * Context: the process that began the scope; no other thread may use the scope any more. In a
  * forked child it only unmaps, and returns 0. Returns: 0, or the first error of unlinking (the rest
  * is unlinked all the same); -EBUSY when a child that the program forked hangs in the middle of
- * making an object (the next weir_begin() removes what is left then); -EINVAL when this scope has
+ * making an object (the next weir_scope_begin() removes what is left then); -EINVAL when this scope has
  * already been ended. */
-WEIR_API int weir_end(weir_manager *manager);
+WEIR_API int weir_scope_end(weir_scope *scope);
 
 /* WEIR_SCOPE(name, options) { ... } begins a scope called `name`, runs the block, and ends the
  * scope however the block is left: at its end, by break, return or goto out of it (not by longjmp
  * or exit, where the manager cleans up). If the scope cannot begin, the block is not run and
  * weir_last_error()->code says why. */
 #define WEIR_SCOPE(name, options)                                                                  \
-    for (weir_manager * name __attribute__((__cleanup__(weir_scope_leave))) = weir_begin(options), \
-                             *name##_weir_once = name;                                             \
+    for (weir_scope * name                                                                         \
+             __attribute__((__cleanup__(weir_scope_leave))) = weir_scope_begin(options),           \
+             *name##_weir_once = name;                                                             \
          name##_weir_once; name##_weir_once = NULL)
 
-/* What WEIR_SCOPE's cleanup calls: weir_end(*manager). */
-WEIR_API void weir_scope_leave(weir_manager **manager);
+/* What WEIR_SCOPE's cleanup calls: weir_scope_end(*manager). */
+WEIR_API void weir_scope_leave(weir_scope **scope);
 
 /* Makes an object in the scope, as weir_shm_create(), weir_list_create(),
  * weir_list_create_range(), weir_array_create() and weir_dict_create() do, under a name of the
@@ -106,14 +108,13 @@ WEIR_API void weir_scope_leave(weir_manager **manager);
  * memory back early, unlink the object and close it, in this order; from then on nobody may use it.
  * Context: any process of the scope, any thread.
  * Crash: nothing is left, or a recorded name that the scope's end removes. */
-WEIR_API weir_shm *weir_manager_shm(weir_manager *manager, size_t size);
-WEIR_API weir_list *weir_manager_list(weir_manager *manager, const weir_value *values,
-                                      size_t count);
-WEIR_API weir_list *weir_manager_list_range(weir_manager *manager, int64_t start, int64_t stop,
-                                            int64_t step);
-WEIR_API weir_array *weir_manager_array(weir_manager *manager, weir_dtype dtype, int ndim,
-                                        const int64_t *shape, unsigned flags);
-WEIR_API weir_dict *weir_manager_dict(weir_manager *manager, const weir_dict_options *options);
+WEIR_API weir_shm *weir_scope_shm(weir_scope *scope, size_t size);
+WEIR_API weir_list *weir_scope_list(weir_scope *scope, const weir_value *values, size_t count);
+WEIR_API weir_list *weir_scope_list_range(weir_scope *scope, int64_t start, int64_t stop,
+                                          int64_t step);
+WEIR_API weir_array *weir_scope_array(weir_scope *scope, weir_dtype dtype, int ndim,
+                                      const int64_t *shape, unsigned flags);
+WEIR_API weir_dict *weir_scope_dict(weir_scope *scope, const weir_dict_options *options);
 
 /* An arena: memory for structures that are linked by pointers (lists, trees), shared like all of a
  * scope. A pointer into it means the same in every process of the scope, also in those that ran
@@ -125,21 +126,21 @@ typedef struct weir_arena weir_arena;
  *
  * `block_size`: bytes of address space of each block, no memory is used by it; 0: 64 GiB, or less
  * where the scope or this process may not have so much.
- * Returns: the arena, which belongs to the scope; or NULL with weir_manager_shm()'s errors. */
-WEIR_API weir_arena *weir_manager_arena(weir_manager *manager, size_t block_size);
+ * Returns: the arena, which belongs to the scope; or NULL with weir_scope_shm()'s errors. */
+WEIR_API weir_arena *weir_scope_arena(weir_scope *scope, size_t block_size);
 
 /* Takes `size` (from 1) zero bytes, aligned to 16, out of the arena, or out of one that the scope
  * itself keeps and that is made by the first such call.
  *
  * The memory is reserved, so it cannot run out later. Where a further block was needed (more than
  * 64 GiB in one arena, unless it was made with less) another process can use it after its next
- * weir_manager_sync(), as any new object.
+ * weir_scope_sync(), as any new object.
  * Context: any process of the scope, any thread; takes no lock in shared memory.
  * Crash: the bytes are taken or not; at most they are lost until the arena is released.
  * Returns: the first byte; or NULL: EINVAL (NULL, size 0 or beyond PTRDIFF_MAX, or the scope has
  * ended), ENOSPC (/dev/shm is too full, or no address space left), ENOMEM. */
 WEIR_API void *weir_arena_alloc(weir_arena *arena, size_t size);
-WEIR_API void *weir_manager_alloc(weir_manager *manager, size_t size);
+WEIR_API void *weir_scope_alloc(weir_scope *scope, size_t size);
 
 /* Bytes taken out of the arena so far; each piece counts as a multiple of 16. 0 for NULL. */
 WEIR_API size_t weir_arena_size(const weir_arena *arena);
@@ -149,56 +150,56 @@ WEIR_API size_t weir_arena_size(const weir_arena *arena);
 WEIR_API void weir_arena_free(weir_arena *arena);
 
 /* The same under a name of the user's choice, so that others can attach it by that name: 1 to
- * WEIR_MANAGER_NAME_MAX bytes of UTF-8 without '/', quotes, backslashes and control characters, not
+ * WEIR_SCOPE_NAME_MAX bytes of UTF-8 without '/', quotes, backslashes and control characters, not
  * beginning with "weir-".
  * Returns besides: EEXIST (the other block is left alone, now and at the end of the scope), EINVAL
  * and ENAMETOOLONG (the name). */
-#define WEIR_MANAGER_NAME_MAX 128
-WEIR_API weir_shm *weir_manager_shm_named(weir_manager *manager, const char *name, size_t size);
-WEIR_API weir_list *weir_manager_list_named(weir_manager *manager, const char *name,
-                                            const weir_value *values, size_t count);
-WEIR_API weir_array *weir_manager_array_named(weir_manager *manager, const char *name,
-                                              weir_dtype dtype, int ndim, const int64_t *shape,
-                                              unsigned flags);
-WEIR_API weir_dict *weir_manager_dict_named(weir_manager *manager, const char *name,
-                                            const weir_dict_options *options);
+#define WEIR_SCOPE_NAME_MAX 128
+WEIR_API weir_shm *weir_scope_shm_named(weir_scope *scope, const char *name, size_t size);
+WEIR_API weir_list *weir_scope_list_named(weir_scope *scope, const char *name,
+                                          const weir_value *values, size_t count);
+WEIR_API weir_array *weir_scope_array_named(weir_scope *scope, const char *name, weir_dtype dtype,
+                                            int ndim, const int64_t *shape, unsigned flags);
+WEIR_API weir_dict *weir_scope_dict_named(weir_scope *scope, const char *name,
+                                          const weir_dict_options *options);
 
 /* Maps into this process what other processes of the scope have made since. Workers do this before
  * every chunk, and the program whenever a job or process has ended; it is only needed when a
  * pointer reaches a process in another way. Returns: 0; -EINVAL (ended); -ENOENT when an object's
  * name was gone before it could be mapped here (the others are mapped). */
-WEIR_API int weir_manager_sync(weir_manager *manager);
+WEIR_API int weir_scope_sync(weir_scope *scope);
 
 /* The manager's process id, for messages and tests. -EINVAL when the scope is NULL or has ended. */
-WEIR_API pid_t weir_manager_pid(const weir_manager *manager);
+WEIR_API pid_t weir_scope_manager_pid(const weir_scope *scope);
 
 /* ---- connecting ----------------------------------------------------------------------------- */
 
-/* Connects to the scope that another program of the same user began with this weir_options.address.
+/* Connects to the scope that another program of the same user began with this weir_scope_options.address.
  *
  * `authkey`: the scope's key; NULL, with a size of 0, when it has none. Both sides prove that they
  * know it, without telling it. This does not make the caller a process of the scope: it has no part
  * in the common addresses and the pool, and cannot end it. What works on the result: all calls that
- * make a block, list, array or dictionary (weir_manager_shm() to weir_manager_dict_named(), but no
+ * make a block, list, array or dictionary (weir_scope_shm() to weir_scope_dict_named(), but no
  * arenas, which are about common addresses), and the calls below. What they make belongs to the
  * scope and goes with it, whether this program is still connected or not. The handles are
  * stand-alone ones, to be closed here; unlinking one removes its name at once. Context: any thread;
  * waits up to 4 s. Threads may share the result; a child that is forked must connect itself. Crash:
  * the manager notices; nothing is left but what belongs to the scope. Returns: the scope, to be
- * given to weir_disconnect(); or NULL: EINVAL, ENAMETOOLONG (address or key), ENOENT (no such
+ * given to weir_scope_disconnect(); or NULL: EINVAL, ENAMETOOLONG (address or key), ENOENT (no such
  * socket), ECONNREFUSED (nobody listens any more),
  * EPERM (another user's), EACCES (the key is wrong, or only one side has one), EBUSY (128 programs
  * are connected), ETIMEDOUT, EPROTO (that is no manager of weir's), ENOTSUP (a key, but weir was
  * built without libsodium), ENOMEM, EMFILE. */
-WEIR_API weir_manager *weir_connect(const char *address, const void *authkey, size_t authkey_size);
+WEIR_API weir_scope *weir_scope_connect(const char *address, const void *authkey,
+                                        size_t authkey_size);
 
 /* Disconnects. Blocks and handles stay as they are. NULL is allowed; a scope that was begun here,
  * not connected to, is left alone. */
-WEIR_API void weir_disconnect(weir_manager *manager);
+WEIR_API void weir_scope_disconnect(weir_scope *scope);
 
 /* A block that belongs to a scope. */
 typedef struct weir_block_info {
-    char name[WEIR_MANAGER_NAME_MAX + 1];
+    char name[WEIR_SCOPE_NAME_MAX + 1];
     char kind[16]; /* "shm", "list", "array", "dict", "arena"; for a person */
     pid_t pid;     /* of the process that made it, or had it tracked */
     size_t size;   /* in bytes */
@@ -215,23 +216,23 @@ typedef struct weir_block_info {
 /* Lists the scope's blocks whose names are there, also those made by its workers: up to `room` of
  * them go to `blocks`, which may be NULL when `room` is 0. What is made or unlinked meanwhile may
  * be listed or not. Returns: how many there are, which may be more than `room`. */
-WEIR_API int64_t weir_manager_blocks(weir_manager *manager, weir_block_info *blocks, size_t room);
+WEIR_API int64_t weir_scope_blocks(weir_scope *scope, weir_block_info *blocks, size_t room);
 
 /* Finds a block of the scope by its name; `out` may be NULL. To use it, attach it by that name.
  * Returns: 0; -ENOENT (the scope has no such block, or its name is gone). */
-WEIR_API int weir_manager_lookup(weir_manager *manager, const char *name, weir_block_info *out);
+WEIR_API int weir_scope_lookup(weir_scope *scope, const char *name, weir_block_info *out);
 
 /* Gives an existing block to the scope (any stand-alone block, list, array or dict of this user,
  * whoever made it), which unlinks it at its end. Tracking twice is the same as once. Returns: 0;
  * -ENOENT (no such block), -EPERM (another user's, or no regular file), -EINVAL and -ENAMETOOLONG
- * (a name that weir_manager_shm_named() would not take), -ENOSPC (65,536 blocks are tracked or of
+ * (a name that weir_scope_shm_named() would not take), -ENOSPC (65,536 blocks are tracked or of
  * connected programs). */
-WEIR_API int weir_manager_track(weir_manager *manager, const char *name);
+WEIR_API int weir_scope_track(weir_scope *scope, const char *name);
 
 /* Unlinks a block early that is tracked or of a connected program, and forgets it.
  * Returns: 0; -ENOENT (the scope has no such block, or its name is gone), -EPERM (a process of the
  * scope made it, and unlinks it itself: weir_shm_unlink()). */
-WEIR_API int weir_manager_release(weir_manager *manager, const char *name);
+WEIR_API int weir_scope_release(weir_scope *scope, const char *name);
 
 /* Who unlinks what, and when. In every case memory that is mapped stays mapped, and a name that
  * another block has got meanwhile is left alone.
