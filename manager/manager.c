@@ -38,14 +38,6 @@
 
 /* ---- waiting for the manager ---------------------------------------------------------------- */
 
-int64_t weir__now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* 1: readable or hung up; 0: not in time; or a negative errno. */
 static int wait_readable(int fd, int64_t deadline_ms)
 {

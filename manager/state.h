@@ -10,6 +10,7 @@
 #include "manager/address_space.h"
 #include "manager/internal.h"
 #include "manager/launch.h"
+#include "shm/clock.h"
 
 /* Private to each process; a forked child has a copy at the same address. `lock` of the space
  * guards on_end and creators too. */
@@ -63,8 +64,6 @@ struct weir_scope *weir__scope_new(int timeout_ms);
 /* Forgets it in this process. */
 void weir__scope_drop(struct weir_scope *scope);
 
-/* CLOCK_MONOTONIC. */
-int64_t weir__now_ms(void);
 /* The manager's next message, within its timeout and before its deadline. NULL with the last error
  * set. */
 json_t *weir__scope_receive(const struct weir_scope *scope);

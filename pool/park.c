@@ -52,14 +52,6 @@ void weir__futex_wake(const _Atomic uint32_t *word, int count)
     syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
 }
 
-int64_t weir__now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 static void ring(struct weir__slot *slot)
 {
     atomic_fetch_add(&slot->bell, 1);

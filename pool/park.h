@@ -6,14 +6,12 @@
 #define WEIR_PARK_H
 
 #include "pool/control.h"
+#include "shm/clock.h"
 
 /* Futexes between processes. Wait returns 0 (woken, or *word was not `seen`), -EINTR or -ETIMEDOUT.
  */
 int weir__futex_wait(const _Atomic uint32_t *word, uint32_t seen, int64_t timeout_ns);
 void weir__futex_wake(const _Atomic uint32_t *word, int count);
-
-/* CLOCK_MONOTONIC in nanoseconds. */
-int64_t weir__now_ns(void);
 
 static inline void weir__pause(void)
 {

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * clock.h: the one clock of all deadlines, CLOCK_MONOTONIC.
+ */
+#ifndef WEIR_CLOCK_H
+#define WEIR_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+static inline int64_t weir__now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static inline int64_t weir__now_ms(void)
+{
+    return weir__now_ns() / 1000000;
+}
+
+#endif
