@@ -8,9 +8,11 @@
 
 #include "leak.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -60,6 +62,16 @@ static inline int close_door(void **state)
     return remove_folder(state) || error ? -1 : 0;
 }
 
+#define PLAIN(name) cmocka_unit_test_setup_teardown(name, make_folder, close_door)
+#define OPEN(name)  cmocka_unit_test_setup_teardown(name, open_door, close_door)
+
+/* A forked child does not outlive a test that fails. */
+static inline void settle_child(void)
+{
+    child_reset();
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
 /* A client that speaks the protocol by itself. */
 static inline int dial(void)
 {
@@ -76,6 +88,30 @@ static inline json_t *hear(int fd)
     json_t *message = NULL;
 
     return weir__frame_receive(fd, &message) == 1 ? message : NULL;
+}
+
+static inline json_t *say(int fd, const char *text)
+{
+    if (send(fd, text, strlen(text), MSG_NOSIGNAL) < 0)
+        return NULL;
+    return hear(fd);
+}
+
+/* The reply's error code; 0 when it is none; 1 when the manager closed instead. */
+static inline int verdict(json_t *reply)
+{
+    int code = !reply ? 1 : (int)json_integer_value(json_object_get(reply, "error"));
+
+    json_decref(reply);
+    return code;
+}
+
+static inline bool is_closed(int fd)
+{
+    json_t *more = hear(fd);
+
+    json_decref(more);
+    return more == NULL;
 }
 
 #endif

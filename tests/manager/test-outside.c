@@ -495,8 +495,6 @@ static void strangers_block_is_refused__when_it_is_passed_or_tracked(void **stat
     close(fd);
 }
 
-#define OPEN(name) cmocka_unit_test_setup_teardown(name, open_door, close_door)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
