@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Progress: what the program's own callback sees of it, and in which thread.
+ */
+#include "support.h"
+
+#include <errno.h>
+#include <pthread.h>
+
+static int nap(weir_task *task, weir_range range, void *arg)
+{
+    (void)task;
+    usleep((useconds_t)((range.end - range.begin) * *(const int *)arg * 1000));
+    return 0;
+}
+
+struct seen {
+    pthread_t thread;
+    uint64_t done;
+    int calls, ends;
+    int tenths; /* calls in the last tenth, before the end */
+    bool wrong;
+    const char *label;
+    weir_pool *cancel;
+    weir_progress last;
+};
+
+static void look(const weir_progress *progress, void *arg)
+{
+    struct seen *seen = arg;
+
+    seen->wrong |=
+        progress->done < seen->done || progress->done + progress->failed > progress->total;
+    seen->wrong |= !pthread_equal(pthread_self(), seen->thread) || progress->elapsed_ms < 0;
+    seen->wrong |= (progress->label == NULL) != (seen->label == NULL);
+    seen->done = progress->done;
+    seen->calls++;
+    seen->ends += progress->ended;
+    seen->tenths +=
+        !progress->ended && progress->done + progress->total / 10 + 1 >= progress->total;
+    seen->last = *progress;
+    if (seen->cancel != NULL && progress->done > 0)
+        weir_pool_cancel(seen->cancel);
+}
+
+static void the_callback_sees_all_of_a_job__in_the_thread_that_waits(void **state)
+{
+    weir_scope *scope = begin();
+    weir_pool *pool = new_pool(scope, 2);
+    struct seen seen = {.thread = pthread_self(), .label = "x"};
+    int nap_ms = 5;
+
+    (void)state;
+    /* 17 does not divide 103: the last chunk is shorter */
+    assert_int_equal(weir_pool_for(pool, (weir_range){-3, 100}, nap, &nap_ms,
+                                   OPTIONS(.grain = 17, .arg_size = sizeof nap_ms, .progress = "x",
+                                           .on_progress = look, .on_progress_arg = &seen)),
+                     0);
+    assert_false(seen.wrong);
+    assert_in_range(seen.calls, 2, 20);
+    assert_int_equal(seen.ends, 1);
+    assert_true(seen.last.ended);
+    assert_int_equal(seen.last.done, 103);
+    assert_int_equal(seen.last.total, 103);
+    assert_int_equal(seen.last.left_ms, 0);
+    assert_true(seen.last.rate > 0);
+    weir_pool_free(pool);
+    weir_scope_end(scope);
+}
+
+static weir_future *nap_async(weir_pool *pool, int count, int *nap_ms, const weir_job_options *how)
+{
+    weir_job_options all = *how;
+
+    all.grain = 1;
+    all.arg_size = sizeof *nap_ms;
+    return weir_pool_for_async(pool, (weir_range){0, count}, nap, nap_ms, &all);
+}
+
+static void the_callbacks_see_all_of_their_jobs__when_several_are_waited_for(void **state)
+{
+    weir_scope *scope = begin();
+    weir_pool *pool = new_pool(scope, 2);
+    struct seen seen[2] = {{.thread = pthread_self()}, {.thread = pthread_self()}};
+    int nap_ms = 20;
+    weir_future *futures[3];
+
+    (void)state;
+    for (int i = 0; i < 2; i++)
+        futures[i] = nap_async(pool, i == 0 ? 30 : 15, &nap_ms,
+                               OPTIONS(.on_progress = look, .on_progress_arg = &seen[i]));
+    futures[2] = nap_async(pool, 5, &nap_ms, OPTIONS(.chunks = 0));
+    assert_int_equal(weir_future_wait_many(futures, 3, WEIR_WHEN_ALL, 30), -ETIMEDOUT);
+    assert_int_equal(seen[0].ends + seen[1].ends, 0);
+    for (int round = 0; round < 2; round++) { /* the second finds them ended */
+        assert_int_equal(weir_future_wait_many(futures, 3, WEIR_WHEN_ALL, -1), 3);
+        for (int i = 0; i < 2; i++) {
+            assert_false(seen[i].wrong);
+            assert_in_range(seen[i].calls, 3, 12);
+            assert_int_equal(seen[i].ends, 1);
+            assert_true(seen[i].last.ended);
+            assert_int_equal(seen[i].last.done, i == 0 ? 30 : 15);
+        }
+    }
+    for (int i = 0; i < 3; i++)
+        weir_future_free(futures[i]);
+    weir_pool_free(pool);
+    weir_scope_end(scope);
+}
+
+static int emit_slowly(weir_task *task, weir_range range, void *arg)
+{
+    usleep(40000);
+    for (int64_t i = range.begin; i<range.end &&*(const int *)arg> 0; i++)
+        weir_emit_int64(task, &i, sizeof i, i);
+    return 0;
+}
+
+static int reduce_slowly(weir_task *task, weir_pair *pair, void *arg)
+{
+    (void)pair;
+    usleep(300);
+    return *(const int *)arg == 2 ? weir_task_fail(task, 4, "not this key") : 0;
+}
+
+static weir_table *map_reduce_shown(weir_pool *pool, struct seen *seen, int how, bool wait_many)
+{
+    const weir_map_reduction reduction = {.map = emit_slowly,
+                                          .value_size = sizeof(int64_t),
+                                          .combine = weir_sum_int64,
+                                          .reduce = reduce_slowly};
+    weir_future *future;
+    weir_table *table;
+
+    *seen = (struct seen){.thread = pthread_self()};
+    if (!wait_many)
+        return weir_pool_map_reduce(
+            pool, (weir_range){0, 1003}, &reduction, &how,
+            OPTIONS(.arg_size = sizeof how, .on_progress = look, .on_progress_arg = seen));
+    future = weir_pool_map_reduce_async(
+        pool, (weir_range){0, 1003}, &reduction, &how,
+        OPTIONS(.arg_size = sizeof how, .on_progress = look, .on_progress_arg = seen));
+    assert_int_equal(weir_future_wait_many(&future, 1, WEIR_WHEN_ANY, -1), 0);
+    table = weir_future_table(future);
+    weir_future_free(future);
+    return table;
+}
+
+static void the_callback_sees_both_jobs_as_one__of_a_map_reduce(void **state)
+{
+    weir_scope *scope = begin();
+    weir_pool *pool = new_pool(scope, 2);
+    struct seen seen;
+
+    (void)state;
+    for (int many = 0; many < 2; many++) {
+        for (int emits = 0; emits < 2; emits++) {
+            weir_table *table = map_reduce_shown(pool, &seen, emits, many);
+
+            assert_int_equal(weir_table_len(table), emits ? 1003 : 0);
+            weir_table_free(table);
+            assert_false(seen.wrong);
+            assert_in_range(seen.calls, 3, 20);
+            assert_int_equal(seen.ends, 1);
+            assert_true(seen.last.ended);
+            assert_int_equal(seen.last.done, 1003);
+            assert_int_equal(seen.last.total, 1003);
+            /* 300 ms of mapping and, with keys, as many of merging, both looked at */
+            assert_in_range(seen.tenths, emits ? 1 : 0, 10);
+        }
+        assert_null(map_reduce_shown(pool, &seen, 2, many));
+        assert_int_equal(seen.ends, 1);
+        assert_int_equal(seen.last.failed, 101);
+        assert_int_equal(seen.last.done, 902);
+    }
+    weir_pool_free(pool);
+    weir_scope_end(scope);
+}
+
+static int fail_first(weir_task *task, weir_range range, void *arg)
+{
+    (void)task;
+    (void)arg;
+    return range.begin == 0;
+}
+
+static void failed_items_are_told__when_a_job_keeps_going(void **state)
+{
+    weir_scope *scope = begin();
+    weir_pool *pool = new_pool(scope, 2);
+    struct seen seen = {.thread = pthread_self()};
+
+    (void)state;
+    assert_int_equal(weir_pool_for(pool, (weir_range){0, 100}, fail_first, NULL,
+                                   OPTIONS(.chunks = 3, .keep_going = true, .on_progress = look,
+                                           .on_progress_arg = &seen)),
+                     WEIR_EFAILED);
+    assert_int_equal(seen.ends, 1);
+    assert_int_equal(seen.last.failed, 34);
+    assert_int_equal(seen.last.done, 66);
+    weir_pool_free(pool);
+    weir_scope_end(scope);
+}
+
+static void a_job_can_be_cancelled__from_its_callback(void **state)
+{
+    weir_scope *scope = begin();
+    weir_pool *pool = new_pool(scope, 2);
+    struct seen seen = {.thread = pthread_self(), .cancel = pool};
+    int nap_ms = 20;
+
+    (void)state;
+    assert_int_equal(weir_pool_for(pool, (weir_range){0, 1000}, nap, &nap_ms,
+                                   OPTIONS(.grain = 1, .arg_size = sizeof nap_ms,
+                                           .on_progress = look, .on_progress_arg = &seen)),
+                     -ECANCELED);
+    assert_int_equal(seen.ends, 1);
+    assert_true(seen.last.done < 1000);
+    weir_pool_free(pool);
+    weir_scope_end(scope);
+}
+
+static void a_future_shows_it_while_it_is_waited_for__and_only_then(void **state)
+{
+    static int nap_ms = 10;
+    weir_scope *scope = begin();
+    weir_pool *pool = new_pool(scope, 2);
+    struct seen seen = {.thread = pthread_self()};
+    weir_future *future;
+
+    (void)state;
+    future =
+        weir_pool_for_async(pool, (weir_range){0, 80}, nap, &nap_ms,
+                            OPTIONS(.grain = 1, .on_progress = look, .on_progress_arg = &seen));
+    assert_non_null(future);
+    usleep(150000);
+    assert_int_equal(seen.calls, 0);
+    assert_int_equal(weir_future_wait(future, 50), -ETIMEDOUT);
+    assert_int_equal(seen.ends, 0);
+    assert_int_equal(weir_future_wait(future, -1), 0);
+    assert_int_equal(seen.ends, 1);
+    assert_false(seen.wrong);
+    weir_future_free(future);
+    weir_pool_free(pool);
+    weir_scope_end(scope);
+}
+
+static void lines_are_refused__without_a_label(void **state)
+{
+    weir_scope *scope = begin();
+    weir_pool *pool = new_pool(scope, 1);
+
+    (void)state;
+    assert_int_equal(
+        weir_pool_for(pool, (weir_range){0, 1}, fail_first, NULL, OPTIONS(.progress_lines = true)),
+        -EINVAL);
+    assert_message_has("progress_lines");
+    weir_pool_free(pool);
+    weir_scope_end(scope);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        UNIT(the_callbacks_see_all_of_their_jobs__when_several_are_waited_for),
+        UNIT(the_callback_sees_both_jobs_as_one__of_a_map_reduce),
+        UNIT(the_callback_sees_all_of_a_job__in_the_thread_that_waits),
+        UNIT(failed_items_are_told__when_a_job_keeps_going),
+        UNIT(a_job_can_be_cancelled__from_its_callback),
+        UNIT(a_future_shows_it_while_it_is_waited_for__and_only_then),
+        UNIT(lines_are_refused__without_a_label),
+    };
+
+    leak_isolate();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
