@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * subject end HOW: a program that ends in every way but weir_scope_end. It tells how many files it has in
- * /dev/shm when all is there, and ends when a line comes in.
+ * subject end HOW: a program that ends in every way but weir_scope_end. It tells how many files it
+ * has in /dev/shm when all is there, and ends when a line comes in.
  */
 #include "subject.h"
 
