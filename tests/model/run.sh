@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # run.sh: checks a model: no error in any order of events, in each configuration; and each bug that can be
-# put into it is found in at least one. Needs spin and a C compiler.
+# put into it is found in one of them. Needs spin and a C compiler.
 #
 # Usage: run.sh MODEL [long]      long: three chunks and two kills too (minutes, and 4 GiB)
 
@@ -12,17 +12,21 @@ dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
 cd "$dir" || exit 1
 failed=0
+tried=' '
 
 # check FLAGS...: prints the number of errors and of states, or what went wrong.
 check() {
-    spin "$@" -a "$model" >log 2>&1 &&
-        ${CC:-cc} -O2 -w -DSAFETY -DCOLLAPSE -DVECTORSZ=2048 -o pan pan.c >log 2>&1 ||
-        { cat log; return; }
+    if ! spin "$@" -a "$model" >log 2>&1 ||
+        ! ${CC:-cc} -O2 -w -DSAFETY -DCOLLAPSE -DVECTORSZ=2048 -o pan pan.c >log 2>&1; then
+        cat log
+        return
+    fi
     ./pan -m1000000 -w23 >log 2>&1
     grep -E 'errors:|states, stored|too small|out of memory|truncated' log | tr -s ' \n' ' '
 }
 
 good() {
+    # shellcheck disable=SC2086 # a list of words
     result=$(check $1)
     echo "$1: $result"
     case $result in
@@ -34,6 +38,8 @@ good() {
 
 # bug NAME CONFIGURATION: it must be found there.
 bug() {
+    tried="$tried$1 "
+    # shellcheck disable=SC2086 # a list of words
     result=$(check "-D$1" $2)
     case $result in
     *"errors: 1"*) echo "$1: found" ;;
@@ -114,12 +120,39 @@ queue() {
     bug BUG_TAIL_BEFORE_CELL "$marks"
 }
 
+scope() {
+    for options in -DMEMBERS=1 -DMEMBERS=2 -DCLEANERS=2 -DSWEEPERS=2; do
+        good "$options"
+    done
+    bug BUG_BLANK -DMEMBERS=1
+    bug BUG_CHECK_BEFORE_LOCK -DMEMBERS=1
+    bug BUG_IGNORE_INODE -DMEMBERS=1
+    bug BUG_LINK_BEFORE_LOCK -DMEMBERS=1
+    bug BUG_LOCK_NOT_INHERITED -DMEMBERS=1
+    bug BUG_NO_CLOSE -DMEMBERS=1
+    bug BUG_NO_RECORD_LOCK -DMEMBERS=1
+    bug BUG_NO_SECOND_SCAN -DMEMBERS=1
+    bug BUG_RECORD_AFTER_NAME -DMEMBERS=1
+    bug BUG_SCOPE_FILE_ANYWAY -DMEMBERS=1
+    bug BUG_SCOPE_FILE_FIRST -DMEMBERS=1
+    bug BUG_SWEEP_WITHOUT_LOCK -DMEMBERS=1
+}
+
 length=${2:-}
 case $(basename "$1") in
 job.pml) job ;;
 queue.pml) queue ;;
 wake.pml) wake ;;
 failure.pml) failure ;;
+scope.pml) scope ;;
 *) echo "there is no model $1"; exit 2 ;;
 esac
+# Each bug that stands in a model is tried.
+names=$(grep -o 'BUG_[A-Z_]*[A-Z]' "$model" | sort -u)
+for name in $names; do
+    case $tried in
+    *" $name "*) ;;
+    *) echo "$name: not tried"; failed=1 ;;
+    esac
+done
 exit $failed

@@ -14,7 +14,7 @@
  *
  * Asserted: a scope in which a process lives is never swept; once the scope file has lost its name no
  * block has one or gets one; after the last sweep nothing is left; somebody else's file that took a
- * block's name is never unlinked. With -DBUG_... one of them must fail: model.sh tries all.
+ * block's name is never unlinked. With -DBUG_... one of them must fail: run.sh tries all.
  */
 #define NONE    0
 #define BLOCK   1
