@@ -24,7 +24,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <sys/types.h>
-#include <weir-pool.h>
+#include <weir.h>
 
 #include "pool/ledger.h"
 

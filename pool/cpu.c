@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <weir-pool.h>
+#include <weir.h>
 
 #define CGROUP_ROOT "/sys/fs/cgroup"
 

@@ -404,7 +404,7 @@ void weir_future_free(weir_future *future)
         const weir_error before = *weir_last_error();
 
         weir_future_cancel(future);
-        weir_future_wait(future, -1);
+        (void)!weir_future_wait(future, -1); /* its error goes with it */
         weir__fail_with(&before);
     }
     if (future->caller != NULL)

@@ -22,7 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <weir-pool.h>
+#include <weir.h>
 
 #include "pool/key_hash.h"
 

@@ -2,8 +2,8 @@
  *
  * map_reduce.h: what the futures know of a map-reduce.
  */
-#ifndef WEIR_MAP_REDUCE_H
-#define WEIR_MAP_REDUCE_H
+#ifndef WEIR_MAP_REDUCE_INTERNAL_H
+#define WEIR_MAP_REDUCE_INTERNAL_H
 
 #include "pool/pool.h"
 

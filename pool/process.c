@@ -7,6 +7,7 @@
  * shared memory, and it ends with the program.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -85,7 +86,8 @@ static int report_end(weir_process *process, int *exit_code)
 {
     int status = process->control->exit_status;
 
-    weir_scope_sync(process->scope);
+    /* What is gone is missed only if it is used. */
+    (void)!weir_scope_sync(process->scope);
     if (exit_code != NULL)
         *exit_code = WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
     return 0;
@@ -127,6 +129,21 @@ pid_t weir_process_pid(const weir_process *process)
     if (process == NULL)
         return weir__fail(-EINVAL, "the process is NULL");
     return process->pid;
+}
+
+int weir_process_kill(weir_process *process, int signal)
+{
+    if (process == NULL)
+        return weir__fail(-EINVAL, "the process is NULL");
+    if (signal < 1 || signal > SIGRTMAX)
+        return weir__fail(-EINVAL, "signal is %d; it must be from 1 to %d", signal, SIGRTMAX);
+    if (process->starter != getpid())
+        return weir__fail(-EDEADLK, "only process %d, which started process %d, can signal it",
+                          (int)process->starter, (int)process->pid);
+    if (atomic_load(&process->control->ended) || weir__detached_wait(&process->supervisor, 0))
+        return weir__fail(-ESRCH, "process %d has ended", (int)process->pid);
+    weir__detached_order(&process->supervisor, (char)(SUPERVISOR_SIGNAL | signal));
+    return 0;
 }
 
 void weir_process_free(weir_process *process)

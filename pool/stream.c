@@ -242,7 +242,7 @@ void weir_stream_free(weir_stream *stream)
         weir_future_cancel(stream->futures[i]); /* all of them, before one is waited for */
     while (stream->running_count > 0) {
         entry = stream->running[0];
-        weir_future_wait(entry->future, -1);
+        (void)!weir_future_wait(entry->future, -1); /* note_end() takes its error */
         note_end(stream, entry);
     }
     while ((entry = TAILQ_FIRST(&stream->out)) != NULL) {

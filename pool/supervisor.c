@@ -407,7 +407,7 @@ static void fork_into(struct child *child)
     sigset_t all, before;
     int error;
 
-    weir_scope_sync(supervisor->scope);
+    (void)!weir_scope_sync(supervisor->scope); /* the worker does it again */
     atomic_fetch_add(&slot->incarnation, 1);
     atomic_store(&slot->state, SLOT_STARTING);
     sigfillset(&all);
@@ -488,7 +488,7 @@ _Noreturn static void end_with_host(struct supervisor *supervisor, bool scope_li
 
 static void on_lifeline(struct supervisor *supervisor)
 {
-    char order;
+    unsigned char order;
     ssize_t got = recv(supervisor->lifeline, &order, 1, MSG_DONTWAIT);
 
     if (got < 0 && errno != ECONNRESET) {
@@ -501,7 +501,11 @@ static void on_lifeline(struct supervisor *supervisor)
     }
     if (got <= 0)
         end_with_host(supervisor, host_ends_pool(supervisor));
-    if (order == SUPERVISOR_KILL) {
+    if (order & SUPERVISOR_SIGNAL) {
+        /* It is this process's child and not reaped yet, so the number is its own. */
+        if (supervisor->children[0].pid > 0)
+            kill(supervisor->children[0].pid, order & ~SUPERVISOR_SIGNAL);
+    } else if (order == SUPERVISOR_KILL) {
         kill_all(supervisor);
     } else if (order == SUPERVISOR_WATCH) {
         supervisor->deadline_ns = weir__now_ns();

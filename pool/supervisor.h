@@ -17,6 +17,8 @@ enum {
     SUPERVISOR_FINISH = 'f', /* the pool drains: do not replace workers, end when all have ended */
     SUPERVISOR_WATCH = 'w',  /* a job with a deadline was opened, and none was before */
     SUPERVISOR_KILL = 'k',   /* kill all workers and end */
+    SUPERVISOR_SIGNAL =
+        0x80, /* or'ed with a signal's number: send it to the one process there is */
 };
 
 /* For weir__fork_detached(); context is a struct weir__supervision. Does not return. */

@@ -11,7 +11,7 @@
 #define WEIR_TABLE_H
 
 #include <stdatomic.h>
-#include <weir-pool.h>
+#include <weir.h>
 
 #include "pool/gather.h"
 

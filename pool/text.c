@@ -25,7 +25,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <weir-pool.h>
+#include <weir.h>
 
 #include "shm/error.h"
 

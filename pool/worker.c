@@ -350,7 +350,7 @@ _Noreturn void weir__worker_main(struct weir__control *control, weir_scope *scop
     __fpurge(stdout);
     __fpurge(stderr);
     setvbuf(stdout, NULL, _IOLBF, 0);
-    weir_scope_sync(scope);
+    (void)!weir_scope_sync(scope); /* what is gone is missed only if it is used */
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     if (control->process_target != NULL)

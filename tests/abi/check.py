@@ -13,7 +13,8 @@ import subprocess
 import sys
 import tempfile
 
-HEADERS = ("shm/weir-shm.h", "manager/weir-scope.h", "pool/weir-pool.h", "pool/weir.h")
+HEADERS = ("shm/weir-shm.h", "manager/weir-scope.h", "pool/weir-pool.h", "pool/weir-future.h",
+           "pool/weir-map-reduce.h", "pool/weir-process.h", "pool/weir.h")
 NEEDED = {"libc.so.6", "libuv.so.1", "libjansson.so.4", "libsodium.so.23", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
 
 library, root, version = sys.argv[1:4]
@@ -41,7 +42,7 @@ def declared():
         text = re.sub(r"^\s*#(?:.*\\\n)*.*$", "", text, flags=re.M)
         for declaration in re.findall(r"\bWEIR_API\b([^;{]*);", text):
             names.add(re.search(r"(\w+)\s*\(", declaration).group(1))
-        inline = set(re.findall(r"static inline \w+ \*?(\w+)\(", text))
+        inline = set(re.findall(r"static inline (?:WEIR_MUST_CHECK )?[\w ]+? \*?(\w+)\(", text))
         undecorated = set(re.findall(r"^[\w ]+?[ *](weir_\w+)\(", re.sub(r"WEIR_API[^;{]*;", "", text), re.M))
         compare(header + ": function without WEIR_API", undecorated, inline & undecorated)
     return names

@@ -119,7 +119,8 @@ static double list_get(void)
         for (int64_t i = 0; i < INTS; i++) {
             weir_value value;
 
-            weir_list_get(list, i, &value);
+            if (weir_list_get(list, i, &value) < 0)
+                abort();
             sum += value.integer;
         }
     sink = sum;
@@ -132,7 +133,8 @@ static double list_set(void)
 
     for (int pass = 0; pass < PASSES; pass++)
         for (int64_t i = 0; i < INTS; i++)
-            weir_list_set(list, i, weir_int(i * i));
+            if (weir_list_set(list, i, weir_int(i * i)) < 0)
+                abort();
     return (now_us() - begin) / PASSES / INTS;
 }
 

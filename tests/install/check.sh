@@ -85,7 +85,7 @@ test_prefix() {
     export PKG_CONFIG_PATH="$lib/pkgconfig" LD_LIBRARY_PATH="$lib"
     [ "$(pkg-config --modversion weir)" = "$(sed -n "s/^  version: '\(.*\)',/\1/p" "$root/meson.build")" ] ||
         fail 'weir.pc has another version than the project'
-    for header in weir.h weir-shm.h weir-scope.h weir-pool.h; do
+    for header in weir.h weir-shm.h weir-scope.h weir-pool.h weir-future.h weir-map-reduce.h weir-process.h; do
         [ -f "$work/prefix/include/$header" ] || fail "$header is not installed in include/"
     done
     for example in "$root"/examples/*.c; do

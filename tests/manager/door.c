@@ -61,8 +61,10 @@ static weir_dict *make_dict(weir_scope *scope)
 {
     weir_dict *dict = weir_scope_dict(scope, &(weir_dict_options){.max_size = 65536});
 
-    for (int i = 0; dict && i < 10; i++)
-        weir_dict_set(dict, weir_int(i), weir_int(i));
+    for (int i = 0; dict && i < 10; i++) {
+        if (weir_dict_set(dict, weir_int(i), weir_int(i)) < 0)
+            return NULL;
+    }
     return dict;
 }
 

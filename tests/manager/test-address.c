@@ -123,7 +123,8 @@ static void address_is_free_again__when_whoever_died(void **state)
             settle_child();
             scope = weir_scope_begin(&(weir_scope_options){.address = address});
             manager = weir_scope_manager_pid(scope);
-            weir_scope_shm(scope, 10);
+            if (!weir_scope_shm(scope, 10))
+                _exit(1);
             if (write(report[1], &manager, sizeof(manager)) != sizeof(manager))
                 _exit(1);
             pause();

@@ -190,6 +190,49 @@ static void making_is_refused__when_it_makes_no_sense(void **state)
     assert_int_equal(weir_last_error()->code, -EINVAL);
     assert_int_equal(shm_files(), files);
 }
+static void items_are_zero_and_of_their_array__when_made_by_type(void **state)
+{
+    weir_scope *own = weir_scope_begin(NULL);
+    double *x = weir_scope_doubles(own, 1000);
+    int64_t *n = weir_scope_int64s(own, 3);
+    unsigned char *bytes = weir_scope_bytes(own, 1);
+    weir_shm *shm = weir_scope_shm(own, 64);
+    weir_array *array;
+
+    (void)state;
+    assert_non_null(x);
+    assert_non_null(n);
+    assert_non_null(bytes);
+    assert_non_null(shm);
+    for (int i = 0; i < 1000; i++)
+        assert_true(x[i] == 0);
+    array = weir_scope_array_at(own, &x[999]);
+    assert_ptr_equal(array, weir_scope_array_at(own, x));
+    assert_ptr_equal(weir_array_data(array), x);
+    assert_int_equal(weir_array_len(array), 1000);
+    assert_int_equal(weir_array_dtype(array), WEIR_FLOAT64);
+    assert_int_equal(weir_array_dtype(weir_scope_array_at(own, n)), WEIR_INT64);
+    assert_int_equal(weir_array_dtype(weir_scope_array_at(own, bytes)), WEIR_UINT8);
+    /* behind the last item, in another kind of object, in private memory, nowhere */
+    assert_null(weir_scope_array_at(own, &x[1000]));
+    assert_int_equal(weir_last_error()->code, -ENOENT);
+    assert_null(weir_scope_array_at(own, weir_shm_buf(shm)));
+    assert_int_equal(weir_last_error()->code, -ENOENT);
+    assert_null(weir_scope_array_at(own, &own));
+    assert_null(weir_scope_array_at(own, NULL));
+    assert_int_equal(weir_last_error()->code, -EINVAL);
+    /* given back early, as any array */
+    assert_int_equal(weir_shm_unlink(weir_array_shm(array)), 0);
+    weir_array_close(array);
+    assert_null(weir_scope_array_at(own, x));
+    assert_null(weir_scope_doubles(own, SIZE_MAX));
+    assert_int_equal(weir_last_error()->code, -E2BIG);
+    assert_null(weir_scope_doubles(NULL, 1));
+    assert_int_equal(weir_last_error()->code, -EINVAL);
+    weir_scope_end(own);
+    assert_null(weir_scope_doubles(own, 1));
+    assert_null(weir_scope_array_at(own, n));
+}
 
 int main(void)
 {
@@ -201,6 +244,7 @@ int main(void)
         CASE(block_begins_at_a_huge_page__when_it_is_large),
         CASE(handle_gives_a_handle_of_its_own__when_the_object_is_of_a_scope),
         CASE(making_is_refused__when_it_makes_no_sense),
+        CASE(items_are_zero_and_of_their_array__when_made_by_type),
     };
 
     if (!leak_isolate()) {

@@ -141,7 +141,8 @@ static void live_scopes_stay__when_programs_begin_and_die(void **state)
 
                 child_reset();
                 own = weir_scope_begin(NULL);
-                weir_scope_shm(own, 100);
+                if (!weir_scope_shm(own, 100))
+                    _exit(1);
                 if (i % 2)
                     kill(weir_scope_manager_pid(own), SIGKILL);
                 usleep(1000);

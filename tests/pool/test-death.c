@@ -210,7 +210,9 @@ static void a_small_job_is_started_at_once__after_workers_were_killed(void **sta
         if (pid > 0)
             kill(pid, SIGKILL);
         for (int i = 0; i < 20; i++)
-            weir_pool_for(pool, (weir_range){0, 1}, count_items, items, OPTIONS(.retries = 30));
+            assert_int_equal(
+                weir_pool_for(pool, (weir_range){0, 1}, count_items, items, OPTIONS(.retries = 30)),
+                0);
     }
     usleep(20000);
     for (int i = 0; i < 20; i++) {

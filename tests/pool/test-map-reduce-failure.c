@@ -159,7 +159,7 @@ static int scope_blocks(weir_scope *scope)
     int count = 0;
 
     assert_non_null(maps);
-    weir_scope_sync(scope);
+    assert_int_equal(weir_scope_sync(scope), 0);
     while (fgets(line, sizeof line, maps) != NULL)
         count += strstr(line, "/dev/shm/") != NULL;
     fclose(maps);

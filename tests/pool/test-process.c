@@ -71,6 +71,42 @@ static int kill_self(void *arg)
     return 5;
 }
 
+static int sleep_long(void *arg)
+{
+    (void)arg;
+    while (pause() < 0)
+        ;
+    return 0;
+}
+
+static void a_process_gets_the_signal__that_it_is_sent(void **state)
+{
+    static const int signals[] = {SIGTERM, SIGKILL, SIGUSR2};
+    weir_scope *scope = begin();
+    weir_process *process;
+    int code = 55;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
+        process = start(scope, sleep_long, NULL);
+        assert_int_equal(weir_process_kill(process, SIGINT), 0); /* ignored there */
+        assert_int_equal(weir_process_join(process, 50, &code), -ETIMEDOUT);
+        assert_int_equal(weir_process_kill(process, signals[i]), 0);
+        assert_int_equal(weir_process_join(process, 5000, &code), 0);
+        assert_int_equal(code, -signals[i]);
+        assert_int_equal(weir_process_kill(process, SIGTERM), -ESRCH);
+        assert_message_has("has ended");
+        weir_process_free(process);
+    }
+    assert_int_equal(weir_process_kill(NULL, SIGTERM), -EINVAL);
+    process = start(scope, sleep_long, NULL);
+    assert_int_equal(weir_process_kill(process, 0), -EINVAL);
+    assert_int_equal(weir_process_kill(process, 65), -EINVAL);
+    assert_message_has("signal is 65; it must be from 1 to 64");
+    weir_process_free(process);
+    weir_scope_end(scope);
+}
+
 static int call_exit(void *arg)
 {
     exit(*(int *)arg);
@@ -191,8 +227,10 @@ static int fill_list(void *arg)
 {
     weir_list *list = arg;
 
-    for (int64_t i = 0; i < weir_list_len(list); i++)
-        weir_list_set(list, i, weir_int(i * 2));
+    for (int64_t i = 0; i < weir_list_len(list); i++) {
+        if (weir_list_set(list, i, weir_int(i * 2)) < 0)
+            return 1;
+    }
     return 0;
 }
 
@@ -243,6 +281,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         UNIT(a_process_is_refused__when_its_arguments_are_wrong),
         UNIT(the_exit_code_is_what_the_target_returned__modulo_256),
+        UNIT(a_process_gets_the_signal__that_it_is_sent),
         UNIT(the_exit_code_is_minus_the_signal__when_killed),
         UNIT(joining_gives_up__when_the_time_is_over),
         UNIT(a_running_process_is_killed__when_freed_or_when_its_scope_ends),

@@ -592,8 +592,9 @@ static void readers_get_whole_ints_and_no_harm__while_another_process_writes(voi
     (void)state;
     if (child == 0) {
         for (uint32_t i = 0;; i++) {
-            weir_list_set(list, 0, weir_int((int64_t)i << 32 | i));
-            weir_list_set(list, 1, i % 2 ? weir_str("0123456789abcdef01234") : weir_int(i));
+            if (weir_list_set(list, 0, weir_int((int64_t)i << 32 | i)) < 0 ||
+                weir_list_set(list, 1, i % 2 ? weir_str("0123456789abcdef01234") : weir_int(i)) < 0)
+                _exit(1);
         }
     }
     while (ints < 300000) {
@@ -628,8 +629,9 @@ static void a_release_store_carries_the_rest__when_an_int_says_so(void **state)
         for (int i = 1; i <= ROUNDS; i++) {
             weir_value turn;
 
-            weir_list_set(list, 1, weir_float(i));
-            weir_list_set(list, 0, weir_int(i));
+            if (weir_list_set(list, 1, weir_float(i)) < 0 ||
+                weir_list_set(list, 0, weir_int(i)) < 0)
+                _exit(1);
             while (weir_list_get(list, 0, &turn) == 0 && turn.integer != -i)
                 sched_yield();
         }

@@ -5,7 +5,7 @@
 #ifndef TEST_REDUCTIONS_H
 #define TEST_REDUCTIONS_H
 
-#include <weir-pool.h>
+#include <weir-map-reduce.h>
 
 /* Numbers whose sum is another one in almost any other order. */
 static inline double awkward_double(int64_t i)

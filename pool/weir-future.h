@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * weir-future.h: jobs that run while the program goes on.
+ *
+ * Submitted calls, the calls of weir-pool.h without waiting, waiting for one or several, streams of
+ * calls, and callbacks in programs with an event loop.
+ */
+#ifndef WEIR_FUTURE_H
+#define WEIR_FUTURE_H
+
+#include <weir-pool.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A job that runs while the program goes on. A future is used by one thread at a time; different
+ * ones by different threads at once. What its function, arg and arrays point to must stay until it
+ * has ended. */
+typedef struct weir_future weir_future;
+
+/* ---- submitting ----------------------------------------------------------------------------- */
+
+/* Any function of the program, called once, in a worker. `arg` points to a copy of what was
+ * submitted. Returns 0 for success; weir_task_result() passes a result on. */
+typedef int (*weir_call_fn)(weir_task *task, void *arg);
+
+/* Submits one call.
+ *
+ * `arg`: `arg_size` bytes are copied; with arg_size 0 the pointer is passed as it is.
+ * `options`: may be NULL; chunks and grain do not apply.
+ * Calls with at most 64 bytes of argument and without retries, deadlines and progress share a
+ * queue, at a tenth of a microsecond each; others are jobs of their own. When 4,096 of the one or
+ * the other kind are in flight, this waits for a place.
+ * Context: any thread of the program that made the pool.
+ * Crash: when the program dies, the workers are killed.
+ * Returns: the future, to be freed with weir_future_free(); or NULL with weir_pool_for()'s errors
+ * of bad arguments, ENOMEM, EDEADLK; WEIR_EDIED when the supervisor is gone. */
+WEIR_API WEIR_MUST_CHECK weir_future *weir_pool_submit(weir_pool *pool, weir_call_fn function,
+                                                       const void *arg, size_t arg_size,
+                                                       const weir_job_options *options);
+
+/* weir_pool_submit() of a variable (a number, a struct, an array), whose size need not be said:
+ *
+ *     struct piece piece = {begin, end};
+ *     weir_future *future = WEIR_SUBMIT(pool, count_primes, piece, NULL);
+ */
+#define WEIR_SUBMIT(pool, function, variable, options)                                             \
+    weir_pool_submit((pool), (function), &(variable), sizeof(variable), (options))
+
+/* The calls of weir-pool.h of the same name, without waiting.
+ *
+ * weir_pool_map_async() copies a private `out` back when the end is noticed, in whatever call on
+ * the future notices it. weir_future_result() gives the result of weir_pool_reduce_async().
+ * Context: any thread of the program that made the pool.
+ * Crash: when the program dies, the workers are killed.
+ * Returns: as weir_pool_submit(). */
+WEIR_API WEIR_MUST_CHECK weir_future *weir_pool_for_async(weir_pool *pool, weir_range range,
+                                                          weir_task_fn function, void *arg,
+                                                          const weir_job_options *options);
+WEIR_API WEIR_MUST_CHECK weir_future *weir_pool_map_async(weir_pool *pool, weir_map_fn function,
+                                                          const void *in, size_t in_size, void *out,
+                                                          size_t out_size, size_t count, void *arg,
+                                                          const weir_job_options *options);
+WEIR_API WEIR_MUST_CHECK weir_future *weir_pool_reduce_async(weir_pool *pool, weir_range range,
+                                                             const weir_reduction *reduction,
+                                                             void *arg,
+                                                             const weir_job_options *options);
+
+/* ---- waiting -------------------------------------------------------------------------------- */
+
+/* In all calls below:
+ *
+ * Context: the thread that uses the future, in the program that made the pool.
+ * Crash: when the program dies, the workers are killed. */
+
+/* Waits until the job has ended.
+ *
+ * `timeout_ms`: longest wait in milliseconds; negative: for ever.
+ * Returns: the job's result: 0, or its error as weir_pool_for() returns it (with the last error
+ * set, at each call); or -ETIMEDOUT when it has not ended, which weir_future_done() tells from a
+ * job that timed out; -EINVAL (NULL). */
+WEIR_API WEIR_MUST_CHECK int weir_future_wait(weir_future *future, int timeout_ms);
+
+/* Tells whether the job has ended. Does not block. */
+WEIR_API bool weir_future_done(weir_future *future);
+
+/* Gives what the job gave: valid until the future is freed, and then no longer. Waits for the end.
+ *
+ * `size`: gets its size in bytes; may be NULL.
+ * Returns: the result, aligned as malloc's; NULL when the job failed or gave nothing (*size is 0
+ * then). */
+WEIR_API const void *weir_future_result(weir_future *future, size_t *size);
+
+/* The failure. Valid until the future is freed.
+ * Returns: the failure; NULL when the job succeeded or has not ended. */
+WEIR_API const weir_error *weir_future_error(weir_future *future);
+
+/* Cancels the job: chunks that have not been started are not started. It ends, with -ECANCELED
+ * unless all was done, once the running chunks are through. NULL is allowed.
+ * Context: signal-safe while no other call uses the future. */
+WEIR_API void weir_future_cancel(weir_future *future);
+
+/* Frees the future. One that has not ended is cancelled, and its running chunks are waited for:
+ * nothing of it runs any more when this returns. NULL is allowed. Futures may be freed after their
+ * pool. */
+WEIR_API void weir_future_free(weir_future *future);
+
+typedef enum weir_when {
+    WEIR_WHEN_ANY = 0,     /* one has ended */
+    WEIR_WHEN_ALL,         /* all have ended */
+    WEIR_WHEN_FIRST_ERROR, /* one has failed, or all have ended */
+} weir_when;
+
+/* Waits for several futures of one pool, as Python's concurrent.futures.wait().
+ *
+ * `futures`: NULLs among them are passed over.
+ * `timeout_ms`: as for weir_future_wait().
+ * Returns: the index of the future that has ended (ANY) or failed (FIRST_ERROR), the lowest if
+ * several; `count` when all have ended (ALL), or none has failed, or there is none; -ETIMEDOUT;
+ * -EINVAL (NULL, an unknown `when`, futures of several pools). */
+WEIR_API WEIR_MUST_CHECK int64_t weir_future_wait_many(weir_future *const *futures, size_t count,
+                                                       weir_when when, int timeout_ms);
+
+/* ---- streams -------------------------------------------------------------------------------- */
+
+/* Calls for input of unknown length, as Python's Pool.imap and imap_unordered: put the items of the
+ * input, and take results as they come.
+ *
+ *     while (read_one(&record)) {
+ *         if (weir_stream_put(stream, &record, sizeof record) < 0)
+ *             return -1;
+ *         while (weir_stream_next(stream, &item, 0) == 1)
+ *             use(&item);
+ *     }
+ *     while (weir_stream_next(stream, &item, -1) == 1)
+ *         use(&item);
+ *
+ * A stream is used by one thread at a time, and freed before its pool. */
+typedef struct weir_stream weir_stream;
+
+#define WEIR_IN_FLIGHT_MAX 1024
+
+/* Zero means the default everywhere; `reserved` must be zero. */
+typedef struct weir_stream_options {
+    int in_flight;  /* calls that are out at a time, up to WEIR_IN_FLIGHT_MAX; 0: four a worker */
+    bool unordered; /* results as they come, not in the order of the input */
+    const weir_job_options *job; /* of each call, as weir_pool_submit(); no progress. Copied */
+    uint64_t reserved[4];
+} weir_stream_options;
+
+/* A result. */
+typedef struct weir_item {
+    int64_t index;    /* of the input, counted from 0 */
+    int code;         /* 0, or the call's error as weir_future_wait() returns it */
+    const void *data; /* what weir_task_result() gave, aligned as malloc's; NULL: nothing */
+    size_t size;
+    const weir_error *error; /* NULL when code is 0 */
+    uint64_t reserved[2];
+} weir_item;
+
+/* Makes a stream of calls of one function.
+ *
+ * `options`: may be NULL.
+ * Context: any thread of the program that made the pool.
+ * Crash: nothing shared has changed.
+ * Returns: the stream, to be freed with weir_stream_free(); or NULL: weir_pool_submit()'s errors of
+ * bad arguments, EINVAL (options), ENOMEM. */
+WEIR_API WEIR_MUST_CHECK weir_stream *weir_stream_new(weir_pool *pool, weir_call_fn function,
+                                                      const weir_stream_options *options);
+
+/* Submits one call, as weir_pool_submit(). While in_flight calls have not ended it waits until one
+ * has. Results that have come and are not taken do not count: they wait in this process's memory.
+ *
+ * A worker that dies costs the item it was on, unless options.job says that it is retried.
+ * Context: the thread that uses the stream.
+ * Crash: when the program dies, the workers are killed.
+ * Returns: 0; or weir_pool_submit()'s errors, and nothing is put. */
+WEIR_API WEIR_MUST_CHECK int weir_stream_put(weir_stream *stream, const void *arg, size_t arg_size);
+
+/* Takes the next result: of the oldest input not taken, or, unordered, of any that has ended.
+ *
+ * `out`: what it points to is valid until the next call of this, or the end of the stream. A failed
+ * item is an item as well: its code says so, and the others go on.
+ * `timeout_ms`: as for weir_future_wait().
+ * Context: the thread that uses the stream.
+ * Crash: when the program dies, the workers are killed.
+ * Returns: 1; or, *out unchanged: 0 when all that was put has been taken; -ETIMEDOUT; -EINVAL
+ * (NULL). */
+WEIR_API WEIR_MUST_CHECK int weir_stream_next(weir_stream *stream, weir_item *out, int timeout_ms);
+
+/* Cancels what is in flight, waits for the running calls, and frees. NULL is allowed.
+ * Context: the thread that uses the stream.
+ * Crash: when the program dies, the workers are killed. */
+WEIR_API void weir_stream_free(weir_stream *stream);
+
+/* ---- futures in a program with an event loop ------------------------------------------------ */
+
+/* Called when a future has ended. The future is this function's to free, or to keep. */
+typedef void (*weir_then_fn)(weir_future *future, void *arg);
+
+/* Has callback(future, arg) called once, when the future has ended, in weir_pool_dispatch(): on the
+ * loop that the pool uses, or where the program calls it. Never from within this call. A future
+ * that has ended already gets its call too.
+ *
+ * From then on the future is used only in the thread that dispatches. If it is freed before its
+ * callback was called, it is cancelled and waited for, and there is no call. Callbacks that are
+ * left when the pool ends are called from within weir_pool_free(), weir_pool_kill() or
+ * weir_scope_end(), after the end of their futures; nothing can be submitted to the pool then
+ * (-ECANCELED).
+ * Context: the thread that dispatches, when the pool uses a loop; else any thread. Does not block.
+ * Crash: a worker that is killed cannot take the call with it, nor can the supervisor.
+ * Returns: 0; -EINVAL (NULL, or the future's pool has ended), -EBUSY (it has a callback). */
+WEIR_API WEIR_MUST_CHECK int weir_future_then(weir_future *future, weir_then_fn callback,
+                                              void *arg);
+
+/* A descriptor that poll(), epoll or a loop of any make finds readable when weir_pool_dispatch()
+ * has something to do. It is the pool's: only wait on it. The same at each call.
+ * Context: any thread of the program that made the pool.
+ * Crash: nothing shared has changed.
+ * Returns: the descriptor; or -EMFILE, -ENFILE, -ENOMEM, and weir_pool_workers()'s errors. */
+WEIR_API WEIR_MUST_CHECK int weir_pool_fd(weir_pool *pool);
+
+/* Calls the callbacks of the futures that have ended; returns at once if there is none. A callback
+ * may do anything: submit, free its future, call this, end the pool.
+ * Context: one thread at a time.
+ * Crash: when the program dies, the workers are killed.
+ * Returns: how many it called; or weir_pool_fd()'s errors. */
+WEIR_API int weir_pool_dispatch(weir_pool *pool);
+
+struct uv_loop_s;
+
+/* Dispatches on a libuv loop (a uv_loop_t *), as uv_queue_work() does, but the work is done in
+ * processes. While callbacks are to come the pool keeps uv_run() from returning.
+ *
+ * `loop`: NULL leaves the loop that the pool uses, if any; the pool's end does it too. As after any
+ * uv_close(), run the loop once more before uv_loop_close().
+ * The program must use the libuv that weir uses, not a static copy of another version.
+ * Context: the loop's thread.
+ * Crash: nothing shared has changed.
+ * Returns: 0; -EBUSY (it uses a loop already), libuv's codes, which are negative errno values;
+ * weir_pool_fd()'s errors. */
+WEIR_API WEIR_MUST_CHECK int weir_pool_use_loop(weir_pool *pool, struct uv_loop_s *loop);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

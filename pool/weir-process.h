@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * weir-process.h: one process over a scope's shared memory, as Python's Process(target=...).
+ *
+ * In the process: SIGINT, SIGQUIT and SIGHUP are ignored (the program decides what Ctrl-C means),
+ * handlers of the program are reset to the default, stdout is line buffered, and neither pools nor
+ * processes can be made or used (-EDEADLK), only the scope's objects can.
+ */
+#ifndef WEIR_PROCESS_H
+#define WEIR_PROCESS_H
+
+#include <weir-scope.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct weir_process weir_process;
+
+/* Starts target(arg) in a forked process that belongs to the scope; its result is the exit status
+ * (0 to 255, as exit()).
+ *
+ * `arg`: points to an object of the scope, or to memory that exists now, of which the child has a
+ * copy.
+ * The process is not a child of this one: no wait() here sees it. It ends with this program or with
+ * the scope at the latest; join it to have it finish.
+ * Context: any thread of the program that began the scope; blocks for the time of forking.
+ * Crash: the process ends with the program.
+ * Returns: the process, to be freed with weir_process_free(); or NULL: EINVAL (scope or target is
+ * NULL, or the scope has ended), EAGAIN or ENOMEM (fork), EMFILE, EDEADLK (called in a worker). */
+WEIR_API WEIR_MUST_CHECK weir_process *weir_process_start(weir_scope *scope,
+                                                          int (*target)(void *arg), void *arg);
+
+/* Waits until the process has ended. It may be called again after success; it does not free.
+ *
+ * `timeout_ms`: longest wait in milliseconds; negative: for ever.
+ * `exit_code`: gets 0 to 255, or as in Python minus the signal that killed the process; may be
+ * NULL.
+ * Context: any thread of the program that started it.
+ * Crash: the process ends with the program.
+ * Returns: 0; -ETIMEDOUT; -EINVAL (NULL); WEIR_EDIED when it cannot be known how the process ended,
+ * because the supervisor that watched it was killed too. */
+WEIR_API WEIR_MUST_CHECK int weir_process_join(weir_process *process, int timeout_ms,
+                                               int *exit_code);
+
+/* Its process id, for messages.
+ * Returns: the id; -EINVAL (NULL). */
+WEIR_API pid_t weir_process_pid(const weir_process *process);
+
+/* Sends a signal to the process, as Python's terminate() (SIGTERM) and kill() (SIGKILL) do. It does
+ * not free; weir_process_join() tells how the process ended.
+ *
+ * `signal`: 1 to SIGRTMAX. It reaches the process shortly after this returns, and never another
+ * process that has the same number by then.
+ * Context: any thread of the program that started it; does not block.
+ * Crash: the process ends with the program.
+ * Returns: 0; -EINVAL (NULL, signal), -ESRCH (the process has ended), -EDEADLK (another process
+ * started it). */
+WEIR_API int weir_process_kill(weir_process *process, int signal);
+
+/* Kills the process (SIGKILL) if it still runs, and frees the handle. NULL is allowed. The scope's
+ * end does this for every process that is left, and the handle is then invalid too.
+ *
+ * It does not wait for the process to finish its work, as weir_pool_free() does: join it before.
+ * Context: the program that started it; in a forked child it does nothing.
+ * Crash: the process ends with the program. */
+WEIR_API void weir_process_free(weir_process *process);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
