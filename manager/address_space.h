@@ -11,7 +11,7 @@
 
 #include <stdatomic.h>
 
-#include "manager/arena.h"
+#include "manager/arena_handle.h"
 #include "manager/private_lock.h"
 #include "shm/handle.h"
 

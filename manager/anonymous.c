@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "manager/protocol.h"
+#include "manager/registry.h"
 #include "manager/scope.h"
 #include "shm/error.h"
 
@@ -108,8 +109,8 @@ int weir__anonymous_path(const struct weir_shm *shm, char *path, size_t size, ui
 
     if (!scope)
         return weir__fail(-EINVAL, "the object's scope has ended");
-    if (snprintf(path, size, "/proc/%d/fd/%d", (int)scope->manager_pid, WEIR__MANAGER_STORE) >=
-        (int)(size < INT_MAX ? size : INT_MAX))
+    if (snprintf(path, size, "/proc/%d/fd/%d", (int)scope->channel.manager_pid,
+                 WEIR__MANAGER_STORE) >= (int)(size < INT_MAX ? size : INT_MAX))
         return weir__fail(-ENAMETOOLONG, "the path of %s has no room in %zu bytes", shm->name,
                           size);
     if (fstat(scope->space.store, &own) < 0 || stat(path, &there) < 0 ||
@@ -117,7 +118,7 @@ int weir__anonymous_path(const struct weir_shm *shm, char *path, size_t size, ui
         return weir__fail(-ESTALE,
                           "the manager (process %d), which holds the memory of %s for others, is "
                           "gone",
-                          (int)scope->manager_pid, shm->name);
+                          (int)scope->channel.manager_pid, shm->name);
     *offset = weir__space_offset(&scope->space, (uint64_t)(uintptr_t)shm->buf);
     return 0;
 }

@@ -19,12 +19,11 @@
  * next one takes it), a piece that nobody uses, or a further block that is on no list (the scope's
  * end removes it); nobody waits for anybody. Without memory the call fails and nothing has changed.
  */
-#include "manager/arena.h"
-
 #include <errno.h>
 #include <unistd.h>
 
-#include "manager/state.h"
+#include "manager/objects.h"
+#include "manager/registry.h"
 #include "shm/error.h"
 #include "shm/populate.h"
 
@@ -115,11 +114,6 @@ static int take(struct weir_arena *block, uint64_t size, void **piece)
 
 /* ---- blocks --------------------------------------------------------------------------------- */
 
-static bool is_for_want_of_room(int code)
-{
-    return code == -ENOSPC || code == -EFBIG || code == -ENOMEM;
-}
-
 /* A block with room for `size` bytes: of `block_size`, or, when that is 0, as large as this scope
  * and this process's limits allow up to the default. */
 static struct weir_arena *make_block(struct weir_scope *scope, uint64_t size, uint64_t block_size,
@@ -138,7 +132,7 @@ static struct weir_arena *make_block(struct weir_scope *scope, uint64_t size, ui
             room = size;
         block = weir__arena_block(scope, round_up(room, WEIR__ARENA_ALIGN), block_size, older);
         if (block || block_size || room == size || room <= BLOCK_MIN ||
-            !is_for_want_of_room(weir_last_error()->code))
+            !weir__is_shortage(weir_last_error()->code))
             return block;
         room = round_up(room / 2, page);
     }

@@ -1,111 +1,33 @@
 /* SPDX-License-Identifier: MIT
  *
- * connect.c: talking to a manager: connecting to one that listens, and asking for things.
+ * connect.c: the two ends of an address: having the manager listen there, and connecting to it.
  *
  * Invariants
- *  - The other side is of this user, by the kernel's word; with a key, it has proved that it knows
- * it over a nonce of ours before anything else is believed. A manager without a key is refused
- *    by who has one.
- *  - One request at a time, and its reply: a reply that does not come in time ends the
- * conversation.
- *  - A forked child never speaks on its parent's connection.
+ *  - The manager that is connected to is of this user, by the kernel's word. With a key, it has
+ *    proved over a nonce of this process that it knows the key, before anything else is believed.
+ *    Whoever has a key refuses a manager without one.
+ *  - Connecting takes CONNECT_MS in all, however late each answer comes.
  *
- * Failure modes. Killed at any point, the manager sees the end of the socket. What it was about to
- * make is either recorded with the scope or was never named.
+ * Failure modes. Killed at any point, the manager sees the end of the socket, and nothing is left.
+ * A connection that fails is closed, and its handle forgotten.
  */
+#include "connect.h"
+
 #include <errno.h>
-#include <limits.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "manager/address.h"
+#include "manager/ask.h"
 #include "manager/auth.h"
-#include "manager/protocol.h"
-#include "manager/scope.h"
-#include "manager/state.h"
+#include "manager/member.h"
+#include "manager/registry.h"
 #include "shm/error.h"
 
 /* Less than the 5 s after which a manager shows out who is silent: the client says first why. */
 #define CONNECT_MS 4000
-
-/* ---- asking --------------------------------------------------------------------------------- */
-
-/* The reply if it is none of an error. Takes it over; NULL with the last error set. */
-static json_t *check_reply(json_t *reply)
-{
-    json_t *error = json_object_get(reply, "error");
-    const char *message = json_string_value(json_object_get(reply, "message"));
-    json_int_t code = json_integer_value(error);
-
-    if (!error)
-        return reply;
-    if (!json_is_integer(error) || code >= 0 || code < -4095)
-        weir__fail(-EPROTO, "the manager's answer makes no sense");
-    else
-        weir__fail((int)code, "%.500s", message ? message : weir_strerror((int)code));
-    json_decref(reply);
-    return NULL;
-}
-
-/* What the end of the conversation means. */
-static json_t *lost(struct weir_scope *scope)
-{
-    scope->out_of_step = true;
-    if (weir_last_error()->code == -EPIPE && scope->connected)
-        weir__fail(-ESTALE, "the scope is over: its manager is gone");
-    return NULL;
-}
-
-static json_t *ask_locked(struct weir_scope *scope, json_t *message, int passed)
-{
-    json_t *reply;
-    int error;
-
-    if (scope->out_of_step) {
-        json_decref(message);
-        weir__fail(-EPIPE, "the manager has not answered before, and is not asked again");
-        return NULL;
-    }
-    error = weir__frame_send_with(scope->socket, message, passed);
-    if (error == -ENOMEM || error == -EMSGSIZE) {
-        weir__fail(error, "cannot ask the manager: %s", strerror(-error));
-        return NULL;
-    }
-    if (error) {
-        weir__fail(error == -ECONNRESET ? -EPIPE : error, "cannot ask the manager: %s",
-                   strerror(-error));
-        return lost(scope);
-    }
-    reply = weir__scope_receive(scope);
-    return reply ? check_reply(reply) : lost(scope);
-}
-
-/* Asks, and takes the message over. NULL with the last error set. */
-static json_t *ask(struct weir_scope *scope, json_t *message, int passed)
-{
-    json_t *reply;
-
-    if (scope->beginner != getpid() || scope->socket < 0) {
-        json_decref(message);
-        weir__fail(-EINVAL, "only process %d, which %s the scope, can ask its manager",
-                   (int)scope->beginner, scope->connected ? "connected to" : "began");
-        return NULL;
-    }
-    weir__private_lock(&scope->talk);
-    reply = ask_locked(scope, message, passed);
-    weir__private_unlock(&scope->talk);
-    return reply;
-}
-
-static int fail_reply(json_t *reply)
-{
-    json_decref(reply);
-    return weir__fail(-EPROTO, "the manager's answer makes no sense");
-}
 
 /* ---- listening ------------------------------------------------------------------------------ */
 
@@ -121,7 +43,7 @@ static int check_key(const void *key, size_t size)
     return 0;
 }
 
-int weir__check_listen_options(const weir_scope_options *options)
+int weir__scope_check_listen_options(const weir_scope_options *options)
 {
     int error = check_key(options->authkey, options->authkey_size);
 
@@ -138,12 +60,13 @@ int weir__scope_listen(struct weir_scope *scope, const weir_scope_options *optio
     json_t *reply;
 
     weir__hex_write(key, options->authkey, options->authkey_size);
-    reply = ask(scope, json_pack("{s:s, s:s}", "listen", options->address, "key", key), -1);
+    reply =
+        weir__scope_ask(scope, json_pack("{s:s, s:s}", "listen", options->address, "key", key), -1);
     weir__auth_wipe(key, sizeof(key));
     if (!reply)
         return weir_last_error()->code;
     if (!json_is_true(json_object_get(reply, "listening")))
-        return fail_reply(reply);
+        return weir__reply_reject(reply);
     json_decref(reply);
     return 0;
 }
@@ -190,12 +113,12 @@ static int check_peer(struct weir_scope *scope, const char *address)
     struct ucred peer = {.uid = (uid_t)-1};
     socklen_t size = sizeof(peer);
 
-    if (getsockopt(scope->socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+    if (getsockopt(scope->channel.socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
         return weir__fail(-errno, "cannot see who listens at %s: %s", address, strerror(errno));
     if (peer.uid != geteuid())
         return weir__fail(-EPERM, "user %u listens at %s, not user %u", (unsigned)peer.uid, address,
                           (unsigned)geteuid());
-    scope->manager_pid = peer.pid;
+    scope->channel.manager_pid = peer.pid;
     return 0;
 }
 
@@ -203,14 +126,14 @@ static int check_peer(struct weir_scope *scope, const char *address)
 static int hear_greeting(struct weir_scope *scope, struct weir__auth_session *session,
                          bool *with_key)
 {
-    json_t *greeting = weir__scope_receive(scope);
+    json_t *greeting = weir__channel_receive(&scope->channel);
     const char *version, *scope_id, *auth, *nonce;
     unsigned char id[8];
     json_int_t one;
     int error = 0;
 
     if (greeting)
-        greeting = check_reply(greeting);
+        greeting = weir__reply_check(greeting);
     if (!greeting)
         return weir_last_error()->code;
     if (json_unpack_ex(greeting, NULL, JSON_STRICT, "{s:I, s:s, s:s, s:s, s:s}", "weir", &one,
@@ -263,7 +186,7 @@ static int introduce(struct weir_scope *scope, const struct weir__auth_key *key)
         return weir__fail(-EACCES, with_key ? "the scope has a key, and none was given"
                                             : "a key was given, but the scope has none");
     if (!with_key) {
-        reply = ask(scope, json_pack("{s:i}", "hello", 1), -1);
+        reply = weir__scope_ask(scope, json_pack("{s:i}", "hello", 1), -1);
         return reply ? check_welcome(reply, key, &session) : weir_last_error()->code;
     }
     error = weir__auth_nonce(session.client_nonce);
@@ -272,7 +195,8 @@ static int introduce(struct weir_scope *scope, const struct weir__auth_key *key)
     weir__auth_prove(proof, key, &session, WEIR__AUTH_CLIENT);
     weir__hex_write(nonce, session.client_nonce, WEIR__NONCE_SIZE);
     weir__hex_write(mac, proof, sizeof(proof));
-    reply = ask(scope, json_pack("{s:i, s:s, s:s}", "hello", 1, "nonce", nonce, "mac", mac), -1);
+    reply = weir__scope_ask(
+        scope, json_pack("{s:i, s:s, s:s}", "hello", 1, "nonce", nonce, "mac", mac), -1);
     return reply ? check_welcome(reply, key, &session) : weir_last_error()->code;
 }
 
@@ -282,17 +206,17 @@ static int open_connection(struct weir_scope *scope, const char *address,
     int error;
 
     scope->connected = true;
-    scope->deadline_ms = weir__now_ms() + CONNECT_MS;
-    scope->socket =
+    scope->channel.deadline_ms = weir__now_ms() + CONNECT_MS;
+    scope->channel.socket =
         weir__above_streams(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (scope->socket < 0)
+    if (scope->channel.socket < 0)
         return weir__fail(-errno, "cannot make a socket: %s", strerror(errno));
-    error = connect_to(scope->socket, address, scope->deadline_ms);
+    error = connect_to(scope->channel.socket, address, scope->channel.deadline_ms);
     if (!error)
         error = check_peer(scope, address);
     if (!error)
         error = introduce(scope, key);
-    scope->deadline_ms = INT64_MAX;
+    scope->channel.deadline_ms = INT64_MAX;
     return error;
 }
 
@@ -314,7 +238,7 @@ weir_scope *weir_scope_connect(const char *address, const void *authkey, size_t 
     error = open_connection(scope, address, &key);
     weir__auth_wipe(&key, sizeof(key));
     if (error) {
-        weir__scope_drop(scope);
+        weir__scope_forget(scope);
         return NULL;
     }
     weir__scope_register(scope);
@@ -326,133 +250,5 @@ void weir_scope_disconnect(weir_scope *scope)
     struct weir_scope *connected = weir__scope_connected(scope);
 
     if (connected && weir__scope_unregister(connected))
-        weir__scope_drop(connected);
-}
-
-/* ---- blocks --------------------------------------------------------------------------------- */
-
-static bool read_info(json_t *json, weir_block_info *info)
-{
-    const char *name, *kind;
-    json_int_t ino, size, pid;
-
-    if (json_unpack_ex(json, NULL, JSON_STRICT, "{s:s, s:I, s:s, s:I, s:I}", "name", &name, "ino",
-                       &ino, "kind", &kind, "size", &size, "pid", &pid) < 0 ||
-        strlen(name) > WEIR_SCOPE_NAME_MAX || strlen(kind) >= sizeof(info->kind) || ino <= 0 ||
-        size < 0 || pid < 0 || pid > INT_MAX)
-        return false;
-    strcpy(info->name, name);
-    strcpy(info->kind, kind);
-    info->ino = (uint64_t)ino;
-    info->size = (size_t)size;
-    info->pid = (pid_t)pid;
-    return true;
-}
-
-/* Asks about one block, and reads the answer under `key`. */
-static int ask_block(struct weir_scope *scope, json_t *message, int passed, const char *key,
-                     weir_block_info *info)
-{
-    json_t *reply = ask(scope, message, passed);
-
-    if (!reply)
-        return weir_last_error()->code;
-    if (!read_info(json_object_get(reply, key), info))
-        return fail_reply(reply);
-    json_decref(reply);
-    return 0;
-}
-
-int weir__connected_name(struct weir_scope *scope, const struct weir__block *block,
-                         const char *kind, const char *name, char given[WEIR_SHM_NAME_MAX + 1])
-{
-    weir_block_info info;
-    json_t *message = name ? json_pack("{s:{s:s, s:s}}", "make", "kind", kind, "name", name)
-                           : json_pack("{s:{s:s}}", "make", "kind", kind);
-    int error = ask_block(scope, message, block->fd, "made", &info);
-
-    if (error)
-        return error;
-    if (info.ino != block->ino)
-        return weir__fail(-EPROTO, "the manager named another block");
-    strcpy(given, info.name);
-    return 0;
-}
-
-/* What the calls about one name have in common. */
-static int ask_about(weir_scope *scope, const char *name, const char *request, const char *key,
-                     weir_block_info *out)
-{
-    struct weir_scope *live = weir__scope_any(scope);
-    weir_block_info info;
-    json_t *message;
-    int error;
-
-    if (!live)
-        return -EINVAL;
-    if (!name)
-        return weir__fail(-EINVAL, "the name of a block is NULL");
-    message = json_pack("{s:{s:s}}", request, "name", name);
-    if (!message)
-        return weir__fail(-EINVAL, "the name \"%.40s\" is not UTF-8", name);
-    error = ask_block(live, message, -1, key, &info);
-    if (!error && out)
-        *out = info;
-    return error;
-}
-
-int weir_scope_lookup(weir_scope *scope, const char *name, weir_block_info *out)
-{
-    return ask_about(scope, name, "lookup", "block", out);
-}
-
-int weir_scope_track(weir_scope *scope, const char *name)
-{
-    return ask_about(scope, name, "track", "tracked", NULL);
-}
-
-int weir_scope_release(weir_scope *scope, const char *name)
-{
-    return ask_about(scope, name, "release", "released", NULL);
-}
-
-/* Adds a page of blocks to what there is. */
-static int read_page(json_t *page, weir_block_info *blocks, size_t room, int64_t *count)
-{
-    for (size_t i = 0; i < json_array_size(page); i++) {
-        weir_block_info info;
-
-        if (!read_info(json_array_get(page, i), &info))
-            return -EPROTO;
-        if ((size_t)*count < room)
-            blocks[*count] = info;
-        ++*count;
-    }
-    return 0;
-}
-
-int64_t weir_scope_blocks(weir_scope *scope, weir_block_info *blocks, size_t room)
-{
-    struct weir_scope *live = weir__scope_any(scope);
-    json_int_t from = 0, next;
-    int64_t count = 0;
-
-    if (!live)
-        return -EINVAL;
-    if (!blocks && room)
-        return weir__fail(-EINVAL, "there is no room for %zu blocks at NULL", room);
-    while (from >= 0) {
-        json_t *reply = ask(live, json_pack("{s:{s:I}}", "list", "from", from), -1), *page;
-
-        if (!reply)
-            return weir_last_error()->code;
-        if (json_unpack_ex(reply, NULL, JSON_STRICT, "{s:o, s:I}", "blocks", &page, "next", &next) <
-                0 ||
-            !json_is_array(page) || (next >= 0 && next <= from) ||
-            read_page(page, blocks, room, &count))
-            return fail_reply(reply);
-        json_decref(reply);
-        from = next;
-    }
-    return count;
+        weir__scope_forget(connected);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * manager.c: the program's side of a scope: beginning it, ending it, and taking part in it.
+ * manager.c: beginning and ending a scope.
  *
  * Invariants
  *  - The scope file gets its name after the manager runs: a name never exists unwatched.
@@ -12,99 +12,22 @@
  * sweep tries again.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "manager/connect.h"
+#include "manager/launch.h"
 #include "manager/locate.h"
+#include "manager/member.h"
 #include "manager/protocol.h"
+#include "manager/registry.h"
 #include "manager/scope.h"
-#include "manager/state.h"
 #include "shm/error.h"
-
-#define TIMEOUT_DEFAULT_MS 5000
-#define KILL_WAIT_MS       1000 /* for a manager that was sent SIGKILL */
-#define CLEAN_WAIT_MS      1000 /* for creations under way, and for a manager that has lost its host */
-
-/* ---- waiting for the manager ---------------------------------------------------------------- */
-
-/* 1: readable or hung up; 0: not in time; or a negative errno. */
-static int wait_readable(int fd, int64_t deadline_ms)
-{
-    for (;;) {
-        struct pollfd item = {.fd = fd, .events = POLLIN};
-        int64_t left = deadline_ms - weir__now_ms();
-        int n = poll(&item, 1, left > 0 ? (int)left : 0);
-
-        if (n >= 0)
-            return n;
-        if (errno != EINTR)
-            return -errno;
-    }
-}
-
-json_t *weir__scope_receive(const struct weir_scope *scope)
-{
-    int64_t limit_ms = weir__now_ms() + scope->timeout_ms;
-    json_t *message = NULL;
-    int result;
-
-    if (limit_ms > scope->deadline_ms)
-        limit_ms = scope->deadline_ms;
-    result = wait_readable(scope->socket, limit_ms);
-    if (result == 1)
-        result = weir__frame_receive(scope->socket, &message);
-    else if (result == 0)
-        result = -ETIMEDOUT;
-    if (result == 1)
-        return message;
-    if (result == 0)
-        weir__fail(-EPIPE, "the manager has died");
-    else
-        weir__fail(result, "no answer from the manager within %d ms: %s", scope->timeout_ms,
-                   strerror(-result));
-    return NULL;
-}
-
-/* Where orphans come back to this process, it reaps this one child of its own; elsewhere it has
- * none. */
-static void reap(int pidfd)
-{
-    siginfo_t info;
-
-    while (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | __WALL) < 0 && errno == EINTR)
-        ;
-}
-
-/* True once the manager is gone. By its pidfd, so it can be no other process that got its number.
- */
-static bool wait_gone(const struct weir_scope *scope, int timeout_ms)
-{
-    if (scope->manager_pidfd < 0)
-        return scope->socket < 0 || wait_readable(scope->socket, weir__now_ms() + timeout_ms) == 1;
-    if (wait_readable(scope->manager_pidfd, weir__now_ms() + timeout_ms) != 1)
-        return false;
-    reap(scope->manager_pidfd);
-    return true;
-}
-
-static void kill_manager(const struct weir_scope *scope)
-{
-    if (scope->manager_pidfd < 0)
-        return; /* a bare pid could be anybody's by now; what it does later does no harm */
-    pidfd_send_signal(scope->manager_pidfd, SIGKILL, NULL, 0);
-    wait_gone(scope, KILL_WAIT_MS);
-}
 
 /* ---- beginning ------------------------------------------------------------------------------ */
 
@@ -123,54 +46,7 @@ static int check_options(const weir_scope_options *options)
     if (options->timeout_ms < 0)
         return weir__fail(-EINVAL, "weir_scope_options.timeout_ms is %d, less than 0",
                           options->timeout_ms);
-    return weir__check_listen_options(options);
-}
-
-struct weir_scope *weir__scope_new(int timeout_ms)
-{
-    struct weir_scope *scope = calloc(1, sizeof(*scope));
-
-    if (!scope) {
-        weir__fail(-ENOMEM, "no memory for a scope");
-        return NULL;
-    }
-    scope->beginner = getpid();
-    scope->socket = scope->scope_fd = scope->host_pidfd = scope->manager_pidfd = -1;
-    scope->space.store = -1;
-    scope->timeout_ms = timeout_ms ? timeout_ms : TIMEOUT_DEFAULT_MS;
-    scope->deadline_ms = INT64_MAX;
-    return scope;
-}
-
-int weir__above_streams(int fd)
-{
-    int above, error;
-
-    if (fd < 0 || fd > STDERR_FILENO)
-        return fd;
-    above = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    error = errno;
-    close(fd);
-    errno = error;
-    return above;
-}
-
-static void close_fd(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
-}
-
-/* Forgets the scope in this process. */
-void weir__scope_drop(struct weir_scope *scope)
-{
-    close_fd(&scope->socket);
-    close_fd(&scope->host_pidfd);
-    close_fd(&scope->manager_pidfd);
-    weir__space_close(&scope->space);
-    close_fd(&scope->scope_fd); /* nobody left: the lock ends here */
-    weir__scope_bury(scope);
+    return weir__scope_check_listen_options(options);
 }
 
 /* Where there are no pidfds (under valgrind, say), only the socket tells one that the other is
@@ -194,8 +70,8 @@ static int start_manager(struct weir_scope *scope)
         return error;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
         return weir__fail(-errno, "cannot make a socket for the manager: %s", strerror(errno));
-    scope->socket = weir__above_streams(sockets[0]);
-    if (scope->socket < 0) {
+    scope->channel.socket = weir__above_streams(sockets[0]);
+    if (scope->channel.socket < 0) {
         error = weir__fail(-errno, "cannot make a socket for the manager: %s", strerror(errno));
         close(sockets[1]);
         return error;
@@ -208,7 +84,7 @@ static int start_manager(struct weir_scope *scope)
     close(sockets[1]);
     if (pid < 0)
         return (int)pid;
-    scope->manager_pid = pid;
+    scope->channel.manager_pid = pid;
     return 0;
 }
 
@@ -216,26 +92,26 @@ static int start_manager(struct weir_scope *scope)
  * the socket is closed: if it is open after pidfd_open, the pidfd is the manager's. */
 static int open_manager_pidfd(struct weir_scope *scope)
 {
-    struct pollfd item = {.fd = scope->socket, .events = 0};
-    int pidfd = weir__above_streams(pidfd_open(scope->manager_pid, 0));
+    struct pollfd item = {.fd = scope->channel.socket, .events = 0};
+    int pidfd = weir__above_streams(pidfd_open(scope->channel.manager_pid, 0));
 
     if (pidfd < 0 && errno == ENOSYS)
         return 0;
     if (pidfd < 0)
         return weir__fail(-errno, "cannot open a pidfd of the manager (process %d): %s",
-                          (int)scope->manager_pid, strerror(errno));
+                          (int)scope->channel.manager_pid, strerror(errno));
     if (poll(&item, 1, 0) != 0) {
         close(pidfd);
         return weir__fail(-EPIPE, "the manager (process %d) died while it was starting",
-                          (int)scope->manager_pid);
+                          (int)scope->channel.manager_pid);
     }
-    scope->manager_pidfd = pidfd;
+    scope->channel.manager_pidfd = pidfd;
     return 0;
 }
 
 static int await_ready(struct weir_scope *scope)
 {
-    json_t *message = weir__scope_receive(scope);
+    json_t *message = weir__channel_receive(&scope->channel);
     const char *version = json_string_value(json_object_get(message, "version"));
     int error = 0;
 
@@ -305,12 +181,12 @@ static void abandon(struct weir_scope *scope)
 {
     const weir_error why = *weir_last_error();
 
-    if (scope->manager_pid > 0 && scope->manager_pidfd < 0)
+    if (scope->channel.manager_pid > 0 && scope->channel.manager_pidfd < 0)
         open_manager_pidfd(scope);
-    kill_manager(scope);
+    weir__channel_kill_manager(&scope->channel);
     if (scope->scope_fd >= 0)
         weir__scope_file_unlink_all(scope->scope_fd, scope->id, 0, NULL);
-    weir__scope_drop(scope);
+    weir__scope_forget(scope);
     weir__fail_with(&why);
 }
 
@@ -352,12 +228,12 @@ static int ask_manager(struct weir_scope *scope)
 {
     json_t *message;
     json_int_t error;
-    int result = weir__frame_send(scope->socket, json_pack("{s:b}", "end", 1));
+    int result = weir__frame_send(scope->channel.socket, json_pack("{s:b}", "end", 1));
 
     if (result)
         return weir__fail(result, "the manager (process %d) cannot be told to end: %s",
-                          (int)scope->manager_pid, strerror(-result));
-    message = weir__scope_receive(scope);
+                          (int)scope->channel.manager_pid, strerror(-result));
+    message = weir__channel_receive(&scope->channel);
     if (!message)
         return weir_last_error()->code;
     error = json_integer_value(json_object_get(message, "error"));
@@ -379,13 +255,13 @@ static int end_names(struct weir_scope *scope)
     struct weir__tally tally = {0};
     int error = ask_manager(scope);
 
-    if (error || !wait_gone(scope, scope->timeout_ms))
-        kill_manager(scope);
+    if (error || !weir__channel_wait_gone(&scope->channel, scope->channel.timeout_ms))
+        weir__channel_kill_manager(&scope->channel);
     if (weir__scope_file_is_clean(scope->scope_fd)) {
         weir__fail_with(&before);
         return 0;
     }
-    error = weir__scope_file_unlink_all(scope->scope_fd, scope->id, CLEAN_WAIT_MS, &tally);
+    error = weir__scope_file_unlink_all(scope->scope_fd, scope->id, WEIR__CLEAN_WAIT_MS, &tally);
     if (!error && !tally.complete)
         error =
             weir__fail(-EBUSY, "a process that this program forked is in the middle of making an "
@@ -409,111 +285,11 @@ int weir_scope_end(weir_scope *scope)
         return weir__fail(-EINVAL, "the scope has ended");
     if (scope->beginner == getpid())
         error = end_names(scope);
-    weir__scope_drop(scope);
+    weir__scope_forget(scope);
     return error;
 }
 
 void weir_scope_leave(weir_scope **scope)
 {
     weir_scope_end(*scope);
-}
-
-pid_t weir_scope_manager_pid(const weir_scope *scope)
-{
-    const struct weir_scope *live = weir__scope_live(scope);
-
-    return live ? live->manager_pid : -EINVAL;
-}
-
-/* ---- for the pool --------------------------------------------------------------------------- */
-
-void weir__scope_on_end_add(weir_scope *scope, struct weir__on_end *on_end)
-{
-    weir__private_lock(&scope->space.lock);
-    on_end->next = scope->on_end;
-    on_end->link = &scope->on_end;
-    if (on_end->next)
-        on_end->next->link = &on_end->next;
-    scope->on_end = on_end;
-    weir__private_unlock(&scope->space.lock);
-}
-
-void weir__scope_on_end_remove(weir_scope *scope, struct weir__on_end *on_end)
-{
-    weir__private_lock(&scope->space.lock);
-    if (on_end->link) {
-        *on_end->link = on_end->next;
-        if (on_end->next)
-            on_end->next->link = on_end->link;
-        on_end->next = NULL;
-        on_end->link = NULL;
-    }
-    weir__private_unlock(&scope->space.lock);
-}
-
-int weir__scope_check_owner(const weir_scope *scope, const char *what)
-{
-    const struct weir_scope *live = weir__scope_live(scope);
-
-    if (!live)
-        return -EINVAL;
-    if (live->beginner != getpid())
-        return weir__fail(-EDEADLK, "%s can only be made by process %d, which began the scope",
-                          what, (int)live->beginner);
-    return 0;
-}
-
-void weir__scope_before_fork(weir_scope *scope)
-{
-    weir__private_lock(&scope->space.lock);
-}
-
-void weir__scope_after_fork_parent(weir_scope *scope)
-{
-    weir__private_unlock(&scope->space.lock);
-}
-
-void weir__scope_after_fork_child(weir_scope *scope)
-{
-    close_fd(&scope->socket);
-    scope->on_end = NULL;
-    weir__space_forget_kept(&scope->space);
-    weir__private_unlock(&scope->space.lock);
-}
-
-const _Atomic uint64_t *weir__scope_generation(const weir_scope *scope)
-{
-    return &scope->space.table->generation;
-}
-
-uint64_t weir__scope_synced(const weir_scope *scope)
-{
-    /* relaxed: this process's own mappings, made by whoever stored it under the lock. */
-    return atomic_load_explicit(&scope->space.synced, memory_order_relaxed);
-}
-
-bool weir__scope_has_address(const weir_scope *scope, const void *address, size_t size)
-{
-    const char *base = scope->space.base, *first = address;
-
-    return first >= base && first < base + scope->space.size &&
-           size <= (size_t)(base + scope->space.size - first);
-}
-
-int weir__scope_host_pidfd(const weir_scope *scope)
-{
-    return scope->host_pidfd;
-}
-
-void weir__scope_clean_after_host(weir_scope *scope)
-{
-    const bool manager_gone = wait_gone(scope, CLEAN_WAIT_MS);
-
-    if (manager_gone && weir__scope_file_is_clean(scope->scope_fd))
-        return;
-    /* A manager that lives on has a host that does: it was only the lifeline that ended. */
-    if (!manager_gone && scope->host_pidfd >= 0 &&
-        wait_readable(scope->host_pidfd, weir__now_ms()) == 0)
-        return;
-    weir__scope_file_unlink_all(scope->scope_fd, scope->id, CLEAN_WAIT_MS, NULL);
 }

@@ -10,15 +10,17 @@
  * Failure modes. Killed in between, the record may name a file that is not there (harmless), or a
  * file that nobody has heard of (unlinked at the scope's end). The record is never missing.
  */
-#include <errno.h>
+#include "objects.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "manager/anonymous.h"
+#include "manager/blocks.h"
+#include "manager/registry.h"
 #include "manager/scope.h"
-#include "manager/state.h"
 #include "shm/array.h"
 #include "shm/dict.h"
 #include "shm/error.h"
@@ -219,11 +221,6 @@ static struct weir__entry *try_to_make(struct weir_scope *scope, const struct pl
     return entry;
 }
 
-static bool is_for_want_of_room(int code)
-{
-    return code == -ENOMEM || code == -ENOSPC || code == -EFBIG;
-}
-
 /* In an anonymous scope memory may be what killed processes were making: then once more. */
 static struct weir__entry *make(weir_scope *scope, const struct plan *plan)
 {
@@ -237,7 +234,7 @@ static struct weir__entry *make(weir_scope *scope, const struct plan *plan)
         return try_to_make(live, plan);
     before = *weir_last_error();
     entry = try_to_make(live, plan);
-    if (entry || !is_for_want_of_room(weir_last_error()->code) || !weir__anonymous_reclaim(live))
+    if (entry || !weir__is_shortage(weir_last_error()->code) || !weir__anonymous_reclaim(live))
         return entry;
     entry = try_to_make(live, plan);
     if (entry)
@@ -262,7 +259,7 @@ static weir_shm *make_outside(struct weir_scope *scope, const struct plan *plan)
     if (!error && plan->fill)
         error = plan->fill(block.addr, plan);
     if (!error)
-        error = weir__connected_name(scope, &block, plan->kind, plan->name, shm->name);
+        error = weir__scope_name_block(scope, &block, plan->kind, plan->name, shm->name);
     if (error) {
         weir__block_discard(&block);
         free(shm);
@@ -476,13 +473,6 @@ struct weir_arena *weir__arena_block(weir_scope *scope, uint64_t size, uint64_t 
     struct weir__entry *entry = make(scope, &plan);
 
     return entry ? &entry->arena : NULL;
-}
-
-int weir_scope_sync(weir_scope *scope)
-{
-    struct weir_scope *live = weir__scope_live(scope);
-
-    return live ? weir__space_sync(&live->space) : -EINVAL;
 }
 
 /* ---- unlinking and closing ------------------------------------------------------------------ */

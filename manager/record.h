@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "manager/scope.h"
+#define WEIR__RECORD_SIZE 256 /* divides the page size, so that no record is torn */
 
 /* What stands in a record. What does not is "" or 0. */
 struct weir__fields {

@@ -8,21 +8,22 @@
  * Failure modes. None of its own: nothing here needs memory or asks the system. In a child that was
  * forked while another thread was at the list, the list is sound: each change is one store.
  */
+#include "registry.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
-#include "manager/state.h"
 #include "shm/error.h"
 
-#define TOMBSTONES 64
+#define ENDED_MAX 64
 
 /* State of the library in this process: which scopes are live. Ended ones are kept for a while, so
  * that their address is not that of a new scope at once. */
 static struct {
     struct weir__private_lock lock;
     struct weir_scope *live;
-    struct weir_scope *tombs[TOMBSTONES];
-    unsigned next_tomb;
+    struct weir_scope *ended[ENDED_MAX];
+    unsigned next_ended;
 } registry;
 
 void weir__scope_register(struct weir_scope *scope)
@@ -48,14 +49,14 @@ bool weir__scope_unregister(const struct weir_scope *scope)
     return found;
 }
 
-void weir__scope_bury(struct weir_scope *scope)
+void weir__scope_free_later(struct weir_scope *scope)
 {
     struct weir_scope *oldest;
 
     weir__private_lock(&registry.lock);
-    oldest = registry.tombs[registry.next_tomb];
-    registry.tombs[registry.next_tomb] = scope;
-    registry.next_tomb = (registry.next_tomb + 1) % TOMBSTONES;
+    oldest = registry.ended[registry.next_ended];
+    registry.ended[registry.next_ended] = scope;
+    registry.next_ended = (registry.next_ended + 1) % ENDED_MAX;
     weir__private_unlock(&registry.lock);
     free(oldest);
 }

@@ -30,7 +30,6 @@
 #include <weir-scope.h>
 
 #include "manager/address.h"
-#include "manager/record.h"
 #include "shm/block.h"
 #include "shm/error.h"
 

@@ -13,7 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WEIR__RECORD_SIZE     256
+#include "manager/record.h"
+
 #define WEIR__SCOPE_NAME_SIZE 32 /* "weir-<16 hex>.scope" and the NUL */
 #define WEIR__BLOCK_NAME_SIZE 40 /* "weir-<16 hex>-<16 hex>" and the NUL */
 
