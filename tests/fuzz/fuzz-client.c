@@ -24,8 +24,8 @@
 #include <unistd.h>
 #include <uv.h>
 
-#include "manager/listen.h"
-#include "manager/protocol.h"
+#include "manager/program/listen.h"
+#include "manager/wire/protocol.h"
 #include "shm/error.h"
 
 #define CLIENTS  4

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "manager/scope.h"
+#include "manager/scope_file/scope_file.h"
 
 #define ID UINT64_C(0x0123456789abcdef)
 

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <weir-scope.h>
 
-#include "manager/auth.h"
+#include "manager/wire/auth.h"
 
 static void print_list(const char *name)
 {

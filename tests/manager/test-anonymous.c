@@ -22,7 +22,7 @@
 
 #include "host.h"
 #include "manager/internal.h"
-#include "manager/state.h"
+#include "manager/host/state.h"
 
 static weir_scope *scope;
 

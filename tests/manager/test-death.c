@@ -16,8 +16,8 @@
 
 #include "host.h"
 #include "manager/internal.h"
-#include "manager/scope.h"
-#include "manager/state.h"
+#include "manager/scope_file/scope_file.h"
+#include "manager/host/state.h"
 
 #define OBJECTS 11
 

@@ -18,7 +18,7 @@
 
 #include "host.h"
 #include "manager/internal.h"
-#include "manager/state.h"
+#include "manager/host/state.h"
 #include "sanitizer.h"
 
 /* The manager's; the sanitizer's own memory is not its fault. */

@@ -19,9 +19,9 @@
 #include <unistd.h>
 
 #include "listening.h"
-#include "manager/protocol.h"
-#include "manager/scope.h"
-#include "manager/state.h"
+#include "manager/wire/protocol.h"
+#include "manager/scope_file/scope_file.h"
+#include "manager/host/state.h"
 #include "sanitizer.h"
 
 #define STRANGER 65534 /* another user's number */

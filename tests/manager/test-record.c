@@ -13,7 +13,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "manager/record.h"
+#include "manager/scope_file/record.h"
 
 static void pad(char record[WEIR__RECORD_SIZE], const char *text)
 {

@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "manager/scope.h"
+#include "manager/scope_file/scope_file.h"
 #include "shm/block.h"
 #include "weir-shm.h"
 

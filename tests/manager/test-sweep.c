@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "host.h"
-#include "manager/scope.h"
+#include "manager/scope_file/scope_file.h"
 #include "shm/block.h"
 
 #define PAIRS    8
