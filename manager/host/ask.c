@@ -28,7 +28,7 @@ json_t *weir__reply_check(json_t *reply)
     if (!error)
         return reply;
     if (!json_is_integer(error) || code >= 0 || code < -4095)
-        weir__fail(-EPROTO, "the manager's answer makes no sense");
+        weir__fail(-EPROTO, "the manager's reply is not valid");
     else
         weir__fail((int)code, "%.500s", message ? message : weir_strerror((int)code));
     json_decref(reply);
@@ -38,10 +38,10 @@ json_t *weir__reply_check(json_t *reply)
 int weir__reply_reject(json_t *reply)
 {
     json_decref(reply);
-    return weir__fail(-EPROTO, "the manager's answer makes no sense");
+    return weir__fail(-EPROTO, "the manager's reply is not valid");
 }
 
-/* The request or its reply was lost, with the last error set: nothing more is asked. */
+/* The request or its reply was lost, and the last error is set: nothing more is asked. */
 static json_t *lose(struct weir_scope *scope)
 {
     scope->channel.out_of_step = true;

@@ -6,10 +6,10 @@
  *  - The scope file gets its name after the manager runs: a name never exists unwatched.
  *  - Only the process that began a scope ends it. Everywhere else, ending means forgetting.
  *
- * Failure modes. weir_scope_begin() undoes in reverse what it did; killed inside, the manager or nobody's
- * lock on the scope file settles it. weir_scope_end() never relies on the manager: dead or stuck, it is
- * killed through its pidfd and its work done here. What it cannot unlink it reports, and the next
- * sweep tries again.
+ * Failure modes. weir_scope_begin() undoes in reverse what it did. Killed inside, it leaves what
+ * the manager cleans up, or the next sweep, which finds the scope file unlocked. weir_scope_end()
+ * never relies on the manager: a manager that is stuck is killed through its pidfd, and its work is
+ * done here. weir_scope_end() reports what it cannot unlink, and the next sweep tries again.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -31,7 +31,7 @@
 
 /* ---- beginning ------------------------------------------------------------------------------ */
 
-static int check_options(const weir_scope_options *options)
+static int check_scope_options(const weir_scope_options *options)
 {
     if (!options)
         return 0;
@@ -41,16 +41,16 @@ static int check_options(const weir_scope_options *options)
     }
     if (options->anonymous && options->address)
         return weir__fail(-EINVAL,
-                          "an anonymous scope has no address: others could not attach what "
-                          "has no name, and the address would be one that may be left");
+                          "an anonymous scope cannot have an address: its blocks have no names "
+                          "that clients could attach, and the socket's path could outlive it");
     if (options->timeout_ms < 0)
         return weir__fail(-EINVAL, "weir_scope_options.timeout_ms is %d, less than 0",
                           options->timeout_ms);
     return weir__scope_check_listen_options(options);
 }
 
-/* Where there are no pidfds (under valgrind, say), only the socket tells one that the other is
- * gone. */
+/* Where there are no pidfds (under valgrind, for example), host and manager learn of each other's
+ * end by the socket alone. */
 static int open_host_pidfd(struct weir_scope *scope)
 {
     scope->host_pidfd = weir__above_streams(pidfd_open(getpid(), 0)); /* CLOEXEC by itself */
@@ -80,7 +80,7 @@ static int start_manager(struct weir_scope *scope)
     pid = weir__spawn_manager(
         path, scope->id,
         (const int[]){sockets[1], scope->scope_fd, scope->host_pidfd, scope->space.store},
-        (struct weir__spawn_report *)scope->space.table->entries[0].room);
+        (struct weir__spawn_report *)scope->space.table->entries[0].handle_bytes);
     close(sockets[1]);
     if (pid < 0)
         return (int)pid;
@@ -120,8 +120,9 @@ static int await_ready(struct weir_scope *scope)
     if (!json_is_true(json_object_get(message, "ready")) || !version)
         error = weir__fail(-EPROTO, "the manager program does not speak weir's protocol");
     else if (strcmp(version, weir_version()) != 0)
-        error = weir__fail(-EPROTO, "the manager program is of weir %.20s, this library of %s",
-                           version, weir_version());
+        error =
+            weir__fail(-EPROTO, "the manager program is of weir %.20s, but this library is of %s",
+                       version, weir_version());
     json_decref(message);
     return error;
 }
@@ -129,7 +130,7 @@ static int await_ready(struct weir_scope *scope)
 /* Of an anonymous scope both files are memfds, which go with the last process that has them. */
 static int make_scope_files(struct weir_scope *scope, bool anonymous)
 {
-    char name[WEIR__SCOPE_NAME_SIZE];
+    char name[WEIR__SCOPE_FILE_NAME_SIZE];
     int error;
 
     scope->scope_fd =
@@ -195,14 +196,14 @@ weir_scope *weir_scope_begin(const weir_scope_options *options)
     const weir_error before = *weir_last_error();
     struct weir_scope *scope;
 
-    if (check_options(options))
+    if (check_scope_options(options))
         return NULL;
     scope = weir__scope_new(options ? options->timeout_ms : 0);
     if (!scope)
         return NULL;
     weir__scope_file_sweep(weir__scope_is_own);
     if (weir_last_error()->code != before.code)
-        weir__fail_with(&before); /* the sweep's troubles are its own */
+        weir__fail_with(&before); /* what the sweep could not do is no error of this call */
     if (open_scope(scope, options)) {
         abandon(scope);
         return NULL;
@@ -223,22 +224,22 @@ static void run_on_end(struct weir_scope *scope)
     }
 }
 
-/* Tells the manager to unlink everything. 0 when it has; its error; or an error of asking it. */
-static int ask_manager(struct weir_scope *scope)
+/* Asks the manager to unlink everything. 0 when it has; its error; or an error of asking it. */
+static int ask_to_end(struct weir_scope *scope)
 {
     json_t *message;
     json_int_t error;
     int result = weir__frame_send(scope->channel.socket, json_pack("{s:b}", "end", 1));
 
     if (result)
-        return weir__fail(result, "the manager (process %d) cannot be told to end: %s",
+        return weir__fail(result, "the manager (process %d) cannot be asked to end: %s",
                           (int)scope->channel.manager_pid, strerror(-result));
     message = weir__channel_receive(&scope->channel);
     if (!message)
         return weir_last_error()->code;
     error = json_integer_value(json_object_get(message, "error"));
     if (!json_is_true(json_object_get(message, "ended")))
-        result = weir__fail(-EPROTO, "the manager's answer makes no sense");
+        result = weir__fail(-EPROTO, "the manager's reply is not valid");
     else if (error)
         result = weir__fail(error < 0 && error > -4096 ? (int)error : -EPROTO, "%.500s",
                             json_string_value(json_object_get(message, "message"))
@@ -248,12 +249,13 @@ static int ask_manager(struct weir_scope *scope)
     return result;
 }
 
-/* Whatever the manager did or did not: afterwards it is gone and all is unlinked, or an error. */
+/* Whatever the manager has done: afterwards it is gone, and all is unlinked or an error returned.
+ * */
 static int end_names(struct weir_scope *scope)
 {
     const weir_error before = *weir_last_error();
-    struct weir__tally tally = {0};
-    int error = ask_manager(scope);
+    struct weir__cleaning cleaning = {0};
+    int error = ask_to_end(scope);
 
     if (error || !weir__channel_wait_gone(&scope->channel, scope->channel.timeout_ms))
         weir__channel_kill_manager(&scope->channel);
@@ -261,8 +263,8 @@ static int end_names(struct weir_scope *scope)
         weir__fail_with(&before);
         return 0;
     }
-    error = weir__scope_file_unlink_all(scope->scope_fd, scope->id, WEIR__CLEAN_WAIT_MS, &tally);
-    if (!error && !tally.complete)
+    error = weir__scope_file_unlink_all(scope->scope_fd, scope->id, WEIR__CLEAN_WAIT_MS, &cleaning);
+    if (!error && !cleaning.complete)
         error =
             weir__fail(-EBUSY, "a process that this program forked is in the middle of making an "
                                "object; the next weir_scope_begin() removes the rest of the scope");

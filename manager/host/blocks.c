@@ -67,7 +67,7 @@ int weir__scope_name_block(struct weir_scope *scope, const struct weir__block *b
     return 0;
 }
 
-/* What the calls about one name have in common. */
+/* The calls about one name differ in the request and in the key of the reply. */
 static int ask_about(weir_scope *scope, const char *name, const char *request, const char *key,
                      weir_block_info *out)
 {
@@ -104,8 +104,8 @@ int weir_scope_release(weir_scope *scope, const char *name)
     return ask_about(scope, name, "release", "released", NULL);
 }
 
-/* Adds a page of blocks to what there is. */
-static int read_page(json_t *page, weir_block_info *blocks, size_t room, int64_t *count)
+/* Counts a page of blocks, and copies those for which there is room. */
+static int add_page(json_t *page, weir_block_info *blocks, size_t room, int64_t *count)
 {
     for (size_t i = 0; i < json_array_size(page); i++) {
         weir_block_info info;
@@ -128,7 +128,7 @@ int64_t weir_scope_blocks(weir_scope *scope, weir_block_info *blocks, size_t roo
     if (!live)
         return -EINVAL;
     if (!blocks && room)
-        return weir__fail(-EINVAL, "there is no room for %zu blocks at NULL", room);
+        return weir__fail(-EINVAL, "blocks is NULL, but room is %zu", room);
     while (from >= 0) {
         json_t *reply = weir__scope_ask(live, json_pack("{s:{s:I}}", "list", "from", from), -1),
                *page;
@@ -138,7 +138,7 @@ int64_t weir_scope_blocks(weir_scope *scope, weir_block_info *blocks, size_t roo
         if (json_unpack_ex(reply, NULL, JSON_STRICT, "{s:o, s:I}", "blocks", &page, "next", &next) <
                 0 ||
             !json_is_array(page) || (next >= 0 && next <= from) ||
-            read_page(page, blocks, room, &count))
+            add_page(page, blocks, room, &count))
             return weir__reply_reject(reply);
         json_decref(reply);
         from = next;

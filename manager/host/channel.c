@@ -91,7 +91,7 @@ bool weir__channel_wait_gone(const struct weir__channel *channel, int timeout_ms
 void weir__channel_kill_manager(const struct weir__channel *channel)
 {
     if (channel->manager_pidfd < 0)
-        return; /* a bare pid could be anybody's by now; what it does later does no harm */
+        return; /* its pid may be of another process by now; what the manager does later does no harm */
     pidfd_send_signal(channel->manager_pidfd, SIGKILL, NULL, 0);
     weir__channel_wait_gone(channel, KILL_WAIT_MS);
 }

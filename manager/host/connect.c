@@ -26,18 +26,20 @@
 #include "manager/wire/auth.h"
 #include "shm/error.h"
 
-/* Less than the 5 s after which a manager shows out who is silent: the client says first why. */
+/* Less than the 5 s after which a manager closes a silent client, so that the error is of here. */
 #define CONNECT_MS 4000
 
 /* ---- listening ------------------------------------------------------------------------------ */
 
-static int check_key(const void *key, size_t size)
+static int check_authkey(const void *key, size_t size)
 {
     if ((key == NULL) != (size == 0))
-        return weir__fail(-EINVAL, "a key of %zu bytes at %p makes no sense", size, key);
-    if (size > WEIR__KEY_MAX)
+        return weir__fail(-EINVAL,
+                          "authkey is %p, but authkey_size is %zu: both must be given, or neither",
+                          key, size);
+    if (size > WEIR__AUTH_KEY_MAX)
         return weir__fail(-EINVAL, "the key has %zu bytes; it may have at most %d", size,
-                          WEIR__KEY_MAX);
+                          WEIR__AUTH_KEY_MAX);
     if (key && !weir__auth_available())
         return weir__fail(-ENOTSUP, "this weir was built without libsodium, so it has no keys");
     return 0;
@@ -45,18 +47,18 @@ static int check_key(const void *key, size_t size)
 
 int weir__scope_check_listen_options(const weir_scope_options *options)
 {
-    int error = check_key(options->authkey, options->authkey_size);
+    int error = check_authkey(options->authkey, options->authkey_size);
 
     if (error)
         return error;
     if (options->authkey && !options->address)
-        return weir__fail(-EINVAL, "weir_scope_options.authkey is of no use without an address");
+        return weir__fail(-EINVAL, "weir_scope_options.authkey is given, but no address");
     return options->address ? weir__address_check(options->address) : 0;
 }
 
 int weir__scope_listen(struct weir_scope *scope, const weir_scope_options *options)
 {
-    char key[WEIR__HEX(WEIR__KEY_MAX)];
+    char key[WEIR__HEX(WEIR__AUTH_KEY_MAX)];
     json_t *reply;
 
     weir__hex_write(key, options->authkey, options->authkey_size);
@@ -81,19 +83,18 @@ static int fail_connect(int error, const char *address)
     case ECONNREFUSED:
         return weir__fail(-ECONNREFUSED, "no manager listens at %s any more", address);
     case EAGAIN:
-        return weir__fail(-ETIMEDOUT, "the manager at %s takes no connection within %d ms", address,
-                          CONNECT_MS);
+        return weir__fail(-ETIMEDOUT, "the manager at %s did not accept a connection within %d ms",
+                          address, CONNECT_MS);
     case EACCES:
-        return weir__fail(-EPERM, "%s is not this user's to connect to: %s", address,
-                          strerror(error));
+        return weir__fail(-EPERM, "this user may not connect to %s: %s", address, strerror(error));
     case EPROTOTYPE:
-        return weir__fail(-EPROTO, "the socket %s is no manager's", address);
+        return weir__fail(-EPROTO, "the socket %s is not that of a manager", address);
     default:
         return weir__fail(-error, "cannot connect to %s: %s", address, strerror(error));
     }
 }
 
-/* A full queue is said at once, and tried again. */
+/* A full queue is reported at once, and tried again. */
 static int connect_to(int fd, const char *address, int64_t deadline_ms)
 {
     struct sockaddr_un name = {.sun_family = AF_UNIX};
@@ -123,7 +124,7 @@ static int check_peer(struct weir_scope *scope, const char *address)
 }
 
 /* {"weir":1,"version":...,"scope":...,"auth":"none"|"hmac-sha256","nonce":...} */
-static int hear_greeting(struct weir_scope *scope, struct weir__auth_session *session,
+static int read_greeting(struct weir_scope *scope, struct weir__auth_session *session,
                          bool *with_key)
 {
     json_t *greeting = weir__channel_receive(&scope->channel);
@@ -142,7 +143,8 @@ static int hear_greeting(struct weir_scope *scope, struct weir__auth_session *se
         one != 1 || !weir__hex_read(id, sizeof(id), scope_id) ||
         !weir__hex_read(session->server_nonce, WEIR__NONCE_SIZE, nonce) ||
         (strcmp(auth, "none") != 0 && strcmp(auth, "hmac-sha256") != 0))
-        error = weir__fail(-EPROTO, "what listens there does not speak weir's protocol");
+        error =
+            weir__fail(-EPROTO, "the program that listens there does not speak weir's protocol");
     else {
         *with_key = strcmp(auth, "none") != 0;
         for (size_t i = 0; i < sizeof(id); i++)
@@ -164,21 +166,21 @@ static int check_welcome(json_t *welcome, const struct weir__auth_key *key,
 
     json_decref(welcome);
     if (!good)
-        return weir__fail(-EPROTO, "what listens there does not speak weir's protocol");
+        return weir__fail(-EPROTO, "the program that listens there does not speak weir's protocol");
     if (key->size && !proved)
-        return weir__fail(-EACCES, "what listens there does not know the key");
+        return weir__fail(-EACCES, "the program that listens there does not know the key");
     return 0;
 }
 
-/* The mutual challenge. With a key on both sides; or on none. */
-static int introduce(struct weir_scope *scope, const struct weir__auth_key *key)
+/* The mutual challenge. Both sides have a key, or neither has. */
+static int authenticate(struct weir_scope *scope, const struct weir__auth_key *key)
 {
     struct weir__auth_session session = {0};
     char nonce[WEIR__HEX(WEIR__NONCE_SIZE)], mac[WEIR__HEX(WEIR__MAC_SIZE)];
     unsigned char proof[WEIR__MAC_SIZE];
     bool with_key = false;
     json_t *reply;
-    int error = hear_greeting(scope, &session, &with_key);
+    int error = read_greeting(scope, &session, &with_key);
 
     if (error)
         return error;
@@ -191,7 +193,7 @@ static int introduce(struct weir_scope *scope, const struct weir__auth_key *key)
     }
     error = weir__auth_nonce(session.client_nonce);
     if (error)
-        return weir__fail(error, "no random numbers for a nonce: %s", strerror(-error));
+        return weir__fail(error, "cannot get random bytes for a nonce: %s", strerror(-error));
     weir__auth_prove(proof, key, &session, WEIR__AUTH_CLIENT);
     weir__hex_write(nonce, session.client_nonce, WEIR__NONCE_SIZE);
     weir__hex_write(mac, proof, sizeof(proof));
@@ -215,7 +217,7 @@ static int open_connection(struct weir_scope *scope, const char *address,
     if (!error)
         error = check_peer(scope, address);
     if (!error)
-        error = introduce(scope, key);
+        error = authenticate(scope, key);
     scope->channel.deadline_ms = INT64_MAX;
     return error;
 }
@@ -228,7 +230,7 @@ weir_scope *weir_scope_connect(const char *address, const void *authkey, size_t 
 
     if (!address)
         weir__fail(-EINVAL, "the address is NULL");
-    if (!address || check_key(authkey, authkey_size) || weir__address_check(address))
+    if (!address || check_authkey(authkey, authkey_size) || weir__address_check(address))
         return NULL;
     scope = weir__scope_new(CONNECT_MS);
     if (!scope)

@@ -10,7 +10,7 @@
  *
  * Invariants
  *  - The intermediate touches its own stack, the report, and what posix_spawn touches; all signals
- * are blocked in it, so no handler of the program runs there.
+ *    are blocked in it, so no handler of the program runs there.
  *  - Its result is read from shared memory, so it does not matter if the system (valgrind) turns
  * the clone into a plain fork.
  *
@@ -128,7 +128,7 @@ static int raise_descriptors(int *raised, const int *given)
 }
 
 /* Clones the intermediate and waits until it is gone. 0 or an errno. */
-static int run_intermediate(struct spawn *spawn)
+static int clone_intermediate(struct spawn *spawn)
 {
     char *stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
@@ -159,7 +159,7 @@ static int spawn_with(struct spawn *spawn, const int *sources)
         return error;
     error = set_actions(&spawn->actions, sources);
     if (!error) {
-        error = run_intermediate(spawn);
+        error = clone_intermediate(spawn);
         posix_spawn_file_actions_destroy(&spawn->actions);
     }
     posix_spawnattr_destroy(&spawn->attributes);

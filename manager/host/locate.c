@@ -4,8 +4,8 @@
  * installation and a moved prefix work without an environment variable.
  *
  * WEIR_MANAGER names it outright (not in set-uid programs). Otherwise the places below are tried in
- * order; a file that others could have put there (another owner, or writable by all) is not taken,
- * because static programs look in their own neighbourhood, which may be /tmp.
+ * order; a file that another user could have put there (another owner, or writable by all) is not
+ * taken, because static programs look in their own neighbourhood, which may be /tmp.
  */
 #include "manager/host/locate.h"
 

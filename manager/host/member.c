@@ -67,7 +67,7 @@ void weir__scope_forget(struct weir_scope *scope)
     close_fd(&scope->host_pidfd);
     close_fd(&scope->channel.manager_pidfd);
     weir__space_close(&scope->space);
-    close_fd(&scope->scope_fd); /* nobody left: the lock ends here */
+    close_fd(&scope->scope_fd); /* the last process gives the lock up here */
     weir__scope_free_later(scope);
 }
 
@@ -171,7 +171,8 @@ void weir__scope_clean_after_host(weir_scope *scope)
 
     if (manager_gone && weir__scope_file_is_clean(scope->scope_fd))
         return;
-    /* A manager that lives on has a host that does: it was only the lifeline that ended. */
+    /* A manager that lives on has a host that lives: only the supervisor's socket to it has
+     * ended. */
     if (!manager_gone && scope->host_pidfd >= 0 &&
         weir__wait_readable(scope->host_pidfd, weir__now_ms()) == 0)
         return;

@@ -2,11 +2,11 @@
  *
  * registry.c: which scopes are live in this process.
  *
- * Invariant. A pointer that is not on the list is never looked into, so a scope that has ended is
+ * Invariant. A pointer that is not on the list is never dereferenced, so a scope that has ended is
  * refused, not touched.
  *
  * Failure modes. None of its own: nothing here needs memory or asks the system. In a child that was
- * forked while another thread was at the list, the list is sound: each change is one store.
+ * forked while another thread changed the list, the list is sound: each change is one store.
  */
 #include "manager/host/registry.h"
 
@@ -15,7 +15,7 @@
 
 #include "shm/error.h"
 
-#define ENDED_MAX 64
+#define ENDED_MAX 64 /* handles */
 
 /* State of the library in this process: which scopes are live. Ended ones are kept for a while, so
  * that their address is not that of a new scope at once. */
@@ -73,7 +73,7 @@ bool weir__scope_is_own(uint64_t id)
 }
 
 /* On the list, or NULL. */
-static struct weir_scope *find(const weir_scope *scope)
+static struct weir_scope *find_scope(const weir_scope *scope)
 {
     struct weir_scope *live;
 
@@ -86,7 +86,7 @@ static struct weir_scope *find(const weir_scope *scope)
 
 struct weir_scope *weir__scope_any(const weir_scope *scope)
 {
-    struct weir_scope *live = find(scope);
+    struct weir_scope *live = find_scope(scope);
 
     if (!scope)
         weir__fail(-EINVAL, "the scope is NULL");
@@ -101,14 +101,14 @@ struct weir_scope *weir__scope_live(const weir_scope *scope)
 
     if (!live || !live->connected)
         return live;
-    weir__fail(-EINVAL, "this can only be done by the processes of the scope itself, not by one "
-                        "that has connected to it");
+    weir__fail(-EINVAL, "only the processes of the scope itself can do this; this program has "
+                        "connected to it");
     return NULL;
 }
 
 struct weir_scope *weir__scope_connected(const weir_scope *scope)
 {
-    struct weir_scope *live = find(scope);
+    struct weir_scope *live = find_scope(scope);
 
     return live && live->connected ? live : NULL;
 }

@@ -6,14 +6,15 @@
  * the place that belongs to its entry's addresses.
  *
  * Invariants
- *  - Only who owns an entry (BUSY or RETIRED) reserves or clears its place.
- *  - entry.maker is not 0 only while the entry is BUSY, and then it is of the process that made it
- *    so in this incarnation. That process holds the record lock of this number until it dies.
+ *  - Only the owner of an entry (BUSY or RETIRED) reserves or clears its place.
+ *  - entry.maker is not 0 only while the entry is BUSY, and then it is the number of the process
+ *    that made it so in this incarnation. That process holds the record lock of this number until
+ *    it dies.
  *
  * Failure modes. A process killed while it makes an object leaves its place with memory in it,
- * which weir__anonymous_reclaim() gives back when somebody lacks it. Killed there, or between
- * taking an entry and noting itself, it costs the entry. Everything goes with the scope's last
- * process.
+ * which weir__anonymous_reclaim() gives back when another process lacks memory. A process killed
+ * there, or between taking an entry and writing its number into it, costs the entry. Everything
+ * goes with the scope's last process.
  */
 #include "manager/objects/anonymous.h"
 
@@ -28,17 +29,17 @@
 #include "manager/wire/protocol.h"
 #include "shm/error.h"
 
-/* Memory is looked at after so many bytes of blocks. */
+/* Small blocks are compared with the limits of memory after so many bytes of them. */
 #define COMPARE_FROM ((size_t)1 << 20)
 
-/* This process's number. 0 when it cannot be locked: then nobody can know that it is dead. */
+/* This process's number. 0 when it cannot be locked: its death could not be found out then. */
 static uint64_t own_maker(struct weir_scope *scope)
 {
     uint64_t maker;
 
     weir__private_lock(&scope->space.lock);
     if (scope->maker_pid != getpid()) {
-        /* relaxed: only has to be another one each time. */
+        /* relaxed: the number only has to be a new one each time. */
         scope->maker =
             1 + atomic_fetch_add_explicit(&scope->space.table->next_maker, 1, memory_order_relaxed);
         if (weir__scope_file_maker_begin(scope->scope_fd, scope->maker))
@@ -50,11 +51,11 @@ static uint64_t own_maker(struct weir_scope *scope)
     return maker;
 }
 
-/* Small blocks are not compared with the limits of memory, each by itself, because it would cost
- * more than making them; but where no /dev/shm has a size, so many of them together must be. */
+/* Comparing a small block with the limits of memory costs more than making it. But a memfd has no
+ * limit of its own as /dev/shm has, so many small blocks together are compared. */
 static unsigned compare_flag(struct weir__space *space, size_t size)
 {
-    /* relaxed: it is no more than how often one looks. */
+    /* relaxed: it only decides how often limits are compared. */
     size_t before = atomic_fetch_add_explicit(&space->uncompared, size, memory_order_relaxed);
 
     if (before < COMPARE_FROM && size < COMPARE_FROM - before)
@@ -70,7 +71,7 @@ int weir__anonymous_reserve(struct weir_scope *scope, struct weir__entry *entry,
     uint64_t offset = weir__space_offset(space, entry->address);
     int error;
 
-    /* relaxed: it pairs with nothing. Who reads 0 instead leaves the entry alone. */
+    /* relaxed: it publishes nothing. A process that reads 0 instead leaves the entry alone. */
     atomic_store_explicit(&entry->maker, own_maker(scope), memory_order_relaxed);
     if (!(flags & WEIR_SHM_LAZY))
         flags |= compare_flag(space, size);
@@ -111,7 +112,7 @@ int weir__anonymous_path(const struct weir_shm *shm, char *path, size_t size, ui
         return weir__fail(-EINVAL, "the object's scope has ended");
     if (snprintf(path, size, "/proc/%d/fd/%d", (int)scope->channel.manager_pid,
                  WEIR__MANAGER_STORE) >= (int)(size < INT_MAX ? size : INT_MAX))
-        return weir__fail(-ENAMETOOLONG, "the path of %s has no room in %zu bytes", shm->name,
+        return weir__fail(-ENAMETOOLONG, "the path of %s does not fit into %zu bytes", shm->name,
                           size);
     if (fstat(scope->space.store, &own) < 0 || stat(path, &there) < 0 ||
         own.st_ino != there.st_ino || own.st_dev != there.st_dev)

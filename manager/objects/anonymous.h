@@ -7,19 +7,18 @@
 
 #include "manager/host/state.h"
 
-static inline bool weir__is_anonymous(const struct weir_scope *scope)
+static inline bool weir__scope_is_anonymous(const struct weir_scope *scope)
 {
     return scope->space.store >= 0;
 }
 
-/* Of a BUSY entry of an anonymous scope: notes whose it is, reserves `size` bytes at its place in
- * the store, all zero, and maps them. `flags`: as weir__block_reserve(). On failure the place is
- * empty, and the entry the caller's. */
+/* Of a BUSY entry of an anonymous scope: writes this process's number into it, reserves `size`
+ * bytes at its place in the store, all zero, and maps them. `flags`: as weir__block_reserve(). On
+ * failure the place is empty, and the entry the caller's. */
 int weir__anonymous_reserve(struct weir_scope *scope, struct weir__entry *entry, size_t size,
                             unsigned flags, struct weir__block *block);
 
-/* Gives back what processes that are dead were making when they were killed. True if there was any.
- */
+/* Gives back what processes were making when they were killed. True if there was anything. */
 bool weir__anonymous_reclaim(struct weir_scope *scope);
 
 /* The parts of struct weir__shm_owner for such a block. */

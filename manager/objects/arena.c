@@ -4,20 +4,21 @@
  *
  * An arena is a large lazy block: most of it is address space alone, mapped in every process of the
  * scope from the beginning, and it gets its memory from the front on, as it is given out. So a
- * pointer into it is good in all processes at once, and growing takes no new mapping. Only when the
- * block's addresses are used up is there a further one.
+ * pointer into it is valid in all processes at once, and growing takes no new mapping. A further
+ * block is made only when the addresses of this one are used up.
  *
  * Invariants
- *  - [0, reserved) of a block has its memory. Who extends it reserves from the value of `reserved`
- *    that it read, without a gap, and then raises it: whatever others did meanwhile, all below is
- *    there. So what is given out is never a SIGBUS.
+ *  - [0, reserved) of a block has its memory. A process that extends it reserves from the value of
+ *    `reserved` that it read, without a gap, and then raises it: whatever other processes did
+ *    meanwhile, all memory below is there. So what is given out is never a SIGBUS.
  *  - Pieces are taken by raising `used` in one CAS, after their memory has been reserved; they do
  *    not overlap and are zero, because nothing is ever given back.
  *  - `newest` goes from a full block to one whose `older` it is.
  *
- * Failure modes. Killed anywhere, a process leaves memory reserved that nobody has taken yet (the
- * next one takes it), a piece that nobody uses, or a further block that is on no list (the scope's
- * end removes it); nobody waits for anybody. Without memory the call fails and nothing has changed.
+ * Failure modes. Killed anywhere, a process leaves memory reserved that is not taken yet (the
+ * next one takes it), a piece that no process uses, or a further block that is on no list (the
+ * scope's end removes it); no process waits for another. Without memory the call fails and nothing
+ * has changed.
  */
 #include <errno.h>
 #include <unistd.h>
@@ -27,15 +28,15 @@
 #include "shm/error.h"
 #include "shm/populate.h"
 
-/* Address space, not memory, so it may be plenty; the guard page makes it a power of two. */
+/* Address space, not memory, so it may be large; the guard page makes it a power of two. */
 #define BLOCK_DEFAULT ((uint64_t)64 << 30)
 #define BLOCK_MIN     ((uint64_t)1 << 20)
 
-/* How much is reserved ahead: a quarter of what there is, within these. */
+/* How much is reserved ahead: a quarter of what is reserved, within these limits. */
 #define AHEAD_MIN ((uint64_t)64 << 10)
 #define AHEAD_MAX ((uint64_t)16 << 20)
 
-static uint64_t round_up(uint64_t size, uint64_t unit)
+static uint64_t arena_round_up(uint64_t size, uint64_t unit)
 {
     return (size + unit - 1) / unit * unit;
 }
@@ -62,9 +63,10 @@ static int sync_here(const struct weir_arena *block)
 }
 
 /* Raises `reserved` to at least `end`. */
-static int reserve(struct weir_arena *block, uint64_t end)
+static int reserve_until(struct weir_arena *block, uint64_t end)
 {
-    /* acquire: pairs with the release below; what was reserved before is. */
+    /* acquire: pairs with arena.c, reserve_until (the release below): memory reserved before is
+     * there. */
     uint64_t from = atomic_load_explicit(&block->reserved, memory_order_acquire);
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), ahead, to;
     int error;
@@ -75,16 +77,16 @@ static int reserve(struct weir_arena *block, uint64_t end)
     if (error < 0)
         return error;
     ahead = from / 4 < AHEAD_MIN ? AHEAD_MIN : from / 4 > AHEAD_MAX ? AHEAD_MAX : from / 4;
-    to = round_up(end > from + ahead ? end : from + ahead, page);
+    to = arena_round_up(end > from + ahead ? end : from + ahead, page);
     to = to > block->size ? block->size : to;
     error = weir__populate(block->shm, from, to - from);
-    if (error < 0 && round_up(end, page) < to) {
-        to = round_up(end, page); /* there may be enough for this piece alone */
+    if (error < 0 && arena_round_up(end, page) < to) {
+        to = arena_round_up(end, page); /* there may be enough for this piece alone */
         error = weir__populate(block->shm, from, to - from);
     }
     if (error < 0)
         return error;
-    /* Killed here: the memory is there and nobody knows; who comes next finds it there. */
+    /* Killed here: the memory is there and not counted; the next process reserves it again. */
     while (from < to &&
            !atomic_compare_exchange_weak_explicit(&block->reserved, &from, to, memory_order_release,
                                                   memory_order_relaxed))
@@ -92,8 +94,8 @@ static int reserve(struct weir_arena *block, uint64_t end)
     return 0;
 }
 
-/* 1: *piece is taken; 0: the block has no room for so much; or an error. */
-static int take(struct weir_arena *block, uint64_t size, void **piece)
+/* 1: *piece is taken; 0: too few bytes of the block are left; or an error. */
+static int take_piece(struct weir_arena *block, uint64_t size, void **piece)
 {
     uint64_t begin = atomic_load_explicit(&block->used, memory_order_relaxed);
 
@@ -102,10 +104,10 @@ static int take(struct weir_arena *block, uint64_t size, void **piece)
 
         if (begin > block->size || size > block->size - begin)
             return 0;
-        error = reserve(block, begin + size);
+        error = reserve_until(block, begin + size);
         if (error < 0)
             return error;
-        /* relaxed: it only decides whose piece it is; the memory in it is nobody's yet. */
+        /* relaxed: it only decides whose piece it is; nothing has been written there. */
     } while (!atomic_compare_exchange_weak_explicit(&block->used, &begin, begin + size,
                                                     memory_order_relaxed, memory_order_relaxed));
     *piece = (char *)block->shm->buf + begin;
@@ -114,27 +116,28 @@ static int take(struct weir_arena *block, uint64_t size, void **piece)
 
 /* ---- blocks --------------------------------------------------------------------------------- */
 
-/* A block with room for `size` bytes: of `block_size`, or, when that is 0, as large as this scope
+/* A block for at least `size` bytes: of `block_size`, or, when that is 0, as large as this scope
  * and this process's limits allow up to the default. */
-static struct weir_arena *make_block(struct weir_scope *scope, uint64_t size, uint64_t block_size,
-                                     struct weir_arena *older)
+static struct weir_arena *make_largest_block(struct weir_scope *scope, uint64_t size,
+                                             uint64_t block_size, struct weir_arena *older)
 {
     const uint64_t page = scope->space.page;
-    uint64_t room = block_size ? block_size : BLOCK_DEFAULT;
+    uint64_t capacity = block_size ? block_size : BLOCK_DEFAULT;
     struct weir_arena *block;
 
-    if (!block_size && room > scope->space.size / 16)
-        room = scope->space.size / 16;
+    if (!block_size && capacity > scope->space.size / 16)
+        capacity = scope->space.size / 16;
     if (!block_size)
-        room -= page; /* with the guard page it fills a power of two */
+        capacity -= page; /* with the guard page it fills a power of two */
     for (;;) {
-        if (room < size)
-            room = size;
-        block = weir__arena_block(scope, round_up(room, WEIR__ARENA_ALIGN), block_size, older);
-        if (block || block_size || room == size || room <= BLOCK_MIN ||
+        if (capacity < size)
+            capacity = size;
+        block = weir__make_arena_block(scope, arena_round_up(capacity, WEIR__ARENA_ALIGN),
+                                       block_size, older);
+        if (block || block_size || capacity == size || capacity <= BLOCK_MIN ||
             !weir__is_shortage(weir_last_error()->code))
             return block;
-        room = round_up(room / 2, page);
+        capacity = arena_round_up(capacity / 2, page);
     }
 }
 
@@ -146,7 +149,7 @@ static void remove_block(struct weir_arena *block)
     weir_shm_close(shm);
 }
 
-/* Adds a block behind the full one, unless somebody else has done so. */
+/* Adds a block behind the full one, unless another process has done so. */
 static int grow(struct weir_arena *arena, struct weir_arena *full, uint64_t size)
 {
     struct weir_scope *scope = weir__scope_of(arena->shm);
@@ -154,11 +157,14 @@ static int grow(struct weir_arena *arena, struct weir_arena *full, uint64_t size
 
     if (!scope)
         return weir__fail(-EINVAL, "the arena's scope has ended");
-    block = make_block(scope, size, arena->block_size, full);
+    block = make_largest_block(scope, size, arena->block_size, full);
     if (!block)
         return weir_last_error()->code;
     /* Killed here: a block on no list, which goes with the scope.
-     * release: pairs with the acquire in weir_arena_alloc, which reads the block's fields. */
+     * release, after all fields of the block:
+     * pairs with arena.c, weir_arena_alloc
+     * pairs with arena.c, weir_arena_size
+     * pairs with arena.c, weir_arena_free */
     if (!atomic_compare_exchange_strong_explicit(&arena->newest, &full, block, memory_order_release,
                                                  memory_order_relaxed))
         remove_block(block);
@@ -175,12 +181,12 @@ void *weir_arena_alloc(weir_arena *arena, size_t size)
                    size);
         return NULL;
     }
-    size = round_up(size, WEIR__ARENA_ALIGN);
+    size = arena_round_up(size, WEIR__ARENA_ALIGN);
     for (;;) {
-        /* acquire: pairs with the release in grow. */
+        /* acquire: pairs with arena.c, grow. */
         struct weir_arena *block = atomic_load_explicit(&arena->newest, memory_order_acquire);
 
-        result = take(block, size, &piece);
+        result = take_piece(block, size, &piece);
         if (result == 0)
             result = grow(arena, block, size);
         else if (result > 0 && block != arena)
@@ -204,7 +210,7 @@ weir_arena *weir_scope_arena(weir_scope *scope, size_t block_size)
         weir__fail(-EINVAL, "an arena cannot have blocks of %zu bytes", block_size);
         return NULL;
     }
-    return make_block(live, WEIR__ARENA_ALIGN, block_size, NULL);
+    return make_largest_block(live, WEIR__ARENA_ALIGN, block_size, NULL);
 }
 
 size_t weir_arena_size(const weir_arena *arena)
@@ -216,7 +222,7 @@ size_t weir_arena_size(const weir_arena *arena)
         weir__fail(-EINVAL, "the arena is NULL");
         return 0;
     }
-    /* acquire: pairs with the release in grow. */
+    /* acquire: pairs with arena.c, grow. */
     block = atomic_load_explicit(&arena->newest, memory_order_acquire);
     for (; block; block = block->older)
         size += atomic_load_explicit(&block->used, memory_order_relaxed);
@@ -229,7 +235,7 @@ void weir_arena_free(weir_arena *arena)
 
     if (arena == NULL)
         return;
-    /* acquire: pairs with the release in grow. */
+    /* acquire: pairs with arena.c, grow. */
     block = atomic_load_explicit(&arena->newest, memory_order_acquire);
     while (block) {
         struct weir_arena *older = block->older; /* the handle goes with the block */
@@ -244,7 +250,7 @@ static struct weir_arena *find_arena(struct weir_scope *scope)
 {
     _Atomic uint64_t *shared = &scope->space.table->arena;
     struct weir_arena *arena;
-    /* acquire: pairs with the release below. */
+    /* acquire: pairs with arena.c, find_arena (the release in the exchange below). */
     uint64_t at = atomic_load_explicit(shared, memory_order_acquire);
 
     if (at == 0) {
@@ -261,7 +267,7 @@ static struct weir_arena *find_arena(struct weir_scope *scope)
     arena = (struct weir_arena *)(uintptr_t)at;
     if (sync_here(arena) < 0)
         return NULL;
-    /* release: pairs with the acquire in weir_scope_alloc. */
+    /* release: pairs with arena.c, weir_scope_alloc. */
     atomic_store_explicit(&scope->arena, arena, memory_order_release);
     return arena;
 }
@@ -273,7 +279,7 @@ void *weir_scope_alloc(weir_scope *scope, size_t size)
 
     if (!live)
         return NULL;
-    /* acquire: pairs with the release in find_arena. */
+    /* acquire: pairs with arena.c, find_arena. */
     arena = atomic_load_explicit(&live->arena, memory_order_acquire);
     if (!arena)
         arena = find_arena(live);

@@ -8,7 +8,7 @@
  * an unlinked one retires the entry, gives the memory back, and blanks the record.
  *
  * Failure modes. Killed in between, the record may name a file that is not there (harmless), or a
- * file that nobody has heard of (unlinked at the scope's end). The record is never missing.
+ * file that no process uses (unlinked at the scope's end). The record is never missing.
  */
 #include "manager/objects/objects.h"
 
@@ -36,7 +36,7 @@ static const struct weir__shm_owner anonymous_owner = {.close = close_object,
 
 /* ---- making --------------------------------------------------------------------------------- */
 
-/* What to put into a new object before it gets its name, and how to set up its handle. */
+/* How a new object is filled before it gets its name, and how its handle is set up. */
 struct plan {
     const char *kind;
     const char *name; /* the user's; NULL: one of the scope's own */
@@ -54,7 +54,7 @@ struct plan {
 
 /* The record lock belongs to the whole process: the first of its threads takes it, the last one
  * gives it back. */
-static int creation_begin(struct weir_scope *scope)
+static int begin_creation(struct weir_scope *scope)
 {
     int error = 0;
 
@@ -73,7 +73,7 @@ static int creation_begin(struct weir_scope *scope)
     return error;
 }
 
-static void creation_end(struct weir_scope *scope)
+static void end_creation(struct weir_scope *scope)
 {
     weir__private_lock(&scope->space.lock);
     if (--scope->creators == 0)
@@ -84,7 +84,8 @@ static void creation_end(struct weir_scope *scope)
 static int note_block(struct weir_scope *scope, size_t index, const struct weir__entry *entry,
                       const struct weir__block *block, const struct plan *plan)
 {
-    struct weir__record record = {.ino = block->ino, .size = plan->size, .pid = (int)getpid()};
+    struct weir__block_record record = {
+        .ino = block->ino, .size = plan->size, .pid = (int)getpid()};
 
     if (!plan->name)
         return weir__scope_file_note(scope->scope_fd, index, entry->shm.name, block->ino,
@@ -112,7 +113,7 @@ static int name_block(struct weir_scope *scope, struct weir__entry *entry,
     return error;
 }
 
-/* There is no name that a cleaner could miss, so none needs to wait for this. */
+/* There is no name that a cleaner could miss, so no cleaner needs to wait for this. */
 static int record_anonymous(struct weir_scope *scope, struct weir__entry *entry,
                             const struct weir__block *block, const struct plan *plan)
 {
@@ -131,18 +132,18 @@ static int name_in_scope(struct weir_scope *scope, struct weir__entry *entry,
 {
     int error;
 
-    if (weir__is_anonymous(scope))
+    if (weir__scope_is_anonymous(scope))
         return record_anonymous(scope, entry, block, plan);
-    error = creation_begin(scope);
+    error = begin_creation(scope);
     if (error)
         return error;
     error = name_block(scope, entry, block, plan);
-    creation_end(scope);
+    end_creation(scope);
     return error;
 }
 
-static void set_handle(struct weir_scope *scope, struct weir__entry *entry,
-                       const struct weir__block *block, const char *users_name)
+static void set_entry_handle(struct weir_scope *scope, struct weir__entry *entry,
+                             const struct weir__block *block, const char *users_name)
 {
     char name[WEIR__BLOCK_NAME_SIZE];
     /* relaxed: only has to be different each time. */
@@ -154,7 +155,7 @@ static void set_handle(struct weir_scope *scope, struct weir__entry *entry,
     entry->shm.buf = block->addr;
     entry->shm.size = block->size;
     entry->shm.ino = block->ino;
-    entry->shm.owner = weir__is_anonymous(scope) ? &anonymous_owner : &owner;
+    entry->shm.owner = weir__scope_is_anonymous(scope) ? &anonymous_owner : &owner;
     atomic_store_explicit(&entry->unlinked, 0, memory_order_relaxed);
     atomic_store_explicit(&entry->keeper, 0, memory_order_relaxed);
 }
@@ -184,7 +185,7 @@ static int check_users_name(const struct weir_scope *scope, const char *name)
 {
     int error = weir__scope_file_check_name(name);
 
-    if (!error && weir__is_anonymous(scope))
+    if (!error && weir__scope_is_anonymous(scope))
         error =
             weir__fail(-ENOTSUP, "block \"%s\" cannot have a name: the scope is anonymous", name);
     return error;
@@ -199,12 +200,12 @@ static struct weir__entry *try_to_make(struct weir_scope *scope, const struct pl
 
     if (!entry)
         return NULL;
-    error = weir__is_anonymous(scope)
+    error = weir__scope_is_anonymous(scope)
                 ? weir__anonymous_reserve(scope, entry, plan->size, plan->flags, &block)
                 : weir__block_reserve(&block, plan->size, plan->flags,
                                       (void *)(uintptr_t)entry->address);
     if (!error) {
-        set_handle(scope, entry, &block, plan->name);
+        set_entry_handle(scope, entry, &block, plan->name);
         if (plan->fill)
             error = plan->fill(block.addr, plan);
         if (!error && plan->bind)
@@ -221,8 +222,8 @@ static struct weir__entry *try_to_make(struct weir_scope *scope, const struct pl
     return entry;
 }
 
-/* In an anonymous scope memory may be what killed processes were making: then once more. */
-static struct weir__entry *make(weir_scope *scope, const struct plan *plan)
+/* In an anonymous scope, killed processes may hold the memory that is lacking: then once more. */
+static struct weir__entry *make_entry(weir_scope *scope, const struct plan *plan)
 {
     struct weir_scope *live = weir__scope_live(scope);
     struct weir__entry *entry;
@@ -230,7 +231,7 @@ static struct weir__entry *make(weir_scope *scope, const struct plan *plan)
 
     if (!live || (plan->name && check_users_name(live, plan->name)))
         return NULL;
-    if (!weir__is_anonymous(live))
+    if (!weir__scope_is_anonymous(live))
         return try_to_make(live, plan);
     before = *weir_last_error();
     entry = try_to_make(live, plan);
@@ -284,7 +285,7 @@ static weir_shm *make_shm(weir_scope *scope, const struct plan *plan)
     }
     if (outside)
         return make_outside(outside, plan);
-    entry = make(scope, plan);
+    entry = make_entry(scope, plan);
     return entry ? &entry->shm : NULL;
 }
 
@@ -330,7 +331,7 @@ static weir_list *make_list(weir_scope *scope, struct plan *plan, int64_t size)
     plan->size = (size_t)size;
     if (outside)
         return weir__list_of(make_outside(outside, plan));
-    entry = make(scope, plan);
+    entry = make_entry(scope, plan);
     return entry ? &entry->list : NULL;
 }
 
@@ -384,7 +385,7 @@ static weir_array *make_array(weir_scope *scope, const char *name,
     plan.flags = weir__array_shm_flags(spec);
     if (outside)
         return weir__array_of(make_outside(outside, &plan), spec);
-    entry = make(scope, &plan);
+    entry = make_entry(scope, &plan);
     return entry ? &entry->array : NULL;
 }
 
@@ -429,7 +430,7 @@ static weir_dict *make_dict(weir_scope *scope, const char *name, const weir_dict
     plan.size = (size_t)size;
     if (outside)
         return weir__dict_of(make_outside(outside, &plan));
-    entry = make(scope, &plan);
+    entry = make_entry(scope, &plan);
     return entry ? &entry->dict : NULL;
 }
 
@@ -461,8 +462,8 @@ static int bind_arena(struct weir__entry *entry, const struct plan *plan)
     return 0;
 }
 
-struct weir_arena *weir__arena_block(weir_scope *scope, uint64_t size, uint64_t block_size,
-                                     struct weir_arena *older)
+struct weir_arena *weir__make_arena_block(weir_scope *scope, uint64_t size, uint64_t block_size,
+                                          struct weir_arena *older)
 {
     const struct plan plan = {.kind = "arena",
                               .size = size,
@@ -470,7 +471,7 @@ struct weir_arena *weir__arena_block(weir_scope *scope, uint64_t size, uint64_t 
                               .bind = bind_arena,
                               .block_size = block_size,
                               .older = older};
-    struct weir__entry *entry = make(scope, &plan);
+    struct weir__entry *entry = make_entry(scope, &plan);
 
     return entry ? &entry->arena : NULL;
 }
@@ -478,13 +479,13 @@ struct weir_arena *weir__arena_block(weir_scope *scope, uint64_t size, uint64_t 
 /* ---- unlinking and closing ------------------------------------------------------------------ */
 
 /* The entry behind a handle, if both its scope and the object are live. */
-static struct weir__entry *find(struct weir_shm *shm, struct weir_scope **scope)
+static struct weir__entry *find_entry(struct weir_shm *shm, struct weir_scope **scope)
 {
     struct weir__entry *entry;
 
     *scope = weir__scope_of(shm);
     entry = *scope ? weir__space_entry(&(*scope)->space, shm) : NULL;
-    /* acquire: pairs with the release in weir__space_publish. */
+    /* acquire: pairs with address_space.c, weir__space_publish. */
     if (!entry ||
         (atomic_load_explicit(&entry->word, memory_order_acquire) & 3) != WEIR__ENTRY_LIVE)
         return NULL;
@@ -494,14 +495,14 @@ static struct weir__entry *find(struct weir_shm *shm, struct weir_scope **scope)
 static int unlink_object(struct weir_shm *shm)
 {
     struct weir_scope *scope;
-    struct weir__entry *entry = find(shm, &scope);
+    struct weir__entry *entry = find_entry(shm, &scope);
     int error;
 
     if (!entry)
         return weir__fail(-EINVAL, "the object has been closed, or its scope has ended");
     if (atomic_load_explicit(&entry->unlinked, memory_order_relaxed))
         return weir__fail(-ENOENT, "%s has been unlinked already", shm->name);
-    if (weir__is_anonymous(scope)) {
+    if (weir__scope_is_anonymous(scope)) {
         weir__scope_file_blank(scope->scope_fd, weir__space_index(&scope->space, entry));
         atomic_store_explicit(&entry->unlinked, 1, memory_order_relaxed);
         return 0;
@@ -510,7 +511,7 @@ static int unlink_object(struct weir_shm *shm)
     error = weir__block_unlink(shm->name, shm->ino);
     if (error && error != -ENOENT)
         return error;
-    /* relaxed: who closes the object has been told by who unlinked it. */
+    /* relaxed: the program orders unlinking before closing. */
     atomic_store_explicit(&entry->unlinked, 1, memory_order_relaxed);
     if (error)
         return weir__fail(-ENOENT, "%s is gone, or another file has its name", shm->name);
@@ -520,7 +521,7 @@ static int unlink_object(struct weir_shm *shm)
 static void close_object(struct weir_shm *shm)
 {
     struct weir_scope *scope;
-    struct weir__entry *entry = find(shm, &scope);
+    struct weir__entry *entry = find_entry(shm, &scope);
 
     if (!entry || !atomic_load_explicit(&entry->unlinked, memory_order_relaxed))
         return; /* with its name it belongs to the scope */

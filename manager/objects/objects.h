@@ -19,7 +19,7 @@ static inline bool weir__is_shortage(int code)
 
 /* Makes one block of an arena. `size` is a multiple of WEIR__ARENA_ALIGN. NULL with the last error
  * set. */
-struct weir_arena *weir__arena_block(weir_scope *scope, uint64_t size, uint64_t block_size,
-                                     struct weir_arena *older);
+struct weir_arena *weir__make_arena_block(weir_scope *scope, uint64_t size, uint64_t block_size,
+                                          struct weir_arena *older);
 
 #endif

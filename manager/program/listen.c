@@ -1,23 +1,24 @@
 /* SPDX-License-Identifier: MIT
  *
- * listen.c: the manager program's door: accepting programs, the challenge, serving them.
+ * listen.c: the address of a scope: accepting clients, the challenge, serving them.
  *
  * A client's life:
  *
- *   FREE --accepted, greeted--> HELLO --proved who it is--> SERVED --gone--> CLOSING --> FREE
+ *   FREE --accepted, greeted--> HELLO --proved its key--> SERVED --gone--> CLOSING --> FREE
  *                                 \--wrong, or silent for 5 s--------------> CLOSING --> FREE
  *
  * Invariants
- *  - Another user's program is closed at once; nothing of it is read.
+ *  - The connection of another user's program is closed at once; nothing of it is read.
  *  - Nothing but "hello" is understood in HELLO. With a key, SERVED is reached only with a proof
- * over this connection's nonce.
- *  - One frame of one client at a time, and the scope's own program is asked first.
- *  - No replies are kept: who does not read them is closed. So a client costs its slot, and the
- * frame that is being looked at; there are CLIENTS slots, WAITING of them at most in HELLO.
+ *    over this connection's nonce.
+ *  - One frame of one client is served at a time, and the host's requests come first.
+ *  - No replies are kept: a client that does not read them is closed. So a client costs its slot,
+ *    and the frame that is being looked at; there are CLIENTS slots, WAITING of them at most in
+ *    HELLO.
  *
- * Failure modes. No descriptor or memory left: accepting pauses for a while, those who wait keep
- * waiting in the kernel's queue. A client that breaks the protocol is told so and closed; it may
- * come again.
+ * Failure modes. Without a descriptor or memory, accepting pauses for a while, and programs that
+ * connect wait in the kernel's queue. A client that breaks the protocol gets an error and is
+ * closed; it may connect again.
  */
 #include "manager/program/listen.h"
 
@@ -32,13 +33,13 @@
 #include "manager/wire/protocol.h"
 #include "shm/error.h"
 
-#define CLIENTS     128
-#define WAITING     32
-#define SILENCE_MS  5000 /* for a client that does not say hello */
-#define TICK_MS     250
-#define ACCEPT_MAX  16   /* at a time */
-#define HELLO_LIMIT 1024 /* bytes of a frame from somebody unknown */
-#define MISSES_MAX  1000 /* in a row: readable, the kernel says, and then there is nothing */
+#define CLIENTS          128
+#define WAITING          32
+#define HELLO_TIMEOUT_MS 5000
+#define TICK_MS          250
+#define ACCEPT_MAX       16   /* at a time */
+#define HELLO_LIMIT      1024 /* bytes of a frame in HELLO */
+#define MISSES_MAX       1000 /* in a row: the kernel says readable, and then there is nothing */
 
 enum state {
     FREE,
@@ -59,21 +60,21 @@ struct client {
 };
 
 struct weir__listener {
-    struct weir__listener_host host;
+    struct weir__listener_context context;
     struct weir__auth_key key;
     uv_poll_t poll;
-    uv_timer_t timer; /* runs while somebody is in HELLO, or accepting pauses */
+    uv_timer_t timer; /* runs while a client is in HELLO, or accepting pauses */
     int fd;
     bool paused;
     unsigned waiting, clients;
     struct client slots[CLIENTS];
 };
 
-static void on_door(uv_poll_t *poll, int status, int events);
+static void on_connection(uv_poll_t *poll, int status, int events);
 
-/* ---- a client goes -------------------------------------------------------------------------- */
+/* ---- closing a client ----------------------------------------------------------------------- */
 
-static void on_closed(uv_handle_t *handle)
+static void on_client_closed(uv_handle_t *handle)
 {
     struct client *client = handle->data;
 
@@ -88,20 +89,20 @@ static void leave_hello(struct client *client)
         client->listener->waiting--;
 }
 
-static void drop(struct client *client)
+static void close_client(struct client *client)
 {
     if (client->state == CLOSING)
         return;
     leave_hello(client);
     client->state = CLOSING;
-    uv_close((uv_handle_t *)&client->poll, on_closed);
+    uv_close((uv_handle_t *)&client->poll, on_client_closed);
 }
 
-/* Says the last error, and closes. */
+/* Sends the last error, and closes. */
 static void refuse(struct client *client)
 {
     weir__frame_send(client->fd, weir__request_error());
-    drop(client);
+    close_client(client);
 }
 
 /* ---- the challenge -------------------------------------------------------------------------- */
@@ -114,7 +115,7 @@ static int greet(struct client *client)
 
     if (error)
         return error;
-    client->session.scope = listener->host.requests->id;
+    client->session.scope = listener->context.requests->id;
     snprintf(id, sizeof(id), "%016" PRIx64, client->session.scope);
     weir__hex_write(nonce, client->session.server_nonce, WEIR__NONCE_SIZE);
     return weir__frame_send(client->fd,
@@ -138,7 +139,7 @@ static int welcome_known(struct client *client, const char *mac)
 }
 
 /* {"hello":1}, or with a key {"hello":1,"nonce":"...","mac":"..."} */
-static int hear_hello(struct client *client, json_t *message)
+static int check_hello(struct client *client, json_t *message)
 {
     const char *nonce = NULL, *mac = NULL;
     json_int_t one = 0;
@@ -146,7 +147,7 @@ static int hear_hello(struct client *client, json_t *message)
     if (json_unpack_ex(message, NULL, JSON_STRICT, "{s:I, s?s, s?s}", "hello", &one, "nonce",
                        &nonce, "mac", &mac) < 0 ||
         one != 1)
-        return weir__fail(-EPROTO, "this is no \"hello\"");
+        return weir__fail(-EPROTO, "the first message of a client must be a valid \"hello\"");
     if (client->listener->key.size == 0 && !nonce && !mac)
         return weir__frame_send(client->fd, json_pack("{s:i}", "welcome", 1));
     if (client->listener->key.size == 0)
@@ -168,9 +169,9 @@ static void serve(struct client *client, json_t *message, int passed)
 
     weir_clear_error();
     if (client->state == HELLO) {
-        error = hear_hello(client, message);
+        error = check_hello(client, message);
         if (error && weir_last_error()->code == 0)
-            drop(client); /* it does not read what it is told */
+            close_client(client); /* it does not read the answer */
         else if (error)
             refuse(client);
         else {
@@ -180,20 +181,20 @@ static void serve(struct client *client, json_t *message, int passed)
         return;
     }
     error = weir__frame_answer(
-        client->fd, weir__request_answer(listener->host.requests, message, passed, client->pid));
+        client->fd, weir__request_answer(listener->context.requests, message, passed, client->pid));
     if (error)
-        drop(client);
+        close_client(client);
 }
 
 static void resume(struct weir__listener *listener)
 {
     if (listener->paused && listener->waiting < WAITING &&
-        uv_poll_start(&listener->poll, UV_READABLE, on_door) == 0)
+        uv_poll_start(&listener->poll, UV_READABLE, on_connection) == 0)
         listener->paused = false;
 }
 
-/* True when a frame from somebody unknown was longer than any "hello". It is taken out of the
- * queue: closing with something unread would make the client lose what it is told. */
+/* True when a frame in HELLO was longer than any "hello". It is taken out of the queue: closing
+ * with something unread would make the client lose the error that it is sent. */
 static bool was_too_long(const struct client *client)
 {
     if (client->state != HELLO ||
@@ -211,21 +212,21 @@ static void on_client(uv_poll_t *poll, int status, int events)
     int passed = -1, result;
 
     (void)events;
-    if (!listener->host.attend(listener->host.arg) || client->state == CLOSING)
+    if (!listener->context.serve_host(listener->context.arg) || client->state == CLOSING)
         return;
     if (status < 0 || was_too_long(client))
         result = -EBADMSG;
-    else if (client->state == HELLO) /* what somebody unknown passes is dropped by the kernel */
+    else if (client->state == HELLO) /* the kernel drops descriptors that come along */
         result = weir__frame_receive(client->fd, &message);
     else
         result = weir__frame_receive_with(client->fd, &message, &passed);
     if (result == 1)
         serve(client, message, passed);
     else if (result == -EBADMSG) {
-        weir__fail(-EBADMSG, "this is no frame of weir's protocol");
+        weir__fail(-EBADMSG, "the message is not a frame of weir's protocol");
         refuse(client);
     } else if (result != -EAGAIN || ++client->misses == MISSES_MAX)
-        drop(client); /* it is gone, or there is no memory for it */
+        close_client(client); /* it is gone, or there is no memory for it */
     if (result != -EAGAIN)
         client->misses = 0;
     json_decref(message);
@@ -234,9 +235,9 @@ static void on_client(uv_poll_t *poll, int status, int events)
     resume(listener);
 }
 
-/* ---- the door ------------------------------------------------------------------------------- */
+/* ---- accepting ------------------------------------------------------------------------------ */
 
-static void pause_door(struct weir__listener *listener)
+static void pause_accepting(struct weir__listener *listener)
 {
     uv_poll_stop(&listener->poll);
     listener->paused = true;
@@ -251,7 +252,7 @@ static void on_tick(uv_timer_t *timer)
         struct client *client = &listener->slots[i];
 
         if (client->state == HELLO && now >= client->deadline) {
-            weir__fail(-ETIMEDOUT, "no \"hello\" within %d ms", SILENCE_MS);
+            weir__fail(-ETIMEDOUT, "the client sent no \"hello\" within %d ms", HELLO_TIMEOUT_MS);
             refuse(client);
         }
     }
@@ -269,7 +270,7 @@ static struct client *free_slot(struct weir__listener *listener)
     return NULL;
 }
 
-/* SO_PEERCRED: who called connect(2), as the kernel knows it. */
+/* SO_PEERCRED: the process that called connect(2), as the kernel knows it. */
 static bool is_own_user(int fd, pid_t *pid)
 {
     struct ucred peer = {.uid = (uid_t)-1};
@@ -281,7 +282,7 @@ static bool is_own_user(int fd, pid_t *pid)
     return true;
 }
 
-static void turn_away(int fd)
+static void refuse_connection(int fd)
 {
     weir__fail(-EBUSY, "the scope has %d connected programs, which is the limit", CLIENTS);
     weir__frame_send(fd, weir__request_error());
@@ -289,7 +290,7 @@ static void turn_away(int fd)
 }
 
 /* Takes the descriptor over. */
-static void admit(struct weir__listener *listener, int fd)
+static void accept_client(struct weir__listener *listener, int fd)
 {
     struct client *client = free_slot(listener);
     pid_t pid = 0;
@@ -299,13 +300,13 @@ static void admit(struct weir__listener *listener, int fd)
         return;
     }
     if (!client) {
-        turn_away(fd);
+        refuse_connection(fd);
         return;
     }
     *client = (struct client){.state = HELLO, .fd = fd, .pid = pid, .listener = listener};
-    client->deadline = uv_now(listener->host.loop) + SILENCE_MS;
+    client->deadline = uv_now(listener->context.loop) + HELLO_TIMEOUT_MS;
     client->poll.data = client;
-    if (uv_poll_init(listener->host.loop, &client->poll, fd)) {
+    if (uv_poll_init(listener->context.loop, &client->poll, fd)) {
         client->state = FREE;
         close(fd);
         return;
@@ -314,10 +315,10 @@ static void admit(struct weir__listener *listener, int fd)
     listener->clients++;
     listener->waiting++;
     if (greet(client) || uv_poll_start(&client->poll, UV_READABLE | UV_DISCONNECT, on_client))
-        drop(client);
+        close_client(client);
 }
 
-static void on_door(uv_poll_t *poll, int status, int events)
+static void on_connection(uv_poll_t *poll, int status, int events)
 {
     struct weir__listener *listener = poll->data;
 
@@ -326,20 +327,20 @@ static void on_door(uv_poll_t *poll, int status, int events)
     for (int i = 0; i < ACCEPT_MAX && listener->waiting < WAITING; i++) {
         int fd;
 
-        if (!listener->host.attend(listener->host.arg))
+        if (!listener->context.serve_host(listener->context.arg))
             return;
         fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd >= 0)
-            admit(listener, fd);
+            accept_client(listener, fd);
         else if (errno == EAGAIN)
             break;
         else if (errno != EINTR && errno != ECONNABORTED) {
-            pause_door(listener); /* no descriptor or no memory: later */
+            pause_accepting(listener); /* no descriptor or no memory: later */
             break;
         }
     }
     if (listener->waiting >= WAITING)
-        pause_door(listener);
+        pause_accepting(listener);
     if (listener->waiting > 0 || listener->paused)
         uv_timer_start(&listener->timer, on_tick, TICK_MS, TICK_MS);
 }
@@ -363,28 +364,29 @@ static int take_address(const struct weir__requests *requests, const char *addre
     return fd;
 }
 
-int weir__listener_open(struct weir__listener **listener, const struct weir__listener_host *host,
-                        const char *address, const struct weir__auth_key *key)
+int weir__listener_open(struct weir__listener **listener,
+                        const struct weir__listener_context *context, const char *address,
+                        const struct weir__auth_key *key)
 {
-    struct weir__listener *door = calloc(1, sizeof(*door));
+    struct weir__listener *listening = calloc(1, sizeof(*listening));
     int error = 0;
 
-    if (!door)
+    if (!listening)
         return weir__fail(-ENOMEM, "no memory for listening");
-    door->host = *host;
-    door->key = *key;
-    door->fd = take_address(host->requests, address);
-    if (door->fd < 0) {
-        error = door->fd;
-        free(door);
+    listening->context = *context;
+    listening->key = *key;
+    listening->fd = take_address(context->requests, address);
+    if (listening->fd < 0) {
+        error = listening->fd;
+        free(listening);
         return error;
     }
-    *listener = door; /* from here on the loop may know of it: it stays */
-    error = uv_timer_init(host->loop, &door->timer);
+    *listener = listening; /* never freed from here on: the loop may know of it */
+    error = uv_timer_init(context->loop, &listening->timer);
     if (!error)
-        error = uv_poll_init(host->loop, &door->poll, door->fd);
-    door->timer.data = door->poll.data = door;
+        error = uv_poll_init(context->loop, &listening->poll, listening->fd);
+    listening->timer.data = listening->poll.data = listening;
     if (!error)
-        error = uv_poll_start(&door->poll, UV_READABLE, on_door);
+        error = uv_poll_start(&listening->poll, UV_READABLE, on_connection);
     return error ? weir__fail(error, "cannot listen: %s", strerror(-error)) : 0;
 }

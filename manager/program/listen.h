@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * listen.h: the manager program's door for other programs.
+ * listen.h: the address at which the manager program serves clients.
  */
 #ifndef WEIR_MANAGER_PROGRAM_LISTEN_H
 #define WEIR_MANAGER_PROGRAM_LISTEN_H
@@ -13,18 +13,19 @@
 
 struct weir__listener;
 
-/* What the door needs of the manager. `attend` is called before each thing done for somebody else:
- * it serves the scope's own program if that has something to say; false when the scope is over. */
-struct weir__listener_host {
+/* What the listener needs of the manager. `serve_host` is called before anything is done for a
+ * client: it answers the host's requests that are there; false when the scope is over. */
+struct weir__listener_context {
     uv_loop_t *loop;
     struct weir__requests *requests;
-    bool (*attend)(void *arg);
+    bool (*serve_host)(void *arg);
     void *arg;
 };
 
 /* Listens at `address` from now on. `key` is copied. 0; or a negative error with the last error set
- * and no name left. There is no closing: the door ends with the program. */
-int weir__listener_open(struct weir__listener **listener, const struct weir__listener_host *host,
-                        const char *address, const struct weir__auth_key *key);
+ * and no name left. There is no closing: the listener ends with the program. */
+int weir__listener_open(struct weir__listener **listener,
+                        const struct weir__listener_context *context, const char *address,
+                        const struct weir__auth_key *key);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * main.c: the manager program: weir-manager <scope id>. weir_scope_begin() starts it; nobody else should.
+ * main.c: the manager program: weir-manager <scope id>. It is started by weir_scope_begin() alone.
  *
  * It leads a session of its own and ignores the signals that a terminal or a service manager sends
  * to everybody: a scope ends when its program ends it or is gone, not before. A limit of file sizes
@@ -27,8 +27,8 @@ static void settle_signals(void)
     for (size_t i = 0; i < sizeof(ignored) / sizeof(*ignored); i++)
         signal(ignored[i], SIG_IGN);
     sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none,
-                NULL); /* weir_scope_begin() started us with all signals blocked */
+    /* weir_scope_begin() starts this program with all signals blocked. */
+    sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 static bool started_by_weir(void)

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: MIT
  *
- * requests.c: what members ask the manager to do: make, track, release, look up, list.
+ * requests.c: what clients ask the manager to do: make, track, release, look up, list.
  *
  * Invariants
  *  - The manager gives every name itself, in the order of all creations: record lock and "closed?",
- * record, name, unlock. A member is never in a position to leave a name without a record.
- *  - A block comes as an unnamed file that is finished; it is looked at before it gets a name.
- *  - A member's record is blanked only when its name is gone, by the one process that writes there.
- *  - A block of the table's entries is its entry's owner's: never released here.
+ *    record, name, unlock. A client is never in a position to leave a name without a record.
+ *  - A block comes as an unnamed file that is finished; it is checked before it gets a name.
+ *  - A client's record is blanked only when its name is gone, by the manager, which alone writes
+ *    there.
+ *  - A block of the table's entries belongs to the owner of its entry: it is never released here.
  *
- * Failure modes. The manager killed between record and name: the record names nothing. Between name
- * and reply: the block is recorded, and goes with the scope. The member killed at any point: the
- * same, or its unnamed file is gone with it. Every request takes bounded time and memory: records
- * are read by the thousand, and the lists in replies are cut into pages.
+ * Failure modes. Killed between record and name, the manager leaves a record that names nothing;
+ * killed between name and reply, a recorded block, which goes with the scope. A client that is
+ * killed leaves the same, or its unnamed file is gone with it. Every request takes bounded time and
+ * memory: records are read by the thousand, and the lists in replies are cut into pages.
  */
 #include "manager/program/requests.h"
 
@@ -31,7 +32,7 @@
 #define PAGE    100  /* blocks in one reply */
 #define RECLAIM 1024 /* records looked at for one request, when all are taken */
 
-/* The names of members' blocks; the scope's own count up from 1 and never get here. */
+/* The serial numbers of clients' blocks; those of members count up from 1 and never get here. */
 #define SERIAL_BASE ((uint64_t)1 << 63)
 
 static const char *const kinds[] = {"shm", "list", "array", "dict"};
@@ -55,7 +56,7 @@ static void set_taken(struct weir__requests *requests, size_t slot, bool taken)
 
 /* True while the record's name is that block's. Where there are no names, a block that is unlinked
  * has no record. */
-static bool is_there(const struct weir__requests *requests, const struct weir__record *record)
+static bool is_there(const struct weir__requests *requests, const struct weir__block_record *record)
 {
     char path[sizeof(WEIR__SHM_DIR) + WEIR__RECORD_SIZE];
     struct stat st;
@@ -66,39 +67,39 @@ static bool is_there(const struct weir__requests *requests, const struct weir__r
     return lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_ino == record->ino;
 }
 
-/* Takes back records whose blocks' names are gone, because somebody unlinked them. */
+/* Takes back records whose blocks' names are gone, because another process unlinked them. */
 static void reclaim(struct weir__requests *requests)
 {
     for (int looked = 0; looked < RECLAIM; looked++) {
-        size_t slot = requests->reclaimed++ % WEIR__MEMBERS_MAX;
-        size_t entry = WEIR__RECORD_MEMBERS + slot;
-        struct weir__record record;
+        size_t slot = requests->reclaimed++ % WEIR__CLIENT_BLOCKS_MAX;
+        size_t entry = WEIR__RECORD_CLIENTS + slot;
+        struct weir__block_record record;
 
         if (is_taken(requests, slot) &&
             weir__scope_file_read(requests->scope_fd, requests->id, &entry, NULL, &record) == 1 &&
-            entry == WEIR__RECORD_MEMBERS + slot + 1 && !is_there(requests, &record) &&
-            weir__scope_file_blank(requests->scope_fd, WEIR__RECORD_MEMBERS + slot) == 0)
+            entry == WEIR__RECORD_CLIENTS + slot + 1 && !is_there(requests, &record) &&
+            weir__scope_file_blank(requests->scope_fd, WEIR__RECORD_CLIENTS + slot) == 0)
             set_taken(requests, slot, false);
     }
 }
 
 static int take_slot(struct weir__requests *requests, size_t *slot)
 {
-    if (requests->used == WEIR__MEMBERS_MAX)
+    if (requests->used == WEIR__CLIENT_BLOCKS_MAX)
         reclaim(requests);
-    if (requests->used == WEIR__MEMBERS_MAX)
+    if (requests->used == WEIR__CLIENT_BLOCKS_MAX)
         return weir__fail(-ENOSPC, "the scope has %zu blocks of other programs, which is the limit",
-                          WEIR__MEMBERS_MAX);
+                          WEIR__CLIENT_BLOCKS_MAX);
     while (is_taken(requests, requests->next))
-        requests->next = (requests->next + 1) % WEIR__MEMBERS_MAX;
+        requests->next = (requests->next + 1) % WEIR__CLIENT_BLOCKS_MAX;
     *slot = requests->next;
     set_taken(requests, *slot, true);
     return 0;
 }
 
-/* Finds the record of a block that is there. 1: *entry is its place; 0: none. */
-static int find(const struct weir__requests *requests, const char *name, size_t *entry,
-                struct weir__record *record)
+/* Finds the record of a block that exists. 1: *entry is its place; 0: there is none. */
+static int find_record(const struct weir__requests *requests, const char *name, size_t *entry,
+                       struct weir__block_record *record)
 {
     size_t at = 0;
     int result;
@@ -118,7 +119,7 @@ static int find(const struct weir__requests *requests, const char *name, size_t 
 /* ---- giving names --------------------------------------------------------------------------- */
 
 /* Under the creation lock: record, then name (`passed` >= 0) or not. */
-static int record_block(struct weir__requests *requests, const struct weir__record *record,
+static int record_block(struct weir__requests *requests, const struct weir__block_record *record,
                         int passed)
 {
     size_t slot = 0;
@@ -126,9 +127,9 @@ static int record_block(struct weir__requests *requests, const struct weir__reco
 
     if (error)
         return error;
-    error = weir__scope_file_note_for(requests->scope_fd, WEIR__RECORD_MEMBERS + slot, record);
+    error = weir__scope_file_note_for(requests->scope_fd, WEIR__RECORD_CLIENTS + slot, record);
     if (error) {
-        weir__scope_file_blank(requests->scope_fd, WEIR__RECORD_MEMBERS + slot);
+        weir__scope_file_blank(requests->scope_fd, WEIR__RECORD_CLIENTS + slot);
         set_taken(requests, slot, false);
         return weir__fail(error, "cannot write the record of %s into the scope file: %s",
                           record->name, strerror(-error));
@@ -137,12 +138,12 @@ static int record_block(struct weir__requests *requests, const struct weir__reco
     if (passed >= 0)
         error = weir__block_link(&(struct weir__block){.fd = passed}, record->name);
     /* Killed here: the record names this block, and the scope's end unlinks it. */
-    if (error && weir__scope_file_blank(requests->scope_fd, WEIR__RECORD_MEMBERS + slot) == 0)
+    if (error && weir__scope_file_blank(requests->scope_fd, WEIR__RECORD_CLIENTS + slot) == 0)
         set_taken(requests, slot, false);
     return error;
 }
 
-static int in_creation(struct weir__requests *requests, const struct weir__record *record,
+static int in_creation(struct weir__requests *requests, const struct weir__block_record *record,
                        int passed)
 {
     int error = weir__scope_file_creation_begin(requests->scope_fd);
@@ -153,14 +154,14 @@ static int in_creation(struct weir__requests *requests, const struct weir__recor
     return error;
 }
 
-/* What a member passes must be what it may have made in /dev/shm, and without a name so far. */
-static int check_passed(int passed, struct weir__record *record)
+/* A descriptor that comes with "make" must be of a file in /dev/shm that has no name so far. */
+static int check_passed(int passed, struct weir__block_record *record)
 {
     struct statx st, shm;
 
     if (passed < 0)
         return weir__fail(-EINVAL, "the request came without the block's descriptor");
-    /* Not synced: a file of a file system that answers when it likes must not hold us up. */
+    /* Not synced: a file system that does not answer must not hold the manager up. */
     if (statx(AT_FDCWD, WEIR__SHM_DIR, 0, STATX_TYPE, &shm) < 0 ||
         statx(passed, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &st) < 0)
         return weir__fail(-errno, "cannot look at the block: %s", strerror(errno));
@@ -179,7 +180,7 @@ static int check_passed(int passed, struct weir__record *record)
     return 0;
 }
 
-static int set_kind(struct weir__record *record, const char *kind)
+static int set_kind(struct weir__block_record *record, const char *kind)
 {
     for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
         if (strcmp(kind, kinds[i]) == 0) {
@@ -187,10 +188,10 @@ static int set_kind(struct weir__record *record, const char *kind)
             return 0;
         }
     }
-    return weir__fail(-EINVAL, "\"%.20s\" is no kind of block", kind);
+    return weir__fail(-EINVAL, "\"%.20s\" is not a kind of block", kind);
 }
 
-static json_t *describe(const struct weir__record *record)
+static json_t *describe(const struct weir__block_record *record)
 {
     return json_pack("{s:s, s:I, s:s, s:I, s:i}", "name", record->name, "ino",
                      (json_int_t)record->ino, "kind", record->kind, "size",
@@ -199,19 +200,19 @@ static json_t *describe(const struct weir__record *record)
 
 /* ---- the requests --------------------------------------------------------------------------- */
 
-/* What every request but "list" comes to: its name and kind, and the reply. */
+/* A request taken apart, and its reply; "list" has only `from`. */
 struct request {
     struct weir__requests *requests;
     json_t *body;
     const char *name, *kind;
     json_int_t from;
     int passed;
-    struct weir__record record;
+    struct weir__block_record record;
 };
 
-static int make(struct request *request)
+static int answer_make(struct request *request)
 {
-    struct weir__record *record = &request->record;
+    struct weir__block_record *record = &request->record;
     int error = check_passed(request->passed, record);
 
     if (!error)
@@ -228,8 +229,8 @@ static int make(struct request *request)
     return in_creation(request->requests, record, request->passed);
 }
 
-/* Looks at the block as attaching does: a regular file of this user, and no link. */
-static int look_at(const char *name, struct weir__record *record)
+/* Checks the block as attaching does: a regular file of this user, and not a link. */
+static int inspect_block(const char *name, struct weir__block_record *record)
 {
     char path[sizeof(WEIR__SHM_DIR) + WEIR__RECORD_SIZE];
     struct stat st;
@@ -240,7 +241,7 @@ static int look_at(const char *name, struct weir__record *record)
                    ? weir__fail(-ENOENT, "there is no block \"%s\"", name)
                    : weir__fail(-errno, "cannot look at block \"%s\": %s", name, strerror(errno));
     if (!S_ISREG(st.st_mode))
-        return weir__fail(-EPERM, "\"%s\" in /dev/shm is no regular file", name);
+        return weir__fail(-EPERM, "\"%s\" in /dev/shm is not a regular file", name);
     if (st.st_uid != geteuid())
         return weir__fail(-EPERM, "block \"%s\" belongs to user %u, not to %u", name,
                           (unsigned)st.st_uid, (unsigned)geteuid());
@@ -249,39 +250,39 @@ static int look_at(const char *name, struct weir__record *record)
     return 0;
 }
 
-/* The block keeps its name; from now on the scope's end takes it away. */
-static int track(struct request *request)
+/* The block keeps its name, which the scope's end unlinks from now on. */
+static int answer_track(struct request *request)
 {
-    struct weir__record *record = &request->record, there;
+    struct weir__block_record *record = &request->record, there;
     size_t entry;
     int error = weir__scope_file_check_name(request->name);
 
-    /* Its record would be gone with the scope's processes, and the name would not. */
+    /* The record would be gone with the scope's processes, and the name would not. */
     if (!error && request->requests->anonymous)
         error =
-            weir__fail(-ENOTSUP, "an anonymous scope cannot track a block: nobody would know of "
-                                 "its name when all processes are killed at once");
+            weir__fail(-ENOTSUP, "an anonymous scope cannot track a block: if all its processes "
+                                 "were killed at once, no record of the name would remain");
     if (!error)
-        error = look_at(request->name, record);
+        error = inspect_block(request->name, record);
     if (!error)
         error = set_kind(record, request->kind ? request->kind : "shm");
     if (error)
         return error;
     snprintf(record->name, sizeof(record->name), "%s", request->name);
-    error = find(request->requests, request->name, &entry, &there);
+    error = find_record(request->requests, request->name, &entry, &there);
     if (error < 0)
         return error;
-    if (error == 1) { /* once is enough */
+    if (error == 1) { /* tracked already */
         *record = there;
         return 0;
     }
     return in_creation(request->requests, record, -1);
 }
 
-static int look_up(struct request *request)
+static int answer_lookup(struct request *request)
 {
     size_t entry;
-    int found = find(request->requests, request->name, &entry, &request->record);
+    int found = find_record(request->requests, request->name, &entry, &request->record);
 
     if (found == 0)
         return weir__fail(-ENOENT, "the scope has no block \"%.130s\"", request->name);
@@ -289,17 +290,17 @@ static int look_up(struct request *request)
 }
 
 /* Name first, record after. */
-static int release(struct request *request)
+static int answer_release(struct request *request)
 {
     struct weir__requests *requests = request->requests;
     size_t entry = 0;
-    int error = find(requests, request->name, &entry, &request->record);
+    int error = find_record(requests, request->name, &entry, &request->record);
 
     if (error < 0)
         return error;
     if (error == 0)
         return weir__fail(-ENOENT, "the scope has no block \"%.130s\"", request->name);
-    if (entry < WEIR__RECORD_MEMBERS)
+    if (entry < WEIR__RECORD_CLIENTS)
         return weir__fail(-EPERM,
                           "block \"%s\" was made by the scope's own processes, which unlink it "
                           "themselves",
@@ -309,15 +310,15 @@ static int release(struct request *request)
         return error;
     /* Killed here: a record whose name is gone. */
     if (weir__scope_file_blank(requests->scope_fd, entry) == 0)
-        set_taken(requests, entry - WEIR__RECORD_MEMBERS, false);
+        set_taken(requests, entry - WEIR__RECORD_CLIENTS, false);
     return 0;
 }
 
 /* A page of the scope's blocks. An answer may be short, or even empty, without being the last. */
-static json_t *list(const struct weir__requests *requests, json_int_t from)
+static json_t *answer_list(const struct weir__requests *requests, json_int_t from)
 {
     json_t *blocks = json_array();
-    struct weir__record record;
+    struct weir__block_record record;
     size_t entry = (size_t)from;
     int result = 1;
 
@@ -335,22 +336,22 @@ static json_t *list(const struct weir__requests *requests, json_int_t from)
 
 json_t *weir__request_error(void)
 {
-    /* A message may carry a piece of what was asked, which need not be UTF-8 when cut. */
+    /* A message may quote a part of the request, which need not be UTF-8 where it is cut. */
     json_t *message = json_string(weir_last_error()->message);
 
     return json_pack("{s:i, s:o}", "error", weir_last_error()->code, "message",
                      message ? message : json_string(weir_strerror(weir_last_error()->code)));
 }
 
-/* One request: how it is called, what its body looks like, and how it is answered. */
+/* The requests: name, key of the reply, form of the body, and the function that answers. */
 static const struct {
     const char *name, *reply, *form;
     int (*answer)(struct request *request);
 } forms[] = {
-    {"make", "made", "{s?s, s?s}", make},
-    {"track", "tracked", "{s:s, s?s}", track},
-    {"release", "released", "{s:s, s?s}", release},
-    {"lookup", "block", "{s:s, s?s}", look_up},
+    {"make", "made", "{s?s, s?s}", answer_make},
+    {"track", "tracked", "{s:s, s?s}", answer_track},
+    {"release", "released", "{s:s, s?s}", answer_release},
+    {"lookup", "block", "{s:s, s?s}", answer_lookup},
 };
 
 static json_t *answer(struct request *request, size_t form)
@@ -380,8 +381,9 @@ json_t *weir__request_answer(struct weir__requests *requests, json_t *message, i
     }
     if (request.body && strcmp(what, "list") == 0 &&
         json_unpack_ex(request.body, NULL, JSON_STRICT, "{s:I}", "from", &request.from) == 0 &&
-        request.from >= 0 && request.from <= (json_int_t)(WEIR__RECORD_MEMBERS + WEIR__MEMBERS_MAX))
-        return list(requests, request.from);
+        request.from >= 0 &&
+        request.from <= (json_int_t)(WEIR__RECORD_CLIENTS + WEIR__CLIENT_BLOCKS_MAX))
+        return answer_list(requests, request.from);
     weir__fail(-EINVAL, "there is no such request");
     return weir__request_error();
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * requests.h: what a connected program, or the scope's own, may ask the manager to do.
+ * requests.h: what clients, and the host, may ask the manager to do.
  */
 #ifndef WEIR_MANAGER_PROGRAM_REQUESTS_H
 #define WEIR_MANAGER_PROGRAM_REQUESTS_H
@@ -12,8 +12,8 @@
 
 #include "manager/scope_file/scope_file.h"
 
-/* The manager program's. The records of members lie in the scope file; this says which are taken.
- */
+/* The manager program's. The records of clients' blocks lie in the scope file; this says which are
+ * taken. */
 struct weir__requests {
     uint64_t id;
     int scope_fd;
@@ -22,7 +22,7 @@ struct weir__requests {
     size_t used;      /* records that are taken */
     size_t next;      /* where to look for a free one first */
     size_t reclaimed; /* where to look next for one that can be taken back */
-    unsigned char taken[WEIR__MEMBERS_MAX / 8];
+    unsigned char taken[WEIR__CLIENT_BLOCKS_MAX / 8];
 };
 
 /* Answers one request of process `pid`. `passed` is a descriptor that came with it, or -1; it stays

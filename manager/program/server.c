@@ -2,16 +2,16 @@
  *
  * server.c: the manager program's loop: wait for the end of the scope, and unlink everything.
  *
- * Three things wake it: members at its door (listen.c), the socket to the program that began the
- * scope (a message, or its end), and that program's pidfd. Neither of these alone is enough: a
- * program that calls exec keeps its pid but its end of the socket is closed, and one whose forked
- * child holds a copy of the socket gives no end when it dies.
+ * Three things wake it: clients (listen.c), the socket to the host (a message, or its end), and the
+ * host's pidfd. Neither the socket nor the pidfd alone is enough: a program that calls exec keeps
+ * its pid but its end of the socket is closed, and the socket of a program whose forked child holds
+ * a copy of it does not end when the program dies.
  *
- * Of an anonymous scope it holds the memory too, which it never touches: others of the user find it
- * by its number here, and it goes with the last process that has it.
+ * Of an anonymous scope it holds the memory too, which it never touches: other programs of the user
+ * open it by the number of its descriptor here, and it goes with the last process that has it.
  *
- * Failure modes. A message that is none is dropped. If the loop itself cannot be set up, the
- * manager says nothing and exits without having touched a name: the program sees the end of the
+ * Failure modes. A message that is not valid is dropped. If the loop itself cannot be set up, the
+ * manager sends nothing and exits without having touched a name: the host sees the end of the
  * socket.
  */
 #include "manager/program/server.h"
@@ -33,7 +33,7 @@
 #include "manager/wire/protocol.h"
 #include "shm/error.h"
 
-/* How long a member process that was stopped in the middle of making a block holds up the end. */
+/* The longest wait for a member that was stopped in the middle of making a block. */
 #define WAIT_FOR_MEMBERS_MS 2000
 
 struct server {
@@ -44,35 +44,35 @@ struct server {
     pid_t host_pid;
     bool anonymous;
     struct weir__listener *listener;
-    struct weir__requests *requests; /* taken when first needed: most scopes never do */
+    struct weir__requests *requests; /* allocated when first needed: most scopes never do */
     bool done;
     int status;
 };
 
-static void clean(struct server *server, struct weir__tally *tally)
+static void clean_scope(struct server *server, struct weir__cleaning *cleaning)
 {
     int error =
-        weir__scope_file_unlink_all(WEIR__MANAGER_SCOPE, server->id, WAIT_FOR_MEMBERS_MS, tally);
+        weir__scope_file_unlink_all(WEIR__MANAGER_SCOPE, server->id, WAIT_FOR_MEMBERS_MS, cleaning);
 
     server->status = error ? 1 : 0;
     server->done = true;
     uv_stop(&server->loop);
 }
 
-static void end(struct server *server)
+static void end_scope(struct server *server)
 {
-    struct weir__tally tally = {0};
+    struct weir__cleaning cleaning = {0};
 
     weir_clear_error();
-    clean(server, &tally);
+    clean_scope(server, &cleaning);
     weir__frame_send(WEIR__MANAGER_SOCKET,
                      json_pack("{s:b, s:i, s:i, s:i, s:b, s:i, s:s}", "ended", 1, "unlinked",
-                               (int)tally.unlinked, "gone", (int)tally.gone, "malformed",
-                               (int)tally.malformed, "complete", tally.complete, "error",
+                               (int)cleaning.unlinked, "gone", (int)cleaning.gone, "malformed",
+                               (int)cleaning.malformed, "complete", cleaning.complete, "error",
                                weir_last_error()->code, "message", weir_last_error()->message));
 }
 
-static bool attend(void *arg);
+static bool serve_host(void *arg);
 
 static int need_requests(struct server *server)
 {
@@ -87,22 +87,24 @@ static int need_requests(struct server *server)
     return 0;
 }
 
-/* {"listen":address, "key":hexadecimal digits, perhaps none} */
-static int open_door(struct server *server, const char *address, const char *text)
+/* {"listen":address, "key":hexadecimal digits, perhaps ""} */
+static int open_listener(struct server *server, const char *address, const char *text)
 {
-    const struct weir__listener_host host = {&server->loop, server->requests, attend, server};
+    const struct weir__listener_context context = {&server->loop, server->requests, serve_host,
+                                                   server};
     struct weir__auth_key key = {.size = strlen(text) / 2};
     int error;
 
     if (server->listener)
         return weir__fail(-EALREADY, "the manager listens already");
-    if (key.size > WEIR__KEY_MAX || !weir__hex_read(key.bytes, key.size, text))
-        return weir__fail(-EINVAL, "the key is not one of the library's");
+    if (key.size > WEIR__AUTH_KEY_MAX || !weir__hex_read(key.bytes, key.size, text))
+        return weir__fail(-EINVAL, "the key is not 0 to %d bytes in hexadecimal digits",
+                          WEIR__AUTH_KEY_MAX);
     if (key.size && !weir__auth_available())
         return weir__fail(-ENOTSUP, "the manager program was built without libsodium");
     error = weir__address_check(address);
     if (!error)
-        error = weir__listener_open(&server->listener, &host, address, &key);
+        error = weir__listener_open(&server->listener, &context, address, &key);
     weir__auth_wipe(&key, sizeof(key));
     return error;
 }
@@ -114,18 +116,18 @@ static json_t *answer_listen(struct server *server, json_t *message)
 
     if (json_unpack_ex(message, NULL, JSON_STRICT, "{s:s, s:s}", "listen", &address, "key", &key) <
         0)
-        error = weir__fail(-EPROTO, "the request to listen makes no sense");
+        error = weir__fail(-EPROTO, "the request \"listen\" is not of the documented form");
     else
-        error = open_door(server, address, key);
+        error = open_listener(server, address, key);
     return error ? weir__request_error() : json_pack("{s:b}", "listening", 1);
 }
 
-static void handle(struct server *server, json_t *message)
+static void handle_message(struct server *server, json_t *message)
 {
     json_t *reply;
 
     if (json_is_true(json_object_get(message, "end"))) {
-        end(server);
+        end_scope(server);
         return;
     }
     weir_clear_error();
@@ -135,21 +137,22 @@ static void handle(struct server *server, json_t *message)
         reply = answer_listen(server, message);
     else
         reply = weir__request_answer(server->requests, message, -1, server->host_pid);
-    weir__frame_answer(WEIR__MANAGER_SOCKET, reply); /* if it is gone, the loop says so next */
+    weir__frame_answer(WEIR__MANAGER_SOCKET,
+                       reply); /* if the host is gone, the loop finds out next */
 }
 
-static void hear_host(struct server *server)
+static void receive_from_host(struct server *server)
 {
     json_t *message = NULL;
     int result = weir__frame_receive(WEIR__MANAGER_SOCKET, &message);
 
     if (result == 1) {
-        handle(server, message);
+        handle_message(server, message);
         json_decref(message);
     } else if (result == -ENOMEM) {
         weir__frame_answer(WEIR__MANAGER_SOCKET, NULL);
     } else if (result != -EAGAIN && result != -EBADMSG) {
-        clean(server, NULL); /* the program is gone, or became another one by exec */
+        clean_scope(server, NULL); /* the host is gone, or became another program by exec */
     }
 }
 
@@ -161,20 +164,20 @@ static void on_socket(uv_poll_t *poll, int status, int events)
     if (server->done)
         return;
     if (status < 0)
-        clean(server, NULL);
+        clean_scope(server, NULL);
     else
-        hear_host(server);
+        receive_from_host(server);
 }
 
-/* Before anything is done for others: what the scope's own program has to say comes first. */
-static bool attend(void *arg)
+/* Before anything is done for a client: the host's requests come first. */
+static bool serve_host(void *arg)
 {
     struct server *server = arg;
     struct pollfd item = {.fd = WEIR__MANAGER_SOCKET, .events = POLLIN};
 
-    /* So often at most: readable, the kernel says, and then there may be nothing. */
+    /* With a limit: the kernel says readable, and then there may be nothing. */
     for (int i = 0; i < 1000 && !server->done && poll(&item, 1, 0) == 1; i++)
-        hear_host(server);
+        receive_from_host(server);
     return !server->done;
 }
 
@@ -185,10 +188,10 @@ static void on_host(uv_poll_t *poll, int status, int events)
     (void)status;
     (void)events;
     if (!server->done)
-        clean(server, NULL);
+        clean_scope(server, NULL);
 }
 
-static int watch(struct server *server, uv_poll_t *poll, int fd, uv_poll_cb callback)
+static int watch_descriptor(struct server *server, uv_poll_t *poll, int fd, uv_poll_cb callback)
 {
     int error = uv_poll_init(&server->loop, poll, fd);
 
@@ -198,7 +201,7 @@ static int watch(struct server *server, uv_poll_t *poll, int fd, uv_poll_cb call
     return uv_poll_start(poll, UV_READABLE | UV_DISCONNECT, callback);
 }
 
-/* Who made the socket pair. For records; never used to signal or to judge. */
+/* The process that made the socket pair. For records; never used to signal or to judge. */
 static pid_t peer_pid(void)
 {
     struct ucred peer = {0};
@@ -209,7 +212,7 @@ static pid_t peer_pid(void)
     return peer.pid;
 }
 
-static int say_ready(void)
+static int send_ready(void)
 {
     return weir__frame_send(
         WEIR__MANAGER_SOCKET,
@@ -218,21 +221,20 @@ static int say_ready(void)
 
 int weir__server_run(uint64_t id)
 {
-    /* Asked before the loop opens descriptors of its own. There is none where pidfds do not exist.
-     */
+    /* Before the loop opens descriptors of its own. Without pidfds there is none. */
     const bool host_is_known = fcntl(WEIR__MANAGER_HOST, F_GETFD) >= 0;
     struct server server = {
         .id = id, .host_pid = peer_pid(), .anonymous = fcntl(WEIR__MANAGER_STORE, F_GETFD) >= 0};
     int error = uv_loop_init(&server.loop);
 
     if (!error)
-        error = watch(&server, &server.socket, WEIR__MANAGER_SOCKET, on_socket);
+        error = watch_descriptor(&server, &server.socket, WEIR__MANAGER_SOCKET, on_socket);
     if (!error && host_is_known)
-        error = watch(&server, &server.host, WEIR__MANAGER_HOST, on_host);
+        error = watch_descriptor(&server, &server.host, WEIR__MANAGER_HOST, on_host);
     if (!error)
-        error = say_ready();
+        error = send_ready();
     if (error == -EPIPE || error == -ECONNRESET)
-        clean(&server, NULL); /* it was killed that early */
+        clean_scope(&server, NULL); /* the host was killed that early */
     else if (error)
         return 1;
     while (!server.done)

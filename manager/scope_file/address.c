@@ -9,17 +9,17 @@
  *
  * Invariants
  *  - A file at the address is scope <id>'s if, and only if, it is the same file as
- * ".weir-<id>.sock". That name holds the inode, so its number cannot have been given to another
- * file.
+ *    ".weir-<id>.sock". That name holds the inode, so its number cannot have been given to another
+ *    file.
  *  - Whoever can see the address can connect: it is linked after listen(2). So a socket of weir's
- * that refuses connections is dead for good, and may be swept.
- *  - The address goes first, the scope's own name last.
- *  - Names are only taken away under the folder's lock (flock), so that no two processes of weir
- * look at one name and then remove another.
+ *    that refuses connections is dead for good, and may be swept.
+ *  - The address is removed first, the scope's own name last.
+ *  - Names are only removed under the folder's lock (flock), so that no two processes of weir
+ *    look at one name and then remove another.
  *
- * Failure modes. Killed anywhere, the scope's record has the address: who cleans the scope removes
- * both names. If /dev/shm was lost as well (the machine was restarted), who listens there next
- * does.
+ * Failure modes. Killed anywhere, the scope's record has the address: whoever cleans the scope
+ * removes both names. If /dev/shm was lost as well (the machine was restarted), the next manager
+ * that listens there removes them.
  */
 #include "manager/scope_file/address.h"
 
@@ -90,7 +90,7 @@ static void folder_of(char folder[WEIR__ADDRESS_MAX + 1], const char *address)
         strcpy(folder, "/");
 }
 
-/* Opens the folder without looking whose it is. A negative errno. */
+/* Opens the folder without checking its owner. 0 or a negative errno. */
 static int open_place(struct place *place, const char *address, uint64_t id)
 {
     char folder[WEIR__ADDRESS_MAX + 1];
@@ -149,7 +149,7 @@ static int open_private_place(struct place *place, const char *address, uint64_t
     return weir__fail(error, "cannot lock the folder %s: %s", folder, strerror(-error));
 }
 
-/* ---- taking names away ---------------------------------------------------------------------- */
+/* ---- removing names ------------------------------------------------------------------------- */
 
 /* Under the folder's lock. 1: both names are one socket; 0: they are not; or a negative errno. */
 static int is_own(const struct place *place, const char *own, const char *name)
@@ -184,7 +184,7 @@ int weir__address_remove(const char *address, uint64_t id)
     int error;
 
     if (address[0] != '/' || strlen(address) > WEIR__ADDRESS_MAX)
-        return 0; /* no record of ours says that */
+        return 0; /* no record of weir's has such an address */
     error = open_place(&place, address, id);
     if (error)
         return error == -ENOENT || error == -ENOTDIR ? 0 : error;
@@ -195,9 +195,9 @@ int weir__address_remove(const char *address, uint64_t id)
     return error;
 }
 
-/* ---- what is at the address already --------------------------------------------------------- */
+/* ---- an address that is in use already ------------------------------------------------------ */
 
-/* True when nobody listens. */
+/* True when no process listens. */
 static bool is_refused(const char *address)
 {
     struct sockaddr_un name = {.sun_family = AF_UNIX};
@@ -246,14 +246,14 @@ static bool find_own(const struct place *place, char own[OWN_NAME_SIZE])
 }
 
 /* The address is taken. 0 when it was a dead manager's, and is free now. */
-static int sweep(const struct place *place, const char *address)
+static int sweep_address(const struct place *place, const char *address)
 {
     char own[OWN_NAME_SIZE];
     struct stat st;
     int error;
 
     if (fstatat(place->dir, place->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISSOCK(st.st_mode))
-        return weir__fail(-EEXIST, "%s is a file that is no socket", address);
+        return weir__fail(-EEXIST, "%s is a file, but not a socket", address);
     if (!find_own(place, own))
         return weir__fail(-EADDRINUSE, "%s is a socket that weir did not make", address);
     if (!is_refused(address))
@@ -301,7 +301,7 @@ static int link_address(const struct place *place, const char *address)
         return 0;
     if (errno != EEXIST)
         return weir__fail(-errno, "cannot name the socket %s: %s", address, strerror(errno));
-    error = sweep(place, address);
+    error = sweep_address(place, address);
     if (error)
         return error;
     if (linkat(place->dir, place->own, place->dir, place->name, 0) == 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * address.h: the path at which a manager listens: whose it is, and taking it away again.
+ * address.h: the path at which a manager listens: whose it is, and removing it again.
  */
 #ifndef WEIR_MANAGER_SCOPE_FILE_ADDRESS_H
 #define WEIR_MANAGER_SCOPE_FILE_ADDRESS_H
@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <sys/un.h>
 
-/* What the kernel's address has room for, without the NUL. */
+/* The capacity of the kernel's address, without the NUL. */
 #define WEIR__ADDRESS_MAX (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
 
 /* An absolute path that fits and that a record can hold. 0, or -EINVAL or -ENAMETOOLONG with a

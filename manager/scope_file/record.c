@@ -2,9 +2,8 @@
  *
  * record.c: the text of a scope file's record, taken apart without any memory.
  *
- * Whoever cleans up may have run out of memory, and a record that it cannot read is a block that
- * stays for ever: so no JSON library here, but the little that records are made of. See
- * weir__scope_file_note().
+ * A cleaner may have run out of memory, and a record that it cannot read is a block that stays for
+ * ever. So there is no JSON library here, but only the syntax that weir__scope_file_note() writes.
  *
  * Invariant: reads nothing outside of the record, whatever stands in it.
  */
@@ -24,7 +23,7 @@ static void skip_blanks(struct text *text)
 }
 
 /* After blanks; false when something else stands there. */
-static bool take(struct text *text, char what)
+static bool take_char(struct text *text, char what)
 {
     skip_blanks(text);
     if (text->at == text->end || *text->at != what)
@@ -33,12 +32,12 @@ static bool take(struct text *text, char what)
     return true;
 }
 
-/* Without escapes: what is recorded has no need of them. */
-static bool take_string(struct text *text, char out[WEIR__RECORD_SIZE])
+/* Without escapes: names in records do not need them. */
+static bool take_quoted(struct text *text, char out[WEIR__RECORD_SIZE])
 {
     size_t size = 0;
 
-    if (!take(text, '"'))
+    if (!take_char(text, '"'))
         return false;
     while (text->at < text->end && *text->at != '"') {
         if ((unsigned char)*text->at < ' ' || *text->at == '\\')
@@ -46,12 +45,12 @@ static bool take_string(struct text *text, char out[WEIR__RECORD_SIZE])
         out[size++] = *text->at++;
     }
     out[size] = '\0';
-    return take(text, '"') && weir__is_utf8(out);
+    return take_char(text, '"') && weir__is_utf8(out);
 }
 
-static bool take_integer(struct text *text, int64_t *out)
+static bool take_int64(struct text *text, int64_t *out)
 {
-    bool negative = take(text, '-');
+    bool negative = take_char(text, '-');
     const char *first = text->at;
     int64_t value = 0;
 
@@ -66,7 +65,7 @@ static bool take_integer(struct text *text, int64_t *out)
 }
 
 /* One member; `seen` has a bit for each key that is known. */
-static bool take_member(struct text *text, struct weir__fields *fields, unsigned *seen)
+static bool take_member(struct text *text, struct weir__record_fields *fields, unsigned *seen)
 {
     const struct {
         const char *key;
@@ -79,7 +78,7 @@ static bool take_member(struct text *text, struct weir__fields *fields, unsigned
     char key[WEIR__RECORD_SIZE], string[WEIR__RECORD_SIZE];
     int64_t integer;
 
-    if (!take_string(text, key) || !take(text, ':'))
+    if (!take_quoted(text, key) || !take_char(text, ':'))
         return false;
     for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
         if (strcmp(key, known[i].key) != 0)
@@ -87,27 +86,28 @@ static bool take_member(struct text *text, struct weir__fields *fields, unsigned
         if (*seen & 1U << i)
             return false;
         *seen |= 1U << i;
-        return known[i].string ? take_string(text, known[i].string)
-                               : take_integer(text, known[i].integer);
+        return known[i].string ? take_quoted(text, known[i].string)
+                               : take_int64(text, known[i].integer);
     }
     skip_blanks(text);
-    return text->at < text->end && *text->at == '"' ? take_string(text, string)
-                                                    : take_integer(text, &integer);
+    return text->at < text->end && *text->at == '"' ? take_quoted(text, string)
+                                                    : take_int64(text, &integer);
 }
 
-bool weir__record_parse(const char record[WEIR__RECORD_SIZE], struct weir__fields *fields)
+bool weir__scope_file_parse_record(const char record[WEIR__RECORD_SIZE],
+                                   struct weir__record_fields *fields)
 {
     struct text text = {record, record + WEIR__RECORD_SIZE};
     unsigned seen = 0;
 
     memset(fields, 0, sizeof(*fields));
-    if (!take(&text, '{'))
+    if (!take_char(&text, '{'))
         return false;
     do {
         if (!take_member(&text, fields, &seen))
             return false;
-    } while (take(&text, ','));
-    if (!take(&text, '}'))
+    } while (take_char(&text, ','));
+    if (!take_char(&text, '}'))
         return false;
     skip_blanks(&text);
     return text.at == text.end;

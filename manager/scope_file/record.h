@@ -10,15 +10,16 @@
 
 #define WEIR__RECORD_SIZE 256 /* divides the page size, so that no record is torn */
 
-/* What stands in a record. What does not is "" or 0. */
-struct weir__fields {
+/* The members of a record. Those that it does not have are "" or 0. */
+struct weir__record_fields {
     char name[WEIR__RECORD_SIZE], kind[WEIR__RECORD_SIZE], address[WEIR__RECORD_SIZE];
     int64_t ino, size, pid, named;
 };
 
 /* True when it is a record: a JSON object of strings without escapes and of integers, no key twice,
- * blanks around it. Keys that are not known are passed over. */
-bool weir__record_parse(const char text[WEIR__RECORD_SIZE], struct weir__fields *fields);
+ * blanks around it. Unknown keys are skipped. */
+bool weir__scope_file_parse_record(const char text[WEIR__RECORD_SIZE],
+                                   struct weir__record_fields *fields);
 
 /* UTF-8 as RFC 3629 has it: no surrogates, nothing overlong. */
 bool weir__is_utf8(const char *text);

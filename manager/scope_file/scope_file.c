@@ -4,16 +4,16 @@
  *
  * Invariants
  *  - The file is locked (flock) before it has a name, and its one open description is what members
- *    inherit: seen unlocked, its scope is dead.
+ *    inherit: if it is found unlocked, its scope is dead.
  *  - A block's record is written before the block has a name, and blanked after it has lost it.
  *  - Record i + 1 is written by the owner of table entry i only; those behind the last entry's by
- * the manager only. Cleaners write but one byte: the one in the header that says closed.
+ *    the manager only. Cleaners write a single byte: the one in the header that says closed.
  *  - The header goes from open to closed once, and never back. The scope file loses its name last.
  *
- * Failure modes. Every function may be cut off by a kill between any two system calls: what stands
- * in the file is then at most more than what exists, never less. Records that make no sense are
+ * Failure modes. Every function may be cut off by a kill between any two system calls: the file
+ * then records all that exists, and perhaps more, never less. Records that are not valid are
  * skipped; nothing here trusts memory that another process can write, and cleaning takes no memory,
- * of which there may be none. README.md argues each interleaving.
+ * so it works when there is none. README.md argues each interleaving.
  */
 #include "manager/scope_file/scope_file.h"
 
@@ -37,9 +37,9 @@
 #define HEADER_START  "{\"closed\":0,"
 #define HEADER_CLOSED 10
 
-void weir__scope_file_name(char name[WEIR__SCOPE_NAME_SIZE], uint64_t id)
+void weir__scope_file_name(char name[WEIR__SCOPE_FILE_NAME_SIZE], uint64_t id)
 {
-    snprintf(name, WEIR__SCOPE_NAME_SIZE, "weir-%016" PRIx64 ".scope", id);
+    snprintf(name, WEIR__SCOPE_FILE_NAME_SIZE, "weir-%016" PRIx64 ".scope", id);
 }
 
 void weir__scope_file_block_name(char name[WEIR__BLOCK_NAME_SIZE], uint64_t id, uint64_t serial)
@@ -87,7 +87,7 @@ static bool is_blank(const char *record)
 
 /* ---- making it ------------------------------------------------------------------------------ */
 
-static int write_header(int fd, uint64_t id)
+static int write_scope_header(int fd, uint64_t id)
 {
     char record[WEIR__RECORD_SIZE];
 
@@ -98,7 +98,7 @@ static int write_header(int fd, uint64_t id)
 }
 
 /* Locks the new file and writes its header. Closes it when that fails. */
-static int prepare(int fd, uint64_t *id)
+static int prepare_file(int fd, uint64_t *id)
 {
     struct stat st;
     int error = fstat(fd, &st) < 0 ? -errno : 0;
@@ -108,7 +108,7 @@ static int prepare(int fd, uint64_t *id)
     if (!error && flock(fd, LOCK_EX | LOCK_NB) < 0)
         error = -errno;
     if (!error)
-        error = write_header(fd, *id);
+        error = write_scope_header(fd, *id);
     if (!error)
         return fd;
     close(fd);
@@ -123,23 +123,23 @@ int weir__scope_file_make(uint64_t *id)
         return weir__fail(-errno, "cannot make a scope file in %s: %s", WEIR__SHM_DIR,
                           strerror(errno));
     *id = weir__random64();
-    return prepare(fd, id);
+    return prepare_file(fd, id);
 }
 
 int weir__scope_file_make_anonymous(uint64_t *id)
 {
-    char name[WEIR__SCOPE_NAME_SIZE];
+    char name[WEIR__SCOPE_FILE_NAME_SIZE];
     int fd;
 
     *id = weir__random64();
     weir__scope_file_name(name, *id);
     fd = weir__memory_file(name);
-    return fd < 0 ? fd : prepare(fd, id);
+    return fd < 0 ? fd : prepare_file(fd, id);
 }
 
 int weir__scope_file_link(int fd, uint64_t id)
 {
-    char name[WEIR__SCOPE_NAME_SIZE];
+    char name[WEIR__SCOPE_FILE_NAME_SIZE];
 
     weir__scope_file_name(name, id);
     return weir__block_link(&(struct weir__block){.fd = fd}, name);
@@ -199,7 +199,7 @@ void weir__scope_file_creation_end(int fd)
     creation_unlock(fd);
 }
 
-/* Bytes far behind all records; a lock needs none to be there. */
+/* Bytes far behind all records; a lock does not need them to exist. */
 static struct flock maker_lock(uint64_t number)
 {
     return (struct flock){.l_type = F_WRLCK,
@@ -233,13 +233,13 @@ int weir__scope_file_is_blank(int fd, size_t entry)
     return n < 0 ? -errno : is_blank(record);
 }
 
-/* A user's name says so in its record, so that no other name is ever unlinked by mistake. */
+/* The record of a user's name says that it is one, so that no other name is unlinked by mistake. */
 static bool is_users_name(const char *name)
 {
     return strncmp(name, "weir-", 5) != 0;
 }
 
-static int note(int fd, size_t entry, const struct weir__record *record, bool named)
+static int note(int fd, size_t entry, const struct weir__block_record *record, bool named)
 {
     char text[WEIR__RECORD_SIZE];
     int n = snprintf(text, sizeof(text),
@@ -257,14 +257,14 @@ static int note(int fd, size_t entry, const struct weir__record *record, bool na
 int weir__scope_file_note(int fd, size_t entry, const char *name, uint64_t ino, const char *kind,
                           size_t size)
 {
-    struct weir__record record = {.ino = ino, .size = size, .pid = (int)getpid()};
+    struct weir__block_record record = {.ino = ino, .size = size, .pid = (int)getpid()};
 
     snprintf(record.name, sizeof(record.name), "%s", name);
     snprintf(record.kind, sizeof(record.kind), "%s", kind);
     return note(fd, entry, &record, false);
 }
 
-int weir__scope_file_note_for(int fd, size_t entry, const struct weir__record *record)
+int weir__scope_file_note_for(int fd, size_t entry, const struct weir__block_record *record)
 {
     return note(fd, entry, record, is_users_name(record->name));
 }
@@ -303,8 +303,8 @@ static bool is_block_name(const char *name, uint64_t id)
     return rest > 0 && rest <= 16 && strspn(name + length, "0123456789abcdef") == rest;
 }
 
-/* The record has to hold it as it is. */
-static bool is_plain(const char *name)
+/* A record holds it without escapes. */
+static bool is_plain_name(const char *name)
 {
     bool plain = weir__is_utf8(name);
 
@@ -325,8 +325,11 @@ int weir__scope_file_check_name(const char *name)
                           "at most %d",
                           name, strlen(name), WEIR_SCOPE_NAME_MAX);
     if (!is_users_name(name))
-        return weir__fail(-EINVAL, "the name \"%s\" begins with \"weir-\", as weir's own do", name);
-    if (!is_plain(name))
+        return weir__fail(
+            -EINVAL,
+            "the name \"%s\" begins with \"weir-\", which is kept for names that weir chooses",
+            name);
+    if (!is_plain_name(name))
         return weir__fail(-EINVAL,
                           "the name \"%s\" is not UTF-8, or has a quote, a backslash or a control "
                           "character in it",
@@ -334,18 +337,19 @@ int weir__scope_file_check_name(const char *name)
     return 0;
 }
 
-/* The same as a judgement about what stands in a record. */
+/* The same check, without a message, of a name that was read from a record. */
 static bool is_recordable(const char *name)
 {
     size_t size = strlen(name);
 
-    return size > 0 && size <= WEIR_SCOPE_NAME_MAX && is_users_name(name) && is_plain(name) &&
+    return size > 0 && size <= WEIR_SCOPE_NAME_MAX && is_users_name(name) && is_plain_name(name) &&
            !strchr(name, '/') && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 }
 
 /* Understands a block's record. Nothing but a name that the scope chose, or one that is marked as a
  * user's, is ever unlinked, whatever a record says. */
-static bool read_block(const struct weir__fields *fields, uint64_t id, struct weir__record *record)
+static bool read_block(const struct weir__record_fields *fields, uint64_t id,
+                       struct weir__block_record *record)
 {
     if (fields->ino <= 0 ||
         !(fields->named == 1 ? is_recordable(fields->name) : is_block_name(fields->name, id)))
@@ -373,7 +377,7 @@ static bool may_have_name(const char *text, const char *name)
 
 /* Reads the records from *entry to the end of a page, or of the next page that is no hole, whose
  * first one *entry is then. Returns how many, or -ENOENT when there are no more. */
-static int read_page(int fd, size_t *entry, char text[PAGE_RECORDS * WEIR__RECORD_SIZE])
+static int read_records(int fd, size_t *entry, char text[PAGE_RECORDS * WEIR__RECORD_SIZE])
 {
     const off_t size = PAGE_RECORDS * WEIR__RECORD_SIZE;
     off_t data = lseek(fd, record_at(*entry), SEEK_DATA);
@@ -392,23 +396,23 @@ static int read_page(int fd, size_t *entry, char text[PAGE_RECORDS * WEIR__RECOR
 }
 
 int weir__scope_file_read(int fd, uint64_t id, size_t *entry, const char *name,
-                          struct weir__record *record)
+                          struct weir__block_record *record)
 {
     char page[PAGE_RECORDS * WEIR__RECORD_SIZE];
 
     for (int looked = 0; looked < 1024 / PAGE_RECORDS; looked++) {
-        int count = read_page(fd, entry, page);
+        int count = read_records(fd, entry, page);
 
         if (count < 0)
             return count;
         for (const char *text = page; text < page + count * WEIR__RECORD_SIZE;
              text += WEIR__RECORD_SIZE) {
-            struct weir__fields fields;
+            struct weir__record_fields fields;
 
             ++*entry;
             if (!may_have_name(text, name))
                 continue;
-            if (weir__record_parse(text, &fields) && read_block(&fields, id, record))
+            if (weir__scope_file_parse_record(text, &fields) && read_block(&fields, id, record))
                 return 1;
         }
     }
@@ -417,97 +421,97 @@ int weir__scope_file_read(int fd, uint64_t id, size_t *entry, const char *name,
 
 /* ---- unlinking all -------------------------------------------------------------------------- */
 
-struct cleaning {
+struct cleaner {
     int fd;
     uint64_t id;
-    struct weir__tally tally;
+    struct weir__cleaning done;
     int error; /* the first one */
 };
 
-static void count(struct cleaning *cleaning, int error)
+static void count_unlink(struct cleaner *cleaner, int error)
 {
     if (error == 0)
-        cleaning->tally.unlinked++;
+        cleaner->done.unlinked++;
     else if (error == -ENOENT)
-        cleaning->tally.gone++;
-    else if (!cleaning->error)
-        cleaning->error = error;
+        cleaner->done.gone++;
+    else if (!cleaner->error)
+        cleaner->error = error;
 }
 
-/* Not counted: the tally is about blocks. */
-static void clean_address(struct cleaning *cleaning, const char *address)
+/* Not counted: only blocks are. */
+static void clean_address(struct cleaner *cleaner, const char *address)
 {
-    int error = weir__address_remove(address, cleaning->id);
+    int error = weir__address_remove(address, cleaner->id);
 
-    if (error && !cleaning->error)
-        cleaning->error = error;
+    if (error && !cleaner->error)
+        cleaner->error = error;
 }
 
-static void clean_record(struct cleaning *cleaning, const char *text)
+static void clean_record(struct cleaner *cleaner, const char *text)
 {
-    struct weir__fields fields;
-    struct weir__record record;
-    bool understood = weir__record_parse(text, &fields);
+    struct weir__record_fields fields;
+    struct weir__block_record record;
+    bool understood = weir__scope_file_parse_record(text, &fields);
 
-    if (understood && read_block(&fields, cleaning->id, &record))
-        count(cleaning, weir__block_unlink(record.name, record.ino));
+    if (understood && read_block(&fields, cleaner->id, &record))
+        count_unlink(cleaner, weir__block_unlink(record.name, record.ino));
     else if (understood && *fields.address)
-        clean_address(cleaning, fields.address);
+        clean_address(cleaner, fields.address);
     else
-        cleaning->tally.malformed++;
+        cleaner->done.malformed++;
 }
 
 /* The records stay as they are: a creation that is under way may still give its record the name,
  * and a cleaning that is cut off is simply done again. */
-static void clean_chunk(struct cleaning *cleaning, const char *buf, size_t size, off_t at)
+static void clean_chunk(struct cleaner *cleaner, const char *buf, size_t size, off_t at)
 {
     for (size_t i = 0; i + WEIR__RECORD_SIZE <= size; i += WEIR__RECORD_SIZE) {
         if (at + (off_t)i != 0 && !is_blank(buf + i))
-            clean_record(cleaning, buf + i);
+            clean_record(cleaner, buf + i);
     }
 }
 
-static void note_error(struct cleaning *cleaning, int error)
+static void note_error(struct cleaner *cleaner, int error)
 {
-    if (!cleaning->error)
-        cleaning->error = error;
+    if (!cleaner->error)
+        cleaner->error = error;
 }
 
 /* Goes through all records, jumping over holes. Whatever stops it before the end is an error: a
  * record that was not read must keep the scope file from being unlinked. */
-static void clean_records(struct cleaning *cleaning)
+static void clean_records(struct cleaner *cleaner)
 {
     char buf[16 * WEIR__RECORD_SIZE];
     off_t at = 0;
 
-    while ((at = lseek(cleaning->fd, at, SEEK_DATA)) >= 0) {
+    while ((at = lseek(cleaner->fd, at, SEEK_DATA)) >= 0) {
         ssize_t n;
 
         at -= at % WEIR__RECORD_SIZE;
-        n = pread(cleaning->fd, buf, sizeof(buf), at);
+        n = pread(cleaner->fd, buf, sizeof(buf), at);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            note_error(cleaning, -errno);
+            note_error(cleaner, -errno);
         if (n < WEIR__RECORD_SIZE)
-            return; /* a rest that is no record: the file's end */
+            return; /* less than a record: the file's end */
         n -= n % WEIR__RECORD_SIZE;
-        clean_chunk(cleaning, buf, (size_t)n, at);
+        clean_chunk(cleaner, buf, (size_t)n, at);
         at += n;
     }
     if (errno != ENXIO) /* no data behind `at`: the end */
-        note_error(cleaning, -errno);
+        note_error(cleaner, -errno);
 }
 
-static void close_scope(struct cleaning *cleaning)
+static void close_scope(struct cleaner *cleaner)
 {
     ssize_t n;
 
     do {
-        n = pwrite(cleaning->fd, "1", 1, HEADER_CLOSED);
+        n = pwrite(cleaner->fd, "1", 1, HEADER_CLOSED);
     } while (n < 0 && errno == EINTR);
     if (n != 1)
-        cleaning->error = n < 0 ? -errno : -EIO;
+        cleaner->error = n < 0 ? -errno : -EIO;
 }
 
 /* Waits until no creation is under way. 0, or the error of the last try. */
@@ -526,44 +530,44 @@ static int wait_for_creations(int fd, int wait_ms)
 }
 
 /* The scope file's own name goes last, and only if nothing is left to do for a later sweep. */
-static void unlink_scope_file(struct cleaning *cleaning)
+static void unlink_scope_file(struct cleaner *cleaner)
 {
-    char name[WEIR__SCOPE_NAME_SIZE];
+    char name[WEIR__SCOPE_FILE_NAME_SIZE];
     struct stat st;
-    int error = fstat(cleaning->fd, &st) < 0 ? -errno : 0;
+    int error = fstat(cleaner->fd, &st) < 0 ? -errno : 0;
 
-    weir__scope_file_name(name, cleaning->id);
+    weir__scope_file_name(name, cleaner->id);
     if (!error)
         error = weir__block_unlink(name, st.st_ino);
     if (error && error != -ENOENT)
-        cleaning->error = error;
+        cleaner->error = error;
     else
-        cleaning->tally.complete = true;
+        cleaner->done.complete = true;
 }
 
-int weir__scope_file_unlink_all(int fd, uint64_t id, int wait_ms, struct weir__tally *tally)
+int weir__scope_file_unlink_all(int fd, uint64_t id, int wait_ms, struct weir__cleaning *cleaning)
 {
-    struct cleaning cleaning = {.fd = fd, .id = id};
+    struct cleaner cleaner = {.fd = fd, .id = id};
     int lock;
 
-    close_scope(&cleaning);
+    close_scope(&cleaner);
     lock = wait_for_creations(fd, 0);
-    clean_records(&cleaning);
+    clean_records(&cleaner);
     if (lock == -EAGAIN || lock == -EACCES) {
-        /* A creation was under way and may have linked a name behind our back: once more. */
+        /* A creation was under way and may have linked a name meanwhile: once more. */
         lock = wait_for_creations(fd, wait_ms);
-        clean_records(&cleaning);
+        clean_records(&cleaner);
     }
-    if (!cleaning.error && lock && lock != -EAGAIN && lock != -EACCES)
-        cleaning.error = lock;
-    if (!cleaning.error && lock == 0)
-        unlink_scope_file(&cleaning);
+    if (!cleaner.error && lock && lock != -EAGAIN && lock != -EACCES)
+        cleaner.error = lock;
+    if (!cleaner.error && lock == 0)
+        unlink_scope_file(&cleaner);
     creation_unlock(fd);
-    if (tally)
-        *tally = cleaning.tally;
-    if (cleaning.error)
-        return weir__fail(cleaning.error, "cannot unlink all of scope %016" PRIx64 ": %s", id,
-                          strerror(-cleaning.error));
+    if (cleaning)
+        *cleaning = cleaner.done;
+    if (cleaner.error)
+        return weir__fail(cleaner.error, "cannot unlink all of scope %016" PRIx64 ": %s", id,
+                          strerror(-cleaner.error));
     return 0;
 }
 
@@ -580,7 +584,7 @@ bool weir__scope_file_is_clean(int fd)
 
 static bool parse_scope_name(const char *name, uint64_t *id)
 {
-    char expected[WEIR__SCOPE_NAME_SIZE];
+    char expected[WEIR__SCOPE_FILE_NAME_SIZE];
     unsigned long long value;
 
     if (sscanf(name, "weir-%16llx.scope", &value) != 1)
@@ -590,10 +594,10 @@ static bool parse_scope_name(const char *name, uint64_t *id)
     return strcmp(name, expected) == 0;
 }
 
-/* Locked means alive; the lock of a dead scope is taken, and then it is ours to clean. */
+/* Locked means alive; the lock of a dead scope is taken, and then this process cleans it. */
 static bool sweep_one(int dir, const char *name, uint64_t id)
 {
-    struct weir__tally tally = {0};
+    struct weir__cleaning cleaning = {0};
     struct stat st;
     int fd = openat(dir, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
@@ -601,12 +605,12 @@ static bool sweep_one(int dir, const char *name, uint64_t id)
         return false;
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
         flock(fd, LOCK_EX | LOCK_NB) == 0) {
-        /* Whoever held it may have cleaned it between our open and our lock. */
+        /* Another process may have cleaned it between the open and the lock here. */
         if (fstat(fd, &st) == 0 && st.st_nlink == 1)
-            weir__scope_file_unlink_all(fd, id, 0, &tally);
+            weir__scope_file_unlink_all(fd, id, 0, &cleaning);
     }
     close(fd);
-    return tally.complete;
+    return cleaning.complete;
 }
 
 int weir__scope_file_sweep(bool (*skip)(uint64_t id))

@@ -9,9 +9,8 @@
  *  - entry.word says LIVE only while all fields of that incarnation are in place.
  *  - In each process, seen[i] is the word whose mapping stands at entry i's span here: a LIVE word
  *    means that block; any other, nothing. It is BUSY while this very process makes a block there.
- *
  *  - Of an anonymous scope, entry i's block lies in the store at the place of its span, and nothing
- * else does. Whoever takes the entry clears the place first.
+ *    else does. Whoever takes the entry clears the place first.
  *
  * Failure modes. A process killed between take and publish, or in retire, costs its scope that
  * entry. A process may write nonsense into the table: every value read from it is checked against
@@ -39,7 +38,7 @@
 
 /* ---- opening and closing -------------------------------------------------------------------- */
 
-static void *reserve(size_t size)
+static void *reserve_addresses(size_t size)
 {
     void *at = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
@@ -54,7 +53,7 @@ static int reserve_range(struct weir__space *space, size_t wanted)
         size = SPACE_MIN;
     size = (size + space->page - 1) & ~(space->page - 1);
     for (; size >= SPACE_MIN; size = size / 2 & ~(space->page - 1)) {
-        space->base = reserve(size);
+        space->base = reserve_addresses(size);
         if (space->base) {
             space->size = size;
             madvise(space->base, size, MADV_DONTDUMP);
@@ -167,7 +166,7 @@ static unsigned log2_floor(uint64_t n)
 
 /* Pops an entry from a list, or NULL. The tag changes with every change of the head, so a slow
  * popper cannot mistake a list that came back to the same head. */
-static struct weir__entry *pop(struct weir__table *table, unsigned class)
+static struct weir__entry *pop_entry(struct weir__table *table, unsigned class)
 {
     uint64_t head = atomic_load_explicit(&table->free[class], memory_order_acquire);
 
@@ -179,14 +178,15 @@ static struct weir__entry *pop(struct weir__table *table, unsigned class)
             return NULL;
         next = atomic_load_explicit(&table->entries[index - 1].next, memory_order_relaxed);
         next |= ((head >> 32) + 1) << 32;
-        /* acquire, here and above: pairs with the release in push, for `next` and the entry. */
+        /* acquire, here and above: pairs with address_space.c, push_entry, for `next` and the
+         * entry. */
         if (atomic_compare_exchange_weak_explicit(&table->free[class], &head, next,
                                                   memory_order_acquire, memory_order_acquire))
             return &table->entries[index - 1];
     }
 }
 
-static void push(struct weir__table *table, unsigned class, struct weir__entry *entry)
+static void push_entry(struct weir__table *table, unsigned class, struct weir__entry *entry)
 {
     uint64_t head = atomic_load_explicit(&table->free[class], memory_order_relaxed);
     uint64_t self = (uint64_t)(entry - table->entries) + 1;
@@ -195,12 +195,12 @@ static void push(struct weir__table *table, unsigned class, struct weir__entry *
     do {
         atomic_store_explicit(&entry->next, (uint32_t)head, memory_order_relaxed);
         new_head = ((head >> 32) + 1) << 32 | self;
-        /* release: pairs with the acquires in pop. */
+        /* release: pairs with address_space.c, pop_entry. */
     } while (!atomic_compare_exchange_weak_explicit(&table->free[class], &head, new_head,
                                                     memory_order_release, memory_order_relaxed));
 }
 
-/* Takes `amount` from a counter that must not pass `limit`. -1: nothing left. */
+/* Takes `amount` from a counter that must not pass `limit`. -1: too little is left. */
 static int64_t take_from(_Atomic uint64_t *counter, uint64_t amount, uint64_t limit)
 {
     uint64_t at = atomic_load_explicit(counter, memory_order_relaxed);
@@ -214,7 +214,7 @@ static int64_t take_from(_Atomic uint64_t *counter, uint64_t amount, uint64_t li
     return (int64_t)at;
 }
 
-/* Takes a span off the range, a large one at the begin of a huge page. -1: no room. */
+/* Takes a span off the range, a large one at the begin of a huge page. -1: too little is left. */
 static int64_t take_span(struct weir__space *space, uint64_t span)
 {
     const uint64_t base = (uint64_t)(uintptr_t)space->base;
@@ -233,7 +233,7 @@ static int64_t take_span(struct weir__space *space, uint64_t span)
 }
 
 /* A span of a power of two pages, or, when the range is too full for that, of just enough. */
-static struct weir__entry *take_fresh(struct weir__space *space, uint64_t pages)
+static struct weir__entry *take_fresh_entry(struct weir__space *space, uint64_t pages)
 {
     struct weir__table *table = space->table;
     uint64_t span = (uint64_t)space->page << (log2_floor(pages) + ((pages & (pages - 1)) != 0));
@@ -262,8 +262,7 @@ static bool span_is_sound(const struct weir__space *space, uint64_t address, uin
            span <= space->size - (address - base) && (address | span) % space->page == 0;
 }
 
-/* Makes an entry BUSY, and says so in seen[]: from here on, another thread's sync leaves it alone.
- */
+/* Makes an entry BUSY, in seen[] too: from here on, another thread's sync leaves it alone. */
 static bool make_busy(struct weir__space *space, struct weir__entry *entry, uint64_t pages)
 {
     uint64_t word = atomic_load_explicit(&entry->word, memory_order_relaxed);
@@ -273,8 +272,8 @@ static bool make_busy(struct weir__space *space, struct weir__entry *entry, uint
         entry->span / space->page < pages)
         return false;
     weir__private_lock(&space->lock);
-    /* The list gave us the entry; the CAS only refuses a table that somebody damaged. release:
-     * pairs with the acquire in weir__space_next_busy, which must not see an earlier maker. */
+    /* The list gave us the entry; the CAS only refuses a damaged table. release:
+     * pairs with address_space.c, weir__space_next_busy, which must not see an earlier maker. */
     if (atomic_compare_exchange_strong_explicit(&entry->word, &word, NEXT(word, WEIR__ENTRY_BUSY),
                                                 memory_order_release, memory_order_relaxed)) {
         space->seen[weir__space_index(space, entry)] = NEXT(word, WEIR__ENTRY_BUSY);
@@ -292,15 +291,15 @@ struct weir__entry *weir__space_take(struct weir__space *space, size_t size)
     if (size < space->size) {
         unsigned fits = log2_floor(pages) + ((pages & (pages - 1)) != 0);
 
-        while ((entry = pop(space->table, fits))) {
+        while ((entry = pop_entry(space->table, fits))) {
             if (make_busy(space, entry, pages))
                 return entry;
         }
-        entry = take_fresh(space, pages);
+        entry = take_fresh_entry(space, pages);
         if (entry && make_busy(space, entry, pages))
             return entry;
         for (unsigned class = fits + 1; class < WEIR__SPAN_CLASSES; class ++) {
-            while ((entry = pop(space->table, class))) {
+            while ((entry = pop_entry(space->table, class))) {
                 if (make_busy(space, entry, pages))
                     return entry;
             }
@@ -308,14 +307,15 @@ struct weir__entry *weir__space_take(struct weir__space *space, size_t size)
     }
     weir__fail(
         -ENOSPC,
-        "no room for an object of %zu bytes in the scope: %llu of %u objects, %llu of %zu MiB "
+        "no space for an object of %zu bytes in the scope: %llu of %u objects, %llu of %zu MiB "
         "of address space in use",
         size, (unsigned long long)atomic_load(&space->table->next_entry), WEIR__ENTRIES,
         (unsigned long long)(atomic_load(&space->table->next_offset) >> 20), space->size >> 20);
     return NULL;
 }
 
-/* Tells the others that an entry changed. Pairs with the acquires in weir__space_sync. */
+/* Notifies the other processes that an entry changed. release: groups pairs with address_space.c,
+ * sync_group; generation pairs with address_space.c, weir__space_sync. */
 static void announce(struct weir__space *space, const struct weir__entry *entry)
 {
     size_t group = weir__space_index(space, entry) / WEIR__GROUP;
@@ -329,11 +329,16 @@ void weir__space_publish(struct weir__space *space, struct weir__entry *entry)
     uint64_t word =
         SAME(atomic_load_explicit(&entry->word, memory_order_relaxed), WEIR__ENTRY_LIVE);
 
-    /* relaxed, here and in give: what comes after it releases it. */
+    /* relaxed, here and in weir__space_give: a later store releases it. */
     atomic_store_explicit(&entry->maker, 0, memory_order_relaxed);
     weir__private_lock(&space->lock);
     space->seen[weir__space_index(space, entry)] = word;
-    /* release: pairs with the acquire in sync_entry; all fields of the entry are before it. */
+    /* release, after all fields of the entry:
+     * pairs with address_space.c, sync_entry
+     * pairs with address_space.c, weir__space_is_mapped
+     * pairs with address_space.c, weir__space_retire
+     * pairs with address_space.c, weir__space_keep
+     * pairs with objects.c, find_entry */
     atomic_store_explicit(&entry->word, word, memory_order_release);
     weir__private_unlock(&space->lock);
     announce(space, entry);
@@ -343,12 +348,12 @@ void weir__space_publish(struct weir__space *space, struct weir__entry *entry)
 
 static void unmap_span(const struct weir__entry *entry)
 {
-    /* It can only fail for want of memory for the mapping's description; the old one stays then. */
+    /* It only fails without memory for the mapping's description; the old mapping stays then. */
     (void)!mmap((void *)(uintptr_t)entry->address, entry->span, PROT_NONE,
                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 }
 
-/* Gives the memory back that an entry's place in the store has. */
+/* Gives the memory of an entry's place in the store back. */
 static void clear_stored(const struct weir__space *space, const struct weir__entry *entry)
 {
     if (space->store >= 0 && span_is_sound(space, entry->address, entry->span))
@@ -365,10 +370,10 @@ void weir__space_give(struct weir__space *space, struct weir__entry *entry)
     weir__private_lock(&space->lock);
     unmap_span(entry);
     space->seen[weir__space_index(space, entry)] = word;
-    /* relaxed: push releases it to the next owner. */
+    /* relaxed: push_entry releases it to the next owner. */
     atomic_store_explicit(&entry->word, word, memory_order_relaxed);
     weir__private_unlock(&space->lock);
-    push(space->table, log2_floor(entry->span / space->page), entry);
+    push_entry(space->table, log2_floor(entry->span / space->page), entry);
 }
 
 static void drop_kept(struct weir__space *space, size_t i)
@@ -377,7 +382,7 @@ static void drop_kept(struct weir__space *space, size_t i)
     space->kept[i] = space->kept[--space->kept_count];
 }
 
-/* Closes what this process keeps open of blocks that are no longer LIVE. */
+/* Closes the descriptors that this process keeps of blocks that are no longer LIVE. */
 static void drop_stale_kept(struct weir__space *space)
 {
     for (size_t i = space->kept_count; i-- > 0;) {
@@ -396,7 +401,7 @@ struct weir__entry *weir__space_next_busy(struct weir__space *space, size_t *ind
     for (end = end > WEIR__ENTRIES ? WEIR__ENTRIES : end; *index < end;) {
         struct weir__entry *entry = &space->table->entries[(*index)++];
 
-        /* acquire: pairs with the release in make_busy. */
+        /* acquire: pairs with address_space.c, make_busy. */
         *word = atomic_load_explicit(&entry->word, memory_order_acquire);
         *maker = atomic_load_explicit(&entry->maker, memory_order_relaxed);
         if (STATE(*word) == WEIR__ENTRY_BUSY && *maker != 0)
@@ -415,13 +420,14 @@ bool weir__space_seize(struct weir__entry *entry, uint64_t word)
 
 bool weir__space_retire(struct weir__space *space, struct weir__entry *entry)
 {
+    /* acquire: pairs with address_space.c, weir__space_publish. */
     uint64_t word = atomic_load_explicit(&entry->word, memory_order_acquire);
     size_t index = weir__space_index(space, entry);
 
     if (STATE(word) != WEIR__ENTRY_LIVE)
         return false;
     weir__private_lock(&space->lock);
-    /* relaxed: it decides who retires; announce() publishes it. */
+    /* relaxed: it only decides which process retires; announce() publishes it. */
     if (!atomic_compare_exchange_strong_explicit(&entry->word, &word,
                                                  SAME(word, WEIR__ENTRY_RETIRED),
                                                  memory_order_relaxed, memory_order_relaxed)) {
@@ -473,15 +479,16 @@ static int open_kept(uint64_t keeper, uint64_t ino, uint64_t size)
 
 void weir__space_keep(struct weir__space *space, struct weir__entry *entry)
 {
+    /* acquire: pairs with address_space.c, weir__space_publish. */
     uint64_t word = atomic_load_explicit(&entry->word, memory_order_acquire);
     int fd = open_named(entry->shm.name, entry->shm.ino, entry->shm.size);
 
-    if (fd < 0) /* gone already, or no descriptor left: those that sync later are told ENOENT */
+    if (fd < 0) /* gone already, or no descriptor left: a later sync is -ENOENT elsewhere */
         return;
     weir__private_lock(&space->lock);
-    if (space->kept_count == space->kept_room) {
-        size_t room = space->kept_room ? 2 * space->kept_room : 16;
-        struct weir__kept *kept = realloc(space->kept, room * sizeof(*kept));
+    if (space->kept_count == space->kept_capacity) {
+        size_t capacity = space->kept_capacity ? 2 * space->kept_capacity : 16;
+        struct weir__kept *kept = realloc(space->kept, capacity * sizeof(*kept));
 
         if (!kept) {
             weir__private_unlock(&space->lock);
@@ -489,25 +496,26 @@ void weir__space_keep(struct weir__space *space, struct weir__entry *entry)
             return;
         }
         space->kept = kept;
-        space->kept_room = room;
+        space->kept_capacity = capacity;
     }
     space->kept[space->kept_count++] = (struct weir__kept){
         .entry = (uint32_t)weir__space_index(space, entry), .fd = fd, .word = word};
     weir__private_unlock(&space->lock);
-    /* release: pairs with the acquire in open_block, which looks here once the name is gone. */
+    /* release: pairs with address_space.c, open_entry_block, which looks here once the name is
+     * gone. */
     atomic_store_explicit(&entry->keeper, (uint64_t)getpid() << 32 | (uint32_t)(fd + 1),
                           memory_order_release);
 }
 
-/* Opens a named block, or what its keeper holds. */
-static int open_block(const struct weir__entry *entry, const char *name, uint64_t ino,
-                      uint64_t size)
+/* Opens a block by its name, or the descriptor that its keeper has open. */
+static int open_entry_block(const struct weir__entry *entry, const char *name, uint64_t ino,
+                            uint64_t size)
 {
     int fd = open_named(name, ino, size);
 
     if (fd != -ENOENT)
         return fd;
-    /* acquire: pairs with the release in weir__space_keep. */
+    /* acquire: pairs with address_space.c, weir__space_keep. */
     return open_kept(atomic_load_explicit(&entry->keeper, memory_order_acquire), ino, size);
 }
 
@@ -519,7 +527,7 @@ static int map_at(uint64_t address, uint64_t size, int fd, uint64_t offset)
     return at == MAP_FAILED ? -ENOMEM : 0;
 }
 
-/* The block's part of the store, unless the store is not as long: beyond it is a SIGBUS. */
+/* The block's part of the store, unless the store ends before it: access would be a SIGBUS. */
 static int map_stored(const struct weir__space *space, uint64_t address, uint64_t size)
 {
     uint64_t offset = weir__space_offset(space, address);
@@ -550,7 +558,7 @@ static int map_entry(struct weir__entry *entry, const struct weir__space *space,
         return -EBADMSG;
     if (space->store >= 0)
         return map_stored(space, address, size);
-    fd = open_block(entry, name, ino, size);
+    fd = open_entry_block(entry, name, ino, size);
     if (fd >= 0) {
         int error = map_at(address, size, fd, 0);
 
@@ -565,7 +573,7 @@ static int map_entry(struct weir__entry *entry, const struct weir__space *space,
 static int sync_entry(struct weir__space *space, size_t index)
 {
     struct weir__entry *entry = &space->table->entries[index];
-    /* acquire: pairs with the release in weir__space_publish. */
+    /* acquire: pairs with address_space.c, weir__space_publish. */
     uint64_t word = atomic_load_explicit(&entry->word, memory_order_acquire);
     uint64_t *seen = &space->seen[index];
     int error = 0;
@@ -573,11 +581,11 @@ static int sync_entry(struct weir__space *space, size_t index)
     if (word == *seen || STATE(word) == WEIR__ENTRY_BUSY)
         return 0;
     if (STATE(word) == WEIR__ENTRY_LIVE && *seen == SAME(word, WEIR__ENTRY_RETIRED))
-        return 0; /* it could not be mapped before, and that has been said */
+        return 0; /* it could not be mapped before, and that has been reported */
     if (STATE(word) == WEIR__ENTRY_LIVE) {
         error = map_entry(entry, space, word);
         if (error == 1)
-            return 0; /* its next announcement is behind the generation that we take note of */
+            return 0; /* it is announced again, in a later generation than the one noted here */
         if (error == -EBADMSG)
             error = -ENOENT;
         if (error && error != -ENOENT)
@@ -592,7 +600,7 @@ static int sync_entry(struct weir__space *space, size_t index)
 
 bool weir__space_is_mapped(struct weir__space *space, const struct weir__entry *entry)
 {
-    /* acquire: pairs with the release in weir__space_publish. */
+    /* acquire: pairs with address_space.c, weir__space_publish. */
     uint64_t word = atomic_load_explicit(&entry->word, memory_order_acquire);
     bool mapped;
 
@@ -605,7 +613,7 @@ bool weir__space_is_mapped(struct weir__space *space, const struct weir__entry *
 
 static int sync_group(struct weir__space *space, size_t group)
 {
-    /* acquire: pairs with the release in announce. */
+    /* acquire: pairs with address_space.c, announce. */
     uint64_t now = atomic_load_explicit(&space->table->groups[group], memory_order_acquire);
     bool again = false;
     int result = 0;
@@ -627,7 +635,7 @@ static int sync_group(struct weir__space *space, size_t group)
 
 int weir__space_sync(struct weir__space *space)
 {
-    /* acquire: pairs with the release in announce; what was announced before is seen below. */
+    /* acquire: pairs with address_space.c, announce: all that was announced before is seen below. */
     uint64_t now = atomic_load_explicit(&space->table->generation, memory_order_acquire);
     size_t groups;
     int result = 0;

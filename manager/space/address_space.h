@@ -27,9 +27,8 @@
  *
  * take and give: whoever popped it from a free list (or got it fresh), alone. retire: by CAS, so
  * one process alone. A process killed in BUSY or RETIRED leaves the entry so; it is not used again,
- * but for one of an anonymous scope in BUSY, whose maker is known to be dead: seize, by CAS too,
- * makes it RETIRED, and give FREE.
- */
+ * but for an entry of an anonymous scope in BUSY whose maker is known to be dead: seize, by CAS
+ * too, makes it RETIRED, and give FREE. */
 enum weir__entry_state {
     WEIR__ENTRY_FREE = 0,
     WEIR__ENTRY_BUSY = 1,
@@ -41,27 +40,29 @@ enum weir__entry_state {
  * are what the user's pointers point to. */
 struct weir__entry {
     _Atomic uint64_t word;
-    uint64_t address;          /* of its span; stays with the entry for ever */
-    uint64_t span;             /* bytes of address space, with at least one guard page at the end */
-    _Atomic uint32_t next;     /* in a free list: index + 1 */
-    _Atomic uint64_t maker;    /* BUSY, in an anonymous scope: who makes it; 0: not known, as always
-                                  when it is not BUSY */
+    uint64_t address;      /* of its span; stays with the entry for ever */
+    uint64_t span;         /* bytes of address space, with at least one guard page at the end */
+    _Atomic uint32_t next; /* in a free list: index + 1 */
+    /* BUSY, in an anonymous scope: the number of the process that makes it; 0: not known, as always
+     * when it is not BUSY. */
+    _Atomic uint64_t maker;
     _Atomic uint32_t unlinked; /* LIVE: 1 once its name is known to be gone */
-    _Atomic uint64_t keeper;   /* LIVE: pid << 32 | descriptor + 1 of a process that has the block
-                                  open, for mapping it after its name is gone; 0: nobody */
+    /* LIVE: pid << 32 | descriptor + 1 of a process that has the block open, for mapping it after
+     * its name is gone; 0: none. */
+    _Atomic uint64_t keeper;
     struct weir_shm shm;
     union {
         struct weir_list list;
         struct weir_array array;
         struct weir_arena arena;
         struct weir_dict dict;
-        unsigned char room[160]; /* for the handles of other kinds of object */
+        unsigned char handle_bytes[160]; /* for the handles of other kinds of object */
     };
 };
 
-_Static_assert(sizeof(struct weir_array) <= 160, "an array's handle fits into the room");
-_Static_assert(sizeof(struct weir_dict) <= 160, "a dictionary's handle fits into the room");
-_Static_assert(sizeof(struct weir_arena) <= 160, "an arena's handle fits into the room");
+_Static_assert(sizeof(struct weir_array) <= 160, "an array's handle fits into handle_bytes");
+_Static_assert(sizeof(struct weir_dict) <= 160, "a dictionary's handle fits into handle_bytes");
+_Static_assert(sizeof(struct weir_arena) <= 160, "an arena's handle fits into handle_bytes");
 _Static_assert(sizeof(struct weir__entry) <= 512, "an entry is at most 512 bytes");
 
 /* In shared memory, all zero at first. */
@@ -97,7 +98,7 @@ struct weir__space {
     uint64_t *seen;                 /* WEIR__ENTRIES words: what this process has acted on */
     uint64_t groups_seen[WEIR__GROUPS];
     struct weir__kept *kept;
-    size_t kept_count, kept_room;
+    size_t kept_count, kept_capacity;
 };
 
 /* Reserves `wanted` bytes of addresses, or as much as the system grants, and makes the table. */
@@ -110,7 +111,7 @@ int weir__space_make_anonymous(struct weir__space *space, const char *name);
 uint64_t weir__space_offset(const struct weir__space *space, uint64_t address);
 /* Unmaps everything of this process. */
 void weir__space_close(struct weir__space *space);
-/* In a forked child, whose copies of the kept descriptors nobody knows. */
+/* In a forked child: no entry refers to its copies of the kept descriptors. */
 void weir__space_forget_kept(struct weir__space *space);
 
 /* True when `address` lies in the table. */
@@ -118,13 +119,12 @@ bool weir__space_has_handle(const struct weir__space *space, const void *address
 /* The entry whose handle `shm` is, or NULL. */
 struct weir__entry *weir__space_entry(const struct weir__space *space, const struct weir_shm *shm);
 
-/* Takes an entry with room for `size` bytes (and a guard page) and makes it BUSY. NULL: none is
+/* Takes an entry whose span holds `size` bytes (and a guard page) and makes it BUSY. NULL: none is
  * left, last error set. */
 struct weir__entry *weir__space_take(struct weir__space *space, size_t size);
 /* Makes a filled-in BUSY entry, mapped here, LIVE. */
 void weir__space_publish(struct weir__space *space, struct weir__entry *entry);
-/* Gives a BUSY or RETIRED entry back, whatever is mapped here, and what memory it has in a store.
- */
+/* Gives a BUSY or RETIRED entry back, with its mapping here and its memory in a store. */
 void weir__space_give(struct weir__space *space, struct weir__entry *entry);
 /* The next entry from *index on that is BUSY with a maker, and its word; NULL: there is none. */
 struct weir__entry *weir__space_next_busy(struct weir__space *space, size_t *index, uint64_t *word,
@@ -143,7 +143,7 @@ bool weir__space_is_mapped(struct weir__space *space, const struct weir__entry *
 size_t weir__space_index(const struct weir__space *space, const struct weir__entry *entry);
 
 /* Maps what is LIVE and not mapped here, unmaps what is no longer LIVE. 0; -ENOENT when an object
- * could not be mapped because its name and its keeper are gone (said once, and never in an
+ * could not be mapped because its name and its keeper are gone (reported once, and never in an
  * anonymous scope); or another error, and then the next call tries again. */
 int weir__space_sync(struct weir__space *space);
 

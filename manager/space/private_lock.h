@@ -3,8 +3,8 @@
  * private_lock.h: a lock among the threads of one process that survives the program's own fork().
  *
  * It holds the process id of its holder. A child that was forked while another thread held the lock
- * finds its parent's id in its copy: that thread does not exist here, so the lock is free. What the
- * lock guards must therefore be sound after a holder vanished between any two stores.
+ * finds its parent's id in its copy: that thread does not exist here, so the lock is free. The data
+ * that the lock guards must therefore be sound after a holder vanished between any two stores.
  */
 #ifndef WEIR_MANAGER_SPACE_PRIVATE_LOCK_H
 #define WEIR_MANAGER_SPACE_PRIVATE_LOCK_H
@@ -26,7 +26,7 @@ static inline void weir__private_lock(struct weir__private_lock *lock)
     for (unsigned tries = 0;; tries++) {
         pid_t holder = 0;
 
-        /* acquire: pairs with the release in weir__private_unlock. */
+        /* acquire: pairs with private_lock.h, weir__private_unlock. */
         if (atomic_compare_exchange_strong_explicit(&lock->holder, &holder, self,
                                                     memory_order_acquire, memory_order_relaxed))
             return;
@@ -43,7 +43,7 @@ static inline void weir__private_lock(struct weir__private_lock *lock)
 
 static inline void weir__private_unlock(struct weir__private_lock *lock)
 {
-    /* release: pairs with the acquire in weir__private_lock. */
+    /* release: pairs with private_lock.h, weir__private_lock. */
     atomic_store_explicit(&lock->holder, 0, memory_order_release);
 }
 

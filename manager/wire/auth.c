@@ -4,11 +4,11 @@
  *
  * Invariants
  *  - Each side chose one nonce of this very connection, so a recorded proof is worth nothing later.
- *  - The role is signed, so a proof cannot be sent back to who made it.
+ *  - The role is signed, so a proof cannot be sent back to the side that made it.
  *  - Built without libsodium nothing is ever verified: every proof is wrong.
  *
- * Failure modes. Without random numbers there is no nonce and no connection; unlike the names of
- * blocks, a nonce has to be secret beforehand, so there is no substitute.
+ * Failure modes. Without random numbers there is no nonce and no connection: a nonce must not be
+ * known beforehand, so there is no substitute, as there is for the names of blocks.
  */
 #include "manager/wire/auth.h"
 

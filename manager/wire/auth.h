@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * auth.h: proving to the other side that one knows the scope's key, without telling it.
+ * auth.h: proving to the other side that one knows the scope's key, without sending it.
  */
 #ifndef WEIR_MANAGER_WIRE_AUTH_H
 #define WEIR_MANAGER_WIRE_AUTH_H
@@ -9,18 +9,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WEIR__NONCE_SIZE 32
-#define WEIR__MAC_SIZE   32
-#define WEIR__KEY_MAX    1024
-#define WEIR__HEX(size)  (2 * (size) + 1) /* the size as text, with the NUL */
+#define WEIR__NONCE_SIZE   32
+#define WEIR__MAC_SIZE     32
+#define WEIR__AUTH_KEY_MAX 1024
+#define WEIR__HEX(size)    (2 * (size) + 1) /* the size as text, with the NUL */
 
-/* Who proves it. It is part of what is signed, so one side's proof is none for the other. */
+/* The side that proves it. It is signed, so the proof of one side is not valid for the other. */
 enum weir__auth_role {
     WEIR__AUTH_CLIENT,
     WEIR__AUTH_SERVER,
 };
 
-/* What a proof is about: this scope, this connection. */
+/* A proof is about this scope and this connection. */
 struct weir__auth_session {
     uint64_t scope;
     unsigned char server_nonce[WEIR__NONCE_SIZE];
@@ -29,7 +29,7 @@ struct weir__auth_session {
 
 struct weir__auth_key {
     size_t size; /* 0: no key */
-    unsigned char bytes[WEIR__KEY_MAX];
+    unsigned char bytes[WEIR__AUTH_KEY_MAX];
 };
 
 /* False when weir was built without libsodium. */
@@ -49,7 +49,7 @@ void weir__auth_prove(unsigned char mac[WEIR__MAC_SIZE], const struct weir__auth
 bool weir__auth_verify(const unsigned char mac[WEIR__MAC_SIZE], const struct weir__auth_key *key,
                        const struct weir__auth_session *session, enum weir__auth_role role);
 
-/* Overwrites what must not stay in memory. */
+/* Overwrites a secret, so that it does not stay in memory. */
 void weir__auth_wipe(void *secret, size_t size);
 
 void weir__hex_write(char *text, const unsigned char *bytes, size_t size);

@@ -3,8 +3,8 @@
  * protocol.c: JSON frames over a SOCK_SEQPACKET socket.
  *
  * A packet is one frame, so nothing has to be delimited, and a broken frame does not disturb the
- * next. What arrives is untrusted: its size is looked at before memory is taken for it, and its
- * nesting before it is parsed (1 MiB of "[]," would cost the parser 49 MiB).
+ * next. Messages are untrusted: their size is looked at before memory is taken for them, and
+ * their nesting before they are parsed (1 MiB of "[]," would cost the parser 49 MiB).
  */
 #include "manager/wire/protocol.h"
 
@@ -15,10 +15,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Room for one descriptor; aligned, the kernel finds room for two in it. */
+/* For one descriptor; aligned, the buffer holds two. */
 union control {
     struct cmsghdr header;
-    char room[CMSG_SPACE(sizeof(int))];
+    char buffer[CMSG_SPACE(sizeof(int))];
 };
 
 static ssize_t send_text(int fd, const char *text, size_t size, int passed)
@@ -99,9 +99,8 @@ static bool is_shallow(const char *text, size_t size)
     return true;
 }
 
-/* 1, or a negative error. What the parser has no complaint about, and yet no value for, it had no
- * memory for. */
-static int parse(const char *text, size_t size, json_t **message)
+/* 1, or a negative error. If the parser returns neither a value nor a message, it had no memory. */
+static int parse_frame(const char *text, size_t size, json_t **message)
 {
     json_error_t error = {.text = ""};
     bool some;
@@ -117,7 +116,7 @@ static int parse(const char *text, size_t size, json_t **message)
     return some || error.text[0] ? -EBADMSG : -ENOMEM;
 }
 
-static ssize_t receive(int fd, void *buf, size_t size, int flags)
+static ssize_t receive_packet(int fd, void *buf, size_t size, int flags)
 {
     ssize_t n;
 
@@ -177,31 +176,31 @@ int weir__frame_receive(int fd, json_t **message)
 
 int weir__frame_receive_with(int fd, json_t **message, int *passed)
 {
-    ssize_t size = receive(fd, NULL, 0, MSG_PEEK | MSG_TRUNC);
+    ssize_t size = receive_packet(fd, NULL, 0, MSG_PEEK | MSG_TRUNC);
     char *text;
     ssize_t n;
 
     if (passed)
         *passed = -1;
-    if (size <= 0) /* an empty packet looks like the end, and nobody of ours sends one */
+    if (size <= 0) /* an empty packet looks like the end, and weir never sends one */
         return (int)size;
     if (size > WEIR__FRAME_MAX) {
-        receive(fd, NULL, 0, 0);
+        receive_packet(fd, NULL, 0, 0);
         return -EBADMSG;
     }
     text = malloc((size_t)size);
     if (!text) {
-        receive(fd, NULL, 0, 0);
+        receive_packet(fd, NULL, 0, 0);
         return -ENOMEM;
     }
-    /* Without room for them the kernel drops descriptors that come along. */
+    /* Without a buffer for them the kernel drops descriptors that come along. */
     n = passed ? receive_passed(fd, text, (size_t)size, passed)
-               : receive(fd, text, (size_t)size, 0);
+               : receive_packet(fd, text, (size_t)size, 0);
     if (n <= 0) {
         free(text);
         return (int)n;
     }
-    n = parse(text, (size_t)n, message);
+    n = parse_frame(text, (size_t)n, message);
     free(text);
     return (int)n;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * protocol.h: what is said between a program and its manager: JSON objects, one a packet.
+ * protocol.h: messages between a program and a manager: JSON objects, one a packet.
  */
 #ifndef WEIR_MANAGER_WIRE_PROTOCOL_H
 #define WEIR_MANAGER_WIRE_PROTOCOL_H
@@ -22,7 +22,7 @@
  * raises SIGPIPE. */
 int weir__frame_send(int fd, json_t *message);
 /* The same for the answer to a request: where there is no memory for it (`reply` may be NULL then)
- * the other side is told that, so that it does not wait in vain. */
+ * an error says so, so that the other side does not wait in vain. */
 int weir__frame_answer(int fd, json_t *reply);
 
 /* Receives one object. 1: *message is the caller's; 0: the other side is gone; -EAGAIN: nothing

@@ -85,7 +85,7 @@ static void print_object(weir_scope *scope, const char *name)
 
 int main(int argc, char **argv)
 {
-    unsigned char key[WEIR__KEY_MAX];
+    unsigned char key[WEIR__AUTH_KEY_MAX];
     char name[300];
     weir_scope *scope;
     size_t size = argc == 3 ? strlen(argv[2]) / 2 : 0;

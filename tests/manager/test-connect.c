@@ -606,7 +606,7 @@ static void address_goes__when_the_manager_is_killed_before_the_end(void **state
 
 static void key_is_refused__when_it_makes_no_sense(void **state)
 {
-    char key[WEIR__KEY_MAX + 1] = "secret";
+    char key[WEIR__AUTH_KEY_MAX + 1] = "secret";
 
     (void)state;
     if (!weir__auth_available()) {
