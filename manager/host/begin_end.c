@@ -249,8 +249,7 @@ static int ask_to_end(struct weir_scope *scope)
     return result;
 }
 
-/* Whatever the manager has done: afterwards it is gone, and all is unlinked or an error returned.
- * */
+/* Whatever the manager has done: it is gone afterwards, and all is unlinked, or it is an error. */
 static int end_names(struct weir_scope *scope)
 {
     const weir_error before = *weir_last_error();

@@ -4,7 +4,7 @@
  *
  * Invariants
  *  - No wait is without a limit: a manager that is stopped holds nobody up for longer.
- *  - The manager is signalled and waited for by its pidfd alone, never by its number.
+ *  - The manager is signalled by its pidfd alone, never by its number.
  *
  * Failure modes. The end of the socket is -EPIPE, silence is -ETIMEDOUT. Without a pidfd a manager
  * that hangs cannot be killed, and is left alone.
@@ -91,7 +91,7 @@ bool weir__channel_wait_gone(const struct weir__channel *channel, int timeout_ms
 void weir__channel_kill_manager(const struct weir__channel *channel)
 {
     if (channel->manager_pidfd < 0)
-        return; /* its pid may be of another process by now; what the manager does later does no harm */
+        return; /* its pid may be another process's by now; what it does later does no harm */
     pidfd_send_signal(channel->manager_pidfd, SIGKILL, NULL, 0);
     weir__channel_wait_gone(channel, KILL_WAIT_MS);
 }

@@ -3,13 +3,14 @@
  * member.c: what every process of a scope has of it: the handle, its copy after a fork, syncing.
  *
  * Invariants
- *  - Only the process that began a scope speaks to its manager and owns its pools: a forked child
- *    closes its copy of the socket, and stops nothing when it forgets the scope.
+ *  - Only the process that began a scope speaks to its manager and owns its pools: a process that a
+ *    pool forks closes its copy of the socket, and has nothing to stop when the scope ends.
  *  - The handle is freed some time after it has been forgotten, so that a late use of it finds it
  *    not registered, and not another one at the same address.
  *
- * Failure modes. Without memory for the handle nothing has happened. All else here cannot fail, but
- * for syncing, which may lack memory for a mapping and is tried again by the next call.
+ * Failure modes. Without memory for the handle nothing has happened. Syncing may lack memory for a
+ * mapping, and then the next call tries again. A process that is killed leaves nothing here that
+ * another one needs.
  */
 #include "manager/host/member.h"
 

@@ -86,7 +86,8 @@ static int reserve_until(struct weir_arena *block, uint64_t end)
     }
     if (error < 0)
         return error;
-    /* Killed here: the memory is there and not counted; the next process reserves it again. */
+    /* Killed here: the memory is there and not counted; the next process reserves it again.
+     * release: pairs with arena.c, reserve_until (the acquire above). */
     while (from < to &&
            !atomic_compare_exchange_weak_explicit(&block->reserved, &from, to, memory_order_release,
                                                   memory_order_relaxed))
@@ -257,6 +258,7 @@ static struct weir_arena *find_arena(struct weir_scope *scope)
         arena = weir_scope_arena(scope, 0);
         if (!arena)
             return NULL;
+        /* release: pairs with arena.c, find_arena (the acquire above, and this one's). */
         if (!atomic_compare_exchange_strong_explicit(shared, &at, (uint64_t)(uintptr_t)arena,
                                                      memory_order_acq_rel, memory_order_acquire))
             weir_arena_free(arena); /* another process was faster */

@@ -26,9 +26,7 @@ struct weir__requests {
 };
 
 /* Answers one request of process `pid`. `passed` is a descriptor that came with it, or -1; it stays
- * the caller's. Returns the reply: what was asked for, or {"error", "message"}; NULL without
- * memory.
- */
+ * the caller's. Returns the reply, which may be {"error", "message"}; NULL without memory. */
 json_t *weir__request_answer(struct weir__requests *requests, json_t *message, int passed,
                              pid_t pid);
 

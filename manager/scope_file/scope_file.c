@@ -428,14 +428,20 @@ struct cleaner {
     int error; /* the first one */
 };
 
+static void note_error(struct cleaner *cleaner, int error)
+{
+    if (!cleaner->error)
+        cleaner->error = error;
+}
+
 static void count_unlink(struct cleaner *cleaner, int error)
 {
     if (error == 0)
         cleaner->done.unlinked++;
     else if (error == -ENOENT)
         cleaner->done.gone++;
-    else if (!cleaner->error)
-        cleaner->error = error;
+    else
+        note_error(cleaner, error);
 }
 
 /* Not counted: only blocks are. */
@@ -443,8 +449,8 @@ static void clean_address(struct cleaner *cleaner, const char *address)
 {
     int error = weir__address_remove(address, cleaner->id);
 
-    if (error && !cleaner->error)
-        cleaner->error = error;
+    if (error)
+        note_error(cleaner, error);
 }
 
 static void clean_record(struct cleaner *cleaner, const char *text)
@@ -469,12 +475,6 @@ static void clean_chunk(struct cleaner *cleaner, const char *buf, size_t size, o
         if (at + (off_t)i != 0 && !is_blank(buf + i))
             clean_record(cleaner, buf + i);
     }
-}
-
-static void note_error(struct cleaner *cleaner, int error)
-{
-    if (!cleaner->error)
-        cleaner->error = error;
 }
 
 /* Goes through all records, jumping over holes. Whatever stops it before the end is an error: a

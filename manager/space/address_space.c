@@ -635,7 +635,7 @@ static int sync_group(struct weir__space *space, size_t group)
 
 int weir__space_sync(struct weir__space *space)
 {
-    /* acquire: pairs with address_space.c, announce: all that was announced before is seen below. */
+    /* acquire: pairs with address_space.c, announce: earlier announcements are seen below. */
     uint64_t now = atomic_load_explicit(&space->table->generation, memory_order_acquire);
     size_t groups;
     int result = 0;

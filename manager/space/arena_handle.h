@@ -11,8 +11,7 @@
 
 struct weir_shm;
 
-/* Each field is written before the block is published, and never again, unless its remark says so.
- * */
+/* A field is written before the block is published, and never again, unless its remark says so. */
 struct weir_arena {
     struct weir_shm *shm;
     uint64_t size;            /* of the block, a multiple of WEIR__ARENA_ALIGN */
