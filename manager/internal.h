@@ -23,8 +23,8 @@ void weir__scope_on_end_remove(weir_scope *scope, struct weir__on_end *on_end);
 int weir__scope_check_owner(const weir_scope *scope, const char *what);
 
 /* Returns a descriptor that is not one of the three standard streams: fd itself, or a duplicate
- * with fd closed. In a program that has closed its stdout, what is printed must not reach weir's
- * descriptors. -1 (errno is set, fd is closed) when fd is negative or there is none left. */
+ * with fd closed. A program that has closed its stdout must not print into weir's descriptors.
+ * -1 (errno is set, fd is closed) when fd is negative or there is no descriptor left. */
 int weir__above_streams(int fd);
 
 /* Around a fork() of this process: holds the scope's lock so that the child's copy is whole.

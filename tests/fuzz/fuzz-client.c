@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Clients of a listening manager that may send anything: the manager's own door (listen.c and
+ * Clients of a listening manager that may send anything: the manager's own side (listen.c and
  * requests.c, on a libuv loop in this process), and up to four clients that connect, say hello or
  * not, send any frames and pass any descriptors, and go.
  *
@@ -24,8 +24,8 @@
 #include <unistd.h>
 #include <uv.h>
 
-#include "manager/listen.h"
-#include "manager/protocol.h"
+#include "manager/program/listen.h"
+#include "manager/wire/protocol.h"
 #include "shm/error.h"
 
 #define CLIENTS  4
@@ -78,7 +78,7 @@ static ino_t inode_of(const char *path)
     return lstat(path, &st) == 0 ? st.st_ino : 0;
 }
 
-static bool attend(void *arg)
+static bool serve_host(void *arg)
 {
     (void)arg;
     return true;
@@ -87,7 +87,7 @@ static bool attend(void *arg)
 static void open_door(int which)
 {
     struct weir__auth_key key = {.size = which ? sizeof KEY : 0};
-    struct weir__listener_host host = {.loop = &loop, .attend = attend};
+    struct weir__listener_context host = {.loop = &loop, .serve_host = serve_host};
     int fd = weir__scope_file_make(&requests[which].id);
 
     memcpy(key.bytes, KEY, key.size);
@@ -398,8 +398,8 @@ static void release_all(void)
 
 static void check_all_gone(int files)
 {
-    struct weir__record record;
-    size_t entry = WEIR__RECORD_MEMBERS;
+    struct weir__block_record record;
+    size_t entry = WEIR__RECORD_CLIENTS;
     int left;
 
     for (int i = 0; i < CLIENTS; i++) {

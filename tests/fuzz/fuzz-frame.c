@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-#include "manager/protocol.h"
+#include "manager/wire/protocol.h"
 
 static int pair[2] = {-1, -1};
 

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "manager/scope.h"
+#include "manager/scope_file/scope_file.h"
 
 #define ID UINT64_C(0x0123456789abcdef)
 
@@ -77,7 +77,7 @@ static size_t resolve(const uint8_t *data, size_t size, char *out, size_t room)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static char text[16384];
-    struct weir__tally tally = {0};
+    struct weir__cleaning cleaning = {0};
     size_t used;
     int fd, result, left = 0;
 
@@ -90,15 +90,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fd = openat(shm, "weir-0123456789abcdef.scope", O_RDWR | O_CLOEXEC);
     HOLD(fd >= 0 && write(fd, text, used) == (ssize_t)used);
 
-    result = weir__scope_file_unlink_all(fd, ID, 0, &tally);
-    HOLD(result == 0 && tally.complete && weir__scope_file_is_clean(fd));
+    result = weir__scope_file_unlink_all(fd, ID, 0, &cleaning);
+    HOLD(result == 0 && cleaning.complete && weir__scope_file_is_clean(fd));
     for (int i = 0; i < 4; i++)
         HOLD(inode_of(others[i]) == inode[i]);
     for (int i = 0; i < 3; i++) {
         left += inode_of(ours[i]) != 0;
         unlinkat(shm, ours[i], 0);
     }
-    HOLD((int)tally.unlinked == 3 - left);
+    HOLD((int)cleaning.unlinked == 3 - left);
     close(fd);
     return 0;
 }

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <weir-scope.h>
 
-#include "manager/auth.h"
+#include "manager/wire/auth.h"
 
 static void print_list(const char *name)
 {
@@ -87,7 +87,7 @@ static void print_object(weir_scope *scope, const char *name)
 
 int main(int argc, char **argv)
 {
-    unsigned char key[WEIR__KEY_MAX];
+    unsigned char key[WEIR__AUTH_KEY_MAX];
     char name[300];
     weir_scope *scope;
     size_t size = argc == 3 ? strlen(argv[2]) / 2 : 0;

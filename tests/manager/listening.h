@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "host.h"
-#include "manager/protocol.h"
+#include "manager/wire/protocol.h"
 
 static char folder[64], address[100];
 static weir_scope *scope;

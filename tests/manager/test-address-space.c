@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "manager/address_space.h"
+#include "manager/space/address_space.h"
 
 static struct weir__space space;
 

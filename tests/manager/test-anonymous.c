@@ -21,8 +21,8 @@
 #include <unistd.h>
 
 #include "host.h"
+#include "manager/host/state.h"
 #include "manager/internal.h"
-#include "manager/state.h"
 
 static weir_scope *scope;
 

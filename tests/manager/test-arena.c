@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "host.h"
-#include "manager/address_space.h"
+#include "manager/space/address_space.h"
 
 enum { CHILDREN = 4, NODES = 20000 };
 

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "manager/auth.h"
+#include "manager/wire/auth.h"
 
 static struct weir__auth_key key = {.size = 6, .bytes = "secret"};
 static struct weir__auth_session session = {.scope = 0x0123456789abcdef};

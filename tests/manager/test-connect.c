@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 #include "listening.h"
-#include "manager/scope.h"
-#include "manager/state.h"
+#include "manager/host/state.h"
+#include "manager/scope_file/scope_file.h"
 
 /* Runs a part of a test as another program would: in a child without the scope's descriptors. It
  * reports by its exit status; 0 is good. */

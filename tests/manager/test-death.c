@@ -15,9 +15,9 @@
 #include <unistd.h>
 
 #include "host.h"
+#include "manager/host/state.h"
 #include "manager/internal.h"
-#include "manager/scope.h"
-#include "manager/state.h"
+#include "manager/scope_file/scope_file.h"
 
 #define OBJECTS 11
 

@@ -15,16 +15,16 @@
 #include <unistd.h>
 
 #include "listening.h"
-#include "manager/auth.h"
-#include "manager/protocol.h"
-#include "manager/state.h"
+#include "manager/host/state.h"
+#include "manager/wire/auth.h"
+#include "manager/wire/protocol.h"
 #include "shm/clock.h"
 
 /* ---- keys ----------------------------------------------------------------------------------- */
 
 static void key_is_refused__when_it_makes_no_sense(void **state)
 {
-    char key[WEIR__KEY_MAX + 1] = "secret";
+    char key[WEIR__AUTH_KEY_MAX + 1] = "secret";
     weir_scope *outside;
 
     (void)state;

@@ -17,8 +17,8 @@
 #include <unistd.h>
 
 #include "host.h"
+#include "manager/host/state.h"
 #include "manager/internal.h"
-#include "manager/state.h"
 #include "sanitizer.h"
 
 /* The manager's; the sanitizer's own memory is not its fault. */

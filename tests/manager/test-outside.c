@@ -19,9 +19,9 @@
 #include <unistd.h>
 
 #include "listening.h"
-#include "manager/protocol.h"
-#include "manager/scope.h"
-#include "manager/state.h"
+#include "manager/host/state.h"
+#include "manager/scope_file/scope_file.h"
+#include "manager/wire/protocol.h"
 #include "sanitizer.h"
 
 #define STRANGER 65534 /* another user's number */
@@ -243,13 +243,14 @@ static off_t scope_file_size(void)
 static void limit_is_said_and_records_are_reused__when_65536_blocks_are_made(void **state)
 {
     char name[WEIR__BLOCK_NAME_SIZE], last[WEIR__BLOCK_NAME_SIZE], path[64];
-    const off_t full = (off_t)((WEIR__RECORD_MEMBERS + WEIR__MEMBERS_MAX + 1) * WEIR__RECORD_SIZE);
+    const off_t full =
+        (off_t)((WEIR__RECORD_CLIENTS + WEIR__CLIENT_BLOCKS_MAX + 1) * WEIR__RECORD_SIZE);
     int fd = dial_and_greet(), tries = 0, code;
     double start = now_ms();
     weir_shm *alone = weir_shm_create("weirtest-alone", 1, 0);
 
     (void)state;
-    for (size_t i = 0; i < WEIR__MEMBERS_MAX; i++)
+    for (size_t i = 0; i < WEIR__CLIENT_BLOCKS_MAX; i++)
         assert_int_equal(make_empty(fd, i == 100 ? name : last), 0);
     print_message("65536 blocks in %.0f ms\n", now_ms() - start);
     assert_int_equal(scope_file_size(), full);
@@ -271,7 +272,7 @@ static void limit_is_said_and_records_are_reused__when_65536_blocks_are_made(voi
     assert_int_equal(code, 0);
     assert_int_equal(make_empty(fd, last), -ENOSPC);
     assert_int_equal(scope_file_size(), full);
-    assert_int_equal(weir_scope_blocks(scope, NULL, 0), WEIR__MEMBERS_MAX + 1);
+    assert_int_equal(weir_scope_blocks(scope, NULL, 0), WEIR__CLIENT_BLOCKS_MAX + 1);
     close(fd);
     weir_shm_close(alone);
     start = now_ms();

@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "manager/protocol.h"
+#include "manager/wire/protocol.h"
 
 static int sockets[2];
 

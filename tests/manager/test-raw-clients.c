@@ -19,9 +19,9 @@
 #include <unistd.h>
 
 #include "listening.h"
-#include "manager/protocol.h"
-#include "manager/scope.h"
-#include "manager/state.h"
+#include "manager/host/state.h"
+#include "manager/scope_file/scope_file.h"
+#include "manager/wire/protocol.h"
 #include "sanitizer.h"
 
 /* The manager's; the sanitizer's own memory is not its fault. */

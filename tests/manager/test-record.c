@@ -13,7 +13,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "manager/record.h"
+#include "manager/scope_file/record.h"
 
 static void pad(char record[WEIR__RECORD_SIZE], const char *text)
 {
@@ -22,17 +22,17 @@ static void pad(char record[WEIR__RECORD_SIZE], const char *text)
     record[WEIR__RECORD_SIZE - 1] = '\n';
 }
 
-static bool parses(const char *text, struct weir__fields *fields)
+static bool parses(const char *text, struct weir__record_fields *fields)
 {
     char record[WEIR__RECORD_SIZE];
 
     pad(record, text);
-    return weir__record_parse(record, fields);
+    return weir__scope_file_parse_record(record, fields);
 }
 
 static void fields_are_read__when_all_are_there(void **state)
 {
-    struct weir__fields fields;
+    struct weir__record_fields fields;
 
     (void)state;
     assert_true(parses("{\"name\":\"gr\xc3\xb6\xc3\x9f"
@@ -81,7 +81,7 @@ static void a_record_is_refused__when_it_is_none(void **state)
         "{\"a\":{}}",
         "{\"a\":null}",
     };
-    struct weir__fields fields;
+    struct weir__record_fields fields;
 
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
@@ -110,14 +110,14 @@ static void a_library_reads_the_same__whatever_is_damaged(void **state)
     (void)state;
     for (int trial = 0; trial < 200000; trial++) {
         char record[WEIR__RECORD_SIZE];
-        struct weir__fields fields;
+        struct weir__record_fields fields;
         json_t *json;
 
         pad(record, good[trial % 3]);
         for (int i = rand_r(&seed) % 3; i >= 0; i--)
             record[(size_t)rand_r(&seed) % 100] =
                 bytes[(size_t)rand_r(&seed) % (sizeof(bytes) - 1)];
-        if (!weir__record_parse(record, &fields))
+        if (!weir__scope_file_parse_record(record, &fields))
             continue;
         accepted++;
         json = json_loadb(record, sizeof(record), 0, NULL);

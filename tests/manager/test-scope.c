@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "manager/scope.h"
+#include "manager/scope_file/scope_file.h"
 #include "shm/block.h"
 #include "weir-shm.h"
 
@@ -81,7 +81,7 @@ static bool none(uint64_t id)
 
 static void scope_file_is_private_and_locked__when_made(void **state)
 {
-    char name[WEIR__SCOPE_NAME_SIZE], path[300];
+    char name[WEIR__SCOPE_FILE_NAME_SIZE], path[300];
     struct stat st;
     mode_t before = umask(0);
     uint64_t id;
@@ -112,8 +112,8 @@ static void scope_file_is_private_and_locked__when_made(void **state)
 
 static void recorded_name_is_unlinked__when_all_is(void **state)
 {
-    char name[WEIR__BLOCK_NAME_SIZE], scope[WEIR__SCOPE_NAME_SIZE];
-    struct weir__tally tally;
+    char name[WEIR__BLOCK_NAME_SIZE], scope[WEIR__SCOPE_FILE_NAME_SIZE];
+    struct weir__cleaning cleaning;
     uint64_t id;
     int fd = begin(&id);
 
@@ -129,11 +129,11 @@ static void recorded_name_is_unlinked__when_all_is(void **state)
         assert_int_equal(weir__scope_file_is_blank(fd, entry), 0);
     }
     assert_false(weir__scope_file_is_clean(fd));
-    assert_int_equal(weir__scope_file_unlink_all(fd, id, 0, &tally), 0);
-    assert_int_equal(tally.unlinked, 100);
-    assert_int_equal(tally.gone, 0);
-    assert_int_equal(tally.malformed, 0);
-    assert_true(tally.complete);
+    assert_int_equal(weir__scope_file_unlink_all(fd, id, 0, &cleaning), 0);
+    assert_int_equal(cleaning.unlinked, 100);
+    assert_int_equal(cleaning.gone, 0);
+    assert_int_equal(cleaning.malformed, 0);
+    assert_true(cleaning.complete);
     assert_true(weir__scope_file_is_clean(fd));
     for (unsigned i = 0; i < 100; i++) {
         weir__scope_file_block_name(name, id, i);
@@ -141,16 +141,17 @@ static void recorded_name_is_unlinked__when_all_is(void **state)
     }
     weir__scope_file_name(scope, id);
     assert_false(exists(scope));
-    assert_int_equal(weir__scope_file_unlink_all(fd, id, 0, &tally), 0); /* again: nothing to do */
-    assert_int_equal(tally.unlinked, 0);
-    assert_int_equal(tally.gone, 100);
+    /* Again: nothing to do. */
+    assert_int_equal(weir__scope_file_unlink_all(fd, id, 0, &cleaning), 0);
+    assert_int_equal(cleaning.unlinked, 0);
+    assert_int_equal(cleaning.gone, 100);
     close(fd);
 }
 
 static void other_file_stays__when_it_has_taken_the_name(void **state)
 {
     char name[WEIR__BLOCK_NAME_SIZE];
-    struct weir__tally tally;
+    struct weir__cleaning cleaning;
     uint64_t id, ino;
     int fd = begin(&id);
 
@@ -160,9 +161,9 @@ static void other_file_stays__when_it_has_taken_the_name(void **state)
     assert_int_equal(weir__scope_file_note(fd, 0, name, ino, "shm", 1), 0);
     remove_file(name);
     assert_true(put_file(name) != ino);
-    assert_int_equal(weir__scope_file_unlink_all(fd, id, 0, &tally), 0);
-    assert_int_equal(tally.gone, 1);
-    assert_int_equal(tally.unlinked, 0);
+    assert_int_equal(weir__scope_file_unlink_all(fd, id, 0, &cleaning), 0);
+    assert_int_equal(cleaning.gone, 1);
+    assert_int_equal(cleaning.unlinked, 0);
     assert_true(exists(name));
     remove_file(name);
     close(fd);
@@ -172,7 +173,7 @@ static void foreign_name_stays__when_a_record_claims_it(void **state)
 {
     const char *own = leak_name("victim");
     char name[WEIR__BLOCK_NAME_SIZE], other[WEIR__BLOCK_NAME_SIZE + 8];
-    struct weir__tally tally;
+    struct weir__cleaning cleaning;
     uint64_t id, ino, other_ino;
     int fd = begin(&id);
 
@@ -184,8 +185,8 @@ static void foreign_name_stays__when_a_record_claims_it(void **state)
     assert_int_equal(weir__scope_file_note(fd, 0, own, ino, "shm", 1), 0);
     assert_int_equal(weir__scope_file_note(fd, 1, name, other_ino, "shm", 1), 0);
     assert_int_equal(weir__scope_file_note(fd, 2, other, ino, "shm", 1), 0);
-    assert_int_equal(weir__scope_file_unlink_all(fd, id, 0, &tally), 0);
-    assert_int_equal(tally.malformed, 3);
+    assert_int_equal(weir__scope_file_unlink_all(fd, id, 0, &cleaning), 0);
+    assert_int_equal(cleaning.malformed, 3);
     assert_true(exists(own));
     assert_true(exists(name));
     remove_file(own);
@@ -197,9 +198,9 @@ static void foreign_name_stays__when_a_record_claims_it(void **state)
 static void users_name_is_unlinked__when_its_record_says_so(void **state)
 {
     const char *own = leak_name("chosen"), *same = leak_name("other");
-    struct weir__record record = {.kind = "shm", .size = 1}, read;
+    struct weir__block_record record = {.kind = "shm", .size = 1}, read;
     char name[WEIR__BLOCK_NAME_SIZE];
-    struct weir__tally tally;
+    struct weir__cleaning cleaning;
     uint64_t id;
     size_t entry = 0;
     int fd = begin(&id);
@@ -214,9 +215,9 @@ static void users_name_is_unlinked__when_its_record_says_so(void **state)
     weir__scope_file_block_name(name, id + 1, 1);
     record.ino = put_file(name);
     snprintf(record.name, sizeof(record.name), "./%s", name);
-    assert_int_equal(weir__scope_file_note_for(fd, WEIR__RECORD_MEMBERS, &record), 0);
+    assert_int_equal(weir__scope_file_note_for(fd, WEIR__RECORD_CLIENTS, &record), 0);
     strcpy(record.name, name); /* another scope's is no user's name */
-    assert_int_equal(weir__scope_file_note_for(fd, WEIR__RECORD_MEMBERS + 1, &record), 0);
+    assert_int_equal(weir__scope_file_note_for(fd, WEIR__RECORD_CLIENTS + 1, &record), 0);
     memset(record.name, 'x', sizeof(record.name) - 1);
     assert_int_equal(weir__scope_file_note_for(fd, 2, &record), -ENAMETOOLONG);
     assert_int_equal(weir__scope_file_read(fd, id, &entry, same, &read), 1);
@@ -225,10 +226,10 @@ static void users_name_is_unlinked__when_its_record_says_so(void **state)
     assert_int_equal(weir__scope_file_read(fd, id, &entry, same, &read),
                      -ENOENT); /* jumps over holes */
     assert_int_equal(weir__scope_file_read(fd, id, &entry, NULL, &read), -ENOENT);
-    assert_int_equal(weir__scope_file_unlink_all(fd, id, 0, &tally), 0);
-    assert_int_equal(tally.unlinked, 1);
-    assert_int_equal(tally.gone, 1);
-    assert_int_equal(tally.malformed, 2);
+    assert_int_equal(weir__scope_file_unlink_all(fd, id, 0, &cleaning), 0);
+    assert_int_equal(cleaning.unlinked, 1);
+    assert_int_equal(cleaning.gone, 1);
+    assert_int_equal(cleaning.malformed, 2);
     assert_false(exists(own));
     assert_true(exists(same));
     assert_true(exists(name));
@@ -241,7 +242,7 @@ static void rest_is_unlinked__when_records_are_damaged(void **state)
 {
     char name[WEIR__BLOCK_NAME_SIZE];
     unsigned char noise[4096 * 4];
-    struct weir__tally tally;
+    struct weir__cleaning cleaning;
 
     (void)state;
     for (unsigned round = 0; round < 200; round++) {
@@ -255,10 +256,10 @@ static void rest_is_unlinked__when_records_are_damaged(void **state)
         weir__scope_file_block_name(name, id, round);
         ino = put_file(name);
         assert_int_equal(weir__scope_file_note(fd, 17, name, ino, "shm", 1), 0);
-        assert_int_equal(weir__scope_file_unlink_all(fd, id, 0, &tally), 0);
-        assert_int_equal(tally.unlinked, 1);
-        assert_true(tally.malformed >= 62);
-        assert_true(tally.complete);
+        assert_int_equal(weir__scope_file_unlink_all(fd, id, 0, &cleaning), 0);
+        assert_int_equal(cleaning.unlinked, 1);
+        assert_true(cleaning.malformed >= 62);
+        assert_true(cleaning.complete);
         assert_false(exists(name));
         close(fd);
     }
@@ -267,7 +268,7 @@ static void rest_is_unlinked__when_records_are_damaged(void **state)
 static void header_damage_is_harmless__when_all_is_unlinked(void **state)
 {
     char name[WEIR__BLOCK_NAME_SIZE], noise[300];
-    struct weir__tally tally;
+    struct weir__cleaning cleaning;
     uint64_t id, ino;
     int fd = begin(&id);
 
@@ -280,15 +281,15 @@ static void header_damage_is_harmless__when_all_is_unlinked(void **state)
     /* A header that is not open is closed. */
     assert_int_equal(weir__scope_file_creation_begin(fd), -ESTALE);
     weir__scope_file_creation_end(fd);
-    assert_int_equal(weir__scope_file_unlink_all(fd, id, 0, &tally), 0);
-    assert_int_equal(tally.unlinked, 1);
+    assert_int_equal(weir__scope_file_unlink_all(fd, id, 0, &cleaning), 0);
+    assert_int_equal(cleaning.unlinked, 1);
     close(fd);
 }
 
 static void scope_file_stays__when_the_records_cannot_be_read(void **state)
 {
-    char name[WEIR__BLOCK_NAME_SIZE], scope[WEIR__SCOPE_NAME_SIZE], path[300];
-    struct weir__tally tally;
+    char name[WEIR__BLOCK_NAME_SIZE], scope[WEIR__SCOPE_FILE_NAME_SIZE], path[300];
+    struct weir__cleaning cleaning;
     uint64_t id, ino;
     int fd = begin(&id), blind;
 
@@ -298,17 +299,17 @@ static void scope_file_stays__when_the_records_cannot_be_read(void **state)
     ino = put_file(name);
     assert_int_equal(weir__scope_file_note(fd, 0, name, ino, "shm", 1), 0);
     fail_lseek = ENOMEM;
-    assert_int_equal(weir__scope_file_unlink_all(fd, id, 0, &tally), -ENOMEM);
+    assert_int_equal(weir__scope_file_unlink_all(fd, id, 0, &cleaning), -ENOMEM);
     fail_lseek = 0;
-    assert_false(tally.complete);
+    assert_false(cleaning.complete);
     snprintf(path, sizeof(path), "/dev/shm/%s", scope);
     blind = open(path, O_WRONLY | O_CLOEXEC);
     assert_true(blind >= 0);
-    assert_int_equal(weir__scope_file_unlink_all(blind, id, 0, &tally), -EBADF);
+    assert_int_equal(weir__scope_file_unlink_all(blind, id, 0, &cleaning), -EBADF);
     close(blind);
-    assert_false(tally.complete);
+    assert_false(cleaning.complete);
     assert_true(exists(scope) && exists(name));
-    assert_int_equal(weir__scope_file_unlink_all(fd, id, 0, &tally), 0);
+    assert_int_equal(weir__scope_file_unlink_all(fd, id, 0, &cleaning), 0);
     assert_false(exists(scope) || exists(name));
     close(fd);
 }
@@ -370,7 +371,7 @@ static void late_name_is_unlinked__when_a_creation_is_under_way(void **state)
 
     (void)state;
     for (int finish = 0; finish < 2; finish++) {
-        struct weir__tally tally;
+        struct weir__cleaning cleaning;
         uint64_t id;
         int fd = begin(&id), go, status;
         pid_t creator = start_creation(fd, id, &go, finish);
@@ -380,10 +381,10 @@ static void late_name_is_unlinked__when_a_creation_is_under_way(void **state)
             usleep(30000);
             _exit(write(go, "g", 1) == 1 ? 0 : 1);
         }
-        assert_int_equal(weir__scope_file_unlink_all(fd, id, 5000, &tally), 0);
+        assert_int_equal(weir__scope_file_unlink_all(fd, id, 5000, &cleaning), 0);
         weir__scope_file_block_name(name, id, 7);
         assert_false(exists(name));
-        assert_true(tally.complete);
+        assert_true(cleaning.complete);
         assert_int_equal(waitpid(releaser, &status, 0), releaser);
         assert_int_equal(status, 0);
         assert_int_equal(waitpid(creator, &status, 0), creator);
@@ -396,8 +397,8 @@ static void late_name_is_unlinked__when_a_creation_is_under_way(void **state)
 
 static void scope_file_stays__when_a_creation_does_not_end(void **state)
 {
-    char name[WEIR__BLOCK_NAME_SIZE], scope[WEIR__SCOPE_NAME_SIZE];
-    struct weir__tally tally;
+    char name[WEIR__BLOCK_NAME_SIZE], scope[WEIR__SCOPE_FILE_NAME_SIZE];
+    struct weir__cleaning cleaning;
     uint64_t id;
     int fd = begin(&id), go, status;
     pid_t creator = start_creation(fd, id, &go, true);
@@ -405,8 +406,8 @@ static void scope_file_stays__when_a_creation_does_not_end(void **state)
     (void)state;
     weir__scope_file_name(scope, id);
     weir__scope_file_block_name(name, id, 7);
-    assert_int_equal(weir__scope_file_unlink_all(fd, id, 20, &tally), 0);
-    assert_false(tally.complete);
+    assert_int_equal(weir__scope_file_unlink_all(fd, id, 20, &cleaning), 0);
+    assert_false(cleaning.complete);
     assert_true(exists(scope)); /* the next sweep's to finish */
     close(fd);
     assert_int_equal(weir__scope_file_sweep(none), 0); /* the creator holds the lock */
@@ -483,7 +484,7 @@ static void no_other_file_is_touched__when_sweeping(void **state)
 
 static void foreign_scope_stays__when_it_is_another_users(void **state)
 {
-    char path[300], scope[WEIR__SCOPE_NAME_SIZE];
+    char path[300], scope[WEIR__SCOPE_FILE_NAME_SIZE];
     uint64_t id;
     int fd = begin(&id);
 

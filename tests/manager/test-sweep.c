@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "host.h"
-#include "manager/scope.h"
+#include "manager/scope_file/scope_file.h"
 #include "shm/block.h"
 
 #define PAIRS    8
@@ -61,9 +61,9 @@ static void one_scope(unsigned round)
     if (weir__scope_file_is_clean(fd) || access(path, F_OK)) {
         atomic_fetch_add(&counts->wrongly_swept, 1);
     } else if (round % 2) {
-        struct weir__tally tally;
+        struct weir__cleaning cleaning;
 
-        if (weir__scope_file_unlink_all(fd, id, 0, &tally) || tally.unlinked != 1)
+        if (weir__scope_file_unlink_all(fd, id, 0, &cleaning) || cleaning.unlinked != 1)
             atomic_fetch_add(&counts->failed, 1);
     } else {
         atomic_fetch_add(&counts->abandoned, 1);

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * begin_end.c: beginning and ending a scope.
+ *
+ * Invariants
+ *  - The scope file gets its name after the manager runs: a name never exists unwatched.
+ *  - Only the process that began a scope ends it. Everywhere else, ending means forgetting.
+ *
+ * Failure modes. weir_scope_begin() undoes in reverse what it did. Killed inside, it leaves what
+ * the manager cleans up, or the next sweep, which finds the scope file unlocked. weir_scope_end()
+ * never relies on the manager: a manager that is stuck is killed through its pidfd, and its work is
+ * done here. weir_scope_end() reports what it cannot unlink, and the next sweep tries again.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "manager/host/connect.h"
+#include "manager/host/launch.h"
+#include "manager/host/locate.h"
+#include "manager/host/member.h"
+#include "manager/host/registry.h"
+#include "manager/scope_file/scope_file.h"
+#include "manager/wire/protocol.h"
+#include "shm/error.h"
+
+/* ---- beginning ------------------------------------------------------------------------------ */
+
+static int check_scope_options(const weir_scope_options *options)
+{
+    if (!options)
+        return 0;
+    for (size_t i = 0; i < sizeof(options->reserved) / sizeof(*options->reserved); i++) {
+        if (options->reserved[i])
+            return weir__fail(-EINVAL, "weir_scope_options.reserved[%zu] is not zero", i);
+    }
+    if (options->anonymous && options->address)
+        return weir__fail(-EINVAL,
+                          "an anonymous scope cannot have an address: its blocks have no names "
+                          "that clients could attach, and the socket's path could outlive it");
+    if (options->timeout_ms < 0)
+        return weir__fail(-EINVAL, "weir_scope_options.timeout_ms is %d, less than 0",
+                          options->timeout_ms);
+    return weir__scope_check_listen_options(options);
+}
+
+/* Where there are no pidfds (under valgrind, for example), host and manager learn of each other's
+ * end by the socket alone. */
+static int open_host_pidfd(struct weir_scope *scope)
+{
+    scope->host_pidfd = weir__above_streams(pidfd_open(getpid(), 0)); /* CLOEXEC by itself */
+    if (scope->host_pidfd < 0 && errno != ENOSYS)
+        return weir__fail(-errno, "cannot open a pidfd of this process: %s", strerror(errno));
+    return 0;
+}
+
+static int start_manager(struct weir_scope *scope)
+{
+    char path[PATH_MAX];
+    int sockets[2];
+    pid_t pid;
+    int error = weir__locate_manager(path);
+
+    if (error)
+        return error;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
+        return weir__fail(-errno, "cannot make a socket for the manager: %s", strerror(errno));
+    scope->channel.socket = weir__above_streams(sockets[0]);
+    if (scope->channel.socket < 0) {
+        error = weir__fail(-errno, "cannot make a socket for the manager: %s", strerror(errno));
+        close(sockets[1]);
+        return error;
+    }
+    /* The report lies where the first object's handle will: shared, and unused until then. */
+    pid = weir__spawn_manager(
+        path, scope->id,
+        (const int[]){sockets[1], scope->scope_fd, scope->host_pidfd, scope->space.store},
+        (struct weir__spawn_report *)scope->space.table->entries[0].handle_bytes);
+    close(sockets[1]);
+    if (pid < 0)
+        return (int)pid;
+    scope->channel.manager_pid = pid;
+    return 0;
+}
+
+/* The pid can have been given to another process only if the manager is dead, and then its end of
+ * the socket is closed: if it is open after pidfd_open, the pidfd is the manager's. */
+static int open_manager_pidfd(struct weir_scope *scope)
+{
+    struct pollfd item = {.fd = scope->channel.socket, .events = 0};
+    int pidfd = weir__above_streams(pidfd_open(scope->channel.manager_pid, 0));
+
+    if (pidfd < 0 && errno == ENOSYS)
+        return 0;
+    if (pidfd < 0)
+        return weir__fail(-errno, "cannot open a pidfd of the manager (process %d): %s",
+                          (int)scope->channel.manager_pid, strerror(errno));
+    if (poll(&item, 1, 0) != 0) {
+        close(pidfd);
+        return weir__fail(-EPIPE, "the manager (process %d) died while it was starting",
+                          (int)scope->channel.manager_pid);
+    }
+    scope->channel.manager_pidfd = pidfd;
+    return 0;
+}
+
+static int await_ready(struct weir_scope *scope)
+{
+    json_t *message = weir__channel_receive(&scope->channel);
+    const char *version = json_string_value(json_object_get(message, "version"));
+    int error = 0;
+
+    if (!message)
+        return weir_last_error()->code;
+    if (!json_is_true(json_object_get(message, "ready")) || !version)
+        error = weir__fail(-EPROTO, "the manager program does not speak weir's protocol");
+    else if (strcmp(version, weir_version()) != 0)
+        error =
+            weir__fail(-EPROTO, "the manager program is of weir %.20s, but this library is of %s",
+                       version, weir_version());
+    json_decref(message);
+    return error;
+}
+
+/* Of an anonymous scope both files are memfds, which go with the last process that has them. */
+static int make_scope_files(struct weir_scope *scope, bool anonymous)
+{
+    char name[WEIR__SCOPE_FILE_NAME_SIZE];
+    int error;
+
+    scope->scope_fd =
+        anonymous ? weir__scope_file_make_anonymous(&scope->id) : weir__scope_file_make(&scope->id);
+    if (scope->scope_fd < 0)
+        return scope->scope_fd;
+    scope->scope_fd = weir__above_streams(scope->scope_fd);
+    if (scope->scope_fd < 0)
+        return weir__fail(-errno, "cannot keep the scope file open: %s", strerror(errno));
+    if (!anonymous)
+        return 0;
+    snprintf(name, sizeof(name), "weir-%016" PRIx64, scope->id);
+    error = weir__space_make_anonymous(&scope->space, name);
+    if (error)
+        return error;
+    scope->space.store = weir__above_streams(scope->space.store);
+    return scope->space.store >= 0
+               ? 0
+               : weir__fail(-errno, "cannot keep a scope's memory open: %s", strerror(errno));
+}
+
+static int open_scope(struct weir_scope *scope, const weir_scope_options *options)
+{
+    const bool anonymous = options && options->anonymous;
+    int error = weir__space_open(&scope->space, options ? options->address_space : 0);
+
+    if (!error)
+        error = make_scope_files(scope, anonymous);
+    if (error)
+        return error;
+    error = open_host_pidfd(scope);
+    if (!error)
+        error = start_manager(scope);
+    /* From here on there is a manager that cleans up, so now the file may have a name. */
+    if (!error && !anonymous)
+        error = weir__scope_file_link(scope->scope_fd, scope->id);
+    if (!error)
+        error = await_ready(scope);
+    if (!error)
+        error = open_manager_pidfd(scope);
+    if (!error && options && options->address)
+        error = weir__scope_listen(scope, options);
+    return error;
+}
+
+/* A manager that got started ends when it sees the end of the socket. One that hangs cannot be
+ * killed for certain without a pidfd, so a pidfd is tried first. */
+static void abandon(struct weir_scope *scope)
+{
+    const weir_error why = *weir_last_error();
+
+    if (scope->channel.manager_pid > 0 && scope->channel.manager_pidfd < 0)
+        open_manager_pidfd(scope);
+    weir__channel_kill_manager(&scope->channel);
+    if (scope->scope_fd >= 0)
+        weir__scope_file_unlink_all(scope->scope_fd, scope->id, 0, NULL);
+    weir__scope_forget(scope);
+    weir__fail_with(&why);
+}
+
+weir_scope *weir_scope_begin(const weir_scope_options *options)
+{
+    const weir_error before = *weir_last_error();
+    struct weir_scope *scope;
+
+    if (check_scope_options(options))
+        return NULL;
+    scope = weir__scope_new(options ? options->timeout_ms : 0);
+    if (!scope)
+        return NULL;
+    weir__scope_file_sweep(weir__scope_is_own);
+    if (weir_last_error()->code != before.code)
+        weir__fail_with(&before); /* what the sweep could not do is no error of this call */
+    if (open_scope(scope, options)) {
+        abandon(scope);
+        return NULL;
+    }
+    weir__scope_register(scope);
+    return scope;
+}
+
+/* ---- ending --------------------------------------------------------------------------------- */
+
+static void run_on_end(struct weir_scope *scope)
+{
+    struct weir__on_end *on_end;
+
+    while ((on_end = scope->on_end)) {
+        weir__scope_on_end_remove(scope, on_end);
+        on_end->stop(on_end);
+    }
+}
+
+/* Asks the manager to unlink everything. 0 when it has; its error; or an error of asking it. */
+static int ask_to_end(struct weir_scope *scope)
+{
+    json_t *message;
+    json_int_t error;
+    int result = weir__frame_send(scope->channel.socket, json_pack("{s:b}", "end", 1));
+
+    if (result)
+        return weir__fail(result, "the manager (process %d) cannot be asked to end: %s",
+                          (int)scope->channel.manager_pid, strerror(-result));
+    message = weir__channel_receive(&scope->channel);
+    if (!message)
+        return weir_last_error()->code;
+    error = json_integer_value(json_object_get(message, "error"));
+    if (!json_is_true(json_object_get(message, "ended")))
+        result = weir__fail(-EPROTO, "the manager's reply is not valid");
+    else if (error)
+        result = weir__fail(error < 0 && error > -4096 ? (int)error : -EPROTO, "%.500s",
+                            json_string_value(json_object_get(message, "message"))
+                                ? json_string_value(json_object_get(message, "message"))
+                                : "the manager could not unlink everything");
+    json_decref(message);
+    return result;
+}
+
+/* Whatever the manager has done: it is gone afterwards, and all is unlinked, or it is an error. */
+static int end_names(struct weir_scope *scope)
+{
+    const weir_error before = *weir_last_error();
+    struct weir__cleaning cleaning = {0};
+    int error = ask_to_end(scope);
+
+    if (error || !weir__channel_wait_gone(&scope->channel, scope->channel.timeout_ms))
+        weir__channel_kill_manager(&scope->channel);
+    if (weir__scope_file_is_clean(scope->scope_fd)) {
+        weir__fail_with(&before);
+        return 0;
+    }
+    error = weir__scope_file_unlink_all(scope->scope_fd, scope->id, WEIR__CLEAN_WAIT_MS, &cleaning);
+    if (!error && !cleaning.complete)
+        error =
+            weir__fail(-EBUSY, "a process that this program forked is in the middle of making an "
+                               "object; the next weir_scope_begin() removes the rest of the scope");
+    if (!error)
+        weir__fail_with(&before);
+    return error;
+}
+
+int weir_scope_end(weir_scope *scope)
+{
+    int error = 0;
+
+    if (!scope)
+        return 0;
+    if (!weir__scope_live(scope))
+        return -EINVAL;
+    if (scope->beginner == getpid())
+        run_on_end(scope);
+    if (!weir__scope_unregister(scope))
+        return weir__fail(-EINVAL, "the scope has ended");
+    if (scope->beginner == getpid())
+        error = end_names(scope);
+    weir__scope_forget(scope);
+    return error;
+}
+
+void weir_scope_leave(weir_scope **scope)
+{
+    weir_scope_end(*scope);
+}

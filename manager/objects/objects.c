@@ -1,0 +1,535 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * objects.c: making, unlinking and closing a scope's objects.
+ *
+ * An object is made in this order: an entry of the table (its address), an unnamed file mapped
+ * there and filled, its record in the scope file, its name, and then the table says LIVE. Unlinking
+ * takes the name away and leaves the record (a name with another inode is never touched); closing
+ * an unlinked one retires the entry, gives the memory back, and blanks the record.
+ *
+ * Failure modes. Killed in between, the record may name a file that is not there (harmless), or a
+ * file that no process uses (unlinked at the scope's end). The record is never missing.
+ */
+#include "manager/objects/objects.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "manager/host/blocks.h"
+#include "manager/host/registry.h"
+#include "manager/objects/anonymous.h"
+#include "manager/scope_file/scope_file.h"
+#include "shm/array.h"
+#include "shm/dict.h"
+#include "shm/error.h"
+
+static void close_object(struct weir_shm *shm);
+static int unlink_object(struct weir_shm *shm);
+
+static const struct weir__shm_owner owner = {.close = close_object, .unlink = unlink_object};
+static const struct weir__shm_owner anonymous_owner = {.close = close_object,
+                                                       .unlink = unlink_object,
+                                                       .path = weir__anonymous_path,
+                                                       .file = weir__anonymous_file};
+
+/* ---- making --------------------------------------------------------------------------------- */
+
+/* How a new object is filled before it gets its name, and how its handle is set up. */
+struct plan {
+    const char *kind;
+    const char *name; /* the user's; NULL: one of the scope's own */
+    size_t size;
+    unsigned flags;                                                  /* WEIR_SHM_LAZY */
+    int (*fill)(void *buf, const struct plan *plan);                 /* NULL: nothing */
+    int (*bind)(struct weir__entry *entry, const struct plan *plan); /* NULL: it is a block */
+    const weir_value *values;
+    size_t count;
+    int64_t start, stop, step;
+    const struct weir__array_spec *array;
+    uint64_t block_size; /* of an arena */
+    struct weir_arena *older;
+};
+
+/* The record lock belongs to the whole process: the first of its threads takes it, the last one
+ * gives it back. */
+static int begin_creation(struct weir_scope *scope)
+{
+    int error = 0;
+
+    weir__private_lock(&scope->space.lock);
+    if (scope->creators_pid != getpid()) {
+        scope->creators_pid = getpid();
+        scope->creators = 0;
+    }
+    /* Each looks at the header: the lock alone does not say that the scope is open. */
+    error = weir__scope_file_creation_begin(scope->scope_fd);
+    if (!error)
+        scope->creators++;
+    else if (scope->creators == 0)
+        weir__scope_file_creation_end(scope->scope_fd);
+    weir__private_unlock(&scope->space.lock);
+    return error;
+}
+
+static void end_creation(struct weir_scope *scope)
+{
+    weir__private_lock(&scope->space.lock);
+    if (--scope->creators == 0)
+        weir__scope_file_creation_end(scope->scope_fd);
+    weir__private_unlock(&scope->space.lock);
+}
+
+static int note_block(struct weir_scope *scope, size_t index, const struct weir__entry *entry,
+                      const struct weir__block *block, const struct plan *plan)
+{
+    struct weir__block_record record = {
+        .ino = block->ino, .size = plan->size, .pid = (int)getpid()};
+
+    if (!plan->name)
+        return weir__scope_file_note(scope->scope_fd, index, entry->shm.name, block->ino,
+                                     plan->kind, plan->size);
+    snprintf(record.name, sizeof(record.name), "%s", plan->name);
+    snprintf(record.kind, sizeof(record.kind), "%s", plan->kind);
+    return weir__scope_file_note_for(scope->scope_fd, index, &record);
+}
+
+/* Record, then name. */
+static int name_block(struct weir_scope *scope, struct weir__entry *entry,
+                      const struct weir__block *block, const struct plan *plan)
+{
+    size_t index = weir__space_index(&scope->space, entry);
+    int error = note_block(scope, index, entry, block, plan);
+
+    if (error)
+        return weir__fail(error, "cannot write the record of %s into the scope file: %s",
+                          entry->shm.name, strerror(-error));
+    /* Killed here: the record names nothing yet. */
+    error = weir__block_link(block, entry->shm.name);
+    /* Killed here: the record names this block, and the scope's end unlinks it. */
+    if (error)
+        weir__scope_file_blank(scope->scope_fd, index);
+    return error;
+}
+
+/* There is no name that a cleaner could miss, so no cleaner needs to wait for this. */
+static int record_anonymous(struct weir_scope *scope, struct weir__entry *entry,
+                            const struct weir__block *block, const struct plan *plan)
+{
+    int error = weir__scope_file_check_open(scope->scope_fd);
+
+    if (error)
+        return error;
+    error = note_block(scope, weir__space_index(&scope->space, entry), entry, block, plan);
+    return error ? weir__fail(error, "cannot write the record of %s into the scope file: %s",
+                              entry->shm.name, strerror(-error))
+                 : 0;
+}
+
+static int name_in_scope(struct weir_scope *scope, struct weir__entry *entry,
+                         const struct weir__block *block, const struct plan *plan)
+{
+    int error;
+
+    if (weir__scope_is_anonymous(scope))
+        return record_anonymous(scope, entry, block, plan);
+    error = begin_creation(scope);
+    if (error)
+        return error;
+    error = name_block(scope, entry, block, plan);
+    end_creation(scope);
+    return error;
+}
+
+static void set_entry_handle(struct weir_scope *scope, struct weir__entry *entry,
+                             const struct weir__block *block, const char *users_name)
+{
+    char name[WEIR__BLOCK_NAME_SIZE];
+    /* relaxed: only has to be different each time. */
+    uint64_t serial =
+        atomic_fetch_add_explicit(&scope->space.table->next_serial, 1, memory_order_relaxed);
+
+    weir__scope_file_block_name(name, scope->id, serial + 1);
+    snprintf(entry->shm.name, sizeof(entry->shm.name), "%s", users_name ? users_name : name);
+    entry->shm.buf = block->addr;
+    entry->shm.size = block->size;
+    entry->shm.ino = block->ino;
+    entry->shm.owner = weir__scope_is_anonymous(scope) ? &anonymous_owner : &owner;
+    atomic_store_explicit(&entry->unlinked, 0, memory_order_relaxed);
+    atomic_store_explicit(&entry->keeper, 0, memory_order_relaxed);
+}
+
+/* Takes an entry whose record's place is blank. One that is not may stand for a name that exists (a
+ * process died, or the table was damaged): it is left alone for good. */
+static struct weir__entry *take_entry(struct weir_scope *scope, size_t size)
+{
+    for (;;) {
+        struct weir__entry *entry = weir__space_take(&scope->space, size);
+        int blank;
+
+        if (!entry)
+            return NULL;
+        blank = weir__scope_file_is_blank(scope->scope_fd, weir__space_index(&scope->space, entry));
+        if (blank == 1)
+            return entry;
+        if (blank < 0) {
+            weir__space_give(&scope->space, entry);
+            weir__fail(blank, "cannot read the scope file: %s", strerror(-blank));
+            return NULL;
+        }
+    }
+}
+
+static int check_users_name(const struct weir_scope *scope, const char *name)
+{
+    int error = weir__scope_file_check_name(name);
+
+    if (!error && weir__scope_is_anonymous(scope))
+        error =
+            weir__fail(-ENOTSUP, "block \"%s\" cannot have a name: the scope is anonymous", name);
+    return error;
+}
+
+/* The whole way to an entry that is LIVE. NULL with the last error set, and nothing left. */
+static struct weir__entry *try_to_make(struct weir_scope *scope, const struct plan *plan)
+{
+    struct weir__block block = WEIR__BLOCK_NONE;
+    struct weir__entry *entry = take_entry(scope, plan->size);
+    int error;
+
+    if (!entry)
+        return NULL;
+    error = weir__scope_is_anonymous(scope)
+                ? weir__anonymous_reserve(scope, entry, plan->size, plan->flags, &block)
+                : weir__block_reserve(&block, plan->size, plan->flags,
+                                      (void *)(uintptr_t)entry->address);
+    if (!error) {
+        set_entry_handle(scope, entry, &block, plan->name);
+        if (plan->fill)
+            error = plan->fill(block.addr, plan);
+        if (!error && plan->bind)
+            error = plan->bind(entry, plan);
+    }
+    if (!error)
+        error = name_in_scope(scope, entry, &block, plan);
+    weir__block_close_fd(&block);
+    if (error) {
+        weir__space_give(&scope->space, entry);
+        return NULL;
+    }
+    weir__space_publish(&scope->space, entry);
+    return entry;
+}
+
+/* In an anonymous scope, killed processes may hold the memory that is lacking: then once more. */
+static struct weir__entry *make_entry(weir_scope *scope, const struct plan *plan)
+{
+    struct weir_scope *live = weir__scope_live(scope);
+    struct weir__entry *entry;
+    weir_error before;
+
+    if (!live || (plan->name && check_users_name(live, plan->name)))
+        return NULL;
+    if (!weir__scope_is_anonymous(live))
+        return try_to_make(live, plan);
+    before = *weir_last_error();
+    entry = try_to_make(live, plan);
+    if (entry || !weir__is_shortage(weir_last_error()->code) || !weir__anonymous_reclaim(live))
+        return entry;
+    entry = try_to_make(live, plan);
+    if (entry)
+        weir__fail_with(&before);
+    return entry;
+}
+
+/* For a program that has connected: a block of its own, finished before the manager names it, and a
+ * stand-alone handle. NULL with the last error set; what the manager may have named goes with the
+ * scope. */
+static weir_shm *make_outside(struct weir_scope *scope, const struct plan *plan)
+{
+    struct weir_shm *shm = malloc(sizeof(*shm));
+    struct weir__block block;
+    int error;
+
+    if (!shm) {
+        weir__fail(-ENOMEM, "no memory for the handle of a block");
+        return NULL;
+    }
+    error = weir__block_reserve(&block, plan->size, plan->flags, NULL);
+    if (!error && plan->fill)
+        error = plan->fill(block.addr, plan);
+    if (!error)
+        error = weir__scope_name_block(scope, &block, plan->kind, plan->name, shm->name);
+    if (error) {
+        weir__block_discard(&block);
+        free(shm);
+        return NULL;
+    }
+    weir__block_close_fd(&block);
+    shm->buf = block.addr;
+    shm->size = block.size;
+    shm->ino = block.ino;
+    shm->owner = NULL;
+    return shm;
+}
+
+static weir_shm *make_shm(weir_scope *scope, const struct plan *plan)
+{
+    struct weir_scope *outside = weir__scope_connected(scope);
+    struct weir__entry *entry;
+
+    if (plan->size == 0 && weir__scope_any(scope)) {
+        weir__fail(-EINVAL, "a block of size 0 cannot be made");
+        return NULL;
+    }
+    if (outside)
+        return make_outside(outside, plan);
+    entry = make_entry(scope, plan);
+    return entry ? &entry->shm : NULL;
+}
+
+weir_shm *weir_scope_shm(weir_scope *scope, size_t size)
+{
+    return make_shm(scope, &(struct plan){.kind = "shm", .size = size});
+}
+
+weir_shm *weir_scope_shm_named(weir_scope *scope, const char *name, size_t size)
+{
+    if (weir__scope_file_check_name(name))
+        return NULL;
+    return make_shm(scope, &(struct plan){.kind = "shm", .name = name, .size = size});
+}
+
+static int fill_values(void *buf, const struct plan *plan)
+{
+    weir__list_fill(buf, plan->values, plan->count);
+    return 0;
+}
+
+static int fill_range(void *buf, const struct plan *plan)
+{
+    weir__list_fill_range(buf, plan->start, plan->stop, plan->step);
+    return 0;
+}
+
+static int bind_list(struct weir__entry *entry, const struct plan *plan)
+{
+    (void)plan;
+    return weir__list_bind(&entry->list, &entry->shm);
+}
+
+static weir_list *make_list(weir_scope *scope, struct plan *plan, int64_t size)
+{
+    struct weir_scope *outside = weir__scope_connected(scope);
+    struct weir__entry *entry;
+
+    if (size < 0)
+        return NULL;
+    plan->kind = "list";
+    plan->bind = bind_list;
+    plan->size = (size_t)size;
+    if (outside)
+        return weir__list_of(make_outside(outside, plan));
+    entry = make_entry(scope, plan);
+    return entry ? &entry->list : NULL;
+}
+
+weir_list *weir_scope_list(weir_scope *scope, const weir_value *values, size_t count)
+{
+    struct plan plan = {.fill = fill_values, .values = values, .count = count};
+
+    return make_list(scope, &plan, weir__list_size(values, count));
+}
+
+weir_list *weir_scope_list_named(weir_scope *scope, const char *name, const weir_value *values,
+                                 size_t count)
+{
+    struct plan plan = {.name = name, .fill = fill_values, .values = values, .count = count};
+
+    if (weir__scope_file_check_name(name))
+        return NULL;
+    return make_list(scope, &plan, weir__list_size(values, count));
+}
+
+weir_list *weir_scope_list_range(weir_scope *scope, int64_t start, int64_t stop, int64_t step)
+{
+    struct plan plan = {.fill = fill_range, .start = start, .stop = stop, .step = step};
+
+    return make_list(scope, &plan, weir__list_range_size(start, stop, step));
+}
+
+static int fill_array(void *buf, const struct plan *plan)
+{
+    weir__array_fill(buf, plan->array);
+    return 0;
+}
+
+static int bind_array(struct weir__entry *entry, const struct plan *plan)
+{
+    return weir__array_bind_new(&entry->array, &entry->shm, plan->array);
+}
+
+static weir_array *make_array(weir_scope *scope, const char *name,
+                              const struct weir__array_spec *spec)
+{
+    struct plan plan = {
+        .kind = "array", .name = name, .fill = fill_array, .bind = bind_array, .array = spec};
+    struct weir_scope *outside = weir__scope_connected(scope);
+    int64_t size = weir__array_size(spec);
+    struct weir__entry *entry;
+
+    if (size < 0)
+        return NULL;
+    plan.size = (size_t)size;
+    plan.flags = weir__array_shm_flags(spec);
+    if (outside)
+        return weir__array_of(make_outside(outside, &plan), spec);
+    entry = make_entry(scope, &plan);
+    return entry ? &entry->array : NULL;
+}
+
+weir_array *weir_scope_array(weir_scope *scope, weir_dtype dtype, int ndim, const int64_t *shape,
+                             unsigned flags)
+{
+    return make_array(scope, NULL, &(struct weir__array_spec){dtype, ndim, shape, flags});
+}
+
+weir_array *weir_scope_array_named(weir_scope *scope, const char *name, weir_dtype dtype, int ndim,
+                                   const int64_t *shape, unsigned flags)
+{
+    if (weir__scope_file_check_name(name))
+        return NULL;
+    return make_array(scope, name, &(struct weir__array_spec){dtype, ndim, shape, flags});
+}
+
+static int fill_dict(void *buf, const struct plan *plan)
+{
+    return weir__dict_fill(buf, plan->size, NULL);
+}
+
+static int bind_dict(struct weir__entry *entry, const struct plan *plan)
+{
+    (void)plan;
+    return weir__dict_bind(&entry->dict, &entry->shm);
+}
+
+static weir_dict *make_dict(weir_scope *scope, const char *name, const weir_dict_options *options)
+{
+    struct plan plan = {.kind = "dict",
+                        .name = name,
+                        .fill = fill_dict,
+                        .bind = bind_dict,
+                        .flags = weir__dict_flags()};
+    struct weir_scope *outside = weir__scope_connected(scope);
+    int64_t size = weir__dict_size(options);
+    struct weir__entry *entry;
+
+    if (size < 0)
+        return NULL;
+    plan.size = (size_t)size;
+    if (outside)
+        return weir__dict_of(make_outside(outside, &plan));
+    entry = make_entry(scope, &plan);
+    return entry ? &entry->dict : NULL;
+}
+
+weir_dict *weir_scope_dict(weir_scope *scope, const weir_dict_options *options)
+{
+    return make_dict(scope, NULL, options);
+}
+
+weir_dict *weir_scope_dict_named(weir_scope *scope, const char *name,
+                                 const weir_dict_options *options)
+{
+    if (weir__scope_file_check_name(name))
+        return NULL;
+    return make_dict(scope, name, options);
+}
+
+static int bind_arena(struct weir__entry *entry, const struct plan *plan)
+{
+    struct weir_arena *block = &entry->arena;
+
+    block->shm = &entry->shm;
+    block->size = plan->size;
+    block->block_size = plan->block_size;
+    block->older = plan->older;
+    /* relaxed: the entry is published when all of it is in place. */
+    atomic_store_explicit(&block->used, 0, memory_order_relaxed);
+    atomic_store_explicit(&block->reserved, 0, memory_order_relaxed);
+    atomic_store_explicit(&block->newest, block, memory_order_relaxed);
+    return 0;
+}
+
+struct weir_arena *weir__make_arena_block(weir_scope *scope, uint64_t size, uint64_t block_size,
+                                          struct weir_arena *older)
+{
+    const struct plan plan = {.kind = "arena",
+                              .size = size,
+                              .flags = WEIR_SHM_LAZY,
+                              .bind = bind_arena,
+                              .block_size = block_size,
+                              .older = older};
+    struct weir__entry *entry = make_entry(scope, &plan);
+
+    return entry ? &entry->arena : NULL;
+}
+
+/* ---- unlinking and closing ------------------------------------------------------------------ */
+
+/* The entry behind a handle, if both its scope and the object are live. */
+static struct weir__entry *find_entry(struct weir_shm *shm, struct weir_scope **scope)
+{
+    struct weir__entry *entry;
+
+    *scope = weir__scope_of(shm);
+    entry = *scope ? weir__space_entry(&(*scope)->space, shm) : NULL;
+    /* acquire: pairs with address_space.c, weir__space_publish. */
+    if (!entry ||
+        (atomic_load_explicit(&entry->word, memory_order_acquire) & 3) != WEIR__ENTRY_LIVE)
+        return NULL;
+    return entry;
+}
+
+static int unlink_object(struct weir_shm *shm)
+{
+    struct weir_scope *scope;
+    struct weir__entry *entry = find_entry(shm, &scope);
+    int error;
+
+    if (!entry)
+        return weir__fail(-EINVAL, "the object has been closed, or its scope has ended");
+    if (atomic_load_explicit(&entry->unlinked, memory_order_relaxed))
+        return weir__fail(-ENOENT, "%s has been unlinked already", shm->name);
+    if (weir__scope_is_anonymous(scope)) {
+        weir__scope_file_blank(scope->scope_fd, weir__space_index(&scope->space, entry));
+        atomic_store_explicit(&entry->unlinked, 1, memory_order_relaxed);
+        return 0;
+    }
+    weir__space_keep(&scope->space, entry);
+    error = weir__block_unlink(shm->name, shm->ino);
+    if (error && error != -ENOENT)
+        return error;
+    /* relaxed: the program orders unlinking before closing. */
+    atomic_store_explicit(&entry->unlinked, 1, memory_order_relaxed);
+    if (error)
+        return weir__fail(-ENOENT, "%s is gone, or another file has its name", shm->name);
+    return 0;
+}
+
+static void close_object(struct weir_shm *shm)
+{
+    struct weir_scope *scope;
+    struct weir__entry *entry = find_entry(shm, &scope);
+
+    if (!entry || !atomic_load_explicit(&entry->unlinked, memory_order_relaxed))
+        return; /* with its name it belongs to the scope */
+    weir__space_sync(&scope->space);
+    if (!weir__space_retire(&scope->space, entry))
+        return;
+    /* Killed here: the entry stays RETIRED and its record names nothing. The blank comes before the
+     * entry is given back, so that its next owner alone writes there. */
+    weir__scope_file_blank(scope->scope_fd, weir__space_index(&scope->space, entry));
+    weir__space_give(&scope->space, entry);
+}

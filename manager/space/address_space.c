@@ -1,0 +1,669 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * address_space.c: the reserved range, the shared table, and syncing this process with it.
+ *
+ * Invariants
+ *  - Outside of mapped blocks the range is PROT_NONE, and at least one page behind each block is.
+ *  - An entry's span is its own for ever: no two entries overlap. A span is used again only by its
+ *    entry, in a later incarnation, after its block was retired.
+ *  - entry.word says LIVE only while all fields of that incarnation are in place.
+ *  - In each process, seen[i] is the word whose mapping stands at entry i's span here: a LIVE word
+ *    means that block; any other, nothing. It is BUSY while this very process makes a block there.
+ *  - Of an anonymous scope, entry i's block lies in the store at the place of its span, and nothing
+ *    else does. Whoever takes the entry clears the place first.
+ *
+ * Failure modes. A process killed between take and publish, or in retire, costs its scope that
+ * entry. A process may write nonsense into the table: every value read from it is checked against
+ * the range and the table's bounds before it is used, so that a sync maps over nothing outside the
+ * range.
+ */
+#include "manager/space/address_space.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "shm/error.h"
+
+#define SPACE_DEFAULT  ((size_t)4 << 40)
+#define SPACE_MIN      ((size_t)64 << 20)
+#define HUGE_PAGE      ((uint64_t)2 << 20)
+#define STATE(word)    ((enum weir__entry_state)((word)&3))
+#define NEXT(word, to) ((((word) >> 2) + 1) << 2 | (to)) /* the next incarnation, in state `to` */
+#define SAME(word, to) (((word) & ~(uint64_t)3) | (to))
+
+/* ---- opening and closing -------------------------------------------------------------------- */
+
+static void *reserve_addresses(size_t size)
+{
+    void *at = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return at == MAP_FAILED ? NULL : at;
+}
+
+static int reserve_range(struct weir__space *space, size_t wanted)
+{
+    size_t size = wanted ? wanted : SPACE_DEFAULT;
+
+    if (size < SPACE_MIN)
+        size = SPACE_MIN;
+    size = (size + space->page - 1) & ~(space->page - 1);
+    for (; size >= SPACE_MIN; size = size / 2 & ~(space->page - 1)) {
+        space->base = reserve_addresses(size);
+        if (space->base) {
+            space->size = size;
+            madvise(space->base, size, MADV_DONTDUMP);
+            return 0;
+        }
+    }
+    return weir__fail(-ENOMEM, "cannot reserve %zu MiB of address space for a scope: %s",
+                      SPACE_MIN >> 20, strerror(errno));
+}
+
+int weir__space_open(struct weir__space *space, size_t wanted)
+{
+    void *table;
+    int error;
+
+    memset(space, 0, sizeof(*space));
+    space->store = -1;
+    space->page = (size_t)sysconf(_SC_PAGESIZE);
+    error = reserve_range(space, wanted);
+    if (error)
+        return error;
+    table = mmap(NULL, sizeof(struct weir__table), PROT_READ | PROT_WRITE,
+                 MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    space->table = table == MAP_FAILED ? NULL : table;
+    space->seen = calloc(WEIR__ENTRIES, sizeof(*space->seen));
+    if (!space->table || !space->seen) {
+        weir__space_close(space);
+        return weir__fail(-ENOMEM, "cannot make the table of a scope's objects (%zu MiB): %s",
+                          sizeof(struct weir__table) >> 20, strerror(ENOMEM));
+    }
+    return 0;
+}
+
+int weir__space_make_anonymous(struct weir__space *space, const char *name)
+{
+    struct stat st;
+    int fd = weir__memory_file(name);
+
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, &st) < 0) {
+        int error =
+            weir__fail(-errno, "cannot read the status of a scope's memory: %s", strerror(errno));
+
+        close(fd);
+        return error;
+    }
+    space->store = fd;
+    space->store_ino = st.st_ino;
+    return 0;
+}
+
+uint64_t weir__space_offset(const struct weir__space *space, uint64_t address)
+{
+    return address - ((uint64_t)(uintptr_t)space->base & ~(HUGE_PAGE - 1));
+}
+
+void weir__space_close(struct weir__space *space)
+{
+    weir__space_forget_kept(space);
+    free(space->kept);
+    if (space->store >= 0)
+        close(space->store);
+    if (space->table)
+        munmap(space->table, sizeof(*space->table));
+    if (space->base)
+        munmap(space->base, space->size);
+    free(space->seen);
+    memset(space, 0, sizeof(*space));
+    space->store = -1;
+}
+
+void weir__space_forget_kept(struct weir__space *space)
+{
+    for (size_t i = 0; i < space->kept_count; i++)
+        close(space->kept[i].fd);
+    space->kept_count = 0;
+}
+
+/* ---- entries -------------------------------------------------------------------------------- */
+
+bool weir__space_has_handle(const struct weir__space *space, const void *address)
+{
+    return space->table && (uintptr_t)address >= (uintptr_t)space->table &&
+           (uintptr_t)address < (uintptr_t)(space->table + 1);
+}
+
+size_t weir__space_index(const struct weir__space *space, const struct weir__entry *entry)
+{
+    return (size_t)(entry - space->table->entries);
+}
+
+struct weir__entry *weir__space_entry(const struct weir__space *space, const struct weir_shm *shm)
+{
+    size_t offset;
+
+    if (!weir__space_has_handle(space, shm) ||
+        (uintptr_t)shm < (uintptr_t)&space->table->entries[0].shm)
+        return NULL;
+    offset = (size_t)((uintptr_t)shm - (uintptr_t)&space->table->entries[0].shm);
+    if (offset % sizeof(struct weir__entry) != 0)
+        return NULL;
+    return &space->table->entries[offset / sizeof(struct weir__entry)];
+}
+
+static unsigned log2_floor(uint64_t n)
+{
+    return 63u - (unsigned)__builtin_clzll(n);
+}
+
+/* Pops an entry from a list, or NULL. The tag changes with every change of the head, so a slow
+ * popper cannot mistake a list that came back to the same head. */
+static struct weir__entry *pop_entry(struct weir__table *table, unsigned class)
+{
+    uint64_t head = atomic_load_explicit(&table->free[class], memory_order_acquire);
+
+    for (;;) {
+        uint32_t index = (uint32_t)head;
+        uint64_t next;
+
+        if (index == 0 || index > WEIR__ENTRIES)
+            return NULL;
+        next = atomic_load_explicit(&table->entries[index - 1].next, memory_order_relaxed);
+        next |= ((head >> 32) + 1) << 32;
+        /* acquire, here and above: pairs with address_space.c, push_entry, for `next` and the
+         * entry. */
+        if (atomic_compare_exchange_weak_explicit(&table->free[class], &head, next,
+                                                  memory_order_acquire, memory_order_acquire))
+            return &table->entries[index - 1];
+    }
+}
+
+static void push_entry(struct weir__table *table, unsigned class, struct weir__entry *entry)
+{
+    uint64_t head = atomic_load_explicit(&table->free[class], memory_order_relaxed);
+    uint64_t self = (uint64_t)(entry - table->entries) + 1;
+    uint64_t new_head;
+
+    do {
+        atomic_store_explicit(&entry->next, (uint32_t)head, memory_order_relaxed);
+        new_head = ((head >> 32) + 1) << 32 | self;
+        /* release: pairs with address_space.c, pop_entry. */
+    } while (!atomic_compare_exchange_weak_explicit(&table->free[class], &head, new_head,
+                                                    memory_order_release, memory_order_relaxed));
+}
+
+/* Takes `amount` from a counter that must not pass `limit`. -1: too little is left. */
+static int64_t take_from(_Atomic uint64_t *counter, uint64_t amount, uint64_t limit)
+{
+    uint64_t at = atomic_load_explicit(counter, memory_order_relaxed);
+
+    do {
+        if (at > limit || amount > limit - at)
+            return -1;
+        /* relaxed: the counter alone decides, nothing is published by it. */
+    } while (!atomic_compare_exchange_weak_explicit(counter, &at, at + amount, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    return (int64_t)at;
+}
+
+/* Takes a span off the range, a large one at the begin of a huge page. -1: too little is left. */
+static int64_t take_span(struct weir__space *space, uint64_t span)
+{
+    const uint64_t base = (uint64_t)(uintptr_t)space->base;
+    const uint64_t align = span > HUGE_PAGE ? HUGE_PAGE : space->page;
+    _Atomic uint64_t *next = &space->table->next_offset;
+    uint64_t at = atomic_load_explicit(next, memory_order_relaxed), begin;
+
+    do {
+        begin = ((base + at + align - 1) & ~(align - 1)) - base;
+        if (at > space->size || begin > space->size || span > space->size - begin)
+            return -1;
+        /* relaxed: as in take_from. */
+    } while (!atomic_compare_exchange_weak_explicit(next, &at, begin + span, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    return (int64_t)begin;
+}
+
+/* A span of a power of two pages, or, when the range is too full for that, of just enough. */
+static struct weir__entry *take_fresh_entry(struct weir__space *space, uint64_t pages)
+{
+    struct weir__table *table = space->table;
+    uint64_t span = (uint64_t)space->page << (log2_floor(pages) + ((pages & (pages - 1)) != 0));
+    int64_t offset = take_span(space, span);
+    int64_t index;
+
+    if (offset < 0) {
+        span = pages * space->page;
+        offset = take_span(space, span);
+    }
+    if (offset < 0)
+        return NULL;
+    index = take_from(&table->next_entry, 1, WEIR__ENTRIES);
+    if (index < 0)
+        return NULL;
+    table->entries[index].address = (uint64_t)(uintptr_t)space->base + (uint64_t)offset;
+    table->entries[index].span = span;
+    return &table->entries[index];
+}
+
+static bool span_is_sound(const struct weir__space *space, uint64_t address, uint64_t span)
+{
+    uint64_t base = (uint64_t)(uintptr_t)space->base;
+
+    return address >= base && address - base <= space->size && span > space->page &&
+           span <= space->size - (address - base) && (address | span) % space->page == 0;
+}
+
+/* Makes an entry BUSY, in seen[] too: from here on, another thread's sync leaves it alone. */
+static bool make_busy(struct weir__space *space, struct weir__entry *entry, uint64_t pages)
+{
+    uint64_t word = atomic_load_explicit(&entry->word, memory_order_relaxed);
+    bool taken = false;
+
+    if (STATE(word) != WEIR__ENTRY_FREE || !span_is_sound(space, entry->address, entry->span) ||
+        entry->span / space->page < pages)
+        return false;
+    weir__private_lock(&space->lock);
+    /* The list gave us the entry; the CAS only refuses a damaged table. release:
+     * pairs with address_space.c, weir__space_next_busy, which must not see an earlier maker. */
+    if (atomic_compare_exchange_strong_explicit(&entry->word, &word, NEXT(word, WEIR__ENTRY_BUSY),
+                                                memory_order_release, memory_order_relaxed)) {
+        space->seen[weir__space_index(space, entry)] = NEXT(word, WEIR__ENTRY_BUSY);
+        taken = true;
+    }
+    weir__private_unlock(&space->lock);
+    return taken;
+}
+
+struct weir__entry *weir__space_take(struct weir__space *space, size_t size)
+{
+    uint64_t pages = size / space->page + (size % space->page != 0) + 1;
+    struct weir__entry *entry;
+
+    if (size < space->size) {
+        unsigned fits = log2_floor(pages) + ((pages & (pages - 1)) != 0);
+
+        while ((entry = pop_entry(space->table, fits))) {
+            if (make_busy(space, entry, pages))
+                return entry;
+        }
+        entry = take_fresh_entry(space, pages);
+        if (entry && make_busy(space, entry, pages))
+            return entry;
+        for (unsigned class = fits + 1; class < WEIR__SPAN_CLASSES; class ++) {
+            while ((entry = pop_entry(space->table, class))) {
+                if (make_busy(space, entry, pages))
+                    return entry;
+            }
+        }
+    }
+    weir__fail(
+        -ENOSPC,
+        "no space for an object of %zu bytes in the scope: %llu of %u objects, %llu of %zu MiB "
+        "of address space in use",
+        size, (unsigned long long)atomic_load(&space->table->next_entry), WEIR__ENTRIES,
+        (unsigned long long)(atomic_load(&space->table->next_offset) >> 20), space->size >> 20);
+    return NULL;
+}
+
+/* Notifies the other processes that an entry changed. release: groups pairs with address_space.c,
+ * sync_group; generation pairs with address_space.c, weir__space_sync. */
+static void announce(struct weir__space *space, const struct weir__entry *entry)
+{
+    size_t group = weir__space_index(space, entry) / WEIR__GROUP;
+
+    atomic_fetch_add_explicit(&space->table->groups[group], 1, memory_order_release);
+    atomic_fetch_add_explicit(&space->table->generation, 1, memory_order_release);
+}
+
+void weir__space_publish(struct weir__space *space, struct weir__entry *entry)
+{
+    uint64_t word =
+        SAME(atomic_load_explicit(&entry->word, memory_order_relaxed), WEIR__ENTRY_LIVE);
+
+    /* relaxed, here and in weir__space_give: a later store releases it. */
+    atomic_store_explicit(&entry->maker, 0, memory_order_relaxed);
+    weir__private_lock(&space->lock);
+    space->seen[weir__space_index(space, entry)] = word;
+    /* release, after all fields of the entry:
+     * pairs with address_space.c, sync_entry
+     * pairs with address_space.c, weir__space_is_mapped
+     * pairs with address_space.c, weir__space_retire
+     * pairs with address_space.c, weir__space_keep
+     * pairs with objects.c, find_entry */
+    atomic_store_explicit(&entry->word, word, memory_order_release);
+    weir__private_unlock(&space->lock);
+    announce(space, entry);
+}
+
+/* ---- mapping here --------------------------------------------------------------------------- */
+
+static void unmap_span(const struct weir__entry *entry)
+{
+    /* It only fails without memory for the mapping's description; the old mapping stays then. */
+    (void)!mmap((void *)(uintptr_t)entry->address, entry->span, PROT_NONE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+}
+
+/* Gives the memory of an entry's place in the store back. */
+static void clear_stored(const struct weir__space *space, const struct weir__entry *entry)
+{
+    if (space->store >= 0 && span_is_sound(space, entry->address, entry->span))
+        weir__block_clear(space->store, weir__space_offset(space, entry->address), entry->span);
+}
+
+void weir__space_give(struct weir__space *space, struct weir__entry *entry)
+{
+    uint64_t word =
+        SAME(atomic_load_explicit(&entry->word, memory_order_relaxed), WEIR__ENTRY_FREE);
+
+    clear_stored(space, entry);
+    atomic_store_explicit(&entry->maker, 0, memory_order_relaxed);
+    weir__private_lock(&space->lock);
+    unmap_span(entry);
+    space->seen[weir__space_index(space, entry)] = word;
+    /* relaxed: push_entry releases it to the next owner. */
+    atomic_store_explicit(&entry->word, word, memory_order_relaxed);
+    weir__private_unlock(&space->lock);
+    push_entry(space->table, log2_floor(entry->span / space->page), entry);
+}
+
+static void drop_kept(struct weir__space *space, size_t i)
+{
+    close(space->kept[i].fd);
+    space->kept[i] = space->kept[--space->kept_count];
+}
+
+/* Closes the descriptors that this process keeps of blocks that are no longer LIVE. */
+static void drop_stale_kept(struct weir__space *space)
+{
+    for (size_t i = space->kept_count; i-- > 0;) {
+        const struct weir__entry *entry = &space->table->entries[space->kept[i].entry];
+
+        if (atomic_load_explicit(&entry->word, memory_order_relaxed) != space->kept[i].word)
+            drop_kept(space, i);
+    }
+}
+
+struct weir__entry *weir__space_next_busy(struct weir__space *space, size_t *index, uint64_t *word,
+                                          uint64_t *maker)
+{
+    size_t end = atomic_load_explicit(&space->table->next_entry, memory_order_relaxed);
+
+    for (end = end > WEIR__ENTRIES ? WEIR__ENTRIES : end; *index < end;) {
+        struct weir__entry *entry = &space->table->entries[(*index)++];
+
+        /* acquire: pairs with address_space.c, make_busy. */
+        *word = atomic_load_explicit(&entry->word, memory_order_acquire);
+        *maker = atomic_load_explicit(&entry->maker, memory_order_relaxed);
+        if (STATE(*word) == WEIR__ENTRY_BUSY && *maker != 0)
+            return entry;
+    }
+    return NULL;
+}
+
+bool weir__space_seize(struct weir__entry *entry, uint64_t word)
+{
+    /* relaxed: the dead maker's last stores were long before its lock was found free. */
+    return atomic_compare_exchange_strong_explicit(&entry->word, &word,
+                                                   SAME(word, WEIR__ENTRY_RETIRED),
+                                                   memory_order_relaxed, memory_order_relaxed);
+}
+
+bool weir__space_retire(struct weir__space *space, struct weir__entry *entry)
+{
+    /* acquire: pairs with address_space.c, weir__space_publish. */
+    uint64_t word = atomic_load_explicit(&entry->word, memory_order_acquire);
+    size_t index = weir__space_index(space, entry);
+
+    if (STATE(word) != WEIR__ENTRY_LIVE)
+        return false;
+    weir__private_lock(&space->lock);
+    /* relaxed: it only decides which process retires; announce() publishes it. */
+    if (!atomic_compare_exchange_strong_explicit(&entry->word, &word,
+                                                 SAME(word, WEIR__ENTRY_RETIRED),
+                                                 memory_order_relaxed, memory_order_relaxed)) {
+        weir__private_unlock(&space->lock);
+        return false;
+    }
+    /* Processes that have not synced yet keep a mapping, but of a file without memory. */
+    if (space->store < 0 && space->seen[index] == word)
+        madvise(entry->shm.buf, entry->shm.size, MADV_REMOVE);
+    drop_stale_kept(space);
+    weir__private_unlock(&space->lock);
+    announce(space, entry);
+    return true;
+}
+
+/* Opens the block read and write if it is the file that it should be. */
+static int open_checked(const char *path, int flags, uint64_t ino, uint64_t size)
+{
+    struct stat st;
+    int fd = open(path, flags | O_RDWR | O_NONBLOCK | O_CLOEXEC), error;
+
+    if (fd < 0)
+        return -errno;
+    error = fstat(fd, &st) < 0 ? -errno : -ENOENT;
+    if (error == -ENOENT && S_ISREG(st.st_mode) && st.st_ino == ino && st.st_uid == geteuid() &&
+        (uint64_t)st.st_size >= size)
+        return fd;
+    close(fd);
+    return error;
+}
+
+static int open_named(const char *name, uint64_t ino, uint64_t size)
+{
+    char path[sizeof(WEIR__SHM_DIR) + 1 + WEIR_SHM_NAME_MAX];
+
+    snprintf(path, sizeof(path), WEIR__SHM_DIR "/%s", name);
+    return open_checked(path, O_NOFOLLOW, ino, size);
+}
+
+static int open_kept(uint64_t keeper, uint64_t ino, uint64_t size)
+{
+    char path[64];
+
+    if (keeper == 0)
+        return -ENOENT;
+    snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)(keeper >> 32), (int)(uint32_t)keeper - 1);
+    return open_checked(path, 0, ino, size);
+}
+
+void weir__space_keep(struct weir__space *space, struct weir__entry *entry)
+{
+    /* acquire: pairs with address_space.c, weir__space_publish. */
+    uint64_t word = atomic_load_explicit(&entry->word, memory_order_acquire);
+    int fd = open_named(entry->shm.name, entry->shm.ino, entry->shm.size);
+
+    if (fd < 0) /* gone already, or no descriptor left: a later sync is -ENOENT elsewhere */
+        return;
+    weir__private_lock(&space->lock);
+    if (space->kept_count == space->kept_capacity) {
+        size_t capacity = space->kept_capacity ? 2 * space->kept_capacity : 16;
+        struct weir__kept *kept = realloc(space->kept, capacity * sizeof(*kept));
+
+        if (!kept) {
+            weir__private_unlock(&space->lock);
+            close(fd);
+            return;
+        }
+        space->kept = kept;
+        space->kept_capacity = capacity;
+    }
+    space->kept[space->kept_count++] = (struct weir__kept){
+        .entry = (uint32_t)weir__space_index(space, entry), .fd = fd, .word = word};
+    weir__private_unlock(&space->lock);
+    /* release: pairs with address_space.c, open_entry_block, which looks here once the name is
+     * gone. */
+    atomic_store_explicit(&entry->keeper, (uint64_t)getpid() << 32 | (uint32_t)(fd + 1),
+                          memory_order_release);
+}
+
+/* Opens a block by its name, or the descriptor that its keeper has open. */
+static int open_entry_block(const struct weir__entry *entry, const char *name, uint64_t ino,
+                            uint64_t size)
+{
+    int fd = open_named(name, ino, size);
+
+    if (fd != -ENOENT)
+        return fd;
+    /* acquire: pairs with address_space.c, weir__space_keep. */
+    return open_kept(atomic_load_explicit(&entry->keeper, memory_order_acquire), ino, size);
+}
+
+static int map_at(uint64_t address, uint64_t size, int fd, uint64_t offset)
+{
+    void *at = mmap((void *)(uintptr_t)address, size, PROT_READ | PROT_WRITE,
+                    MAP_SHARED | MAP_FIXED, fd, (off_t)offset);
+
+    return at == MAP_FAILED ? -ENOMEM : 0;
+}
+
+/* The block's part of the store, unless the store ends before it: access would be a SIGBUS. */
+static int map_stored(const struct weir__space *space, uint64_t address, uint64_t size)
+{
+    uint64_t offset = weir__space_offset(space, address);
+    struct stat st;
+
+    if (fstat(space->store, &st) < 0)
+        return -errno;
+    return (uint64_t)st.st_size < offset + size ? -ENOENT
+                                                : map_at(address, size, space->store, offset);
+}
+
+/* Maps the block of a LIVE entry at its span. 1: the entry changed meanwhile, nothing was done. */
+static int map_entry(struct weir__entry *entry, const struct weir__space *space, uint64_t word)
+{
+    char name[WEIR_SHM_NAME_MAX + 1];
+    uint64_t address = entry->address, span = entry->span;
+    uint64_t ino = entry->shm.ino, size = entry->shm.size;
+    int fd;
+
+    memcpy(name, entry->shm.name, sizeof(name));
+    /* acquire fence: the copies above are of this incarnation if the word is still the same. */
+    atomic_thread_fence(memory_order_acquire);
+    if (atomic_load_explicit(&entry->word, memory_order_relaxed) != word)
+        return 1;
+    name[WEIR_SHM_NAME_MAX] = '\0';
+    if (!span_is_sound(space, address, span) || size == 0 || size > span - space->page ||
+        strchr(name, '/'))
+        return -EBADMSG;
+    if (space->store >= 0)
+        return map_stored(space, address, size);
+    fd = open_entry_block(entry, name, ino, size);
+    if (fd >= 0) {
+        int error = map_at(address, size, fd, 0);
+
+        close(fd);
+        return error;
+    }
+    if (atomic_load_explicit(&entry->word, memory_order_acquire) != word)
+        return 1;
+    return fd == -EACCES || fd == -EPERM || fd == -ELOOP ? -ENOENT : fd;
+}
+
+static int sync_entry(struct weir__space *space, size_t index)
+{
+    struct weir__entry *entry = &space->table->entries[index];
+    /* acquire: pairs with address_space.c, weir__space_publish. */
+    uint64_t word = atomic_load_explicit(&entry->word, memory_order_acquire);
+    uint64_t *seen = &space->seen[index];
+    int error = 0;
+
+    if (word == *seen || STATE(word) == WEIR__ENTRY_BUSY)
+        return 0;
+    if (STATE(word) == WEIR__ENTRY_LIVE && *seen == SAME(word, WEIR__ENTRY_RETIRED))
+        return 0; /* it could not be mapped before, and that has been reported */
+    if (STATE(word) == WEIR__ENTRY_LIVE) {
+        error = map_entry(entry, space, word);
+        if (error == 1)
+            return 0; /* it is announced again, in a later generation than the one noted here */
+        if (error == -EBADMSG)
+            error = -ENOENT;
+        if (error && error != -ENOENT)
+            return error;
+    }
+    if ((STATE(word) != WEIR__ENTRY_LIVE || error) && STATE(*seen) == WEIR__ENTRY_LIVE &&
+        span_is_sound(space, entry->address, entry->span))
+        unmap_span(entry);
+    *seen = error ? SAME(word, WEIR__ENTRY_RETIRED) : word;
+    return error;
+}
+
+bool weir__space_is_mapped(struct weir__space *space, const struct weir__entry *entry)
+{
+    /* acquire: pairs with address_space.c, weir__space_publish. */
+    uint64_t word = atomic_load_explicit(&entry->word, memory_order_acquire);
+    bool mapped;
+
+    weir__private_lock(&space->lock);
+    mapped =
+        STATE(word) == WEIR__ENTRY_LIVE && space->seen[weir__space_index(space, entry)] == word;
+    weir__private_unlock(&space->lock);
+    return mapped;
+}
+
+static int sync_group(struct weir__space *space, size_t group)
+{
+    /* acquire: pairs with address_space.c, announce. */
+    uint64_t now = atomic_load_explicit(&space->table->groups[group], memory_order_acquire);
+    bool again = false;
+    int result = 0;
+
+    if (now == space->groups_seen[group])
+        return 0;
+    for (size_t i = group * WEIR__GROUP; i < (group + 1) * WEIR__GROUP; i++) {
+        int error = sync_entry(space, i);
+
+        if (error && error != -ENOENT)
+            again = true;
+        if (error && (!result || result == -ENOENT))
+            result = error;
+    }
+    if (!again)
+        space->groups_seen[group] = now;
+    return result;
+}
+
+int weir__space_sync(struct weir__space *space)
+{
+    /* acquire: pairs with address_space.c, announce: earlier announcements are seen below. */
+    uint64_t now = atomic_load_explicit(&space->table->generation, memory_order_acquire);
+    size_t groups;
+    int result = 0;
+
+    if (now == atomic_load_explicit(&space->synced, memory_order_relaxed))
+        return 0;
+    weir__private_lock(&space->lock);
+    now = atomic_load_explicit(&space->table->generation, memory_order_acquire);
+    groups = atomic_load_explicit(&space->table->next_entry, memory_order_relaxed);
+    groups = groups > WEIR__ENTRIES ? WEIR__GROUPS : (groups + WEIR__GROUP - 1) / WEIR__GROUP;
+    for (size_t i = 0; i < groups; i++) {
+        int error = sync_group(space, i);
+
+        if (error && (!result || result == -ENOENT))
+            result = error;
+    }
+    if (space->kept_count)
+        drop_stale_kept(space);
+    if (result == 0 || result == -ENOENT)
+        atomic_store_explicit(&space->synced, now, memory_order_relaxed);
+    weir__private_unlock(&space->lock);
+    if (result == -ENOENT)
+        return weir__fail(result,
+                          "an object of the scope was unlinked before it could be mapped in "
+                          "process %d, and the process that unlinked it is gone",
+                          (int)getpid());
+    if (result)
+        return weir__fail(result, "cannot map an object of the scope in process %d: %s",
+                          (int)getpid(), strerror(-result));
+    return 0;
+}

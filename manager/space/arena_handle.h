@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * arena_handle.h: the handle of an arena, one a block; in the scope's table, so shared by its
+ * processes.
+ */
+#ifndef WEIR_MANAGER_SPACE_ARENA_HANDLE_H
+#define WEIR_MANAGER_SPACE_ARENA_HANDLE_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+struct weir_shm;
+
+/* A field is written before the block is published, and never again, unless its remark says so. */
+struct weir_arena {
+    struct weir_shm *shm;
+    uint64_t size;            /* of the block, a multiple of WEIR__ARENA_ALIGN */
+    uint64_t block_size;      /* for further blocks; 0: as the first, whatever is to be had */
+    struct weir_arena *older; /* the block that was full before this one; NULL: this is the first */
+    _Atomic uint64_t used;    /* bytes given out, from the block's begin; only grows, by CAS */
+    /* Bytes that have their memory, from the block's begin; only grows, by CAS. */
+    _Atomic uint64_t reserved;
+    struct weir_arena *_Atomic newest; /* the first block's: where to take from; by CAS */
+};
+
+#define WEIR__ARENA_ALIGN 16u
+
+#endif
