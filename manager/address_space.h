@@ -13,7 +13,7 @@
 
 #include "manager/arena.h"
 #include "manager/private_lock.h"
-#include "shm/handle.h"
+#include "shm/object.h"
 
 #define WEIR__ENTRIES      65536u
 #define WEIR__GROUP        64u

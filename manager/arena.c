@@ -25,8 +25,8 @@
 #include <unistd.h>
 
 #include "manager/state.h"
+#include "shm/block/populate.h"
 #include "shm/error.h"
-#include "shm/populate.h"
 
 /* Address space, not memory, so it may be plenty; the guard page makes it a power of two. */
 #define BLOCK_DEFAULT ((uint64_t)64 << 30)

@@ -19,8 +19,8 @@
 #include "manager/anonymous.h"
 #include "manager/scope.h"
 #include "manager/state.h"
-#include "shm/array.h"
-#include "shm/dict.h"
+#include "shm/array/array.h"
+#include "shm/dict/layout.h"
 #include "shm/error.h"
 
 static void close_object(struct weir_shm *shm);

@@ -25,7 +25,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "shm/block.h"
+#include "shm/block/block.h"
 #include "shm/error.h"
 
 #define PAGE    100  /* blocks in one reply */

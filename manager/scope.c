@@ -31,7 +31,7 @@
 
 #include "manager/address.h"
 #include "manager/record.h"
-#include "shm/block.h"
+#include "shm/block/block.h"
 #include "shm/error.h"
 
 /* The header starts with its only byte that ever changes: '0' open, '1' closed. */

@@ -26,7 +26,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "shm/dict.h"
+#include "shm/dict/layout.h"
 
 enum { SIZE = 1 << 16, STEPS_MAX = 200000 };
 

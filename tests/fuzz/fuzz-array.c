@@ -8,7 +8,7 @@
 
 #include <errno.h>
 
-#include "shm/array.h"
+#include "shm/array/array.h"
 
 #define VIEW 24
 

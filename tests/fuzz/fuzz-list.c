@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <weir-shm.h>
 
-#include "shm/handle.h"
+#include "shm/object.h"
 
 #define OPERATION 10
 

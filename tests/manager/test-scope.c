@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "manager/scope.h"
-#include "shm/block.h"
+#include "shm/block/block.h"
 #include "weir-shm.h"
 
 static bool exists(const char *name)

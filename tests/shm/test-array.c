@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "shm/array.h"
+#include "shm/array/array.h"
 
 #define PREFIX_1 "\x93NUMPY\x01\x00"
 

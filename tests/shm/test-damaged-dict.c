@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "shm/dict.h"
+#include "shm/dict/layout.h"
 
 enum { SIZE = 1 << 16, ITEMS = 40 };
 
@@ -157,7 +157,7 @@ static void drop_block(void)
     munmap(block - 4096, SIZE + 8192);
 }
 
-/* Which part of the block is what, as dict.h has it. */
+/* Which part of the block is what, as layout.h has it. */
 static size_t heap_at(void)
 {
     weir_dict dict;

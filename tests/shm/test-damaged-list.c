@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "shm/handle.h"
+#include "shm/object.h"
 
 enum { COUNT = 6, PAGE = 4096, WATCHED = 512 };
 

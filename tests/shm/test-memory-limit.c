@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "shm/memory_limit.h"
+#include "shm/block/memory_limit.h"
 
 #define MIB (UINT64_C(1) << 20)
 

@@ -17,8 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "shm/block.h"
-#include "shm/handle.h"
+#include "shm/block/block.h"
+#include "shm/object.h"
 
 static void assert_fails(const void *object, int code)
 {

@@ -15,7 +15,7 @@
  * Failure modes. A text that is no such dict is damage (-EBADMSG); a dict that NumPy could have
  * written, about items that weir has no arrays of, is -ENOTSUP with what it says.
  */
-#include "shm/npy.h"
+#include "shm/array/npy.h"
 
 #include <errno.h>
 #include <stdio.h>

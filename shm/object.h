@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * handle.h: the private handles behind weir_shm, weir_list, weir_array and weir_dict.
+ * object.h: the private handles behind weir_shm, weir_list, weir_array and weir_dict.
  *
  * A stand-alone object's handle is on the heap. A scope's handle lies in the scope's table, in
  * memory that all processes of the scope share at one address, so that the pointer itself can be
@@ -13,7 +13,7 @@
 
 #include <stdatomic.h>
 
-#include "shm/block.h"
+#include "shm/block/block.h"
 
 /* What differs when a block belongs to somebody: the manager layer's part of close and unlink; and
  * for one that never has a name, where its memory is: by a path, as weir_shm_path(), and by a

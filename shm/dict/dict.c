@@ -21,7 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shm/dict.h"
+#include "shm/dict/layout.h"
 #include "shm/error.h"
 #include "shm/value.h"
 

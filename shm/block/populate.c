@@ -12,7 +12,7 @@
  * there it is the same fallocate(2) as at creation, through the name (or, where there is none, the
  * descriptor).
  */
-#include "shm/populate.h"
+#include "shm/block/populate.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,8 +22,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "shm/block/memory_limit.h"
 #include "shm/error.h"
-#include "shm/memory_limit.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23

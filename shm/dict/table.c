@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * dict_table.c: the items of a dictionary: one ordered list, and buckets that lead into it.
+ * dict/table.c: the items of a dictionary: one ordered list, and buckets that lead into it.
  *
  * All nodes are in one singly linked list, sorted by (order, tie): a hash whose low two bits are
  * the key's kind, and the int itself or a second hash. Bucket b is a link inside the list too, at
@@ -24,7 +24,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "shm/dict.h"
+#include "shm/dict/layout.h"
 #include "shm/error.h"
 #include "shm/value.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * shareable_list.c: weir_list, in the byte layout of CPython's ShareableList.
+ * list.c: weir_list, in the byte layout of CPython's ShareableList.
  *
  *     int64_t       count
  *     int64_t       offsets[count + 1]     where slot i begins, from the data's start
@@ -9,7 +9,7 @@
  *     signed char   codes[count]
  *
  * Invariants. The count, the offsets and so the places of all parts never change after creation. An
- * element's other parts (slot, format, code) are changed in list_element.c alone. A block is filled
+ * element's other parts (slot, format, code) are changed in element.c alone. A block is filled
  * before it has a name.
  *
  * Failure modes. A block that another process wrote may hold anything: weir__list_bind() derives
@@ -18,12 +18,12 @@
 #include <errno.h>
 #include <string.h>
 
-#include "shm/block.h"
+#include "shm/block/block.h"
 #include "shm/error.h"
-#include "shm/handle.h"
-#include "shm/slot_format.h"
+#include "shm/list/slot_format.h"
+#include "shm/list/word.h"
+#include "shm/object.h"
 #include "shm/value.h"
-#include "shm/word.h"
 
 #define WORD      WEIR__WORD
 #define HEAD_SIZE (2 * WORD) /* count, and the one offset more than elements */

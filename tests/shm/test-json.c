@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * test-handle.c: objects as lines of JSON, and text that is no handle.
+ * test-json.c: objects as lines of JSON, and text that is no handle.
  */
 #include "leak.h"
 
@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "shm/handle.h"
+#include "shm/object.h"
 
 static void assert_fails(const void *object, int code)
 {

@@ -20,7 +20,7 @@
  * The path from create to unlink is one of the things that weir is measured by: no allocation and
  * no stdio on it, and only the system calls that it needs.
  */
-#include "shm/block.h"
+#include "shm/block/block.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,8 +35,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "shm/block/memory_limit.h"
 #include "shm/error.h"
-#include "shm/memory_limit.h"
 
 /* fallocate(2) on tmpfs gives back all that one call reserved when a signal arrives, so a large
  * block is reserved in steps, which become smaller while signals keep interrupting them. */

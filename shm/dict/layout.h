@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * dict.h: the shared dictionary's record in its block, and what its files share.
+ * layout.h: the shared dictionary's record in its block, and what its files share.
  *
  * How it works as a whole, and what is true when a process is killed at any line, is in README.md.
  *
- *     dict_block.c   blocks and handles: made, checked, opened and closed
- *     dict_heap.c    memory inside the block: nodes and boxes, taken and given back
- *     dict_table.c   one ordered list of all nodes, and the buckets that lead into it
- *     dict_value.c   values as words and boxes
+ *     dict/block.c   blocks and handles: made, checked, opened and closed
+ *     dict/heap.c    memory inside the block: nodes and boxes, taken and given back
+ *     dict/table.c   one ordered list of all nodes, and the buckets that lead into it
+ *     dict/value.c   values as words and boxes
  *     dict.c         the public calls on items
  *
  * Nothing in the block is a pointer: a *reference* counts granules of 16 bytes from the heap's
@@ -19,7 +19,7 @@
 
 #include <stdatomic.h>
 
-#include "shm/handle.h"
+#include "shm/object.h"
 
 #define WEIR__DICT_GRANULE    16u
 #define WEIR__DICT_CLASSES    48u /* sizes of 1, 2, 3, 4, 6, 8, 12, ... granules */
@@ -119,7 +119,7 @@ static inline uint64_t weir__word_inline(enum weir__dict_word kind, uint32_t lif
     return payload << 28 | (uint64_t)(life & WEIR__INCARNATION_MASK) << 4 | (uint64_t)kind;
 }
 
-/* ---- dict_block.c --------------------------------------------------------------------------- */
+/* ---- dict/block.c --------------------------------------------------------------------------- */
 
 int weir__dict_damaged(const weir_dict *dict, const char *how) __attribute__((cold));
 
@@ -136,7 +136,7 @@ int weir__dict_bind(weir_dict *dict, struct weir_shm *shm);
  * dictionary. */
 weir_dict *weir__dict_of(weir_shm *shm);
 
-/* ---- dict_heap.c ---------------------------------------------------------------------------- */
+/* ---- dict/heap.c ---------------------------------------------------------------------------- */
 
 /* Gets memory behind a part of the block. */
 int weir__dict_reserve(void *buf, size_t at, size_t size);
@@ -205,7 +205,7 @@ static inline uint32_t weir__box_size(uint64_t head)
     return (uint32_t)(head >> 37);
 }
 
-/* ---- dict_table.c --------------------------------------------------------------------------- */
+/* ---- dict/table.c --------------------------------------------------------------------------- */
 
 /* What is looked for. */
 struct weir__dict_key {
@@ -242,7 +242,7 @@ void weir__dict_mark(const struct weir__dict_place *place);
 /* Counts an item more, and makes more buckets when there are many items. */
 void weir__dict_count(const weir_dict *dict, int64_t change);
 
-/* ---- dict_value.c --------------------------------------------------------------------------- */
+/* ---- dict/value.c --------------------------------------------------------------------------- */
 
 #define WEIR__AGAIN 1 /* what was read belongs to somebody else by now: seek again */
 

@@ -11,7 +11,7 @@
  * Failure modes: a length that eight characters cannot say is refused; whatever is read and would
  * not have been written by weir or CPython is invalid.
  */
-#include "shm/slot_format.h"
+#include "shm/list/slot_format.h"
 
 #include <errno.h>
 

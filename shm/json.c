@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * handle.c: an object as a line of JSON, and back.
+ * json.c: an object as a line of JSON, and back.
  *
  * A handle says which block (its name and inode number: the same name on another block is not the
  * object) and what it holds. Writing one is plain; reading one is not, for its text may come from
@@ -17,10 +17,10 @@
 #include <jansson.h>
 #include <string.h>
 
-#include "shm/array.h"
-#include "shm/dict.h"
+#include "shm/array/array.h"
+#include "shm/dict/layout.h"
 #include "shm/error.h"
-#include "shm/handle.h"
+#include "shm/object.h"
 
 #define FORM 1 /* the value of the member "weir" */
 

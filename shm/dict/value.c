@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * dict_value.c: a dictionary's values as words and boxes.
+ * dict/value.c: a dictionary's values as words and boxes.
  *
  * None, bool and ints of 36 bits are the node's value word itself; anything else is a box that the
  * word refers to. A box is written before a word leads to it and not changed until no word does, so
@@ -16,10 +16,10 @@
 #include <errno.h>
 #include <string.h>
 
-#include "shm/dict.h"
+#include "shm/dict/layout.h"
 #include "shm/error.h"
+#include "shm/list/word.h"
 #include "shm/value.h"
-#include "shm/word.h"
 
 #define INLINE_MAX (((int64_t)1 << 35) - 1)
 #define INLINE_MIN (-((int64_t)1 << 35))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * list_element.c: getting, setting and finding the elements of a list.
+ * element.c: getting, setting and finding the elements of a list.
  *
  * Any process that has the block open can write anything to it at any time. So every value that
  * matters for an access is loaded once, into a local, then checked, then used: an offset only ever
@@ -19,10 +19,10 @@
 #include <string.h>
 
 #include "shm/error.h"
-#include "shm/handle.h"
-#include "shm/slot_format.h"
+#include "shm/list/slot_format.h"
+#include "shm/list/word.h"
+#include "shm/object.h"
 #include "shm/value.h"
-#include "shm/word.h"
 
 #define WORD WEIR__WORD
 

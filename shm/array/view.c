@@ -15,7 +15,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "shm/array.h"
+#include "shm/array/array.h"
 #include "shm/error.h"
 
 static int check(const weir_view *view)

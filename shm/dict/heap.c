@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * dict_heap.c: memory inside a dictionary's block.
+ * dict/heap.c: memory inside a dictionary's block.
  *
  * The heap is granules 1 to `granules`; those below `used` have been taken at some time, those
  * below `reserved` have memory behind them. used <= reserved always: memory is got first
@@ -19,9 +19,9 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
-#include "shm/dict.h"
+#include "shm/block/memory_limit.h"
+#include "shm/dict/layout.h"
 #include "shm/error.h"
-#include "shm/memory_limit.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23

@@ -16,9 +16,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "shm/block.h"
+#include "shm/block/block.h"
 #include "shm/error.h"
-#include "shm/handle.h"
+#include "shm/object.h"
 
 /* A chosen name has 64 random bits, so even a second try hardly ever happens. */
 #define NAME_TRIES 16

@@ -11,7 +11,7 @@
  * Failure modes: everything here is advice. A file that is missing, unreadable or unintelligible
  * does not limit. Whatever is read is out of date at once when others allocate at the same time.
  */
-#include "shm/memory_limit.h"
+#include "shm/block/memory_limit.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -10,15 +10,15 @@
  * copied first. Products of lengths can exceed any integer: every one of them is checked, also
  * those in which another length is 0, because strides are made of them.
  */
-#include "shm/array.h"
+#include "shm/array/array.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "shm/block/populate.h"
 #include "shm/error.h"
-#include "shm/populate.h"
 
 #define FLAGS (WEIR_ARRAY_LAZY | WEIR_ARRAY_NPY | WEIR_ARRAY_HUGE)
 

@@ -5,8 +5,8 @@
 #ifndef WEIR_ARRAY_H
 #define WEIR_ARRAY_H
 
-#include "shm/handle.h"
-#include "shm/npy.h"
+#include "shm/array/npy.h"
+#include "shm/object.h"
 
 struct weir__array_spec {
     weir_dtype dtype;

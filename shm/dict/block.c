@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * dict_block.c: the block of a dictionary, and handles: made, filled, checked, opened and closed.
+ * dict/block.c: the block of a dictionary, and handles: made, filled, checked, opened and closed.
  *
  * Invariants. Where header, buckets and heap are follows from the block's size alone. A block gets
  * its name after it was written in full, so whoever opens one finds a dictionary, or what somebody
@@ -11,7 +11,7 @@
  */
 #include <errno.h>
 
-#include "shm/dict.h"
+#include "shm/dict/layout.h"
 #include "shm/error.h"
 
 #define MAGIC 0x3174636964726977u /* "wirdict1", on little-endian machines */
