@@ -13,7 +13,10 @@
 
 #include "manager/arena.h"
 #include "manager/private_lock.h"
-#include "shm/object.h"
+#include "shm/array/array.h"
+#include "shm/block/block.h"
+#include "shm/dict/layout.h"
+#include "shm/list/list.h"
 
 #define WEIR__ENTRIES      65536u
 #define WEIR__GROUP        64u

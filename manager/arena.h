@@ -8,7 +8,7 @@
 #include <stdatomic.h>
 
 #include "manager/weir-scope.h"
-#include "shm/object.h"
+#include "shm/block/shared_memory.h"
 
 /* What does not say otherwise is written before the block is published, and never again. */
 struct weir_arena {

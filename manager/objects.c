@@ -20,8 +20,9 @@
 #include "manager/scope.h"
 #include "manager/state.h"
 #include "shm/array/array.h"
-#include "shm/dict/layout.h"
+#include "shm/dict/block.h"
 #include "shm/error.h"
+#include "shm/list/list.h"
 
 static void close_object(struct weir_shm *shm);
 static int unlink_object(struct weir_shm *shm);

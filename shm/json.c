@@ -18,8 +18,10 @@
 #include <string.h>
 
 #include "shm/array/array.h"
-#include "shm/dict/layout.h"
+#include "shm/block/block.h"
+#include "shm/dict/block.h"
 #include "shm/error.h"
+#include "shm/list/list.h"
 #include "shm/object.h"
 
 #define FORM 1 /* the value of the member "weir" */
@@ -290,7 +292,7 @@ static int check_empty(json_t *object)
 
 static weir_shm *open_block(const struct block_facts *facts)
 {
-    weir_shm *shm = weir__shm_attach(facts->name, (uint64_t)facts->ino);
+    weir_shm *shm = weir__shm_attach_inode(facts->name, (uint64_t)facts->ino);
 
     if (shm != NULL && shm->size != (uint64_t)facts->size) {
         weir__fail(-EBADMSG, "block \"%s\" has %zu bytes, not %lld as the handle says", shm->name,

@@ -17,8 +17,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "shm/block/block.h"
 #include "shm/block/populate.h"
 #include "shm/error.h"
+#include "shm/object.h"
 
 #define FLAGS (WEIR_ARRAY_LAZY | WEIR_ARRAY_NPY | WEIR_ARRAY_HUGE)
 

@@ -1,12 +1,22 @@
 /* SPDX-License-Identifier: MIT
  *
- * array.h: how an array is made inside somebody else's block: size it, reserve, fill, bind.
+ * array.h: the private handle behind weir_array, and how an array is made inside any block.
  */
 #ifndef WEIR_ARRAY_H
 #define WEIR_ARRAY_H
 
 #include "shm/array/npy.h"
-#include "shm/object.h"
+#include "shm/block/shared_memory.h"
+
+/* An array is its block and what its items are; settled when it is bound, see array.c. */
+struct weir_array {
+    struct weir_shm *shm;
+    char *data;
+    int64_t count;
+    weir_dtype dtype;
+    int32_t ndim;
+    int64_t shape[WEIR_ARRAY_NDIM_MAX]; /* 0 beyond ndim */
+};
 
 struct weir__array_spec {
     weir_dtype dtype;

@@ -22,6 +22,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "shm/block/block.h"
 #include "shm/block/memory_limit.h"
 #include "shm/error.h"
 

@@ -5,7 +5,7 @@
 #ifndef WEIR_POPULATE_H
 #define WEIR_POPULATE_H
 
-#include "shm/object.h"
+#include "shm/block/shared_memory.h"
 
 /* Reserves `size` bytes from `offset` on, which lie in the block, in whole pages, and maps them
  * here. 0; or -ENOSPC or -ENOMEM with a message, never SIGBUS. What had memory keeps its contents.

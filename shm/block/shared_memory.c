@@ -9,6 +9,8 @@
  *
  * Failure modes are block.c's; besides, the handle cannot be allocated.
  */
+#include "shm/block/shared_memory.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -18,41 +20,17 @@
 
 #include "shm/block/block.h"
 #include "shm/error.h"
-#include "shm/object.h"
 
 /* A chosen name has 64 random bits, so even a second try hardly ever happens. */
 #define NAME_TRIES 16
 
-void *weir__handle_new(size_t size, const char *of)
-{
-    void *handle = malloc(size);
-
-    if (handle == NULL)
-        weir__fail(-ENOMEM, "no memory for the handle of %s", of);
-    return handle;
-}
-
-void *weir__handle_settle(void *handle, struct weir_shm *shm, int result)
-{
-    if (handle != NULL && shm != NULL && result == 0)
-        return handle;
-    weir_shm_close(shm);
-    free(handle);
-    return NULL;
-}
-
-void weir__handle_close(void *handle, struct weir_shm *shm)
-{
-    bool stands_alone = shm->owner == NULL;
-
-    weir_shm_close(shm);
-    if (stands_alone)
-        free(handle);
-}
-
 static weir_shm *new_handle(void)
 {
-    return weir__handle_new(sizeof(weir_shm), "a block");
+    weir_shm *shm = malloc(sizeof *shm);
+
+    if (shm == NULL)
+        weir__fail(-ENOMEM, "no memory for the handle of a block");
+    return shm;
 }
 
 static void set_handle(weir_shm *shm, const struct weir__block *block)
@@ -116,7 +94,7 @@ weir_shm *weir_shm_create(const char *name, size_t size, unsigned flags)
     return weir__shm_create_filled(name, size, flags, NULL, NULL);
 }
 
-weir_shm *weir__shm_attach(const char *name, uint64_t ino)
+weir_shm *weir__shm_attach_inode(const char *name, uint64_t ino)
 {
     struct weir__block block;
     weir_shm *shm;
@@ -138,7 +116,7 @@ weir_shm *weir__shm_attach(const char *name, uint64_t ino)
 
 weir_shm *weir_shm_attach(const char *name)
 {
-    return weir__shm_attach(name, 0);
+    return weir__shm_attach_inode(name, 0);
 }
 
 static int is_null(const weir_shm *shm)

@@ -9,21 +9,20 @@
  * Failure modes. Killed while making one: there is no name. Damage is -EBADMSG; what passes here
  * and is not sound all the same is found where it is used.
  */
+#include "shm/dict/block.h"
+
 #include <errno.h>
 
-#include "shm/dict/layout.h"
+#include "shm/block/block.h"
+#include "shm/dict/heap.h"
 #include "shm/error.h"
+#include "shm/object.h"
 
 #define MAGIC 0x3174636964726977u /* "wirdict1", on little-endian machines */
 
 #define SIZE_DEFAULT ((size_t)64 << 20)
 /* Of the heap, at first. */
 #define RESERVE_FIRST ((uint64_t)16 << 10)
-
-int weir__dict_damaged(const weir_dict *dict, const char *how)
-{
-    return weir__fail(-EBADMSG, "dictionary \"%s\" is damaged: %s", dict->shm->name, how);
-}
 
 int64_t weir__dict_size(const weir_dict_options *options)
 {

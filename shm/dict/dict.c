@@ -21,7 +21,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shm/dict/layout.h"
+#include "shm/dict/heap.h"
+#include "shm/dict/table.h"
+#include "shm/dict/value.h"
 #include "shm/error.h"
 #include "shm/value.h"
 

@@ -14,13 +14,15 @@
  * box is lost to the dictionary, and nothing else. A damaged free list is dropped where the damage
  * shows. A full /dev/shm is -ENOSPC, because madvise(2) answers where a touch would be SIGBUS.
  */
+#include "shm/dict/heap.h"
+
 #include <errno.h>
 #include <sys/mman.h>
 #include <sys/statfs.h>
 #include <unistd.h>
 
+#include "shm/block/block.h"
 #include "shm/block/memory_limit.h"
-#include "shm/dict/layout.h"
 #include "shm/error.h"
 
 #ifndef MADV_POPULATE_WRITE

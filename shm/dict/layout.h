@@ -1,25 +1,27 @@
 /* SPDX-License-Identifier: MIT
  *
- * layout.h: the shared dictionary's record in its block, and what its files share.
+ * layout.h: how a shared dictionary lies in its block, which is all that its files share.
  *
  * How it works as a whole, and what is true when a process is killed at any line, is in README.md.
+ * From the top down, each file calling those below it alone:
  *
- *     dict/block.c   blocks and handles: made, checked, opened and closed
- *     dict/heap.c    memory inside the block: nodes and boxes, taken and given back
- *     dict/table.c   one ordered list of all nodes, and the buckets that lead into it
- *     dict/value.c   values as words and boxes
- *     dict.c         the public calls on items
+ *     dict/block.c    blocks and handles: made, filled and checked
+ *     dict/dict.c     the public calls on items
+ *     dict/table.c    one ordered list of all nodes, and the buckets that lead into it
+ *     dict/value.c    values as words and boxes
+ *     dict/heap.c     memory inside the block: nodes and boxes, taken and given back
+ *     dict/layout.c   what a damaged one is answered with
  *
  * Nothing in the block is a pointer: a *reference* counts granules of 16 bytes from the heap's
  * start, so the block may be mapped anywhere. Whatever is read from the block is checked before it
  * is used.
  */
-#ifndef WEIR_DICT_H
-#define WEIR_DICT_H
+#ifndef WEIR_SHM_DICT_LAYOUT_H
+#define WEIR_SHM_DICT_LAYOUT_H
 
 #include <stdatomic.h>
 
-#include "shm/object.h"
+#include "shm/block/shared_memory.h"
 
 #define WEIR__DICT_GRANULE    16u
 #define WEIR__DICT_CLASSES    48u /* sizes of 1, 2, 3, 4, 6, 8, 12, ... granules */
@@ -30,6 +32,9 @@
 
 /* A walk that had to begin again this often met damage (or a process that writes without end). */
 #define WEIR__DICT_TRIES (1u << 20)
+
+/* What was read belongs to somebody else by now: seek again. */
+#define WEIR__AGAIN 1
 
 /* The head of a free list: tag << 32 | reference. On a cache line of its own. */
 struct weir__dict_free {
@@ -76,6 +81,22 @@ struct weir__dict_box {
     _Atomic uint64_t data[]; /* on a free list: the next one's reference */
 };
 
+/* ---- the handle ----------------------------------------------------------------------------- */
+
+/* A dictionary is its block and where its parts lie, derived from the block's size. */
+struct weir_dict {
+    struct weir_shm *shm;
+    struct weir__dict_header *header;
+    _Atomic uint64_t *buckets;
+    unsigned char *heap;
+    uint64_t granules; /* that the heap can grow to */
+    uint64_t seed[2];
+    unsigned order_max;
+};
+
+/* -EBADMSG, with a message that says what of the dictionary is damaged. */
+int weir__dict_damaged(const weir_dict *dict, const char *how) __attribute__((cold));
+
 /* ---- links ---------------------------------------------------------------------------------- */
 
 /* A link is the `next` of a node, or a bucket: reference (or number of a bucket), MARK, DUMMY, tag.
@@ -119,29 +140,7 @@ static inline uint64_t weir__word_inline(enum weir__dict_word kind, uint32_t lif
     return payload << 28 | (uint64_t)(life & WEIR__INCARNATION_MASK) << 4 | (uint64_t)kind;
 }
 
-/* ---- dict/block.c --------------------------------------------------------------------------- */
-
-int weir__dict_damaged(const weir_dict *dict, const char *how) __attribute__((cold));
-
-/* The block's size for these options, or a negative error. */
-int64_t weir__dict_size(const weir_dict_options *options);
-/* The flags that its block is reserved with. */
-unsigned weir__dict_flags(void);
-/* Makes an empty dictionary in `buf`, all zero before, whose memory need not be reserved yet; then,
- * if `source` is not NULL, copies its items. 0, or an error and the block is to be discarded. */
-int weir__dict_fill(void *buf, size_t size, const weir_dict *source);
-/* Checks the block and sets up the handle. */
-int weir__dict_bind(weir_dict *dict, struct weir_shm *shm);
-/* The dictionary in a block, which it takes over, also when there is none (NULL) or it is no
- * dictionary. */
-weir_dict *weir__dict_of(weir_shm *shm);
-
-/* ---- dict/heap.c ---------------------------------------------------------------------------- */
-
-/* Gets memory behind a part of the block. */
-int weir__dict_reserve(void *buf, size_t at, size_t size);
-/* False on kernels that cannot do it for a mapping: the block is reserved as a whole then. */
-bool weir__dict_can_reserve(void);
+/* ---- references ----------------------------------------------------------------------------- */
 
 /* True when [ref, ref + granules) lies in the part of the heap that is in use. */
 static inline bool weir__dict_ref_is_sound(const weir_dict *dict, uint64_t ref, uint64_t granules)
@@ -176,14 +175,6 @@ static inline uint64_t weir__dict_class_granules(unsigned class)
     return class % 2 ? (uint64_t)1 << (class + 1) / 2 : (uint64_t)3 << (class - 2) / 2;
 }
 
-/* A node for a key of so many bytes, in a new incarnation, whose other fields are the caller's to
- * fill in; or 0 with the error set. */
-uint32_t weir__dict_take_node(const weir_dict *dict, uint32_t key_size);
-void weir__dict_give_node(const weir_dict *dict, uint32_t ref);
-/* A box for so many bytes, in a new version, with its head written; or 0 with the error set. */
-uint32_t weir__dict_take_box(const weir_dict *dict, weir_type type, uint32_t size);
-void weir__dict_give_box(const weir_dict *dict, uint32_t ref);
-
 /* The parts of a box's head. */
 static inline uint32_t weir__box_version(uint64_t head)
 {
@@ -204,67 +195,5 @@ static inline uint32_t weir__box_size(uint64_t head)
 {
     return (uint32_t)(head >> 37);
 }
-
-/* ---- dict/table.c --------------------------------------------------------------------------- */
-
-/* What is looked for. */
-struct weir__dict_key {
-    uint64_t order, tie;
-    const unsigned char *data;
-    uint32_t size;
-    bool after; /* the first item behind (order, tie), instead of that very key */
-};
-
-/* Where it is, or belongs: the link before it, and what that was when all was seen to be so. */
-struct weir__dict_place {
-    _Atomic uint64_t *link;
-    uint64_t word;
-    struct weir__dict_node *node; /* NULL: not found */
-    uint32_t ref, life;
-};
-
-/* The sorting key of a str, bytes or int; -EINVAL for other types and for a key that is too long.
- */
-int weir__dict_key(const weir_dict *dict, const weir_value *value, struct weir__dict_key *key);
-/* The key before all those that lie in a bucket, for `after`. */
-struct weir__dict_key weir__dict_bucket_key(uint32_t bucket);
-/* The bucket of a sorting key. */
-uint32_t weir__dict_bucket(const weir_dict *dict, uint64_t order);
-
-/* 0 or -EBADMSG. On its way it takes nodes out of the list that are deleted. */
-int weir__dict_seek(const weir_dict *dict, const struct weir__dict_key *key,
-                    struct weir__dict_place *place);
-/* Puts a filled node (value included) into the list. False: the place has changed, seek again. */
-bool weir__dict_link_node(const weir_dict *dict, const struct weir__dict_place *place,
-                          uint32_t ref);
-/* Marks the place's node, whose value is dead, as deleted. The next seek takes it out. */
-void weir__dict_mark(const struct weir__dict_place *place);
-/* Counts an item more, and makes more buckets when there are many items. */
-void weir__dict_count(const weir_dict *dict, int64_t change);
-
-/* ---- dict/value.c --------------------------------------------------------------------------- */
-
-#define WEIR__AGAIN 1 /* what was read belongs to somebody else by now: seek again */
-
-/* Bytes of the caller's that results are written to. */
-struct weir__dict_room {
-    char *at;
-    size_t size;
-};
-
-/* Reads the value word of a place. 0, WEIR__AGAIN, or -EBADMSG. */
-int weir__dict_load(const weir_dict *dict, const struct weir__dict_place *place, uint64_t *word);
-/* What a word read there says. str and bytes are copied to `room`, which they shorten; NULL leaves
- * their data out. 0, WEIR__AGAIN, -EBADMSG; -ENOBUFS and the type and size in *out. */
-int weir__dict_read(const weir_dict *dict, const struct weir__dict_place *place, uint64_t word,
-                    weir_value *out, struct weir__dict_room *room);
-/* Copies the key of a place, and its sorting key into a cursor. As weir__dict_read. */
-int weir__dict_read_key(const weir_dict *dict, const struct weir__dict_place *place,
-                        weir_dict_cursor *at, weir_value *out, struct weir__dict_room *room);
-/* The word for a value in a node of that incarnation; takes a box if it needs one. */
-int weir__dict_make_word(const weir_dict *dict, uint32_t life, const weir_value *value,
-                         uint64_t *word);
-/* Gives the box behind a word back, if there is one. For whoever took the word out of its node. */
-void weir__dict_drop_word(const weir_dict *dict, uint64_t word);
 
 #endif

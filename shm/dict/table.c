@@ -21,10 +21,12 @@
  * bucket of half its number, with a few steps more. A damaged list is -EBADMSG: orders must rise at
  * every step, so that a walk ends.
  */
+#include "shm/dict/table.h"
+
 #include <errno.h>
 #include <string.h>
 
-#include "shm/dict/layout.h"
+#include "shm/dict/heap.h"
 #include "shm/error.h"
 #include "shm/value.h"
 

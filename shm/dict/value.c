@@ -13,12 +13,13 @@
  *
  * Failure modes. What does not fit together although nobody changed it is damage: -EBADMSG.
  */
+#include "shm/dict/value.h"
+
 #include <errno.h>
 #include <string.h>
 
-#include "shm/dict/layout.h"
+#include "shm/dict/heap.h"
 #include "shm/error.h"
-#include "shm/list/word.h"
 #include "shm/value.h"
 
 #define INLINE_MAX (((int64_t)1 << 35) - 1)

@@ -19,9 +19,9 @@
 #include <string.h>
 
 #include "shm/error.h"
+#include "shm/list/list.h"
 #include "shm/list/slot_format.h"
 #include "shm/list/word.h"
-#include "shm/object.h"
 #include "shm/value.h"
 
 #define WORD WEIR__WORD

@@ -15,6 +15,8 @@
  * Failure modes. A block that another process wrote may hold anything: weir__list_bind() derives
  * the places of the parts from it once, checked, and the handle's copies are used from then on.
  */
+#include "shm/list/list.h"
+
 #include <errno.h>
 #include <string.h>
 

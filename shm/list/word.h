@@ -48,22 +48,6 @@ static inline void weir__write_code(char *at, signed char code)
     atomic_store_explicit((_Atomic char *)at, (char)code, memory_order_relaxed);
 }
 
-static inline uint64_t weir__word_of_real(double real)
-{
-    uint64_t word;
-
-    memcpy(&word, &real, sizeof word);
-    return word;
-}
-
-static inline double weir__real_of_word(uint64_t word)
-{
-    double real;
-
-    memcpy(&real, &word, sizeof real);
-    return real;
-}
-
 /* A bool is the last byte of its word, as it lies in memory. */
 static inline uint64_t weir__word_of_bool(bool boolean)
 {

@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-#include "shm/dict/layout.h"
+#include "shm/dict/block.h"
 
 #define SIZE  WEIR__DICT_SIZE_MIN
 #define STEP  12

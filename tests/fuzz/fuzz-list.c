@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <weir-shm.h>
 
-#include "shm/object.h"
+#include "shm/list/list.h"
 
 #define OPERATION 10
 

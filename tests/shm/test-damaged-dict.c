@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "shm/dict/layout.h"
+#include "shm/dict/block.h"
 
 enum { SIZE = 1 << 16, ITEMS = 40 };
 

@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "shm/object.h"
+#include "shm/list/list.h"
 
 enum { COUNT = 6, PAGE = 4096, WATCHED = 512 };
 

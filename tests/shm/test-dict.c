@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "shm/dict/layout.h"
+#include "shm/dict/heap.h"
 
 static bool isolated;
 static char buf[4096];

@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "shm/object.h"
+#include "shm/block/shared_memory.h"
 
 static void assert_fails(const void *object, int code)
 {

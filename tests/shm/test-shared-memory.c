@@ -18,7 +18,8 @@
 #include <unistd.h>
 
 #include "shm/block/block.h"
-#include "shm/object.h"
+#include "shm/block/shared_memory.h"
+#include "shm/list/list.h"
 
 static void assert_fails(const void *object, int code)
 {
