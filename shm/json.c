@@ -22,7 +22,6 @@
 #include "shm/dict/block.h"
 #include "shm/error.h"
 #include "shm/list/list.h"
-#include "shm/object.h"
 
 #define FORM 1 /* the value of the member "weir" */
 
@@ -34,25 +33,8 @@ static bool add(json_t *object, const char *key, json_t *value)
     return json_object_set_new(object, key, value) == 0;
 }
 
-static char *fail_write(json_t *object)
-{
-    json_decref(object);
-    weir__fail(-ENOMEM, "no memory for a handle");
-    return NULL;
-}
-
-static char *finish(json_t *object)
-{
-    char *text = json_dumps(object, JSON_COMPACT);
-
-    if (text == NULL)
-        return fail_write(object);
-    json_decref(object);
-    return text;
-}
-
-/* What all handles have. NULL with the last error set. */
-static json_t *begin(const weir_shm *shm, const char *kind)
+/* What every line has. NULL with the last error set. */
+static json_t *begin(const weir_shm *shm, const struct weir__object_kind *kind)
 {
     json_t *object, *name;
 
@@ -69,7 +51,7 @@ static json_t *begin(const weir_shm *shm, const char *kind)
         return NULL;
     }
     object = json_object();
-    if (add(object, "weir", json_integer(FORM)) && add(object, "kind", json_string(kind)) &&
+    if (add(object, "weir", json_integer(FORM)) && add(object, "kind", json_string(kind->name)) &&
         add(object, "name", json_incref(name)) &&
         add(object, "ino", json_integer((json_int_t)shm->ino)) &&
         add(object, "size", json_integer((json_int_t)shm->size))) {
@@ -77,70 +59,70 @@ static json_t *begin(const weir_shm *shm, const char *kind)
         return object;
     }
     json_decref(name);
-    fail_write(object);
+    json_decref(object);
+    weir__fail(-ENOMEM, "no memory for a handle");
     return NULL;
+}
+
+/* A line about an object, to which `facts` (NULL: nothing) adds what its kind has besides. */
+static char *write_line(const struct weir__object_kind *kind, const weir_shm *shm,
+                        bool (*facts)(json_t *object, const void *handle), const void *handle)
+{
+    json_t *object = shm == NULL ? NULL : begin(shm, kind);
+    char *text = NULL;
+
+    if (object == NULL)
+        return NULL;
+    if (facts == NULL || facts(object, handle))
+        text = json_dumps(object, JSON_COMPACT);
+    json_decref(object);
+    if (text == NULL)
+        weir__fail(-ENOMEM, "no memory for a handle");
+    return text;
 }
 
 char *weir_shm_to_json(const weir_shm *shm)
 {
-    json_t *object;
-
-    if (shm == NULL) {
-        weir__fail(-EINVAL, "the block is NULL");
+    if (weir__object_is_null(&weir__block_kind, shm))
         return NULL;
-    }
-    object = begin(shm, "shm");
-    return object == NULL ? NULL : finish(object);
+    return write_line(&weir__block_kind, shm, NULL, NULL);
+}
+
+static bool add_list_facts(json_t *object, const void *handle)
+{
+    return add(object, "count", json_integer(((const weir_list *)handle)->count));
 }
 
 char *weir_list_to_json(const weir_list *list)
 {
-    json_t *object;
+    return write_line(&weir__list_kind, weir__object_shm(&weir__list_kind, list), add_list_facts,
+                      list);
+}
 
-    if (list == NULL) {
-        weir__fail(-EINVAL, "the list is NULL");
-        return NULL;
-    }
-    object = begin(list->shm, "list");
-    if (object == NULL)
-        return NULL;
-    return add(object, "count", json_integer(list->count)) ? finish(object) : fail_write(object);
+static bool add_array_facts(json_t *object, const void *handle)
+{
+    const weir_array *array = handle;
+    json_t *shape = json_array();
+
+    for (int i = 0; i < array->ndim; i++)
+        if (json_array_append_new(shape, json_integer(array->shape[i])) < 0) {
+            json_decref(shape);
+            return false;
+        }
+    return add(object, "dtype", json_string(weir_dtype_name(array->dtype))) &&
+           add(object, "shape", shape) &&
+           add(object, "offset", json_integer(array->data - (char *)array->shm->buf));
 }
 
 char *weir_array_to_json(const weir_array *array)
 {
-    json_t *object, *shape;
-
-    if (array == NULL) {
-        weir__fail(-EINVAL, "the array is NULL");
-        return NULL;
-    }
-    object = begin(array->shm, "array");
-    if (object == NULL)
-        return NULL;
-    shape = json_array();
-    for (int i = 0; i < array->ndim; i++)
-        if (json_array_append_new(shape, json_integer(array->shape[i])) < 0) {
-            json_decref(shape);
-            return fail_write(object);
-        }
-    if (!add(object, "dtype", json_string(weir_dtype_name(array->dtype))) ||
-        !add(object, "shape", shape) ||
-        !add(object, "offset", json_integer(array->data - (char *)array->shm->buf)))
-        return fail_write(object);
-    return finish(object);
+    return write_line(&weir__array_kind, weir__object_shm(&weir__array_kind, array),
+                      add_array_facts, array);
 }
 
 char *weir_dict_to_json(const weir_dict *dict)
 {
-    json_t *object;
-
-    if (dict == NULL) {
-        weir__fail(-EINVAL, "the dictionary is NULL");
-        return NULL;
-    }
-    object = begin(dict->shm, "dict");
-    return object == NULL ? NULL : finish(object);
+    return write_line(&weir__dict_kind, weir__object_shm(&weir__dict_kind, dict), NULL, NULL);
 }
 
 /* ---- reading -------------------------------------------------------------------------------- */
@@ -254,7 +236,8 @@ struct block_facts {
     int64_t ino, size;
 };
 
-static int take_block_facts(json_t *object, const char *kind, struct block_facts *facts)
+static int take_block_facts(json_t *object, const struct weir__object_kind *kind,
+                            struct block_facts *facts)
 {
     int64_t form;
     char said[16];
@@ -268,8 +251,8 @@ static int take_block_facts(json_t *object, const char *kind, struct block_facts
     result = take_string(object, "kind", said, sizeof said);
     if (result < 0)
         return result;
-    if (strcmp(said, kind) != 0)
-        return weir__fail(-EINVAL, "the handle is of kind \"%s\", not \"%s\"", said, kind);
+    if (strcmp(said, kind->name) != 0)
+        return weir__fail(-EINVAL, "the handle is of kind \"%s\", not \"%s\"", said, kind->name);
     result = take_string(object, "name", facts->name, sizeof facts->name);
     if (result == 0)
         result = weir__block_check_name(facts->name);
@@ -303,115 +286,95 @@ static weir_shm *open_block(const struct block_facts *facts)
     return shm;
 }
 
-/* The block of a handle that says nothing more. */
-static weir_shm *open_plain(const char *handle, const char *kind)
+/* The block that a line about this kind of object names. `take_facts` (NULL: nothing) takes what the
+ * kind has besides. NULL with the last error set. */
+static weir_shm *read_line(const char *text, const struct weir__object_kind *kind,
+                           int (*take_facts)(json_t *object, void *facts), void *facts)
 {
-    struct block_facts facts;
-    json_t *object = parse(handle);
+    struct block_facts block;
+    json_t *object = parse(text);
     int result;
 
     if (object == NULL)
         return NULL;
-    result = take_block_facts(object, kind, &facts);
+    result = take_block_facts(object, kind, &block);
+    if (result == 0 && take_facts != NULL)
+        result = take_facts(object, facts);
     if (result == 0)
         result = check_empty(object);
     json_decref(object);
-    return result < 0 ? NULL : open_block(&facts);
+    return result < 0 ? NULL : open_block(&block);
 }
 
 weir_shm *weir_shm_from_json(const char *handle)
 {
-    return open_plain(handle, "shm");
+    return read_line(handle, &weir__block_kind, NULL, NULL);
 }
 
 weir_dict *weir_dict_from_json(const char *handle)
 {
-    return weir__dict_of(open_plain(handle, "dict"));
+    return weir__object_of(&weir__dict_kind, read_line(handle, &weir__dict_kind, NULL, NULL), NULL);
+}
+
+static int take_list_facts(json_t *object, void *count)
+{
+    return take_integer(object, "count", 0, count);
 }
 
 weir_list *weir_list_from_json(const char *handle)
 {
-    struct block_facts facts;
     int64_t count = 0;
-    json_t *object = parse(handle);
-    weir_list *list;
-    int result;
+    weir_list *list = weir__object_of(
+        &weir__list_kind, read_line(handle, &weir__list_kind, take_list_facts, &count), NULL);
 
-    if (object == NULL)
-        return NULL;
-    result = take_block_facts(object, "list", &facts);
-    if (result == 0)
-        result = take_integer(object, "count", 0, &count);
-    if (result == 0)
-        result = check_empty(object);
-    json_decref(object);
-    if (result < 0)
-        return NULL;
-    list = weir__list_of(open_block(&facts));
     if (list != NULL && list->count != count) {
         weir__fail(-EBADMSG, "list \"%s\" has %lld elements, not %lld as the handle says",
-                   facts.name, (long long)list->count, (long long)count);
+                   list->shm->name, (long long)list->count, (long long)count);
         weir_list_close(list);
         list = NULL;
     }
     return list;
 }
 
-static int take_array_facts(json_t *object, struct block_facts *facts, struct weir__npy *what)
+static int take_array_facts(json_t *object, void *facts)
 {
+    struct weir__npy *what = facts;
     int64_t offset = 0;
-    int result = take_block_facts(object, "array", facts);
+    int result = take_dtype(object, what);
 
-    if (result == 0)
-        result = take_dtype(object, what);
     if (result == 0)
         result = take_shape(object, what);
     if (result == 0)
         result = take_integer(object, "offset", 0, &offset);
-    if (result == 0)
-        result = check_empty(object);
     what->offset = (size_t)offset;
     return result;
 }
 
-/* Behind a header the header has to say the same; otherwise the items begin the block. */
-static int bind_array(weir_array *array, weir_shm *shm, const struct weir__npy *what)
+static bool is_array_of(const weir_array *array, const struct weir__npy *what)
 {
-    int result;
-
-    if (what->offset == 0)
-        result = weir__array_bind_raw(array, shm, what->dtype, what->ndim, what->shape);
-    else
-        result = weir__array_bind_npy(array, shm);
-    if (result == -E2BIG)
-        return weir__fail(-EBADMSG, "block \"%s\" is too small for the handle's array", shm->name);
-    if (result < 0)
-        return result;
-    if (array->dtype != what->dtype || array->ndim != what->ndim ||
-        memcmp(array->shape, what->shape, sizeof array->shape) != 0 ||
-        (size_t)(array->data - (char *)shm->buf) != what->offset)
-        return weir__fail(-EBADMSG, "array \"%s\" is not the one that the handle says", shm->name);
-    return 0;
+    return array->dtype == what->dtype && array->ndim == what->ndim &&
+           memcmp(array->shape, what->shape, sizeof array->shape) == 0 &&
+           (size_t)(array->data - (char *)array->shm->buf) == what->offset;
 }
 
+/* Behind a header the header has to say the same; otherwise the items begin the block. */
 weir_array *weir_array_from_json(const char *handle)
 {
     struct weir__npy what = {.ndim = 0};
-    struct block_facts facts;
-    json_t *object = parse(handle);
+    struct weir__array_spec spec;
+    weir_shm *shm = read_line(handle, &weir__array_kind, take_array_facts, &what);
     weir_array *array;
-    weir_shm *shm;
-    int result;
 
-    if (object == NULL)
+    if (shm == NULL)
         return NULL;
-    result = take_array_facts(object, &facts, &what);
-    json_decref(object);
-    if (result < 0)
-        return NULL;
-    array = weir__array_new_handle();
-    if (array == NULL)
-        return NULL;
-    shm = open_block(&facts);
-    return weir__handle_settle(array, shm, shm == NULL ? -1 : bind_array(array, shm, &what));
+    spec = (struct weir__array_spec){what.dtype, what.ndim, what.shape, 0};
+    array = weir__object_of(&weir__array_kind, shm, what.offset == 0 ? &spec : NULL);
+    if (array == NULL && weir_last_error()->code == -E2BIG)
+        weir__fail(-EBADMSG, "the block of the handle is too small for its array");
+    if (array != NULL && !is_array_of(array, &what)) {
+        weir__fail(-EBADMSG, "array \"%s\" is not the one that the handle says", array->shm->name);
+        weir_array_close(array);
+        array = NULL;
+    }
+    return array;
 }

@@ -13,6 +13,7 @@
 #include "shm/array/array.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -20,7 +21,6 @@
 #include "shm/block/block.h"
 #include "shm/block/populate.h"
 #include "shm/error.h"
-#include "shm/object.h"
 
 #define FLAGS (WEIR_ARRAY_LAZY | WEIR_ARRAY_NPY | WEIR_ARRAY_HUGE)
 
@@ -73,8 +73,9 @@ static int check_spec(weir_dtype dtype, int ndim, const int64_t *shape)
     return 0;
 }
 
-int64_t weir__array_size(const struct weir__array_spec *spec)
+static int64_t array_size(const void *array_spec, unsigned *flags)
 {
+    const struct weir__array_spec *spec = array_spec;
     char header[WEIR__NPY_WRITTEN_MAX];
     int64_t size;
     int result = check_spec(spec->dtype, spec->ndim, spec->shape);
@@ -90,27 +91,26 @@ int64_t weir__array_size(const struct weir__array_spec *spec)
         return weir__fail(-E2BIG, "an array with its header is too large to address");
     if (spec->flags & WEIR_ARRAY_NPY)
         size += (int64_t)weir__npy_write(header, spec->dtype, spec->ndim, spec->shape);
+    *flags = spec->flags & WEIR_SHM_LAZY;
     return size > 0 ? size : 1; /* a block cannot be empty */
-}
-
-unsigned weir__array_shm_flags(const struct weir__array_spec *spec)
-{
-    return spec->flags & WEIR_SHM_LAZY;
 }
 
 /* ---- filling a new block -------------------------------------------------------------------- */
 
-void weir__array_fill(void *buf, const struct weir__array_spec *spec)
+static int fill_array(void *buf, size_t size, const void *array_spec)
 {
+    const struct weir__array_spec *spec = array_spec;
     char header[WEIR__NPY_WRITTEN_MAX];
 
+    (void)size;
     if (spec->flags & WEIR_ARRAY_NPY)
         memcpy(buf, header, weir__npy_write(header, spec->dtype, spec->ndim, spec->shape));
+    return 0;
 }
 
 /* Advice: every failure only means small pages. Pages of a reserved block are there already, so
  * they are put together; those of a lazy one come as huge ones if the system is set to that. */
-void weir__array_advise(void *buf, size_t size, unsigned flags)
+static void ask_for_huge_pages(void *buf, size_t size, unsigned flags)
 {
     if (!(flags & WEIR_ARRAY_HUGE) || size < HUGE_PAGE)
         return;
@@ -175,20 +175,20 @@ static int bind_checked(struct weir_array *array, struct weir_shm *shm, const st
     return 0;
 }
 
-int weir__array_bind_raw(struct weir_array *array, struct weir_shm *shm, weir_dtype dtype, int ndim,
-                         const int64_t *shape)
+static int bind_raw(struct weir_array *array, struct weir_shm *shm,
+                    const struct weir__array_spec *spec)
 {
-    struct weir__npy what = {.dtype = dtype, .ndim = ndim, .offset = 0};
-    int result = check_spec(dtype, ndim, shape);
+    struct weir__npy what = {.dtype = spec->dtype, .ndim = spec->ndim, .offset = 0};
+    int result = check_spec(spec->dtype, spec->ndim, spec->shape);
 
     if (result < 0)
         return result;
-    if (ndim > 0)
-        memcpy(what.shape, shape, (size_t)ndim * sizeof *shape);
+    if (spec->ndim > 0)
+        memcpy(what.shape, spec->shape, (size_t)spec->ndim * sizeof *spec->shape);
     return bind_checked(array, shm, &what);
 }
 
-int weir__array_bind_npy(struct weir_array *array, struct weir_shm *shm)
+static int bind_npy(struct weir_array *array, struct weir_shm *shm)
 {
     char header[WEIR__NPY_HEADER_MAX + 12]; /* a copy, so that nobody changes it while it is read */
     const size_t room = shm->size < sizeof header ? shm->size : sizeof header;
@@ -211,107 +211,67 @@ int weir__array_bind_npy(struct weir_array *array, struct weir_shm *shm)
     return result;
 }
 
-int weir__array_bind_new(struct weir_array *array, struct weir_shm *shm,
-                         const struct weir__array_spec *spec)
+static int bind_array(void *handle, struct weir_shm *shm, const void *array_spec)
 {
-    weir__array_advise(shm->buf, shm->size, spec->flags);
-    if (spec->flags & WEIR_ARRAY_NPY)
-        return weir__array_bind_npy(array, shm);
-    return weir__array_bind_raw(array, shm, spec->dtype, spec->ndim, spec->shape);
-}
+    const struct weir__array_spec *spec = array_spec;
 
-weir_array *weir__array_new_handle(void)
-{
-    return weir__handle_new(sizeof(weir_array), "an array");
-}
-
-weir_array *weir__array_of(weir_shm *shm, const struct weir__array_spec *spec)
-{
-    weir_array *array = shm == NULL ? NULL : weir__array_new_handle();
-
-    if (array == NULL) {
-        weir_shm_close(shm);
-        return NULL;
-    }
-    if (spec->flags & WEIR_ARRAY_HUGE)
+    if (spec == NULL)
+        return bind_npy(handle, shm);
+    if (spec->flags & WEIR_ARRAY_HUGE &&
+        shm->owner == NULL) /* a scope's block stays at its address */
         align_mapping(shm);
-    return weir__handle_settle(array, shm, weir__array_bind_new(array, shm, spec));
+    ask_for_huge_pages(shm->buf, shm->size, spec->flags);
+    return spec->flags & WEIR_ARRAY_NPY ? bind_npy(handle, shm) : bind_raw(handle, shm, spec);
 }
 
-static int fill_block(void *buf, size_t size, const void *arg)
-{
-    (void)size;
-    weir__array_fill(buf, arg);
-    return 0;
-}
+_Static_assert(offsetof(struct weir_array, shm) == 0, "a handle begins with its block");
+
+const struct weir__object_kind weir__array_kind = {.name = "array",
+                                                   .noun = "array",
+                                                   .handle_size = sizeof(struct weir_array),
+                                                   .size = array_size,
+                                                   .fill = fill_array,
+                                                   .bind = bind_array};
 
 weir_array *weir_array_create(const char *name, weir_dtype dtype, int ndim, const int64_t *shape,
                               unsigned flags)
 {
     const struct weir__array_spec spec = {dtype, ndim, shape, flags};
-    int64_t size = weir__array_size(&spec);
-    weir_array *array;
-    weir_shm *shm;
 
-    if (size < 0)
-        return NULL;
-    array = weir__array_new_handle();
-    if (array == NULL)
-        return NULL;
-    shm = weir__shm_create_filled(name, (size_t)size, weir__array_shm_flags(&spec), fill_block,
-                                  &spec);
-    if (shm != NULL && (flags & WEIR_ARRAY_HUGE))
-        align_mapping(shm);
-    return weir__handle_settle(array, shm,
-                               shm == NULL ? -1 : weir__array_bind_new(array, shm, &spec));
+    return weir__object_create(&weir__array_kind, name, &spec);
 }
 
 weir_array *weir_array_attach(const char *name)
 {
-    weir_array *array;
-    weir_shm *shm;
-
-    if (weir__block_check_name(name) < 0)
-        return NULL;
-    array = weir__array_new_handle();
-    if (array == NULL)
-        return NULL;
-    shm = weir_shm_attach(name);
-    return weir__handle_settle(array, shm, shm == NULL ? -1 : weir__array_bind_npy(array, shm));
+    return weir__object_attach(&weir__array_kind, name, NULL);
 }
 
 weir_array *weir_array_attach_raw(const char *name, weir_dtype dtype, int ndim,
                                   const int64_t *shape)
 {
-    weir_array *array;
-    weir_shm *shm;
+    const struct weir__array_spec spec = {dtype, ndim, shape, 0};
 
+    /* What the caller says is checked before there is any block. */
     if (weir__block_check_name(name) < 0 || check_spec(dtype, ndim, shape) < 0)
         return NULL;
-    array = weir__array_new_handle();
-    if (array == NULL)
-        return NULL;
-    shm = weir_shm_attach(name);
-    return weir__handle_settle(
-        array, shm, shm == NULL ? -1 : weir__array_bind_raw(array, shm, dtype, ndim, shape));
+    return weir__object_attach(&weir__array_kind, name, &spec);
 }
 
 void weir_array_close(weir_array *array)
 {
-    if (array != NULL)
-        weir__handle_close(array, array->shm);
+    weir__object_close(array);
 }
 
 /* ---- asking --------------------------------------------------------------------------------- */
 
-static int is_null(const weir_array *array)
+static bool is_null(const weir_array *array)
 {
-    return array == NULL ? weir__fail(-EINVAL, "the array is NULL") : 0;
+    return weir__object_is_null(&weir__array_kind, array);
 }
 
 weir_shm *weir_array_shm(const weir_array *array)
 {
-    return is_null(array) ? NULL : array->shm;
+    return weir__object_shm(&weir__array_kind, array);
 }
 
 void *weir_array_data(const weir_array *array)

@@ -12,11 +12,11 @@
 #include "shm/dict/block.h"
 
 #include <errno.h>
+#include <stddef.h>
 
 #include "shm/block/block.h"
 #include "shm/dict/heap.h"
 #include "shm/error.h"
-#include "shm/object.h"
 
 #define MAGIC 0x3174636964726977u /* "wirdict1", on little-endian machines */
 
@@ -24,7 +24,7 @@
 /* Of the heap, at first. */
 #define RESERVE_FIRST ((uint64_t)16 << 10)
 
-int64_t weir__dict_size(const weir_dict_options *options)
+static int64_t size_of_options(const weir_dict_options *options)
 {
     size_t size = options == NULL || options->max_size == 0 ? SIZE_DEFAULT : options->max_size;
 
@@ -37,9 +37,12 @@ int64_t weir__dict_size(const weir_dict_options *options)
     return (int64_t)size;
 }
 
-unsigned weir__dict_flags(void)
+static int64_t dict_size(const void *spec, unsigned *flags)
 {
-    return weir__dict_can_reserve() ? WEIR_SHM_LAZY : 0;
+    const struct weir__dict_spec *dict = spec;
+
+    *flags = weir__dict_can_reserve() ? WEIR_SHM_LAZY : 0;
+    return dict->source != NULL ? (int64_t)dict->source->shm->size : size_of_options(dict->options);
 }
 
 /* Where everything is follows from the block's size. */
@@ -75,8 +78,10 @@ static void write_header(weir_dict *dict)
     atomic_store_explicit(&dict->buckets[0], WEIR__LINK_TAG_ONE, memory_order_relaxed);
 }
 
-int weir__dict_fill(void *buf, size_t size, const weir_dict *source)
+/* The memory of a new block need not be reserved yet. */
+static int fill_dict(void *buf, size_t size, const void *spec)
 {
+    const weir_dict *source = ((const struct weir__dict_spec *)spec)->source;
     struct weir_shm shm = {.buf = buf, .size = size, .name = "(new)"};
     weir_dict dict;
     int result;
@@ -92,11 +97,13 @@ int weir__dict_fill(void *buf, size_t size, const weir_dict *source)
     return source == NULL ? 0 : weir_dict_update(&dict, source);
 }
 
-int weir__dict_bind(weir_dict *dict, struct weir_shm *shm)
+static int bind_dict(void *handle, struct weir_shm *shm, const void *spec)
 {
     struct weir__dict_header *header = shm->buf;
     uint64_t order, reserved;
+    weir_dict *dict = handle;
 
+    (void)spec;
     if (shm->size < WEIR__DICT_SIZE_MIN || shm->size > WEIR__DICT_SIZE_MAX ||
         header->magic != MAGIC || header->size != shm->size)
         return weir__fail(-EBADMSG, "block \"%s\" is not a dictionary", shm->name);
@@ -111,36 +118,18 @@ int weir__dict_bind(weir_dict *dict, struct weir_shm *shm)
     return 0;
 }
 
-static weir_dict *new_handle(void)
-{
-    return weir__handle_new(sizeof(weir_dict), "a dictionary");
-}
+_Static_assert(offsetof(struct weir_dict, shm) == 0, "a handle begins with its block");
 
-/* Takes both over, also when one is missing or the block is no dictionary. */
-static weir_dict *bind_handle(weir_dict *dict, weir_shm *shm)
-{
-    return weir__handle_settle(dict, shm,
-                               dict == NULL || shm == NULL ? -1 : weir__dict_bind(dict, shm));
-}
-
-static int fill_block(void *buf, size_t size, const void *source)
-{
-    return weir__dict_fill(buf, size, source);
-}
-
-static weir_dict *create(const char *name, int64_t size, const weir_dict *source)
-{
-    weir_dict *dict = size < 0 ? NULL : new_handle();
-
-    if (dict == NULL)
-        return NULL;
-    return bind_handle(
-        dict, weir__shm_create_filled(name, (size_t)size, weir__dict_flags(), fill_block, source));
-}
+const struct weir__object_kind weir__dict_kind = {.name = "dict",
+                                                  .noun = "dictionary",
+                                                  .handle_size = sizeof(struct weir_dict),
+                                                  .size = dict_size,
+                                                  .fill = fill_dict,
+                                                  .bind = bind_dict};
 
 weir_dict *weir_dict_create(const char *name, const weir_dict_options *options)
 {
-    return create(name, weir__dict_size(options), NULL);
+    return weir__object_create(&weir__dict_kind, name, &(struct weir__dict_spec){options, NULL});
 }
 
 weir_dict *weir_dict_copy(const char *name, const weir_dict *source)
@@ -149,35 +138,20 @@ weir_dict *weir_dict_copy(const char *name, const weir_dict *source)
         weir__fail(-EINVAL, "the dictionary to copy is NULL");
         return NULL;
     }
-    return create(name, (int64_t)source->shm->size, source);
-}
-
-weir_dict *weir__dict_of(weir_shm *shm)
-{
-    return bind_handle(shm == NULL ? NULL : new_handle(), shm);
+    return weir__object_create(&weir__dict_kind, name, &(struct weir__dict_spec){NULL, source});
 }
 
 weir_dict *weir_dict_attach(const char *name)
 {
-    weir_dict *dict;
-
-    if (weir__block_check_name(name) < 0)
-        return NULL;
-    dict = new_handle();
-    return dict == NULL ? NULL : bind_handle(dict, weir_shm_attach(name));
+    return weir__object_attach(&weir__dict_kind, name, NULL);
 }
 
 void weir_dict_close(weir_dict *dict)
 {
-    if (dict != NULL)
-        weir__handle_close(dict, dict->shm);
+    weir__object_close(dict);
 }
 
 weir_shm *weir_dict_shm(const weir_dict *dict)
 {
-    if (dict == NULL) {
-        weir__fail(-EINVAL, "the dictionary is NULL");
-        return NULL;
-    }
-    return dict->shm;
+    return weir__object_shm(&weir__dict_kind, dict);
 }

@@ -12,19 +12,18 @@
  * element's other parts (slot, format, code) are changed in element.c alone. A block is filled
  * before it has a name.
  *
- * Failure modes. A block that another process wrote may hold anything: weir__list_bind() derives
+ * Failure modes. A block that another process wrote may hold anything: bind_list() derives
  * the places of the parts from it once, checked, and the handle's copies are used from then on.
  */
 #include "shm/list/list.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
-#include "shm/block/block.h"
 #include "shm/error.h"
 #include "shm/list/slot_format.h"
 #include "shm/list/word.h"
-#include "shm/object.h"
 #include "shm/value.h"
 
 #define WORD      WEIR__WORD
@@ -40,7 +39,7 @@ static int fail_too_large(uint64_t count)
                       (unsigned long long)count);
 }
 
-int64_t weir__list_size(const weir_value *values, size_t count)
+static int64_t values_size(const weir_value *values, size_t count)
 {
     size_t size;
     int result;
@@ -71,8 +70,10 @@ int64_t weir__list_size(const weir_value *values, size_t count)
 
 /* How many ints Python's range(start, stop, step) has; up to 2^64 - 1, hence unsigned arithmetic.
  */
-static uint64_t count_range(int64_t start, int64_t stop, int64_t step)
+static uint64_t range_count(const struct weir__list_range *range)
 {
+    const int64_t start = range->start, stop = range->stop, step = range->step;
+
     if (step > 0 && start < stop)
         return ((uint64_t)stop - (uint64_t)start - 1) / (uint64_t)step + 1;
     if (step < 0 && start > stop)
@@ -80,15 +81,23 @@ static uint64_t count_range(int64_t start, int64_t stop, int64_t step)
     return 0;
 }
 
-int64_t weir__list_range_size(int64_t start, int64_t stop, int64_t step)
+static int64_t range_size(const struct weir__list_range *range)
 {
-    uint64_t count = count_range(start, stop, step);
+    uint64_t count = range_count(range);
 
-    if (step == 0)
+    if (range->step == 0)
         return weir__fail(-EINVAL, "a range cannot have a step of 0");
     if (count > (PTRDIFF_MAX - HEAD_SIZE) / ELEMENT_MIN)
         return fail_too_large(count);
     return HEAD_SIZE + (int64_t)count * ELEMENT_MIN;
+}
+
+static int64_t list_size(const void *spec, unsigned *flags)
+{
+    const struct weir__list_spec *list = spec;
+
+    (void)flags;
+    return list->range != NULL ? range_size(list->range) : values_size(list->values, list->count);
 }
 
 /* ---- filling a new block -------------------------------------------------------------------- */
@@ -119,7 +128,7 @@ static void fill_slot(unsigned char *slot, const weir_value *value)
     memcpy(slot, &word, sizeof word);
 }
 
-void weir__list_fill(void *buf, const weir_value *values, size_t count)
+static void fill_values(void *buf, const weir_value *values, size_t count)
 {
     int64_t *head = buf, *offsets = head + 1;
     unsigned char *data = (unsigned char *)(offsets + count + 1);
@@ -139,19 +148,31 @@ void weir__list_fill(void *buf, const weir_value *values, size_t count)
         weir__format_encode(&values[i], weir__slot_size(&values[i]), &formats[i], &codes[i]);
 }
 
-void weir__list_fill_range(void *buf, int64_t start, int64_t stop, int64_t step)
+static void fill_range(void *buf, const struct weir__list_range *range)
 {
-    uint64_t count = count_range(start, stop, step);
+    uint64_t count = range_count(range);
     int64_t *head = buf, *offsets = head + 1;
     uint64_t *data = (uint64_t *)(offsets + count + 1), *formats = data + count;
 
     head[0] = (int64_t)count;
     for (uint64_t i = 0; i < count; i++) {
         offsets[i + 1] = (int64_t)((i + 1) * WORD);
-        data[i] = (uint64_t)start + i * (uint64_t)step;
+        data[i] = (uint64_t)range->start + i * (uint64_t)range->step;
     }
     for (uint64_t i = 0; i < count; i++)
         formats[i] = WEIR__FORMAT_INT;
+}
+
+static int fill_list(void *buf, size_t size, const void *spec)
+{
+    const struct weir__list_spec *list = spec;
+
+    (void)size;
+    if (list->range != NULL)
+        fill_range(buf, list->range);
+    else
+        fill_values(buf, list->values, list->count);
+    return 0;
 }
 
 /* ---- opening -------------------------------------------------------------------------------- */
@@ -177,11 +198,13 @@ static bool offsets_are_right(const int64_t *offsets, uint64_t count, uint64_t d
     return true;
 }
 
-int weir__list_bind(struct weir_list *list, struct weir_shm *shm)
+static int bind_list(void *handle, struct weir_shm *shm, const void *spec)
 {
+    struct weir_list *list = handle;
     uint64_t count, data_size, rest;
     int64_t *words = shm->buf;
 
+    (void)spec;
     if (shm->size < HEAD_SIZE)
         return fail_no_list(shm, "it is shorter than an empty one");
     rest = shm->size - HEAD_SIZE;
@@ -204,107 +227,46 @@ int weir__list_bind(struct weir_list *list, struct weir_shm *shm)
     return 0;
 }
 
-static weir_list *new_handle(void)
-{
-    return weir__handle_new(sizeof(weir_list), "a list");
-}
+_Static_assert(offsetof(struct weir_list, shm) == 0, "a handle begins with its block");
 
-/* Takes both over, also when one is missing or the block is no list. */
-static weir_list *bind_handle(weir_list *list, weir_shm *shm)
-{
-    return weir__handle_settle(list, shm,
-                               list == NULL || shm == NULL ? -1 : weir__list_bind(list, shm));
-}
-
-weir_list *weir__list_of(weir_shm *shm)
-{
-    return bind_handle(shm == NULL ? NULL : new_handle(), shm);
-}
-
-struct contents {
-    const weir_value *values;
-    size_t count;
-};
-
-static int fill_contents(void *buf, size_t size, const void *arg)
-{
-    const struct contents *contents = arg;
-
-    (void)size;
-    weir__list_fill(buf, contents->values, contents->count);
-    return 0;
-}
+const struct weir__object_kind weir__list_kind = {.name = "list",
+                                                  .noun = "list",
+                                                  .handle_size = sizeof(struct weir_list),
+                                                  .size = list_size,
+                                                  .fill = fill_list,
+                                                  .bind = bind_list};
 
 weir_list *weir_list_create(const char *name, const weir_value *values, size_t count)
 {
-    struct contents contents = {values, count};
-    int64_t size = weir__list_size(values, count);
-    weir_list *list;
+    const struct weir__list_spec spec = {values, count, NULL};
 
-    if (size < 0)
-        return NULL;
-    list = new_handle();
-    if (list == NULL)
-        return NULL;
-    return bind_handle(list,
-                       weir__shm_create_filled(name, (size_t)size, 0, fill_contents, &contents));
-}
-
-struct range {
-    int64_t start, stop, step;
-};
-
-static int fill_range(void *buf, size_t size, const void *arg)
-{
-    const struct range *range = arg;
-
-    (void)size;
-    weir__list_fill_range(buf, range->start, range->stop, range->step);
-    return 0;
+    return weir__object_create(&weir__list_kind, name, &spec);
 }
 
 weir_list *weir_list_create_range(const char *name, int64_t start, int64_t stop, int64_t step)
 {
-    struct range range = {start, stop, step};
-    int64_t size = weir__list_range_size(start, stop, step);
-    weir_list *list;
+    const struct weir__list_range range = {start, stop, step};
+    const struct weir__list_spec spec = {.range = &range};
 
-    if (size < 0)
-        return NULL;
-    list = new_handle();
-    if (list == NULL)
-        return NULL;
-    return bind_handle(list, weir__shm_create_filled(name, (size_t)size, 0, fill_range, &range));
+    return weir__object_create(&weir__list_kind, name, &spec);
 }
 
 weir_list *weir_list_attach(const char *name)
 {
-    weir_list *list;
-
-    if (weir__block_check_name(name) < 0)
-        return NULL;
-    list = new_handle();
-    if (list == NULL)
-        return NULL;
-    return bind_handle(list, weir_shm_attach(name));
+    return weir__object_attach(&weir__list_kind, name, NULL);
 }
 
 void weir_list_close(weir_list *list)
 {
-    if (list != NULL)
-        weir__handle_close(list, list->shm);
+    weir__object_close(list);
 }
 
 int64_t weir_list_len(const weir_list *list)
 {
-    return list == NULL ? weir__fail(-EINVAL, "the list is NULL") : list->count;
+    return weir__object_is_null(&weir__list_kind, list) ? -EINVAL : list->count;
 }
 
 weir_shm *weir_list_shm(const weir_list *list)
 {
-    if (list == NULL) {
-        weir__fail(-EINVAL, "the list is NULL");
-        return NULL;
-    }
-    return list->shm;
+    return weir__object_shm(&weir__list_kind, list);
 }

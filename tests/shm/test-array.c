@@ -416,7 +416,7 @@ static void block_is_refused_or_harmless__when_a_byte_is_changed(void **state)
             int result;
 
             *byte = (unsigned char)value;
-            result = weir__array_bind_npy(&array, &shm);
+            result = weir__array_kind.bind(&array, &shm, NULL);
             if (result < 0) {
                 assert_true(result == -EBADMSG || result == -ENOTSUP);
                 continue;
