@@ -46,10 +46,6 @@
 /* What a lazy block has from the beginning; fallocate makes it a page. */
 #define HEAD ((size_t)512)
 
-/* From this size on the limits are looked up first: it costs about as much as reserving this much.
- */
-#define COMPARE_FROM ((size_t)1 << 20)
-
 /* What must be left behind a small block that stands for others that were not compared, and whose
  * mappings and pages in the kernel's stock count as well. */
 #define AHEAD ((size_t)4 << 20)
@@ -220,26 +216,13 @@ void weir__sigxfsz_release(const struct weir__held_signal *hold, bool caused)
 /* Refuses what would only fail after filling all of /dev/shm, or would get the process killed. */
 static int compare_with_limits(int fd, size_t size, unsigned flags)
 {
-    struct weir__memory_headroom headroom;
     struct statfs fs;
-    /* What is made before the limits are looked at the next time has to fit, too. */
-    const size_t ahead = flags & WEIR__SHM_COMPARE ? AHEAD : 0;
-    /* The pages' bookkeeping (index nodes, page tables) is charged as well: under 1 in 128. */
-    uint64_t needed = (uint64_t)size + size / 128 + ahead;
 
     if (fstatfs(fd, &fs) == 0 && fs.f_blocks != 0 &&
         (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize < size)
         return fail_no_space(fd, size);
-    weir__memory_headroom(&headroom, "");
-    if (needed <= headroom.bytes)
-        return 0;
-    if (ahead > 0)
-        return weir__fail(-ENOMEM,
-                          "a block needs %zu bytes, but %s has only %llu bytes left, and %zu stay "
-                          "free for others",
-                          size, headroom.where, (unsigned long long)headroom.bytes, ahead);
-    return weir__fail(-ENOMEM, "a block needs %zu bytes, but %s has only %llu bytes left", size,
-                      headroom.where, (unsigned long long)headroom.bytes);
+    /* What is made before the limits are looked at the next time has to fit, too. */
+    return weir__memory_compare("a block", "", size, flags & WEIR__SHM_COMPARE ? AHEAD : 0);
 }
 
 static int fallocate_in_steps(const struct part *part, size_t size)
@@ -277,7 +260,8 @@ static int reserve_memory(const struct part *part, unsigned flags)
     struct weir__held_signal hold;
     int result, error = 0;
 
-    if ((!(flags & WEIR_SHM_LAZY) && part->size >= COMPARE_FROM) || flags & WEIR__SHM_COMPARE) {
+    if ((!(flags & WEIR_SHM_LAZY) && part->size >= WEIR__COMPARE_FROM) ||
+        flags & WEIR__SHM_COMPARE) {
         result = compare_with_limits(part->fd, part->size, flags);
         if (result < 0)
             return result;

@@ -5,6 +5,7 @@
 #ifndef WEIR_MEMORY_LIMIT_H
 #define WEIR_MEMORY_LIMIT_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* The tightest limit found, and where. */
@@ -17,5 +18,13 @@ struct weir__memory_headroom {
  * Takes some tens of microseconds. `root` is put before every path that is opened: "" but for
  * tests. */
 void weir__memory_headroom(struct weir__memory_headroom *headroom, const char *root);
+
+/* From this size on the limits are compared before memory is reserved: it costs about as much as
+ * reserving this much. */
+#define WEIR__COMPARE_FROM ((size_t)1 << 20)
+
+/* Compares `size` bytes, with what the kernel needs to keep them, with the limits; `ahead` bytes
+ * are to be left besides. 0, or -ENOMEM with "`who` needs SIZE `more`bytes, but ...". */
+int weir__memory_compare(const char *who, const char *more, size_t size, size_t ahead);
 
 #endif

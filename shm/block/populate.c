@@ -31,9 +31,8 @@
 #endif
 
 /* Signals interrupt a step and give it up; see block.c. */
-#define STEP         ((size_t)16 << 20)
-#define COMPARE_FROM ((size_t)1 << 20)
-#define AGAIN_MAX    1000 /* tries, while the kernel says that it is short of something for now */
+#define STEP      ((size_t)16 << 20)
+#define AGAIN_MAX 1000 /* tries, while the kernel says that it is short of something for now */
 
 /* The block's file, and where in it the block begins; by its name, and -1 if that is gone or
  * another file. */
@@ -87,17 +86,12 @@ static int fail_no_space(const struct weir_shm *shm, size_t size)
 
 static int compare_with_limits(const struct weir_shm *shm, size_t size)
 {
-    struct weir__memory_headroom headroom;
-    uint64_t needed = (uint64_t)size + size / 128;
+    char who[sizeof "block \"\"" + WEIR_SHM_NAME_MAX];
 
     if (has_all_its_memory(shm))
         return 0;
-    weir__memory_headroom(&headroom, "");
-    if (needed > headroom.bytes)
-        return weir__fail(-ENOMEM,
-                          "block \"%s\" needs %zu more bytes, but %s has only %llu bytes left",
-                          shm->name, size, headroom.where, (unsigned long long)headroom.bytes);
-    return 0;
+    snprintf(who, sizeof who, "block \"%s\"", shm->name);
+    return weir__memory_compare(who, "more ", size, 0);
 }
 
 /* Reserves without the call that old kernels do not have. The errno, or 0. */
@@ -123,23 +117,26 @@ static int reserve_by_name(const struct weir_shm *shm, size_t offset, size_t siz
     return error;
 }
 
-/* The errno of populating whole pages, or 0. */
-static int populate_pages(const struct weir_shm *shm, size_t begin, size_t end)
+int weir__populate_pages(char *begin, size_t size)
 {
-    char *buf = shm->buf;
     int tries = 0;
 
-    while (begin < end) {
-        size_t now = end - begin < STEP ? end - begin : STEP;
+    while (size > 0) {
+        size_t now = size < STEP ? size : STEP;
 
-        if (madvise(buf + begin, now, MADV_POPULATE_WRITE) == 0)
+        if (madvise(begin, now, MADV_POPULATE_WRITE) == 0) {
             begin += now;
-        else if (errno == EINVAL)
-            return reserve_by_name(shm, begin, end - begin);
-        else if (errno != EINTR && (errno != EAGAIN || ++tries == AGAIN_MAX))
+            size -= now;
+        } else if (errno != EINTR && (errno != EAGAIN || ++tries == AGAIN_MAX)) {
             return errno;
+        }
     }
     return 0;
+}
+
+bool weir__can_populate(void)
+{
+    return madvise(NULL, 0, MADV_POPULATE_WRITE) == 0;
 }
 
 int weir__populate(const struct weir_shm *shm, size_t offset, size_t size)
@@ -151,12 +148,14 @@ int weir__populate(const struct weir_shm *shm, size_t offset, size_t size)
     if (size == 0)
         return 0;
     end = (end + page - 1) / page * page;
-    if (size >= COMPARE_FROM) {
+    if (size >= WEIR__COMPARE_FROM) {
         error = compare_with_limits(shm, size);
         if (error < 0)
             return error;
     }
-    error = populate_pages(shm, begin, end);
+    error = weir__populate_pages((char *)shm->buf + begin, end - begin);
+    if (error == EINVAL)
+        error = reserve_by_name(shm, begin, end - begin);
     if (error == 0)
         return 0;
     /* EFAULT: a write would have been a SIGBUS. */

@@ -12,4 +12,9 @@
  */
 int weir__populate(const struct weir_shm *shm, size_t offset, size_t size);
 
+/* The same for pages that are mapped here, without a message: 0 or the errno. EFAULT: a write would
+ * have been a SIGBUS; EINVAL: the kernel does not have the call (before 5.14). */
+int weir__populate_pages(char *begin, size_t size);
+bool weir__can_populate(void);
+
 #endif

@@ -15,6 +15,7 @@
 #include <stddef.h>
 
 #include "shm/block/block.h"
+#include "shm/block/populate.h"
 #include "shm/dict/heap.h"
 #include "shm/error.h"
 
@@ -41,7 +42,7 @@ static int64_t dict_size(const void *spec, unsigned *flags)
 {
     const struct weir__dict_spec *dict = spec;
 
-    *flags = weir__dict_can_reserve() ? WEIR_SHM_LAZY : 0;
+    *flags = weir__can_populate() ? WEIR_SHM_LAZY : 0;
     return dict->source != NULL ? (int64_t)dict->source->shm->size : size_of_options(dict->options);
 }
 
@@ -71,8 +72,8 @@ static void write_header(weir_dict *dict)
     dict->seed[1] = header->seed[1] = weir__random64();
     atomic_store_explicit(&header->order, WEIR__DICT_ORDER_MIN, memory_order_relaxed);
     atomic_store_explicit(&header->reserved,
-                          weir__dict_can_reserve() ? RESERVE_FIRST / WEIR__DICT_GRANULE
-                                                   : dict->granules,
+                          weir__can_populate() ? RESERVE_FIRST / WEIR__DICT_GRANULE
+                                               : dict->granules,
                           memory_order_relaxed);
     atomic_store_explicit(&header->used, 1, memory_order_relaxed); /* reference 0 is none */
     atomic_store_explicit(&dict->buckets[0], WEIR__LINK_TAG_ONE, memory_order_relaxed);

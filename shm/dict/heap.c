@@ -17,31 +17,19 @@
 #include "shm/dict/heap.h"
 
 #include <errno.h>
-#include <sys/mman.h>
 #include <sys/statfs.h>
 #include <unistd.h>
 
 #include "shm/block/block.h"
 #include "shm/block/memory_limit.h"
+#include "shm/block/populate.h"
 #include "shm/error.h"
-
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
 
 /* How much memory is got at once: an eighth of what is used, within these. */
 #define STEP_MIN ((uint64_t)64 << 10)
 #define STEP_MAX ((uint64_t)16 << 20)
-/* From this size on the limits are looked up first. */
-#define COMPARE_FROM ((uint64_t)1 << 20)
-#define AGAIN_MAX    1000 /* tries, while the kernel says that it is short of something for now */
 
 /* ---- memory behind the block ---------------------------------------------------------------- */
-
-bool weir__dict_can_reserve(void)
-{
-    return madvise(NULL, 0, MADV_POPULATE_WRITE) == 0;
-}
 
 static int fail_reserve(int error, size_t size)
 {
@@ -51,7 +39,7 @@ static int fail_reserve(int error, size_t size)
         return weir__fail(-ENOMEM, "cannot reserve %zu bytes for a dictionary: %s", size,
                           weir_strerror(-error));
     return weir__fail(-ENOSPC,
-                      "a dictionary needs %zu bytes more, but /dev/shm has %llu of %llu bytes free",
+                      "a dictionary needs %zu more bytes, but /dev/shm has %llu of %llu bytes free",
                       size, (unsigned long long)fs.f_bavail * (unsigned long long)fs.f_bsize,
                       (unsigned long long)fs.f_blocks * (unsigned long long)fs.f_bsize);
 }
@@ -59,23 +47,16 @@ static int fail_reserve(int error, size_t size)
 int weir__dict_reserve(void *buf, size_t at, size_t size)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), begin = at & ~(page - 1);
-    struct weir__memory_headroom headroom;
-    int saved = errno, result = 0, tries = 0;
+    int saved = errno, result = 0, error;
 
-    if (size >= COMPARE_FROM) {
-        weir__memory_headroom(&headroom, "");
-        if (size > headroom.bytes)
-            return weir__fail(-ENOMEM,
-                              "a dictionary needs %zu bytes more, but %s has only %llu bytes left",
-                              size, headroom.where, (unsigned long long)headroom.bytes);
+    if (size >= WEIR__COMPARE_FROM) {
+        result = weir__memory_compare("a dictionary", "more ", size, 0);
+        if (result < 0)
+            return result;
     }
-    while (madvise((char *)buf + begin, at + size - begin, MADV_POPULATE_WRITE) < 0) {
-        if (errno == EINTR || (errno == EAGAIN && ++tries < AGAIN_MAX))
-            continue;
-        if (errno != EINVAL) /* where the kernel does not know it, all was reserved at creation */
-            result = fail_reserve(errno, size);
-        break;
-    }
+    error = weir__populate_pages((char *)buf + begin, at + size - begin);
+    if (error != 0 && error != EINVAL) /* without the call, all was reserved at creation */
+        result = fail_reserve(error, size);
     errno = saved;
     return result;
 }

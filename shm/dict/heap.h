@@ -7,11 +7,9 @@
 
 #include "shm/dict/layout.h"
 
-/* Gets memory behind a part of the block. */
+/* Gets memory behind a part of the block. Where the kernel cannot do that for a mapping
+ * (weir__can_populate), the block was reserved as a whole, and there is nothing to do. */
 int weir__dict_reserve(void *buf, size_t at, size_t size);
-/* False on kernels that cannot do it for a mapping: the block is reserved as a whole then. */
-bool weir__dict_can_reserve(void);
-
 /* A node for a key of so many bytes, in a new incarnation, whose other fields are the caller's to
  * fill in; or 0 with the error set. */
 uint32_t weir__dict_take_node(const weir_dict *dict, uint32_t key_size);
