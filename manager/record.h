@@ -20,7 +20,4 @@ struct weir__fields {
  * blanks around it. Keys that are not known are passed over. */
 bool weir__record_parse(const char text[WEIR__RECORD_SIZE], struct weir__fields *fields);
 
-/* UTF-8 as RFC 3629 has it: no surrogates, nothing overlong. */
-bool weir__is_utf8(const char *text);
-
 #endif

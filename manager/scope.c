@@ -33,6 +33,7 @@
 #include "manager/record.h"
 #include "shm/block/block.h"
 #include "shm/error.h"
+#include "shm/value.h"
 
 /* The header starts with its only byte that ever changes: '0' open, '1' closed. */
 #define HEADER_START  "{\"closed\":0,"
@@ -307,7 +308,7 @@ static bool is_block_name(const char *name, uint64_t id)
 /* The record has to hold it as it is. */
 static bool is_plain(const char *name)
 {
-    bool plain = weir__is_utf8(name);
+    bool plain = weir__utf8_valid(name, strlen(name));
 
     for (; *name; name++)
         plain = plain && (unsigned char)*name >= ' ' && !strchr("\"\\\x7f", *name);
