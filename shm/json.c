@@ -28,13 +28,13 @@
 /* ---- writing -------------------------------------------------------------------------------- */
 
 /* Adds a new value to the object, and takes over the reference. */
-static bool add(json_t *object, const char *key, json_t *value)
+static bool member_add(json_t *object, const char *key, json_t *value)
 {
     return json_object_set_new(object, key, value) == 0;
 }
 
 /* What every line has. NULL with the last error set. */
-static json_t *begin(const weir_shm *shm, const struct weir__object_kind *kind)
+static json_t *begin_line(const weir_shm *shm, const struct weir__object_kind *kind)
 {
     json_t *object, *name;
 
@@ -51,10 +51,11 @@ static json_t *begin(const weir_shm *shm, const struct weir__object_kind *kind)
         return NULL;
     }
     object = json_object();
-    if (add(object, "weir", json_integer(FORM)) && add(object, "kind", json_string(kind->name)) &&
-        add(object, "name", json_incref(name)) &&
-        add(object, "ino", json_integer((json_int_t)shm->ino)) &&
-        add(object, "size", json_integer((json_int_t)shm->size))) {
+    if (member_add(object, "weir", json_integer(FORM)) &&
+        member_add(object, "kind", json_string(kind->name)) &&
+        member_add(object, "name", json_incref(name)) &&
+        member_add(object, "ino", json_integer((json_int_t)shm->ino)) &&
+        member_add(object, "size", json_integer((json_int_t)shm->size))) {
         json_decref(name);
         return object;
     }
@@ -68,7 +69,7 @@ static json_t *begin(const weir_shm *shm, const struct weir__object_kind *kind)
 static char *write_line(const struct weir__object_kind *kind, const weir_shm *shm,
                         bool (*facts)(json_t *object, const void *handle), const void *handle)
 {
-    json_t *object = shm == NULL ? NULL : begin(shm, kind);
+    json_t *object = shm == NULL ? NULL : begin_line(shm, kind);
     char *text = NULL;
 
     if (object == NULL)
@@ -90,7 +91,7 @@ char *weir_shm_to_json(const weir_shm *shm)
 
 static bool add_list_facts(json_t *object, const void *handle)
 {
-    return add(object, "count", json_integer(((const weir_list *)handle)->count));
+    return member_add(object, "count", json_integer(((const weir_list *)handle)->count));
 }
 
 char *weir_list_to_json(const weir_list *list)
@@ -109,9 +110,9 @@ static bool add_array_facts(json_t *object, const void *handle)
             json_decref(shape);
             return false;
         }
-    return add(object, "dtype", json_string(weir_dtype_name(array->dtype))) &&
-           add(object, "shape", shape) &&
-           add(object, "offset", json_integer(array->data - (char *)array->shm->buf));
+    return member_add(object, "dtype", json_string(weir_dtype_name(array->dtype))) &&
+           member_add(object, "shape", shape) &&
+           member_add(object, "offset", json_integer(array->data - (char *)array->shm->buf));
 }
 
 char *weir_array_to_json(const weir_array *array)
@@ -127,7 +128,7 @@ char *weir_dict_to_json(const weir_dict *dict)
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
-static json_t *parse(const char *text)
+static json_t *parse_line(const char *text)
 {
     json_error_t error;
     json_t *object;
@@ -156,7 +157,7 @@ static json_t *parse(const char *text)
 }
 
 /* Takes a member out of the object: a new reference, or NULL with the last error set. */
-static json_t *take(json_t *object, const char *key)
+static json_t *member_take(json_t *object, const char *key)
 {
     json_t *value = json_incref(json_object_get(object, key));
 
@@ -168,9 +169,9 @@ static json_t *take(json_t *object, const char *key)
 }
 
 /* Takes an integer from `min` on. */
-static int take_integer(json_t *object, const char *key, int64_t min, int64_t *number)
+static int member_take_integer(json_t *object, const char *key, int64_t min, int64_t *number)
 {
-    json_t *value = take(object, key);
+    json_t *value = member_take(object, key);
     bool good = json_is_integer(value) && json_integer_value(value) >= min;
 
     if (value == NULL)
@@ -182,11 +183,11 @@ static int take_integer(json_t *object, const char *key, int64_t min, int64_t *n
                              (long long)min);
 }
 
-/* Takes a string of at most `room` - 1 bytes. */
-static int take_string(json_t *object, const char *key, char *string, size_t room)
+/* Takes a string of at most `capacity` - 1 bytes. */
+static int member_take_string(json_t *object, const char *key, char *string, size_t capacity)
 {
-    json_t *value = take(object, key);
-    bool good = json_is_string(value) && json_string_length(value) < room;
+    json_t *value = member_take(object, key);
+    bool good = json_is_string(value) && json_string_length(value) < capacity;
 
     if (value == NULL)
         return -EINVAL;
@@ -195,13 +196,13 @@ static int take_string(json_t *object, const char *key, char *string, size_t roo
     json_decref(value);
     return good ? 0
                 : weir__fail(-EINVAL, "\"%s\" of the handle is not a string of at most %zu bytes",
-                             key, room - 1);
+                             key, capacity - 1);
 }
 
 /* Takes the lengths of an array's axes. */
-static int take_shape(json_t *object, struct weir__npy *what)
+static int member_take_shape(json_t *object, struct weir__npy *what)
 {
-    json_t *value = take(object, "shape");
+    json_t *value = member_take(object, "shape");
     bool good = json_is_array(value) && json_array_size(value) <= WEIR_ARRAY_NDIM_MAX;
 
     if (value == NULL)
@@ -219,10 +220,10 @@ static int take_shape(json_t *object, struct weir__npy *what)
                              WEIR_ARRAY_NDIM_MAX);
 }
 
-static int take_dtype(json_t *object, struct weir__npy *what)
+static int member_take_dtype(json_t *object, struct weir__npy *what)
 {
     char name[16];
-    int result = take_string(object, "dtype", name, sizeof name);
+    int result = member_take_string(object, "dtype", name, sizeof name);
 
     if (result < 0)
         return result;
@@ -241,25 +242,25 @@ static int take_block_facts(json_t *object, const struct weir__object_kind *kind
 {
     int64_t form;
     char said[16];
-    int result = take_integer(object, "weir", 1, &form);
+    int result = member_take_integer(object, "weir", 1, &form);
 
     if (result < 0)
         return result;
     if (form != FORM)
         return weir__fail(-EINVAL, "the handle is of form %lld, this library knows form %d",
                           (long long)form, FORM);
-    result = take_string(object, "kind", said, sizeof said);
+    result = member_take_string(object, "kind", said, sizeof said);
     if (result < 0)
         return result;
     if (strcmp(said, kind->name) != 0)
         return weir__fail(-EINVAL, "the handle is of kind \"%s\", not \"%s\"", said, kind->name);
-    result = take_string(object, "name", facts->name, sizeof facts->name);
+    result = member_take_string(object, "name", facts->name, sizeof facts->name);
     if (result == 0)
         result = weir__block_check_name(facts->name);
     if (result == 0)
-        result = take_integer(object, "ino", 1, &facts->ino);
+        result = member_take_integer(object, "ino", 1, &facts->ino);
     if (result == 0)
-        result = take_integer(object, "size", 1, &facts->size);
+        result = member_take_integer(object, "size", 1, &facts->size);
     return result;
 }
 
@@ -273,7 +274,7 @@ static int check_empty(json_t *object)
                                       json_object_iter_key(first));
 }
 
-static weir_shm *open_block(const struct block_facts *facts)
+static weir_shm *open_named_block(const struct block_facts *facts)
 {
     weir_shm *shm = weir__shm_attach_inode(facts->name, (uint64_t)facts->ino);
 
@@ -292,7 +293,7 @@ static weir_shm *read_line(const char *text, const struct weir__object_kind *kin
                            int (*take_facts)(json_t *object, void *facts), void *facts)
 {
     struct block_facts block;
-    json_t *object = parse(text);
+    json_t *object = parse_line(text);
     int result;
 
     if (object == NULL)
@@ -303,7 +304,7 @@ static weir_shm *read_line(const char *text, const struct weir__object_kind *kin
     if (result == 0)
         result = check_empty(object);
     json_decref(object);
-    return result < 0 ? NULL : open_block(&block);
+    return result < 0 ? NULL : open_named_block(&block);
 }
 
 weir_shm *weir_shm_from_json(const char *handle)
@@ -318,7 +319,7 @@ weir_dict *weir_dict_from_json(const char *handle)
 
 static int take_list_facts(json_t *object, void *count)
 {
-    return take_integer(object, "count", 0, count);
+    return member_take_integer(object, "count", 0, count);
 }
 
 weir_list *weir_list_from_json(const char *handle)
@@ -340,12 +341,12 @@ static int take_array_facts(json_t *object, void *facts)
 {
     struct weir__npy *what = facts;
     int64_t offset = 0;
-    int result = take_dtype(object, what);
+    int result = member_take_dtype(object, what);
 
     if (result == 0)
-        result = take_shape(object, what);
+        result = member_take_shape(object, what);
     if (result == 0)
-        result = take_integer(object, "offset", 0, &offset);
+        result = member_take_integer(object, "offset", 0, &offset);
     what->offset = (size_t)offset;
     return result;
 }

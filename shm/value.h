@@ -2,8 +2,8 @@
  *
  * value.h: checking and comparing values.
  */
-#ifndef WEIR_VALUE_H
-#define WEIR_VALUE_H
+#ifndef WEIR_SHM_VALUE_H
+#define WEIR_SHM_VALUE_H
 
 #include <string.h>
 

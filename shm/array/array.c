@@ -33,7 +33,7 @@
 
 /* ---- sizes ---------------------------------------------------------------------------------- */
 
-int64_t weir__array_count(int ndim, const int64_t *shape)
+int64_t weir__shape_count(int ndim, const int64_t *shape)
 {
     int64_t count = 1;
 
@@ -123,32 +123,33 @@ static void ask_for_huge_pages(void *buf, size_t size, unsigned flags)
 static void align_mapping(struct weir_shm *shm)
 {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE), size = (shm->size + page - 1) / page * page;
-    const size_t whole = weir__block_mapped_size(shm->size), room = whole + HUGE_PAGE;
+    const size_t whole = weir__block_mapped_size(shm->size), range = whole + HUGE_PAGE;
     char *begin, *aligned, *old = shm->buf;
 
     if (shm->size < HUGE_PAGE || (uintptr_t)shm->buf % HUGE_PAGE == 0)
         return;
-    begin = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    begin = mmap(NULL, range, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (begin == MAP_FAILED)
         return;
     aligned = begin + (HUGE_PAGE - (uintptr_t)begin % HUGE_PAGE) % HUGE_PAGE;
     if (mremap(shm->buf, shm->size, shm->size, MREMAP_MAYMOVE | MREMAP_FIXED, aligned) ==
         MAP_FAILED) {
-        munmap(begin, room);
+        munmap(begin, range);
         return;
     }
     shm->buf = aligned;
     if (aligned > begin)
         munmap(begin, (size_t)(aligned - begin));
-    if (aligned + whole < begin + room)
-        munmap(aligned + whole, (size_t)(begin + room - aligned - whole));
+    if (aligned + whole < begin + range)
+        munmap(aligned + whole, (size_t)(begin + range - aligned - whole));
     if (whole > size)
         munmap(old + size, whole - size); /* the guard page; a new one came along */
 }
 
 /* ---- opening -------------------------------------------------------------------------------- */
 
-static void set_handle(struct weir_array *array, struct weir_shm *shm, const struct weir__npy *what)
+static void set_array_handle(struct weir_array *array, struct weir_shm *shm,
+                             const struct weir__npy *what)
 {
     array->shm = shm;
     array->data = (char *)shm->buf + what->offset;
@@ -156,7 +157,7 @@ static void set_handle(struct weir_array *array, struct weir_shm *shm, const str
     array->ndim = what->ndim;
     memset(array->shape, 0, sizeof array->shape);
     memcpy(array->shape, what->shape, (size_t)what->ndim * sizeof *what->shape);
-    array->count = weir__array_count(what->ndim, what->shape);
+    array->count = weir__shape_count(what->ndim, what->shape);
 }
 
 /* What `npy` says against what the block has room for. */
@@ -171,7 +172,7 @@ static int bind_checked(struct weir_array *array, struct weir_shm *shm, const st
                           "block \"%s\" of %zu bytes is too small for the %lld bytes of the "
                           "array's items behind %zu",
                           shm->name, shm->size, (long long)size, npy->offset);
-    set_handle(array, shm, npy);
+    set_array_handle(array, shm, npy);
     return 0;
 }
 
@@ -191,14 +192,14 @@ static int bind_raw(struct weir_array *array, struct weir_shm *shm,
 static int bind_npy(struct weir_array *array, struct weir_shm *shm)
 {
     char header[WEIR__NPY_HEADER_MAX + 12]; /* a copy, so that nobody changes it while it is read */
-    const size_t room = shm->size < sizeof header ? shm->size : sizeof header;
+    const size_t available = shm->size < sizeof header ? shm->size : sizeof header;
     struct weir__npy npy;
     size_t size;
     int result;
 
     /* No more than the header is touched: what is behind may be a hole of a lazy block. */
-    memcpy(header, shm->buf, room < 12 ? room : 12);
-    size = weir__npy_header_size(header, room);
+    memcpy(header, shm->buf, available < 12 ? available : 12);
+    size = weir__npy_header_size(header, available);
     if (size > 12)
         memcpy(header + 12, (const char *)shm->buf + 12, size - 12);
     result = weir__npy_read(header, size, &npy, shm->name);
@@ -264,7 +265,7 @@ void weir_array_close(weir_array *array)
 
 /* ---- asking --------------------------------------------------------------------------------- */
 
-static bool is_null(const weir_array *array)
+static bool array_is_null(const weir_array *array)
 {
     return weir__object_is_null(&weir__array_kind, array);
 }
@@ -276,49 +277,49 @@ weir_shm *weir_array_shm(const weir_array *array)
 
 void *weir_array_data(const weir_array *array)
 {
-    return is_null(array) ? NULL : array->data;
+    return array_is_null(array) ? NULL : array->data;
 }
 
 weir_dtype weir_array_dtype(const weir_array *array)
 {
-    return is_null(array) ? (weir_dtype)0 : array->dtype;
+    return array_is_null(array) ? (weir_dtype)0 : array->dtype;
 }
 
 int weir_array_ndim(const weir_array *array)
 {
-    return is_null(array) ? -EINVAL : array->ndim;
+    return array_is_null(array) ? -EINVAL : array->ndim;
 }
 
 const int64_t *weir_array_shape(const weir_array *array)
 {
-    return is_null(array) ? NULL : array->shape;
+    return array_is_null(array) ? NULL : array->shape;
 }
 
 int64_t weir_array_stride(const weir_array *array, int axis)
 {
-    if (is_null(array))
+    if (array_is_null(array))
         return -EINVAL;
     if (axis < 0 || axis >= array->ndim)
         return weir__fail(-EINVAL, "array \"%s\" of %d axes has no axis %d", array->shm->name,
                           array->ndim, axis);
-    return weir__array_stride(array, axis);
+    return weir__array_axis_stride(array, axis);
 }
 
 size_t weir_array_item_size(const weir_array *array)
 {
-    return is_null(array) ? 0 : weir_dtype_size(array->dtype);
+    return array_is_null(array) ? 0 : weir_dtype_size(array->dtype);
 }
 
 int64_t weir_array_len(const weir_array *array)
 {
-    return is_null(array) ? -EINVAL : array->count;
+    return array_is_null(array) ? -EINVAL : array->count;
 }
 
 int weir_array_populate(const weir_array *array, weir_range items)
 {
     size_t begin, item_size;
 
-    if (is_null(array))
+    if (array_is_null(array))
         return -EINVAL;
     if (items.begin < 0 || items.begin > items.end || items.end > array->count)
         return weir__fail(-ERANGE, "array \"%s\" of %lld items has no items [%lld, %lld)",

@@ -2,8 +2,8 @@
  *
  * array.h: the private handle behind weir_array, and arrays as a kind of object.
  */
-#ifndef WEIR_ARRAY_H
-#define WEIR_ARRAY_H
+#ifndef WEIR_SHM_ARRAY_ARRAY_H
+#define WEIR_SHM_ARRAY_ARRAY_H
 
 #include "shm/array/npy.h"
 #include "shm/object.h"
@@ -28,10 +28,10 @@ struct weir__array_spec {
 /* Bound without a spec, an array is what the .npy header in its block says. */
 extern const struct weir__object_kind weir__array_kind;
 
-int64_t weir__array_count(int ndim, const int64_t *shape);
+int64_t weir__shape_count(int ndim, const int64_t *shape);
 
 /* Bytes from one item to the next along an axis of the array. */
-static inline int64_t weir__array_stride(const struct weir_array *array, int axis)
+static inline int64_t weir__array_axis_stride(const struct weir_array *array, int axis)
 {
     int64_t stride = (int64_t)weir_dtype_size(array->dtype);
 

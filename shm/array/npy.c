@@ -23,9 +23,9 @@
 
 #include "shm/error.h"
 
-#define MAGIC      "\x93NUMPY"
-#define MAGIC_SIZE 6
-#define ALIGNMENT  64
+#define NPY_MAGIC      "\x93NUMPY"
+#define NPY_MAGIC_SIZE 6
+#define ALIGNMENT      64
 
 /* Types larger than a byte have a mark for their byte order in front. */
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
@@ -88,23 +88,23 @@ weir_dtype weir__dtype_of_name(const char *name)
 size_t weir__npy_write(char header[WEIR__NPY_WRITTEN_MAX], weir_dtype dtype, int ndim,
                        const int64_t *shape)
 {
-    char *const text = header + MAGIC_SIZE + 4;
-    const size_t room = WEIR__NPY_WRITTEN_MAX - MAGIC_SIZE - 4;
+    char *const text = header + NPY_MAGIC_SIZE + 4;
+    const size_t capacity = WEIR__NPY_WRITTEN_MAX - NPY_MAGIC_SIZE - 4;
     size_t size, end;
 
-    size = (size_t)snprintf(text, room, "{'descr': '%c%s', 'fortran_order': False, 'shape': (",
+    size = (size_t)snprintf(text, capacity, "{'descr': '%c%s', 'fortran_order': False, 'shape': (",
                             types[dtype].size > 1 ? NATIVE : '|', types[dtype].code);
     for (int i = 0; i < ndim; i++)
-        size += (size_t)snprintf(text + size, room - size, i == 0 ? "%lld" : ", %lld",
+        size += (size_t)snprintf(text + size, capacity - size, i == 0 ? "%lld" : ", %lld",
                                  (long long)shape[i]);
     /* Python's tuple of one has a comma. */
-    size += (size_t)snprintf(text + size, room - size, ndim == 1 ? ",), }" : "), }");
-    end = (MAGIC_SIZE + 4 + size + 1 + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    memset(text + size, ' ', end - MAGIC_SIZE - 4 - size);
+    size += (size_t)snprintf(text + size, capacity - size, ndim == 1 ? ",), }" : "), }");
+    end = (NPY_MAGIC_SIZE + 4 + size + 1 + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    memset(text + size, ' ', end - NPY_MAGIC_SIZE - 4 - size);
     header[end - 1] = '\n';
-    memcpy(header, MAGIC "\1", MAGIC_SIZE + 2); /* the NUL is the minor version */
-    header[MAGIC_SIZE + 2] = (char)((end - MAGIC_SIZE - 4) & 0xff);
-    header[MAGIC_SIZE + 3] = (char)((end - MAGIC_SIZE - 4) >> 8);
+    memcpy(header, NPY_MAGIC "\1", NPY_MAGIC_SIZE + 2); /* the NUL is the minor version */
+    header[NPY_MAGIC_SIZE + 2] = (char)((end - NPY_MAGIC_SIZE - 4) & 0xff);
+    header[NPY_MAGIC_SIZE + 3] = (char)((end - NPY_MAGIC_SIZE - 4) >> 8);
     return end;
 }
 
@@ -122,7 +122,7 @@ static void skip_space(struct cursor *cursor)
         cursor->at++;
 }
 
-static bool take(struct cursor *cursor, char c)
+static bool npy_take(struct cursor *cursor, char c)
 {
     skip_space(cursor);
     if (cursor->at == cursor->end || *cursor->at != c)
@@ -131,7 +131,7 @@ static bool take(struct cursor *cursor, char c)
     return true;
 }
 
-static bool take_word(struct cursor *cursor, const char *word)
+static bool npy_take_word(struct cursor *cursor, const char *word)
 {
     size_t size = strlen(word);
 
@@ -143,7 +143,7 @@ static bool take_word(struct cursor *cursor, const char *word)
 }
 
 /* A string without escapes, in quotes of either kind. */
-static bool take_string(struct cursor *cursor, char *string, size_t room)
+static bool npy_take_string(struct cursor *cursor, char *string, size_t capacity)
 {
     const char *close;
     char quote;
@@ -153,7 +153,7 @@ static bool take_string(struct cursor *cursor, char *string, size_t room)
         return false;
     quote = *cursor->at++;
     close = memchr(cursor->at, quote, (size_t)(cursor->end - cursor->at));
-    if (close == NULL || (size_t)(close - cursor->at) >= room ||
+    if (close == NULL || (size_t)(close - cursor->at) >= capacity ||
         memchr(cursor->at, '\\', (size_t)(close - cursor->at)) != NULL)
         return false;
     memcpy(string, cursor->at, (size_t)(close - cursor->at));
@@ -163,7 +163,7 @@ static bool take_string(struct cursor *cursor, char *string, size_t room)
 }
 
 /* A decimal number that fits; Python 2 put an L behind long ones. */
-static bool take_length(struct cursor *cursor, int64_t *length)
+static bool npy_take_length(struct cursor *cursor, int64_t *length)
 {
     int64_t number = 0;
     const char *begin;
@@ -183,19 +183,19 @@ static bool take_length(struct cursor *cursor, int64_t *length)
 }
 
 /* A tuple of lengths. One with too many axes is read to its end; ndim says how many it has. */
-static bool take_shape(struct cursor *cursor, struct weir__npy *npy)
+static bool npy_take_shape(struct cursor *cursor, struct weir__npy *npy)
 {
     bool comma = true;
 
     npy->ndim = 0;
-    if (!take(cursor, '('))
+    if (!npy_take(cursor, '('))
         return false;
-    while (!take(cursor, ')')) {
+    while (!npy_take(cursor, ')')) {
         int64_t length;
 
-        if (!comma || !take_length(cursor, &length))
+        if (!comma || !npy_take_length(cursor, &length))
             return false;
-        comma = take(cursor, ',');
+        comma = npy_take(cursor, ',');
         if (npy->ndim < WEIR_ARRAY_NDIM_MAX)
             npy->shape[npy->ndim] = length;
         npy->ndim++;
@@ -211,42 +211,42 @@ struct fields {
 };
 
 /* The value of a key that is there once. */
-static bool take_field(struct cursor *cursor, struct fields *fields, struct weir__npy *npy)
+static bool npy_take_field(struct cursor *cursor, struct fields *fields, struct weir__npy *npy)
 {
     char key[16];
 
-    if (!take_string(cursor, key, sizeof key) || !take(cursor, ':'))
+    if (!npy_take_string(cursor, key, sizeof key) || !npy_take(cursor, ':'))
         return false;
     if (strcmp(key, "descr") == 0 && !fields->has_descr) {
         fields->has_descr = true;
-        fields->is_record = take(cursor, '[') || take(cursor, '(');
-        return fields->is_record || take_string(cursor, fields->descr, sizeof fields->descr);
+        fields->is_record = npy_take(cursor, '[') || npy_take(cursor, '(');
+        return fields->is_record || npy_take_string(cursor, fields->descr, sizeof fields->descr);
     }
     if (strcmp(key, "fortran_order") == 0 && !fields->has_order) {
         fields->has_order = true;
-        fields->fortran = take_word(cursor, "True");
-        return fields->fortran || take_word(cursor, "False");
+        fields->fortran = npy_take_word(cursor, "True");
+        return fields->fortran || npy_take_word(cursor, "False");
     }
     if (strcmp(key, "shape") == 0 && !fields->has_shape) {
         fields->has_shape = true;
-        return take_shape(cursor, npy);
+        return npy_take_shape(cursor, npy);
     }
     return false;
 }
 
 /* All of the dict, and nothing behind it. One that describes records is not read on. */
-static bool take_dict(struct cursor *cursor, struct fields *fields, struct weir__npy *npy)
+static bool npy_take_dict(struct cursor *cursor, struct fields *fields, struct weir__npy *npy)
 {
     bool comma = true;
 
-    if (!take(cursor, '{'))
+    if (!npy_take(cursor, '{'))
         return false;
-    while (!take(cursor, '}')) {
-        if (!comma || !take_field(cursor, fields, npy))
+    while (!npy_take(cursor, '}')) {
+        if (!comma || !npy_take_field(cursor, fields, npy))
             return false;
         if (fields->is_record)
             return true;
-        comma = take(cursor, ',');
+        comma = npy_take(cursor, ',');
     }
     skip_space(cursor);
     return cursor->at == cursor->end && fields->has_descr && fields->has_order && fields->has_shape;
@@ -279,7 +279,7 @@ static int read_descr(const char *descr, weir_dtype *dtype, const char *name)
 /* Where the dict begins, and how long it is said to be. */
 static size_t text_begin(const unsigned char *bytes)
 {
-    return bytes[6] == 1 ? MAGIC_SIZE + 4 : MAGIC_SIZE + 6;
+    return bytes[6] == 1 ? NPY_MAGIC_SIZE + 4 : NPY_MAGIC_SIZE + 6;
 }
 
 static size_t text_length(const unsigned char *bytes)
@@ -294,10 +294,10 @@ size_t weir__npy_header_size(const char *bytes, size_t size)
     const unsigned char *b = (const unsigned char *)bytes;
     size_t end;
 
-    if (size <= MAGIC_SIZE + 6)
+    if (size <= NPY_MAGIC_SIZE + 6)
         return size;
     end = text_begin(b) + text_length(b);
-    return end < MAGIC_SIZE + 6 ? MAGIC_SIZE + 6 : end < size ? end : size;
+    return end < NPY_MAGIC_SIZE + 6 ? NPY_MAGIC_SIZE + 6 : end < size ? end : size;
 }
 
 /* Where the dict lies: 0, or an error. */
@@ -306,7 +306,7 @@ static int find_text(const char *bytes, size_t size, struct cursor *text, const 
     const unsigned char *b = (const unsigned char *)bytes;
     size_t begin, length;
 
-    if (size < MAGIC_SIZE + 4 || memcmp(bytes, MAGIC, MAGIC_SIZE) != 0)
+    if (size < NPY_MAGIC_SIZE + 4 || memcmp(bytes, NPY_MAGIC, NPY_MAGIC_SIZE) != 0)
         return weir__fail(-EBADMSG, "block \"%s\" is no .npy file: it does not begin like one",
                           name);
     if (b[6] < 1 || b[6] > 3 || b[7] != 0)
@@ -334,7 +334,7 @@ int weir__npy_read(const char *bytes, size_t size, struct weir__npy *npy, const 
     if (result < 0)
         return result;
     npy->offset = (size_t)(text.end - bytes);
-    if (!take_dict(&text, &fields, npy))
+    if (!npy_take_dict(&text, &fields, npy))
         return weir__fail(-EBADMSG, "the .npy header of block \"%s\" is damaged", name);
     if (fields.is_record)
         return weir__fail(-ENOTSUP, "block \"%s\" holds records, not plain numbers", name);

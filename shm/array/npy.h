@@ -2,8 +2,8 @@
  *
  * npy.h: the types of arrays, and the header of a .npy file. Pure: no system call, no allocation.
  */
-#ifndef WEIR_NPY_H
-#define WEIR_NPY_H
+#ifndef WEIR_SHM_ARRAY_NPY_H
+#define WEIR_SHM_ARRAY_NPY_H
 
 #include "weir-shm.h"
 

@@ -18,7 +18,7 @@
 #include "shm/array/array.h"
 #include "shm/error.h"
 
-static int check(const weir_view *view)
+static int check_view(const weir_view *view)
 {
     if (view == NULL)
         return weir__fail(-EINVAL, "the view is NULL");
@@ -30,7 +30,7 @@ static int check(const weir_view *view)
 
 static int check_axis(const weir_view *view, int axis, const weir_view *out)
 {
-    int result = check(view);
+    int result = check_view(view);
 
     if (result < 0)
         return result;
@@ -48,7 +48,7 @@ int weir_array_view(const weir_array *array, weir_view *out)
     *out = (weir_view){.data = array->data, .dtype = array->dtype, .ndim = array->ndim};
     for (int i = 0; i < array->ndim; i++) {
         out->shape[i] = array->shape[i];
-        out->strides[i] = weir__array_stride(array, i);
+        out->strides[i] = weir__array_axis_stride(array, i);
     }
     return 0;
 }
@@ -93,7 +93,7 @@ int weir_view_slice(const weir_view *view, int axis, int64_t start, int64_t stop
     return 0;
 }
 
-static int resolve(const weir_view *view, int axis, int64_t index, int64_t *resolved)
+static int resolve_view_index(const weir_view *view, int axis, int64_t index, int64_t *resolved)
 {
     int64_t length = view->shape[axis];
 
@@ -109,7 +109,7 @@ int weir_view_at(const weir_view *view, int axis, int64_t index, weir_view *out)
     int result = check_axis(view, axis, out);
 
     if (result == 0)
-        result = resolve(view, axis, index, &index);
+        result = resolve_view_index(view, axis, index, &index);
     if (result < 0)
         return result;
     *out = *view;
@@ -125,16 +125,16 @@ int weir_view_at(const weir_view *view, int axis, int64_t index, weir_view *out)
 
 int64_t weir_view_len(const weir_view *view)
 {
-    int result = check(view);
+    int result = check_view(view);
 
-    return result < 0 ? result : weir__array_count(view->ndim, view->shape);
+    return result < 0 ? result : weir__shape_count(view->ndim, view->shape);
 }
 
 void *weir_view_item(const weir_view *view, const int64_t *index)
 {
     char *item;
 
-    if (check(view) < 0)
+    if (check_view(view) < 0)
         return NULL;
     if (index == NULL && view->ndim > 0) {
         weir__fail(-EINVAL, "the index is NULL");
@@ -144,7 +144,7 @@ void *weir_view_item(const weir_view *view, const int64_t *index)
     for (int i = 0; i < view->ndim; i++) {
         int64_t at;
 
-        if (resolve(view, i, index[i], &at) < 0)
+        if (resolve_view_index(view, i, index[i], &at) < 0)
             return NULL;
         item += at * view->strides[i];
     }
@@ -161,8 +161,8 @@ struct run {
 };
 
 /* Where the walk has come to in private memory. */
-struct walk {
-    void (*visit)(const struct run *run, struct walk *walk);
+struct view_walk {
+    void (*visit)(const struct run *run, struct view_walk *walk);
     char *to;
     const char *from;
 };
@@ -190,7 +190,7 @@ static weir_view merge_axes(const weir_view *view)
 }
 
 /* Visits all items in C order, in runs along the last axis. */
-static void walk_view(const weir_view *view, struct walk *walk)
+static void walk_view(const weir_view *view, struct view_walk *walk)
 {
     const weir_view merged = merge_axes(view);
     const int last = merged.ndim - 1;
@@ -236,13 +236,13 @@ static inline void copy_item(void *to, const void *from, size_t size)
     }
 }
 
-static void fill_run(const struct run *run, struct walk *walk)
+static void fill_run(const struct run *run, struct view_walk *walk)
 {
     for (int64_t i = 0; i < run->count; i++)
         copy_item(run->at + i * run->stride, walk->from, run->size);
 }
 
-static void copy_run_in(const struct run *run, struct walk *walk)
+static void copy_run_in(const struct run *run, struct view_walk *walk)
 {
     if (run->stride == (int64_t)run->size)
         memcpy(run->at, walk->from, (size_t)run->count * run->size);
@@ -252,7 +252,7 @@ static void copy_run_in(const struct run *run, struct walk *walk)
     walk->from += (size_t)run->count * run->size;
 }
 
-static void copy_run_out(const struct run *run, struct walk *walk)
+static void copy_run_out(const struct run *run, struct view_walk *walk)
 {
     if (run->stride == (int64_t)run->size)
         memcpy(walk->to, run->at, (size_t)run->count * run->size);
@@ -279,7 +279,7 @@ static int check_copy(const weir_view *view, const void *memory, size_t size)
 
 int weir_view_fill(const weir_view *view, const void *item)
 {
-    struct walk walk = {.visit = fill_run, .from = item};
+    struct view_walk walk = {.visit = fill_run, .from = item};
     int64_t count = weir_view_len(view);
 
     if (count < 0)
@@ -293,7 +293,7 @@ int weir_view_fill(const weir_view *view, const void *item)
 
 int weir_view_copy_in(const weir_view *view, const void *from, size_t size)
 {
-    struct walk walk = {.visit = copy_run_in, .from = from};
+    struct view_walk walk = {.visit = copy_run_in, .from = from};
     int result = check_copy(view, from, size);
 
     if (result > 0)
@@ -303,7 +303,7 @@ int weir_view_copy_in(const weir_view *view, const void *from, size_t size)
 
 int weir_view_copy_out(const weir_view *view, void *to, size_t size)
 {
-    struct walk walk = {.visit = copy_run_out, .to = to};
+    struct view_walk walk = {.visit = copy_run_out, .to = to};
     int result = check_copy(view, to, size);
 
     if (result > 0)

@@ -118,20 +118,20 @@ uint64_t weir__random64(void)
 static int fail_no_space(int fd, size_t size)
 {
     struct statfs fs;
-    uint64_t room, total;
+    uint64_t free_bytes, total;
 
     if (fstatfs(fd, &fs) < 0)
         return weir__fail(-ENOSPC, "/dev/shm has no room for a block of %zu bytes", size);
-    room = (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize;
+    free_bytes = (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize;
     total = (uint64_t)fs.f_blocks * (uint64_t)fs.f_bsize;
-    if (room >= size)
+    if (free_bytes >= size)
         return weir__fail(-ENOSPC,
                           "no memory could be committed for a block of %zu bytes, although "
                           "/dev/shm has %llu bytes free (vm.overcommit_memory=2?)",
-                          size, (unsigned long long)room);
+                          size, (unsigned long long)free_bytes);
     return weir__fail(
         -ENOSPC, "a block needs %zu bytes, but /dev/shm has %llu of %llu bytes free%s", size,
-        (unsigned long long)room, (unsigned long long)total,
+        (unsigned long long)free_bytes, (unsigned long long)total,
         total < SMALL_SHM ? " (in Docker, start the container with a larger --shm-size)" : "");
 }
 
@@ -214,7 +214,7 @@ void weir__sigxfsz_release(const struct weir__held_signal *hold, bool caused)
 /* ---- reserving ------------------------------------------------------------------------------ */
 
 /* Refuses what would only fail after filling all of /dev/shm, or would get the process killed. */
-static int compare_with_limits(int fd, size_t size, unsigned flags)
+static int compare_block_with_limits(int fd, size_t size, unsigned flags)
 {
     struct statfs fs;
 
@@ -262,7 +262,7 @@ static int reserve_memory(const struct part *part, unsigned flags)
 
     if ((!(flags & WEIR_SHM_LAZY) && part->size >= WEIR__COMPARE_FROM) ||
         flags & WEIR__SHM_COMPARE) {
-        result = compare_with_limits(part->fd, part->size, flags);
+        result = compare_block_with_limits(part->fd, part->size, flags);
         if (result < 0)
             return result;
     }
@@ -307,18 +307,18 @@ size_t weir__block_mapped_size(size_t size)
 static void *map_anywhere(size_t size, int fd)
 {
     const size_t whole = weir__block_mapped_size(size);
-    void *room, *addr;
+    void *range, *addr;
     int error;
 
     if (!WEIR_GUARD)
         return mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    room = mmap(NULL, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (room == MAP_FAILED)
-        return room;
-    addr = mmap(room, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+    range = mmap(NULL, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (range == MAP_FAILED)
+        return range;
+    addr = mmap(range, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
     if (addr == MAP_FAILED) {
         error = errno;
-        munmap(room, whole);
+        munmap(range, whole);
         errno = error;
     }
     return addr;
@@ -329,7 +329,7 @@ void weir__block_unmap(void *addr, size_t size)
     munmap(addr, weir__block_mapped_size(size));
 }
 
-static int map(struct weir__block *block, const struct part *part, void *at)
+static int map_part(struct weir__block *block, const struct part *part, void *at)
 {
     const size_t size = part->size;
     void *addr;
@@ -377,7 +377,7 @@ int weir__block_reserve(struct weir__block *block, size_t size, unsigned flags, 
     if (result == 0)
         result = reserve_memory(&part, flags);
     if (result == 0)
-        result = map(&made, &part, at);
+        result = map_part(&made, &part, at);
     if (result < 0)
         weir__block_close_fd(&made);
     else
@@ -432,7 +432,7 @@ int weir__block_carve(struct weir__block *block, int file, uint64_t offset, size
     weir__block_clear(file, offset, size);
     result = reserve_memory(&part, flags);
     if (result == 0)
-        result = map(block, &part, at);
+        result = map_part(block, &part, at);
     if (result < 0)
         weir__block_clear(file, offset, size);
     return result;
@@ -539,7 +539,7 @@ int weir__block_open(struct weir__block *block, const char *name, uint64_t ino, 
         return fail_open(errno, name);
     result = check_opened(&opened, name, ino, &size);
     if (result == 0)
-        result = map(&opened, &(struct part){.fd = opened.fd, .size = size}, at);
+        result = map_part(&opened, &(struct part){.fd = opened.fd, .size = size}, at);
     if (result < 0)
         weir__block_close_fd(&opened);
     else

@@ -5,8 +5,8 @@
  * Used by the shm layer for stand-alone blocks and by the manager layer for a scope's blocks. Every
  * function returns 0 or a negative errno and has then set the thread's last error.
  */
-#ifndef WEIR_BLOCK_H
-#define WEIR_BLOCK_H
+#ifndef WEIR_SHM_BLOCK_BLOCK_H
+#define WEIR_SHM_BLOCK_BLOCK_H
 
 #include <signal.h>
 #include <stdint.h>

@@ -103,7 +103,7 @@ static void read_machine(const char *root, uint64_t *available, uint64_t *swap)
 /* ---- cgroups -------------------------------------------------------------------------------- */
 
 /* The limits that are looked for, and how much of the swap space is free. */
-struct search {
+struct limit_search {
     struct weir__memory_headroom *headroom;
     uint64_t swap;
 };
@@ -147,7 +147,7 @@ static uint64_t left_in_v1(const struct weir__cgroup *cgroup, uint64_t swap)
 
 static void limit_by_cgroup(const struct weir__cgroup *cgroup, void *arg)
 {
-    struct search *search = arg;
+    struct limit_search *search = arg;
     struct weir__memory_headroom *headroom = search->headroom;
     uint64_t left =
         cgroup->version == 1 ? left_in_v1(cgroup, search->swap) : left_in_v2(cgroup, search->swap);
@@ -160,7 +160,7 @@ static void limit_by_cgroup(const struct weir__cgroup *cgroup, void *arg)
 
 void weir__memory_headroom(struct weir__memory_headroom *headroom, const char *root)
 {
-    struct search search = {.headroom = headroom};
+    struct limit_search search = {.headroom = headroom};
     int saved = errno;
 
     read_machine(root, &headroom->bytes, &search.swap);

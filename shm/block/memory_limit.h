@@ -2,8 +2,8 @@
  *
  * memory_limit.h: how much memory this process can still take before something kills it.
  */
-#ifndef WEIR_MEMORY_LIMIT_H
-#define WEIR_MEMORY_LIMIT_H
+#ifndef WEIR_SHM_BLOCK_MEMORY_LIMIT_H
+#define WEIR_SHM_BLOCK_MEMORY_LIMIT_H
 
 #include <stddef.h>
 #include <stdint.h>

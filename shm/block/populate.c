@@ -66,7 +66,7 @@ static bool has_all_its_memory(const struct weir_shm *shm)
     return (uint64_t)status.st_blocks * 512 >= shm->size;
 }
 
-static int fail_no_space(const struct weir_shm *shm, size_t size)
+static int fail_no_more_space(const struct weir_shm *shm, size_t size)
 {
     struct statfs fs;
 
@@ -84,7 +84,7 @@ static int fail_no_space(const struct weir_shm *shm, size_t size)
         (unsigned long long)fs.f_blocks * (unsigned long long)fs.f_bsize);
 }
 
-static int compare_with_limits(const struct weir_shm *shm, size_t size)
+static int compare_range_with_limits(const struct weir_shm *shm, size_t size)
 {
     char who[sizeof "block \"\"" + WEIR_SHM_NAME_MAX];
 
@@ -149,7 +149,7 @@ int weir__populate(const struct weir_shm *shm, size_t offset, size_t size)
         return 0;
     end = (end + page - 1) / page * page;
     if (size >= WEIR__COMPARE_FROM) {
-        error = compare_with_limits(shm, size);
+        error = compare_range_with_limits(shm, size);
         if (error < 0)
             return error;
     }
@@ -160,7 +160,7 @@ int weir__populate(const struct weir_shm *shm, size_t offset, size_t size)
         return 0;
     /* EFAULT: a write would have been a SIGBUS. */
     if (error == EFAULT || error == ENOSPC)
-        return fail_no_space(shm, size);
+        return fail_no_more_space(shm, size);
     return weir__fail(-error, "cannot reserve %zu bytes of block \"%s\": %s", size, shm->name,
                       weir_strerror(-error));
 }

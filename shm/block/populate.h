@@ -2,8 +2,8 @@
  *
  * populate.h: giving a part of a lazy block its memory.
  */
-#ifndef WEIR_POPULATE_H
-#define WEIR_POPULATE_H
+#ifndef WEIR_SHM_BLOCK_POPULATE_H
+#define WEIR_SHM_BLOCK_POPULATE_H
 
 #include "shm/block/shared_memory.h"
 

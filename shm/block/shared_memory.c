@@ -24,7 +24,7 @@
 /* A chosen name has 64 random bits, so even a second try hardly ever happens. */
 #define NAME_TRIES 16
 
-static weir_shm *new_handle(void)
+static weir_shm *new_shm_handle(void)
 {
     weir_shm *shm = malloc(sizeof *shm);
 
@@ -33,7 +33,7 @@ static weir_shm *new_handle(void)
     return shm;
 }
 
-static void set_handle(weir_shm *shm, const struct weir__block *block)
+static void set_shm_handle(weir_shm *shm, const struct weir__block *block)
 {
     shm->buf = block->addr;
     shm->size = block->size;
@@ -61,7 +61,7 @@ weir_shm *weir__shm_create_filled(const char *name, size_t size, unsigned flags,
 
     if (name != NULL && weir__block_check_name(name) < 0)
         return NULL;
-    shm = new_handle();
+    shm = new_shm_handle();
     if (shm == NULL)
         return NULL;
     if (weir__block_reserve(&block, size, flags, NULL) < 0) {
@@ -85,7 +85,7 @@ weir_shm *weir__shm_create_filled(const char *name, size_t size, unsigned flags,
         return NULL;
     }
     weir__block_close_fd(&block);
-    set_handle(shm, &block);
+    set_shm_handle(shm, &block);
     return shm;
 }
 
@@ -101,7 +101,7 @@ weir_shm *weir__shm_attach_inode(const char *name, uint64_t ino)
 
     if (weir__block_check_name(name) < 0)
         return NULL;
-    shm = new_handle();
+    shm = new_shm_handle();
     if (shm == NULL)
         return NULL;
     if (weir__block_open(&block, name, ino, NULL) < 0) {
@@ -110,7 +110,7 @@ weir_shm *weir__shm_attach_inode(const char *name, uint64_t ino)
     }
     weir__block_close_fd(&block);
     strcpy(shm->name, name);
-    set_handle(shm, &block);
+    set_shm_handle(shm, &block);
     return shm;
 }
 
@@ -119,31 +119,31 @@ weir_shm *weir_shm_attach(const char *name)
     return weir__shm_attach_inode(name, 0);
 }
 
-static int is_null(const weir_shm *shm)
+static int shm_is_null(const weir_shm *shm)
 {
     return shm == NULL ? weir__fail(-EINVAL, "the block is NULL") : 0;
 }
 
 void *weir_shm_buf(const weir_shm *shm)
 {
-    return is_null(shm) ? NULL : shm->buf;
+    return shm_is_null(shm) ? NULL : shm->buf;
 }
 
 size_t weir_shm_size(const weir_shm *shm)
 {
-    return is_null(shm) ? 0 : shm->size;
+    return shm_is_null(shm) ? 0 : shm->size;
 }
 
 const char *weir_shm_name(const weir_shm *shm)
 {
-    return is_null(shm) ? NULL : shm->name;
+    return shm_is_null(shm) ? NULL : shm->name;
 }
 
 int weir_shm_path(const weir_shm *shm, char *path, size_t size, uint64_t *offset)
 {
     struct stat status;
 
-    if (is_null(shm))
+    if (shm_is_null(shm))
         return -EINVAL;
     if (path == NULL || offset == NULL)
         return weir__fail(-EINVAL, "there is no place for the path or the offset (NULL)");
@@ -175,7 +175,7 @@ int weir_shm_unlink(weir_shm *shm)
 {
     int result;
 
-    if (is_null(shm))
+    if (shm_is_null(shm))
         return -EINVAL;
     if (shm->owner != NULL)
         return shm->owner->unlink(shm);

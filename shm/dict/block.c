@@ -19,7 +19,7 @@
 #include "shm/dict/heap.h"
 #include "shm/error.h"
 
-#define MAGIC 0x3174636964726977u /* "wirdict1", on little-endian machines */
+#define DICT_MAGIC 0x3174636964726977u /* "wirdict1", on little-endian machines */
 
 #define SIZE_DEFAULT ((size_t)64 << 20)
 /* Of the heap, at first. */
@@ -47,7 +47,7 @@ static int64_t dict_size(const void *spec, unsigned *flags)
 }
 
 /* Where everything is follows from the block's size. */
-static void lay_out(weir_dict *dict, struct weir_shm *shm)
+static void lay_out_dict(weir_dict *dict, struct weir_shm *shm)
 {
     size_t page = 4096, heap_at; /* the same on every machine */
 
@@ -62,11 +62,11 @@ static void lay_out(weir_dict *dict, struct weir_shm *shm)
 }
 
 /* Nobody else can see the block yet: plain stores do. */
-static void write_header(weir_dict *dict)
+static void write_dict_header(weir_dict *dict)
 {
     struct weir__dict_header *header = dict->header;
 
-    header->magic = MAGIC;
+    header->magic = DICT_MAGIC;
     header->size = dict->shm->size;
     dict->seed[0] = header->seed[0] = weir__random64();
     dict->seed[1] = header->seed[1] = weir__random64();
@@ -87,14 +87,14 @@ static int fill_dict(void *buf, size_t size, const void *spec)
     weir_dict dict;
     int result;
 
-    lay_out(&dict, &shm);
+    lay_out_dict(&dict, &shm);
     result =
         weir__dict_reserve(buf, 0, WEIR__DICT_BUCKETS_AT + ((size_t)8 << WEIR__DICT_ORDER_MIN));
     if (result == 0)
         result = weir__dict_reserve(buf, (size_t)(dict.heap - (unsigned char *)buf), RESERVE_FIRST);
     if (result < 0)
         return result;
-    write_header(&dict);
+    write_dict_header(&dict);
     return source == NULL ? 0 : weir_dict_update(&dict, source);
 }
 
@@ -106,9 +106,9 @@ static int bind_dict(void *handle, struct weir_shm *shm, const void *spec)
 
     (void)spec;
     if (shm->size < WEIR__DICT_SIZE_MIN || shm->size > WEIR__DICT_SIZE_MAX ||
-        header->magic != MAGIC || header->size != shm->size)
+        header->magic != DICT_MAGIC || header->size != shm->size)
         return weir__fail(-EBADMSG, "block \"%s\" is not a dictionary", shm->name);
-    lay_out(dict, shm);
+    lay_out_dict(dict, shm);
     dict->seed[0] = header->seed[0];
     dict->seed[1] = header->seed[1];
     order = atomic_load_explicit(&header->order, memory_order_relaxed);

@@ -5,8 +5,8 @@
  * A key is in the dictionary while a node with it is in the list and that node's value word is not
  * DEAD. So each call has one instant at which it is done, and it is one atomic instruction:
  *
- *     a new key           the link that leads to its node is swapped in (insert)
- *     a new value         the node's value word is swapped for another one (replace)
+ *     a new key           the link that leads to its node is swapped in (insert_item)
+ *     a new value         the node's value word is swapped for another one (replace_value)
  *     a key is gone       the node's value word is swapped for DEAD, which is final (remove_place)
  *     a value is read     the value word is loaded, and found to be the same after copying
  *
@@ -29,14 +29,15 @@
 
 /* ---- checking what the caller gave ---------------------------------------------------------- */
 
-static int check_key(const weir_dict *dict, const weir_value *value, struct weir__dict_key *key)
+static int check_dict_key(const weir_dict *dict, const weir_value *value,
+                          struct weir__dict_key *key)
 {
     if (dict == NULL)
         return weir__fail(-EINVAL, "the dictionary is NULL");
-    return weir__dict_key(dict, value, key);
+    return weir__dict_make_key(dict, value, key);
 }
 
-static int check_value(const weir_value *value)
+static int check_dict_value(const weir_value *value)
 {
     if ((value->type == WEIR_STR || value->type == WEIR_BYTES) && value->size > WEIR_DICT_VALUE_MAX)
         return weir__fail(-E2BIG, "a value of %u bytes is longer than %d", value->size,
@@ -44,10 +45,11 @@ static int check_value(const weir_value *value)
     return weir__value_check(value);
 }
 
-static int check_room(const void *out, const void *buf, size_t size, struct weir__dict_room *room)
+static int check_buffer(const void *out, const void *buf, size_t size,
+                        struct weir__dict_buffer *buffer)
 {
-    room->at = buf != NULL ? (char *)buf : NULL;
-    room->size = buf != NULL ? size : 0;
+    buffer->at = buf != NULL ? (char *)buf : NULL;
+    buffer->size = buf != NULL ? size : 0;
     if (out == NULL)
         return weir__fail(-EINVAL, "there is no place for the result");
     if (buf == NULL && size > 0)
@@ -60,7 +62,7 @@ static int fail_no_key(void)
     return weir__fail(-ENOENT, "there is no such key in the dictionary");
 }
 
-static int fail_no_room(const weir_value *value, size_t size)
+static int fail_short_buffer(const weir_value *value, size_t size)
 {
     return weir__fail(-ENOBUFS, "a %s of %u bytes, with a NUL, does not fit into %zu bytes",
                       weir_type_name(value->type), value->size, size);
@@ -70,8 +72,8 @@ static int fail_no_room(const weir_value *value, size_t size)
 
 /* Finds a key that is there: 0, place and value word; 1: it is not there. Dead nodes on the way are
  * taken out of the list. */
-static int find(const weir_dict *dict, const struct weir__dict_key *key,
-                struct weir__dict_place *place, uint64_t *word)
+static int find_item(const weir_dict *dict, const struct weir__dict_key *key,
+                     struct weir__dict_place *place, uint64_t *word)
 {
     int result = WEIR__AGAIN;
 
@@ -132,8 +134,8 @@ static void discard_node(const weir_dict *dict, uint32_t ref)
 }
 
 /* Puts a new key at the place where it was not found. 0, WEIR__AGAIN, or an error. */
-static int insert(const weir_dict *dict, const struct weir__dict_key *key, const weir_value *value,
-                  const struct weir__dict_place *place)
+static int insert_item(const weir_dict *dict, const struct weir__dict_key *key,
+                       const weir_value *value, const struct weir__dict_place *place)
 {
     uint32_t ref = weir__dict_take_node(dict, key->size);
     uint64_t word = 0;
@@ -157,8 +159,8 @@ static int insert(const weir_dict *dict, const struct weir__dict_key *key, const
 }
 
 /* Swaps the value word that was read for one of this value. 0, WEIR__AGAIN, or an error. */
-static int replace(const weir_dict *dict, const struct weir__dict_place *place, uint64_t word,
-                   const weir_value *value)
+static int replace_value(const weir_dict *dict, const struct weir__dict_place *place, uint64_t word,
+                         const weir_value *value)
 {
     uint64_t made = 0, old = word;
     int result = weir__dict_make_word(dict, place->life, value, &made);
@@ -200,32 +202,32 @@ static bool remove_place(const weir_dict *dict, const struct weir__dict_place *p
 
 /* The value at a place. 0, WEIR__AGAIN, or an error. */
 static int give_value(const weir_dict *dict, const struct weir__dict_place *place, uint64_t word,
-                      weir_value *out, struct weir__dict_room *room)
+                      weir_value *out, struct weir__dict_buffer *buffer)
 {
-    size_t size = room->size;
-    int result = weir__dict_read(dict, place, word, out, room);
+    size_t size = buffer->size;
+    int result = weir__dict_read(dict, place, word, out, buffer);
 
-    return result == -ENOBUFS ? fail_no_room(out, size) : result;
+    return result == -ENOBUFS ? fail_short_buffer(out, size) : result;
 }
 
 int weir_dict_get(const weir_dict *dict, weir_value key, weir_value *out, void *buf, size_t size)
 {
     struct weir__dict_place place;
-    struct weir__dict_room room;
+    struct weir__dict_buffer buffer;
     struct weir__dict_key sought;
     uint64_t word = 0;
-    int result = check_key(dict, &key, &sought);
+    int result = check_dict_key(dict, &key, &sought);
 
     if (result == 0)
-        result = check_room(out, buf, size, &room);
+        result = check_buffer(out, buf, size, &buffer);
     if (result < 0)
         return result;
     for (unsigned tries = 0; tries < WEIR__DICT_TRIES; tries++) {
-        result = find(dict, &sought, &place, &word);
+        result = find_item(dict, &sought, &place, &word);
         if (result > 0)
             return fail_no_key();
         if (result == 0)
-            result = give_value(dict, &place, word, out, &room);
+            result = give_value(dict, &place, word, out, &buffer);
         if (result != WEIR__AGAIN)
             return result;
     }
@@ -237,10 +239,10 @@ int weir_dict_contains(const weir_dict *dict, weir_value key)
     struct weir__dict_place place;
     struct weir__dict_key sought;
     uint64_t word = 0;
-    int result = check_key(dict, &key, &sought);
+    int result = check_dict_key(dict, &key, &sought);
 
     if (result == 0)
-        result = find(dict, &sought, &place, &word);
+        result = find_item(dict, &sought, &place, &word);
     return result < 0 ? result : result == 0;
 }
 
@@ -251,18 +253,18 @@ int weir_dict_set(weir_dict *dict, weir_value key, weir_value value)
     struct weir__dict_place place;
     struct weir__dict_key sought;
     uint64_t word = 0;
-    int result = check_key(dict, &key, &sought);
+    int result = check_dict_key(dict, &key, &sought);
 
     if (result == 0)
-        result = check_value(&value);
+        result = check_dict_value(&value);
     if (result < 0)
         return result;
     do {
-        result = find(dict, &sought, &place, &word);
+        result = find_item(dict, &sought, &place, &word);
         if (result == 0)
-            result = replace(dict, &place, word, &value);
+            result = replace_value(dict, &place, word, &value);
         else if (result > 0)
-            result = insert(dict, &sought, &value, &place);
+            result = insert_item(dict, &sought, &value, &place);
     } while (result == WEIR__AGAIN); /* then somebody else has got on */
     return result;
 }
@@ -270,28 +272,28 @@ int weir_dict_set(weir_dict *dict, weir_value key, weir_value value)
 int weir_dict_setdefault(weir_dict *dict, weir_value key, weir_value value, weir_value *out,
                          void *buf, size_t size)
 {
-    struct weir__dict_room room = {NULL, 0};
+    struct weir__dict_buffer buffer = {NULL, 0};
     struct weir__dict_place place;
     struct weir__dict_key sought;
     uint64_t word = 0;
-    int result = check_key(dict, &key, &sought);
+    int result = check_dict_key(dict, &key, &sought);
 
     if (result == 0)
-        result = check_value(&value);
+        result = check_dict_value(&value);
     if (result == 0 && out != NULL)
-        result = check_room(out, buf, size, &room);
+        result = check_buffer(out, buf, size, &buffer);
     if (result < 0)
         return result;
     do {
-        result = find(dict, &sought, &place, &word);
+        result = find_item(dict, &sought, &place, &word);
         if (result > 0) {
-            result = insert(dict, &sought, &value, &place);
+            result = insert_item(dict, &sought, &value, &place);
             if (result == 0 && out != NULL)
                 *out = value;
             if (result == 0)
                 return 1;
         } else if (result == 0 && out != NULL) {
-            result = give_value(dict, &place, word, out, &room);
+            result = give_value(dict, &place, word, out, &buffer);
         }
     } while (result == WEIR__AGAIN);
     return result;
@@ -326,7 +328,7 @@ static int add_at(const weir_dict *dict, const struct weir__dict_place *place, u
         return weir__fail(-EOVERFLOW, "%lld and %lld do not fit into 64 bits together",
                           (long long)number, (long long)delta);
     value = weir_int(*sum);
-    return replace(dict, place, word, &value);
+    return replace_value(dict, place, word, &value);
 }
 
 int weir_dict_add(weir_dict *dict, weir_value key, int64_t delta, int64_t *after)
@@ -336,17 +338,17 @@ int weir_dict_add(weir_dict *dict, weir_value key, int64_t delta, int64_t *after
     struct weir__dict_key sought;
     uint64_t word = 0;
     int64_t sum = 0;
-    int result = check_key(dict, &key, &sought);
+    int result = check_dict_key(dict, &key, &sought);
 
     if (result < 0)
         return result;
     do {
-        result = find(dict, &sought, &place, &word);
+        result = find_item(dict, &sought, &place, &word);
         if (result == 0) {
             result = add_at(dict, &place, word, delta, &sum);
         } else if (result > 0) {
             sum = delta;
-            result = insert(dict, &sought, &first, &place);
+            result = insert_item(dict, &sought, &first, &place);
         }
     } while (result == WEIR__AGAIN);
     if (result == 0 && after != NULL)
@@ -361,14 +363,14 @@ int weir_dict_compare_and_set(weir_dict *dict, weir_value key, int64_t *expected
     struct weir__dict_key sought;
     uint64_t word = 0;
     int64_t number = 0;
-    int result = check_key(dict, &key, &sought);
+    int result = check_dict_key(dict, &key, &sought);
 
     if (result == 0 && expected == NULL)
         result = weir__fail(-EINVAL, "the expected value is NULL");
     if (result < 0)
         return result;
     do {
-        result = find(dict, &sought, &place, &word);
+        result = find_item(dict, &sought, &place, &word);
         if (result > 0)
             return fail_no_key();
         if (result == 0)
@@ -378,7 +380,7 @@ int weir_dict_compare_and_set(weir_dict *dict, weir_value key, int64_t *expected
             return 0;
         }
         if (result == 0)
-            result = replace(dict, &place, word, &value);
+            result = replace_value(dict, &place, word, &value);
     } while (result == WEIR__AGAIN);
     return result < 0 ? result : 1;
 }
@@ -386,18 +388,18 @@ int weir_dict_compare_and_set(weir_dict *dict, weir_value key, int64_t *expected
 /* ---- removing ------------------------------------------------------------------------------- */
 
 /* `out` may be NULL. What is read is what is removed: a word never comes back. */
-static int take_out(const weir_dict *dict, const struct weir__dict_key *key, weir_value *out,
-                    struct weir__dict_room room)
+static int take_item(const weir_dict *dict, const struct weir__dict_key *key, weir_value *out,
+                     struct weir__dict_buffer buffer)
 {
     struct weir__dict_place place;
     uint64_t word = 0;
     int result;
 
     do {
-        struct weir__dict_room rest = room;
+        struct weir__dict_buffer rest = buffer;
         weir_value value = {.type = WEIR_NONE};
 
-        result = find(dict, key, &place, &word);
+        result = find_item(dict, key, &place, &word);
         if (result > 0)
             return fail_no_key();
         if (result == 0 && out != NULL)
@@ -413,20 +415,21 @@ static int take_out(const weir_dict *dict, const struct weir__dict_key *key, wei
 int weir_dict_delete(weir_dict *dict, weir_value key)
 {
     struct weir__dict_key sought;
-    int result = check_key(dict, &key, &sought);
+    int result = check_dict_key(dict, &key, &sought);
 
-    return result < 0 ? result : take_out(dict, &sought, NULL, (struct weir__dict_room){NULL, 0});
+    return result < 0 ? result
+                      : take_item(dict, &sought, NULL, (struct weir__dict_buffer){NULL, 0});
 }
 
 int weir_dict_pop(weir_dict *dict, weir_value key, weir_value *out, void *buf, size_t size)
 {
-    struct weir__dict_room room;
+    struct weir__dict_buffer buffer;
     struct weir__dict_key sought;
-    int result = check_key(dict, &key, &sought);
+    int result = check_dict_key(dict, &key, &sought);
 
     if (result == 0)
-        result = check_room(out, buf, size, &room);
-    return result < 0 ? result : take_out(dict, &sought, out, room);
+        result = check_buffer(out, buf, size, &buffer);
+    return result < 0 ? result : take_item(dict, &sought, out, buffer);
 }
 
 /* The key that a place's node has in the list, to take it out when it is marked. */
@@ -435,49 +438,49 @@ static struct weir__dict_key key_of(const weir_dict_cursor *at)
     return (struct weir__dict_key){.order = at->at[0], .tie = at->at[1], .size = UINT32_MAX};
 }
 
-/* The first item behind the cursor, as find(). */
-static int find_after(const weir_dict *dict, const weir_dict_cursor *cursor,
-                      struct weir__dict_place *place, uint64_t *word)
+/* The first item behind the cursor, as find_item(). */
+static int find_item_after(const weir_dict *dict, const weir_dict_cursor *cursor,
+                           struct weir__dict_place *place, uint64_t *word)
 {
     const struct weir__dict_key key = {.order = cursor->at[0], .tie = cursor->at[1], .after = true};
 
-    return find(dict, &key, place, word);
+    return find_item(dict, &key, place, word);
 }
 
-/* One item: its key, where it is in the order, and its value. As give_value. */
+/* One item: its key, where it is in the order, and its value. As give_value(). */
 static int give_item(const weir_dict *dict, const struct weir__dict_place *place, uint64_t word,
                      weir_dict_cursor *at, weir_value *key, weir_value *value,
-                     struct weir__dict_room room)
+                     struct weir__dict_buffer buffer)
 {
     weir_value no_key, no_value;
-    struct weir__dict_room none = room, *for_value = value != NULL ? &room : NULL;
+    struct weir__dict_buffer none = buffer, *for_value = value != NULL ? &buffer : NULL;
     int key_result, result;
 
     key_result = weir__dict_read_key(dict, place, at, key != NULL ? key : &no_key,
-                                     key != NULL ? &room : &none);
+                                     key != NULL ? &buffer : &none);
     if (key == NULL && key_result == -ENOBUFS)
         key_result = 0;
     if (key_result != 0 && key_result != -ENOBUFS)
         return key_result;
     result = weir__dict_read(dict, place, word, value != NULL ? value : &no_value, for_value);
     if (result == 0 && key_result == -ENOBUFS)
-        result = fail_no_room(key, none.size);
+        result = fail_short_buffer(key, none.size);
     else if (result == -ENOBUFS)
-        result = fail_no_room(value, room.size);
+        result = fail_short_buffer(value, buffer.size);
     return result;
 }
 
 int weir_dict_popitem(weir_dict *dict, weir_value *key, weir_value *value, void *buf, size_t size)
 {
     struct weir__dict_place place;
-    struct weir__dict_room room;
+    struct weir__dict_buffer buffer;
     weir_dict_cursor begin, at;
     uint64_t word = 0;
     int result;
 
     if (dict == NULL)
         return weir__fail(-EINVAL, "the dictionary is NULL");
-    result = check_room(key != NULL ? value : NULL, buf, size, &room);
+    result = check_buffer(key != NULL ? value : NULL, buf, size, &buffer);
     if (result < 0)
         return result;
     do {
@@ -487,13 +490,13 @@ int weir_dict_popitem(weir_dict *dict, weir_value *key, weir_value *value, void 
             (uint32_t)(((uint64_t)1 << dict->order_max) - 1);
 
         begin = (weir_dict_cursor){{weir__dict_bucket_key(bucket).order, 0}};
-        result = find_after(dict, &begin, &place, &word);
+        result = find_item_after(dict, &begin, &place, &word);
         if (result > 0)
-            result = find_after(dict, &(weir_dict_cursor){{0, 0}}, &place, &word);
+            result = find_item_after(dict, &(weir_dict_cursor){{0, 0}}, &place, &word);
         if (result > 0)
             return weir__fail(-ENOENT, "the dictionary is empty");
         if (result == 0)
-            result = give_item(dict, &place, word, &at, key, value, room);
+            result = give_item(dict, &place, word, &at, key, value, buffer);
         if (result != 0)
             continue;
         sought = key_of(&at);
@@ -513,22 +516,22 @@ int weir_dict_next(const weir_dict *dict, weir_dict_cursor *cursor, weir_value *
                    weir_value *value, void *buf, size_t size)
 {
     struct weir__dict_place place;
-    struct weir__dict_room room;
+    struct weir__dict_buffer buffer;
     weir_dict_cursor at;
     uint64_t word = 0;
     int result;
 
     if (dict == NULL)
         return weir__fail(-EINVAL, "the dictionary is NULL");
-    result = check_room(cursor, buf, size, &room);
+    result = check_buffer(cursor, buf, size, &buffer);
     if (result < 0)
         return result;
     do {
-        result = find_after(dict, cursor, &place, &word);
+        result = find_item_after(dict, cursor, &place, &word);
         if (result > 0)
             return 0;
         if (result == 0)
-            result = give_item(dict, &place, word, &at, key, value, room);
+            result = give_item(dict, &place, word, &at, key, value, buffer);
     } while (result == WEIR__AGAIN);
     if (result < 0)
         return result;
@@ -557,10 +560,11 @@ int weir_dict_clear(weir_dict *dict)
     if (dict == NULL)
         return weir__fail(-EINVAL, "the dictionary is NULL");
     for (;;) {
-        result = find_after(dict, &cursor, &place, &word);
+        result = find_item_after(dict, &cursor, &place, &word);
         if (result != 0)
             return result < 0 ? result : 0;
-        result = give_item(dict, &place, word, &at, NULL, NULL, (struct weir__dict_room){NULL, 0});
+        result =
+            give_item(dict, &place, word, &at, NULL, NULL, (struct weir__dict_buffer){NULL, 0});
         if (result < 0)
             return result;
         if (result == 0) {

@@ -26,12 +26,12 @@
 #include "shm/error.h"
 
 /* How much memory is got at once: an eighth of what is used, within these. */
-#define STEP_MIN ((uint64_t)64 << 10)
-#define STEP_MAX ((uint64_t)16 << 20)
+#define GROW_MIN ((uint64_t)64 << 10)
+#define GROW_MAX ((uint64_t)16 << 20)
 
 /* ---- memory behind the block ---------------------------------------------------------------- */
 
-static int fail_reserve(int error, size_t size)
+static int fail_to_grow(int error, size_t size)
 {
     struct statfs fs;
 
@@ -56,7 +56,7 @@ int weir__dict_reserve(void *buf, size_t at, size_t size)
     }
     error = weir__populate_pages((char *)buf + begin, at + size - begin);
     if (error != 0 && error != EINVAL) /* without the call, all was reserved at creation */
-        result = fail_reserve(error, size);
+        result = fail_to_grow(error, size);
     errno = saved;
     return result;
 }
@@ -67,7 +67,7 @@ static int reserve_up_to(const weir_dict *dict, uint64_t reserved, uint64_t end)
     uint64_t step = end * WEIR__DICT_GRANULE / 8, target;
     int result;
 
-    step = step < STEP_MIN ? STEP_MIN : step > STEP_MAX ? STEP_MAX : step;
+    step = step < GROW_MIN ? GROW_MIN : step > GROW_MAX ? GROW_MAX : step;
     target = end + step / WEIR__DICT_GRANULE;
     if (target > dict->granules)
         target = dict->granules;
@@ -91,7 +91,7 @@ static int reserve_up_to(const weir_dict *dict, uint64_t reserved, uint64_t end)
 #define HEAP_IS_FULL 1
 
 /* 0 and *ref, HEAP_IS_FULL, or an error. */
-static int take_fresh(const weir_dict *dict, uint64_t granules, uint32_t *ref)
+static int take_from_end(const weir_dict *dict, uint64_t granules, uint32_t *ref)
 {
     struct weir__dict_header *header = dict->header;
     uint64_t used = atomic_load_explicit(&header->used, memory_order_relaxed);
@@ -147,7 +147,7 @@ static unsigned class_in_memory(const weir_dict *dict, uint32_t ref, bool node)
 
 /* Takes the first of a list, or 0. The tag changes with every change of the head, so that a list
  * that came back to the same head is not mistaken. */
-static uint32_t pop(const weir_dict *dict, unsigned class, bool node)
+static uint32_t pop_free(const weir_dict *dict, unsigned class, bool node)
 {
     struct weir__dict_free *list = free_list(dict, class, node);
     uint64_t head = atomic_load_explicit(&list->head, memory_order_acquire);
@@ -164,7 +164,7 @@ static uint32_t pop(const weir_dict *dict, unsigned class, bool node)
         if (sound)
             next = atomic_load_explicit(free_link(dict, ref, node), memory_order_relaxed);
         next = (uint32_t)next | ((head >> 32) + 1) << 32;
-        /* acquire, here and above: pairs with the release in push. */
+        /* acquire, here and above: pairs with the release in push_free. */
         if (atomic_compare_exchange_weak_explicit(&list->head, &head, next, memory_order_acquire,
                                                   memory_order_acquire))
             return sound && class_in_memory(dict, ref, node) == class ? ref : 0;
@@ -173,7 +173,7 @@ static uint32_t pop(const weir_dict *dict, unsigned class, bool node)
 
 /* A node's link on a free list is marked and has a new tag, so that whoever still looks at it as an
  * item begins again. */
-static void push(const weir_dict *dict, unsigned class, bool node, uint32_t ref)
+static void push_free(const weir_dict *dict, unsigned class, bool node, uint32_t ref)
 {
     struct weir__dict_free *list = free_list(dict, class, node);
     _Atomic uint64_t *link = free_link(dict, ref, node);
@@ -183,7 +183,7 @@ static void push(const weir_dict *dict, unsigned class, bool node, uint32_t ref)
     do {
         old = node ? weir__link((uint32_t)head | WEIR__LINK_MARK, old) : (uint32_t)head;
         atomic_store_explicit(link, old, memory_order_relaxed);
-        /* release: pairs with the acquires in pop. */
+        /* release: pairs with the acquires in pop_free. */
     } while (!atomic_compare_exchange_weak_explicit(&list->head, &head,
                                                     ((head >> 32) + 1) << 32 | ref,
                                                     memory_order_release, memory_order_relaxed));
@@ -200,19 +200,19 @@ static int fail_full(const weir_dict *dict, uint64_t granules)
 
 /* From the list, else from the heap's end, else from the lists of larger ones. *class becomes that
  * of what was taken. 0 with the error set: there is nothing. */
-static uint32_t take(const weir_dict *dict, unsigned *class, bool node)
+static uint32_t take_memory(const weir_dict *dict, unsigned *class, bool node)
 {
     uint64_t granules = weir__dict_class_granules(*class);
-    uint32_t ref = pop(dict, *class, node);
+    uint32_t ref = pop_free(dict, *class, node);
     int result;
 
     if (ref != 0)
         return ref;
-    result = take_fresh(dict, granules, &ref);
+    result = take_from_end(dict, granules, &ref);
     if (result == 0)
         return ref;
     for (unsigned c = *class + 1; c < WEIR__DICT_CLASSES; c++) {
-        ref = pop(dict, c, node);
+        ref = pop_free(dict, c, node);
         if (ref != 0) {
             *class = c;
             return ref;
@@ -229,7 +229,7 @@ uint32_t weir__dict_take_node(const weir_dict *dict, uint32_t key_size)
 {
     unsigned class =
         weir__dict_class_of((WEIR__DICT_NODE_SIZE + (uint64_t)key_size + 15) / WEIR__DICT_GRANULE);
-    uint32_t ref = take(dict, &class, true), life;
+    uint32_t ref = take_memory(dict, &class, true), life;
     struct weir__dict_node *node;
 
     if (ref == 0)
@@ -248,13 +248,13 @@ void weir__dict_give_node(const weir_dict *dict, uint32_t ref)
 
     if (class < WEIR__DICT_CLASSES &&
         weir__dict_ref_is_sound(dict, ref, weir__dict_class_granules(class)))
-        push(dict, class, true, ref);
+        push_free(dict, class, true, ref);
 }
 
 uint32_t weir__dict_take_box(const weir_dict *dict, weir_type type, uint32_t size)
 {
     unsigned class = weir__dict_class_of(((uint64_t)size + 8 + 15) / WEIR__DICT_GRANULE);
-    uint32_t ref = take(dict, &class, false);
+    uint32_t ref = take_memory(dict, &class, false);
     struct weir__dict_box *box;
     uint64_t version;
 
@@ -276,5 +276,5 @@ void weir__dict_give_box(const weir_dict *dict, uint32_t ref)
 
     if (class < WEIR__DICT_CLASSES &&
         weir__dict_ref_is_sound(dict, ref, weir__dict_class_granules(class)))
-        push(dict, class, false, ref);
+        push_free(dict, class, false, ref);
 }

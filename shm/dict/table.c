@@ -75,7 +75,7 @@ static void hash_bytes(const weir_dict *dict, struct weir__dict_key *key)
     key->tie = mix(second);
 }
 
-int weir__dict_key(const weir_dict *dict, const weir_value *value, struct weir__dict_key *key)
+int weir__dict_make_key(const weir_dict *dict, const weir_value *value, struct weir__dict_key *key)
 {
     *key = (struct weir__dict_key){.data = NULL};
     switch (value->type) {
@@ -183,8 +183,8 @@ static bool has_key(const weir_dict *dict, const struct item *item,
 
 enum step { BEFORE, FOUND, BEYOND };
 
-static enum step compare(const weir_dict *dict, const struct item *item,
-                         const struct weir__dict_key *key)
+static enum step compare_item(const weir_dict *dict, const struct item *item,
+                              const struct weir__dict_key *key)
 {
     if (key->after && item->node == NULL)
         return BEFORE; /* buckets are no items */
@@ -226,14 +226,14 @@ static void clear_mark(_Atomic uint64_t *bucket, uint64_t word)
 }
 
 /* Where a walk is: what `place` says, and how far it has come. */
-struct walk {
+struct table_walk {
     struct weir__dict_place *place;
     uint64_t order, tie;
     unsigned equals;
 };
 
 /* Orders must rise. */
-static bool is_in_order(struct walk *walk, const struct item *item)
+static bool is_in_order(struct table_walk *walk, const struct item *item)
 {
     if (item->order == walk->order && item->tie == walk->tie)
         return ++walk->equals <= EQUALS_MAX;
@@ -248,7 +248,8 @@ static bool is_in_order(struct walk *walk, const struct item *item)
 #define WALK_ON 2
 
 /* One step. WEIR__AGAIN: begin again; 0: the place is found; WALK_ON. */
-static int step(const weir_dict *dict, const struct weir__dict_key *key, struct walk *walk)
+static int walk_step(const weir_dict *dict, const struct weir__dict_key *key,
+                     struct table_walk *walk)
 {
     struct weir__dict_place *place = walk->place;
     struct item item;
@@ -260,7 +261,7 @@ static int step(const weir_dict *dict, const struct weir__dict_key *key, struct 
         return atomic_load_explicit(place->link, memory_order_acquire) == place->word
                    ? weir__dict_damaged(dict, "a link leads nowhere")
                    : WEIR__AGAIN;
-    way = compare(dict, &item, key);
+    way = compare_item(dict, &item, key);
     /* acquire fence: all of the item has been read when the link is looked at again. */
     atomic_thread_fence(memory_order_acquire);
     if (atomic_load_explicit(place->link, memory_order_relaxed) != place->word)
@@ -290,7 +291,7 @@ static int step(const weir_dict *dict, const struct weir__dict_key *key, struct 
 static int walk_from(const weir_dict *dict, uint32_t bucket, const struct weir__dict_key *key,
                      struct weir__dict_place *place)
 {
-    struct walk walk = {.place = place, .order = reverse(bucket)};
+    struct table_walk walk = {.place = place, .order = reverse(bucket)};
     int result = WALK_ON;
 
     *place = (struct weir__dict_place){.link = &dict->buckets[bucket]};
@@ -298,7 +299,7 @@ static int walk_from(const weir_dict *dict, uint32_t bucket, const struct weir__
     if (!is_linked(place->word))
         return weir__dict_damaged(dict, "a bucket is not in the list");
     while (result == WALK_ON)
-        result = step(dict, key, &walk);
+        result = walk_step(dict, key, &walk);
     return result;
 }
 

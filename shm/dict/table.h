@@ -25,7 +25,7 @@ struct weir__dict_place {
 
 /* The sorting key of a str, bytes or int; -EINVAL for other types and for a key that is too long.
  */
-int weir__dict_key(const weir_dict *dict, const weir_value *value, struct weir__dict_key *key);
+int weir__dict_make_key(const weir_dict *dict, const weir_value *value, struct weir__dict_key *key);
 /* The key before all those that lie in a bucket, for `after`. */
 struct weir__dict_key weir__dict_bucket_key(uint32_t bucket);
 /* The bucket of a sorting key. */

@@ -27,7 +27,7 @@
 
 static bool same_life(const struct weir__dict_place *place)
 {
-    /* acquire fence: pairs with the release of the value word in insert (dict.c), before which the
+    /* acquire fence: pairs with the release of the value word in write_node (dict.c), before which the
      * next incarnation was stored: who has read that word finds another life here. */
     atomic_thread_fence(memory_order_acquire);
     return atomic_load_explicit(&place->node->life, memory_order_relaxed) == place->life;
@@ -85,7 +85,7 @@ static struct weir__dict_box *find_box(const weir_dict *dict, uint64_t word, uin
 }
 
 /* Other processes may be writing there by now, hence word by word. */
-static void copy_words(char *to, const _Atomic uint64_t *from, size_t size)
+static void copy_box_words(char *to, const _Atomic uint64_t *from, size_t size)
 {
     for (size_t at = 0; at < size; at += 8) {
         uint64_t word = atomic_load_explicit(&from[at / 8], memory_order_relaxed);
@@ -94,27 +94,28 @@ static void copy_words(char *to, const _Atomic uint64_t *from, size_t size)
     }
 }
 
-/* Copies to the room, with a NUL behind. */
-static int copy_data(weir_value *out, const _Atomic uint64_t *from, struct weir__dict_room *room)
+/* Copies to the buffer, with a NUL behind. */
+static int copy_data(weir_value *out, const _Atomic uint64_t *from,
+                     struct weir__dict_buffer *buffer)
 {
-    if (room == NULL) {
+    if (buffer == NULL) {
         out->data = NULL;
         return 0;
     }
-    if (room->size <= out->size) {
+    if (buffer->size <= out->size) {
         out->data = NULL;
         return -ENOBUFS;
     }
-    copy_words(room->at, from, out->size);
-    room->at[out->size] = '\0';
-    out->data = room->at;
-    room->at += out->size + 1;
-    room->size -= (size_t)out->size + 1;
+    copy_box_words(buffer->at, from, out->size);
+    buffer->at[out->size] = '\0';
+    out->data = buffer->at;
+    buffer->at += out->size + 1;
+    buffer->size -= (size_t)out->size + 1;
     return 0;
 }
 
 static int read_box(const weir_dict *dict, const struct weir__dict_place *place, uint64_t word,
-                    weir_value *out, struct weir__dict_room *room)
+                    weir_value *out, struct weir__dict_buffer *buffer)
 {
     weir_value value = {.type = WEIR_NONE};
     struct weir__dict_box *box;
@@ -127,7 +128,7 @@ static int read_box(const weir_dict *dict, const struct weir__dict_place *place,
     value.type = weir__box_type(head);
     if (value.type == WEIR_STR || value.type == WEIR_BYTES) {
         value.size = weir__box_size(head);
-        result = copy_data(&value, box->data, room);
+        result = copy_data(&value, box->data, buffer);
     } else {
         data = atomic_load_explicit(&box->data[0], memory_order_relaxed);
         value.integer = (int64_t)data;
@@ -143,9 +144,9 @@ static int read_box(const weir_dict *dict, const struct weir__dict_place *place,
 }
 
 int weir__dict_read(const weir_dict *dict, const struct weir__dict_place *place, uint64_t word,
-                    weir_value *out, struct weir__dict_room *room)
+                    weir_value *out, struct weir__dict_buffer *buffer)
 {
-    struct weir__dict_room rest = {NULL, 0};
+    struct weir__dict_buffer rest = {NULL, 0};
     int result;
 
     switch (weir__word_kind(word)) {
@@ -159,11 +160,11 @@ int weir__dict_read(const weir_dict *dict, const struct weir__dict_place *place,
         *out = weir_int((int64_t)word >> 28);
         return 0;
     case WEIR__WORD_BOX:
-        if (room != NULL)
-            rest = *room;
-        result = read_box(dict, place, word, out, room != NULL ? &rest : NULL);
-        if (result == 0 && room != NULL)
-            *room = rest;
+        if (buffer != NULL)
+            rest = *buffer;
+        result = read_box(dict, place, word, out, buffer != NULL ? &rest : NULL);
+        if (result == 0 && buffer != NULL)
+            *buffer = rest;
         return result;
     case WEIR__WORD_DEAD:
         break;
@@ -172,10 +173,10 @@ int weir__dict_read(const weir_dict *dict, const struct weir__dict_place *place,
 }
 
 int weir__dict_read_key(const weir_dict *dict, const struct weir__dict_place *place,
-                        weir_dict_cursor *at, weir_value *out, struct weir__dict_room *room)
+                        weir_dict_cursor *at, weir_value *out, struct weir__dict_buffer *buffer)
 {
     struct weir__dict_node *node = place->node;
-    struct weir__dict_room rest = *room;
+    struct weir__dict_buffer rest = *buffer;
     weir_value key = {.type = WEIR_NONE};
     int result = 0;
 
@@ -198,7 +199,7 @@ int weir__dict_read_key(const weir_dict *dict, const struct weir__dict_place *pl
         return weir__dict_damaged(dict, "a key is not UTF-8");
     *out = key;
     if (result == 0)
-        *room = rest;
+        *buffer = rest;
     return result;
 }
 

@@ -125,7 +125,8 @@ static int read_element(const weir_list *list, uint64_t i, weir_value *out)
     return 0;
 }
 
-static __attribute__((noinline)) int get_any(const weir_list *list, uint64_t i, weir_value *out)
+static __attribute__((noinline)) int get_any_element(const weir_list *list, uint64_t i,
+                                                     weir_value *out)
 {
     weir_value value;
     int result = read_element(list, i, &value);
@@ -159,12 +160,12 @@ static inline bool find_int(const weir_list *list, uint64_t i, unsigned char **w
     return likely((begin >> 3 | begin << 61) < data_size / WORD);
 }
 
-static inline int get(const weir_list *list, uint64_t i, weir_value *out)
+static inline int get_element(const weir_list *list, uint64_t i, weir_value *out)
 {
     unsigned char *word;
 
     if (unlikely(!find_int(list, i, &word)))
-        return get_any(list, i, out);
+        return get_any_element(list, i, out);
     out->type = WEIR_INT;
     out->size = 0;
     out->integer = (int64_t)weir__read_word(word);
@@ -181,7 +182,7 @@ int weir_list_get(const weir_list *list, int64_t index, weir_value *out)
         return fail_null_out();
     if (unlikely(!resolve_index(list, index, &i)))
         return fail_index(list, index);
-    return get(list, i, out);
+    return get_element(list, i, out);
 }
 
 int64_t weir_list_get_data(const weir_list *list, int64_t index, char *buf, size_t size)
@@ -244,7 +245,8 @@ static void write_slot(const struct element *element, const weir_value *value, b
     }
 }
 
-static __attribute__((noinline)) int set_any(weir_list *list, uint64_t i, const weir_value *value)
+static __attribute__((noinline)) int set_any_element(weir_list *list, uint64_t i,
+                                                     const weir_value *value)
 {
     struct element element;
     uint64_t format = 0;
@@ -275,7 +277,7 @@ int weir_list_set(weir_list *list, int64_t index, weir_value value)
     if (unlikely(!resolve_index(list, index, &i)))
         return fail_index(list, index);
     if (unlikely(value.type != WEIR_INT || !find_int(list, i, &word)))
-        return set_any(list, i, &value);
+        return set_any_element(list, i, &value);
     weir__publish_word(word, (uint64_t)value.integer);
     return 0;
 }
@@ -325,7 +327,8 @@ int weir_list_add(weir_list *list, int64_t index, int64_t delta, int64_t *after)
 /* ---- searching ------------------------------------------------------------------------------ */
 
 /* Counts equal elements until `enough` are found; *last is where the last one is. */
-static int64_t search(const weir_list *list, const weir_value *value, int64_t enough, int64_t *last)
+static int64_t search_list(const weir_list *list, const weir_value *value, int64_t enough,
+                           int64_t *last)
 {
     int64_t found = 0;
     int result;
@@ -336,7 +339,7 @@ static int64_t search(const weir_list *list, const weir_value *value, int64_t en
     for (uint64_t i = 0; result == 0 && found < enough && i < (uint64_t)list->count; i++) {
         weir_value element;
 
-        result = get(list, i, &element);
+        result = get_element(list, i, &element);
         if (result == 0 && weir__value_equal(&element, value)) {
             *last = (int64_t)i;
             found++;
@@ -347,7 +350,7 @@ static int64_t search(const weir_list *list, const weir_value *value, int64_t en
 
 int64_t weir_list_index(const weir_list *list, weir_value value)
 {
-    int64_t index = 0, found = search(list, &value, 1, &index);
+    int64_t index = 0, found = search_list(list, &value, 1, &index);
 
     if (found < 0)
         return found;
@@ -360,7 +363,7 @@ int64_t weir_list_count(const weir_list *list, weir_value value)
 {
     int64_t last;
 
-    return search(list, &value, INT64_MAX, &last);
+    return search_list(list, &value, INT64_MAX, &last);
 }
 
 /* ---- the joined formats --------------------------------------------------------------------- */

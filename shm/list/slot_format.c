@@ -34,7 +34,7 @@ static size_t count_digits(size_t number)
 }
 
 /* Writes the number and what follows it; returns the end. The caller knows that it fits. */
-static char *put(char *at, size_t number, char letter)
+static char *put_number(char *at, size_t number, char letter)
 {
     size_t digits = count_digits(number);
 
@@ -58,9 +58,9 @@ static int encode_data(const weir_value *value, size_t slot, uint64_t *format, s
                           size, slot);
     *code = value->type == WEIR_STR ? WEIR__CODE_STR : WEIR__CODE_AS_IS;
     if (count_digits(size) + count_digits(slot - size) <= 6) {
-        put(put(text, size, 's'), slot - size, 'x');
+        put_number(put_number(text, size, 's'), slot - size, 'x');
     } else if (size <= EXACT_MAX) {
-        *put(text, size, 's') = 'x';
+        *put_number(text, size, 's') = 'x';
     } else if (slot > NUMBER_MAX) {
         return weir__fail(-E2BIG, "an element with a room of %zu bytes cannot hold %zu bytes", slot,
                           size);
@@ -70,7 +70,7 @@ static int encode_data(const weir_value *value, size_t slot, uint64_t *format, s
                           "bytes on the layout has no room for the length",
                           size);
     } else {
-        put(text, slot, 's');
+        put_number(text, slot, 's');
         *code = value->type == WEIR_STR ? WEIR__CODE_STR : WEIR__CODE_BYTES;
     }
     *format = weir__format_word(text);

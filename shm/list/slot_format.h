@@ -5,8 +5,8 @@
  * A format is 8 bytes of NUL-padded text, handled as the one 64-bit word that it is in the block,
  * so that it is read and written in one step.
  */
-#ifndef WEIR_SLOT_FORMAT_H
-#define WEIR_SLOT_FORMAT_H
+#ifndef WEIR_SHM_LIST_SLOT_FORMAT_H
+#define WEIR_SHM_LIST_SLOT_FORMAT_H
 
 #include <string.h>
 

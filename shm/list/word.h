@@ -5,8 +5,8 @@
  * Other processes may write to the block at any time, so what matters for an access is loaded once,
  * into a local, then checked, then used.
  */
-#ifndef WEIR_WORD_H
-#define WEIR_WORD_H
+#ifndef WEIR_SHM_LIST_WORD_H
+#define WEIR_SHM_LIST_WORD_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
