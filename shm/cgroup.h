@@ -38,8 +38,8 @@ struct weir__cgroup {
     const char *path;      /* of it below the place where the hierarchy is mounted; "/" there */
 };
 
-/* Visits the cgroup of this process that has a controller ("memory", "cpu"), and then each one above
- * it, up to the one that is mounted. */
+/* Visits the cgroup of this process that has a controller ("memory", "cpu"), and then each one
+ * above it, up to the one that is mounted. */
 void weir__cgroup_each(const char *controller, const char *root,
                        void (*visit)(const struct weir__cgroup *cgroup, void *arg), void *arg);
 

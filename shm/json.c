@@ -287,8 +287,8 @@ static weir_shm *open_named_block(const struct block_facts *facts)
     return shm;
 }
 
-/* The block that a line about this kind of object names. `take_facts` (NULL: nothing) takes what the
- * kind has besides. NULL with the last error set. */
+/* The block that a line about this kind of object names. `take_facts` (NULL: nothing) takes what
+ * the kind has besides. NULL with the last error set. */
 static weir_shm *read_line(const char *text, const struct weir__object_kind *kind,
                            int (*take_facts)(json_t *object, void *facts), void *facts)
 {

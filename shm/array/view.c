@@ -23,7 +23,7 @@ static int check_view(const weir_view *view)
     if (view == NULL)
         return weir__fail(-EINVAL, "the view is NULL");
     if (weir_dtype_size(view->dtype) == 0 || view->ndim < 0 || view->ndim > WEIR_ARRAY_NDIM_MAX)
-        return weir__fail(-EINVAL, "this is no view: its type is %d and it has %d axes",
+        return weir__fail(-EINVAL, "an invalid view: its type is %d and it has %d axes",
                           (int)view->dtype, view->ndim);
     return 0;
 }

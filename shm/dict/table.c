@@ -158,7 +158,7 @@ static bool read_item(const weir_dict *dict, uint64_t word, struct item *item)
         item->tie = atomic_load_explicit(&item->node->tie, memory_order_relaxed);
         item->life = atomic_load_explicit(&item->node->life, memory_order_relaxed);
     }
-    /* acquire: pairs with the releases in weir__dict_link_node, unlink and link_bucket. */
+    /* acquire: pairs with the releases in weir__dict_link_node, unlink_node and link_bucket. */
     item->next = atomic_load_explicit(item->link, memory_order_acquire);
     return true;
 }

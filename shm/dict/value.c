@@ -27,8 +27,8 @@
 
 static bool same_life(const struct weir__dict_place *place)
 {
-    /* acquire fence: pairs with the release of the value word in write_node (dict.c), before which the
-     * next incarnation was stored: who has read that word finds another life here. */
+    /* acquire fence: pairs with the release of the value word in dict.c, write_node, before which
+     * the next incarnation was stored: a reader of that word finds another life here. */
     atomic_thread_fence(memory_order_acquire);
     return atomic_load_explicit(&place->node->life, memory_order_relaxed) == place->life;
 }
@@ -42,7 +42,7 @@ static bool unchanged(const struct weir__dict_place *place, uint64_t word)
 
 int weir__dict_load(const weir_dict *dict, const struct weir__dict_place *place, uint64_t *word)
 {
-    /* acquire: pairs with the releases that store value words in dict.c. */
+    /* acquire: pairs with dict.c, write_node, replace_value and remove_place. */
     uint64_t found = atomic_load_explicit(&place->node->value, memory_order_acquire);
     enum weir__dict_word kind = weir__word_kind(found);
 

@@ -15,8 +15,8 @@ struct weir__dict_buffer {
 
 /* Reads the value word of a place. 0, WEIR__AGAIN, or -EBADMSG. */
 int weir__dict_load(const weir_dict *dict, const struct weir__dict_place *place, uint64_t *word);
-/* What a word read there says. str and bytes are copied to `buffer`, which they shorten; NULL leaves
- * their data out. 0, WEIR__AGAIN, -EBADMSG; -ENOBUFS and the type and size in *out. */
+/* What a word read there says. str and bytes are copied to `buffer`, which they shorten; NULL
+ * leaves their data out. 0, WEIR__AGAIN, -EBADMSG; -ENOBUFS and the type and size in *out. */
 int weir__dict_read(const weir_dict *dict, const struct weir__dict_place *place, uint64_t word,
                     weir_value *out, struct weir__dict_buffer *buffer);
 /* Copies the key of a place, and its sorting key into a cursor. As weir__dict_read. */

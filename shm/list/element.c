@@ -99,7 +99,7 @@ static int read_element(const weir_list *list, uint64_t i, weir_value *out)
         return -EBADMSG;
     if (!weir__format_decode(weir__read_word(element.format), weir__read_code(element.code),
                              element.slot_size, &content))
-        return fail_damaged(list, i, "its format is none");
+        return fail_damaged(list, i, "its format is not valid");
     value.type = content.type;
     switch (content.type) {
     case WEIR_NONE:
@@ -381,7 +381,7 @@ int64_t weir_list_format(const weir_list *list, char *buf, size_t size)
         size_t letters;
 
         if (!weir__format_valid(format, SIZE_MAX))
-            return fail_damaged(list, i, "its format is none");
+            return fail_damaged(list, i, "its format is not valid");
         letters = strnlen((const char *)&format, sizeof format);
         if (length < size)
             memcpy(buf + length, &format, letters < size - length ? letters : size - length);
