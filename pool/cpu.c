@@ -6,16 +6,12 @@
  * cpu.cfs_quota_us, each from its own cgroup up to the root. What cannot be read does not limit.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <sched.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <weir.h>
 
-#define CGROUP_ROOT "/sys/fs/cgroup"
+#include "shm/cgroup.h"
 
 static int affinity_count(void)
 {
@@ -36,112 +32,43 @@ static int affinity_count(void)
     return 1;
 }
 
-static bool read_text(const char *path, char *text, size_t size)
+/* What a quota of microseconds a period leaves of *count CPUs. */
+static void cut_to_quota(int *count, uint64_t quota, uint64_t period)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t got;
+    uint64_t cpus;
 
-    if (fd < 0)
-        return false;
-    got = read(fd, text, size - 1);
-    close(fd);
-    if (got < 0)
-        return false;
-    text[got] = '\0';
-    return true;
-}
-
-static int cut(int count, long long quota, long long period)
-{
-    long long cpus;
-
-    if (quota <= 0 || period <= 0)
-        return count;
+    if (quota == 0 || period == 0 || quota == WEIR__NO_LIMIT || period == WEIR__NO_LIMIT)
+        return;
     cpus = (quota - 1) / period + 1;
-    return cpus < count ? (int)cpus : count;
+    if (cpus < (uint64_t)*count)
+        *count = (int)cpus;
 }
 
-static int cut_v2(int count, const char *folder)
+/* "QUOTA PERIOD" or "max PERIOD" in version 2, a file each in version 1 (no limit is -1 there). */
+static void cut_by_cgroup(const struct weir__cgroup *cgroup, void *count)
 {
-    char path[PATH_MAX + 32], text[64];
-    long long quota, period;
+    uint64_t quota, period;
+    struct weir__lines lines;
+    const char *line;
 
-    snprintf(path, sizeof(path), "%s/cpu.max", folder);
-    if (read_text(path, text, sizeof(text)) && sscanf(text, "%lld %lld", &quota, &period) == 2)
-        return cut(count, quota, period);
-    return count;
-}
-
-static int cut_v1(int count, const char *folder)
-{
-    char path[PATH_MAX + 32], quota[64], period[64];
-
-    snprintf(path, sizeof(path), "%s/cpu.cfs_quota_us", folder);
-    if (!read_text(path, quota, sizeof(quota)))
-        return count;
-    snprintf(path, sizeof(path), "%s/cpu.cfs_period_us", folder);
-    if (!read_text(path, period, sizeof(period)))
-        return count;
-    return cut(count, atoll(quota), atoll(period));
-}
-
-/* From the cgroup `path` below `mount` up to the mount itself. */
-static int cut_upwards(int count, const char *mount, const char *path,
-                       int (*cut_one)(int, const char *))
-{
-    char folder[PATH_MAX];
-    size_t root = strlen(mount);
-
-    if (snprintf(folder, sizeof(folder), "%s%s", mount, path) >= (int)sizeof(folder))
-        return count;
-    for (;;) {
-        char *slash;
-
-        count = cut_one(count, folder);
-        slash = strrchr(folder, '/');
-        if (strlen(folder) <= root || slash == NULL)
-            return count;
-        *slash = '\0';
-        if (strlen(folder) < root)
-            return count;
+    if (cgroup->version == 1) {
+        cut_to_quota(count, weir__cgroup_number(cgroup, "cpu.cfs_quota_us"),
+                     weir__cgroup_number(cgroup, "cpu.cfs_period_us"));
+        return;
     }
-}
-
-static bool has_controller(const char *list, const char *name)
-{
-    size_t length = strlen(name);
-
-    for (const char *at = list; at != NULL; at = strchr(at, ',')) {
-        at += *at == ',';
-        if (strncmp(at, name, length) == 0 && (at[length] == ',' || at[length] == '\0'))
-            return true;
-    }
-    return false;
+    if (!weir__cgroup_open(&lines, cgroup, "cpu.max"))
+        return;
+    line = weir__lines_next(&lines);
+    if (line != NULL && weir__parse_number(line, &quota) && (line = strchr(line, ' ')) != NULL &&
+        weir__parse_number(line + 1, &period))
+        cut_to_quota(count, quota, period);
+    weir__lines_close(&lines);
 }
 
 int weir_cpu_count(void)
 {
     int count = affinity_count();
-    FILE *file = fopen("/proc/self/cgroup", "re");
-    char line[PATH_MAX + 64];
 
-    if (file == NULL)
-        return count;
-    while (fgets(line, sizeof(line), file) != NULL) {
-        char *controllers = strchr(line, ':'), *path;
-
-        line[strcspn(line, "\n")] = '\0';
-        if (controllers == NULL || (path = strchr(controllers + 1, ':')) == NULL)
-            continue;
-        controllers++;
-        *path++ = '\0';
-        if (*controllers == '\0') {
-            count = cut_upwards(count, CGROUP_ROOT, path, cut_v2);
-            count = cut_upwards(count, CGROUP_ROOT "/unified", path, cut_v2);
-        } else if (has_controller(controllers, "cpu")) {
-            count = cut_upwards(count, CGROUP_ROOT "/cpu", path, cut_v1);
-        }
-    }
-    fclose(file);
-    return count > 0 ? count : 1;
+    weir__cgroup_each("cpu", "", cut_by_cgroup, &count);
+    return count;
 }

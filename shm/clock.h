@@ -2,8 +2,8 @@
  *
  * clock.h: the one clock of all deadlines, CLOCK_MONOTONIC.
  */
-#ifndef WEIR_CLOCK_H
-#define WEIR_CLOCK_H
+#ifndef WEIR_SHM_CLOCK_H
+#define WEIR_SHM_CLOCK_H
 
 #include <stdint.h>
 #include <time.h>

@@ -2,8 +2,8 @@
  *
  * error.h: setting the thread's last error.
  */
-#ifndef WEIR_ERROR_H
-#define WEIR_ERROR_H
+#ifndef WEIR_SHM_ERROR_H
+#define WEIR_SHM_ERROR_H
 
 #include "weir-shm.h"
 

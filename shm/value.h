@@ -2,8 +2,10 @@
  *
  * value.h: checking and comparing values.
  */
-#ifndef WEIR_VALUE_H
-#define WEIR_VALUE_H
+#ifndef WEIR_SHM_VALUE_H
+#define WEIR_SHM_VALUE_H
+
+#include <string.h>
 
 #include "weir-shm.h"
 
@@ -15,5 +17,22 @@ int weir__value_check(const weir_value *value);
 
 /* Python's ==, for values of the six types. */
 bool weir__value_equal(const weir_value *a, const weir_value *b);
+
+/* A float as the word that it is in a block. */
+static inline uint64_t weir__word_of_real(double real)
+{
+    uint64_t word;
+
+    memcpy(&word, &real, sizeof word);
+    return word;
+}
+
+static inline double weir__real_of_word(uint64_t word)
+{
+    double real;
+
+    memcpy(&real, &word, sizeof real);
+    return real;
+}
 
 #endif

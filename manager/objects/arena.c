@@ -25,8 +25,8 @@
 
 #include "manager/host/registry.h"
 #include "manager/objects/objects.h"
+#include "shm/block/populate.h"
 #include "shm/error.h"
-#include "shm/populate.h"
 
 /* Address space, not memory, so it may be large; the guard page makes it a power of two. */
 #define BLOCK_DEFAULT ((uint64_t)64 << 30)

@@ -21,9 +21,10 @@
 #include "manager/host/registry.h"
 #include "manager/objects/anonymous.h"
 #include "manager/scope_file/scope_file.h"
-#include "shm/array.h"
-#include "shm/dict.h"
+#include "shm/array/array.h"
+#include "shm/dict/block.h"
 #include "shm/error.h"
+#include "shm/list/list.h"
 
 static void close_object(struct weir_shm *shm);
 static int unlink_object(struct weir_shm *shm);
@@ -36,20 +37,13 @@ static const struct weir__shm_owner anonymous_owner = {.close = close_object,
 
 /* ---- making --------------------------------------------------------------------------------- */
 
-/* How a new object is filled before it gets its name, and how its handle is set up. */
+/* A new object: of what kind, made from what, and its block. */
 struct plan {
-    const char *kind;
+    const struct weir__object_kind *kind;
+    const void *spec;
     const char *name; /* the user's; NULL: one of the scope's own */
     size_t size;
-    unsigned flags;                                                  /* WEIR_SHM_LAZY */
-    int (*fill)(void *buf, const struct plan *plan);                 /* NULL: nothing */
-    int (*bind)(struct weir__entry *entry, const struct plan *plan); /* NULL: it is a block */
-    const weir_value *values;
-    size_t count;
-    int64_t start, stop, step;
-    const struct weir__array_spec *array;
-    uint64_t block_size; /* of an arena */
-    struct weir_arena *older;
+    unsigned flags; /* WEIR_SHM_LAZY */
 };
 
 /* The record lock belongs to the whole process: the first of its threads takes it, the last one
@@ -89,9 +83,9 @@ static int note_block(struct weir_scope *scope, size_t index, const struct weir_
 
     if (!plan->name)
         return weir__scope_file_note(scope->scope_fd, index, entry->shm.name, block->ino,
-                                     plan->kind, plan->size);
+                                     plan->kind->name, plan->size);
     snprintf(record.name, sizeof(record.name), "%s", plan->name);
-    snprintf(record.kind, sizeof(record.kind), "%s", plan->kind);
+    snprintf(record.kind, sizeof(record.kind), "%s", plan->kind->name);
     return weir__scope_file_note_for(scope->scope_fd, index, &record);
 }
 
@@ -206,10 +200,10 @@ static struct weir__entry *try_to_make(struct weir_scope *scope, const struct pl
                                       (void *)(uintptr_t)entry->address);
     if (!error) {
         set_entry_handle(scope, entry, &block, plan->name);
-        if (plan->fill)
-            error = plan->fill(block.addr, plan);
-        if (!error && plan->bind)
-            error = plan->bind(entry, plan);
+        if (plan->kind->fill)
+            error = plan->kind->fill(block.addr, plan->size, plan->spec);
+        if (!error && plan->kind->bind)
+            error = plan->kind->bind(entry->handle_bytes, &entry->shm, plan->spec);
     }
     if (!error)
         error = name_in_scope(scope, entry, &block, plan);
@@ -257,10 +251,10 @@ static weir_shm *make_outside(struct weir_scope *scope, const struct plan *plan)
         return NULL;
     }
     error = weir__block_reserve(&block, plan->size, plan->flags, NULL);
-    if (!error && plan->fill)
-        error = plan->fill(block.addr, plan);
+    if (!error && plan->kind->fill)
+        error = plan->kind->fill(block.addr, plan->size, plan->spec);
     if (!error)
-        error = weir__scope_name_block(scope, &block, plan->kind, plan->name, shm->name);
+        error = weir__scope_name_block(scope, &block, plan->kind->name, plan->name, shm->name);
     if (error) {
         weir__block_discard(&block);
         free(shm);
@@ -291,170 +285,110 @@ static weir_shm *make_shm(weir_scope *scope, const struct plan *plan)
 
 weir_shm *weir_scope_shm(weir_scope *scope, size_t size)
 {
-    return make_shm(scope, &(struct plan){.kind = "shm", .size = size});
+    return make_shm(scope, &(struct plan){.kind = &weir__block_kind, .size = size});
 }
 
 weir_shm *weir_scope_shm_named(weir_scope *scope, const char *name, size_t size)
 {
     if (weir__scope_file_check_name(name))
         return NULL;
-    return make_shm(scope, &(struct plan){.kind = "shm", .name = name, .size = size});
+    return make_shm(scope, &(struct plan){.kind = &weir__block_kind, .name = name, .size = size});
 }
 
-static int fill_values(void *buf, const struct plan *plan)
+/* An object that is more than its block. */
+static void *make_object(weir_scope *scope, const struct weir__object_kind *kind, const char *name,
+                         const void *spec)
 {
-    weir__list_fill(buf, plan->values, plan->count);
-    return 0;
-}
-
-static int fill_range(void *buf, const struct plan *plan)
-{
-    weir__list_fill_range(buf, plan->start, plan->stop, plan->step);
-    return 0;
-}
-
-static int bind_list(struct weir__entry *entry, const struct plan *plan)
-{
-    (void)plan;
-    return weir__list_bind(&entry->list, &entry->shm);
-}
-
-static weir_list *make_list(weir_scope *scope, struct plan *plan, int64_t size)
-{
+    struct plan plan = {.kind = kind, .spec = spec, .name = name};
     struct weir_scope *outside = weir__scope_connected(scope);
+    int64_t size = kind->size(spec, &plan.flags);
     struct weir__entry *entry;
 
     if (size < 0)
         return NULL;
-    plan->kind = "list";
-    plan->bind = bind_list;
-    plan->size = (size_t)size;
+    plan.size = (size_t)size;
     if (outside)
-        return weir__list_of(make_outside(outside, plan));
-    entry = make_entry(scope, plan);
-    return entry ? &entry->list : NULL;
+        return weir__object_of(kind, make_outside(outside, &plan), spec);
+    entry = make_entry(scope, &plan);
+    return entry ? entry->handle_bytes : NULL;
 }
 
 weir_list *weir_scope_list(weir_scope *scope, const weir_value *values, size_t count)
 {
-    struct plan plan = {.fill = fill_values, .values = values, .count = count};
+    const struct weir__list_spec spec = {values, count, NULL};
 
-    return make_list(scope, &plan, weir__list_size(values, count));
+    return make_object(scope, &weir__list_kind, NULL, &spec);
 }
 
 weir_list *weir_scope_list_named(weir_scope *scope, const char *name, const weir_value *values,
                                  size_t count)
 {
-    struct plan plan = {.name = name, .fill = fill_values, .values = values, .count = count};
+    const struct weir__list_spec spec = {values, count, NULL};
 
     if (weir__scope_file_check_name(name))
         return NULL;
-    return make_list(scope, &plan, weir__list_size(values, count));
+    return make_object(scope, &weir__list_kind, name, &spec);
 }
 
 weir_list *weir_scope_list_range(weir_scope *scope, int64_t start, int64_t stop, int64_t step)
 {
-    struct plan plan = {.fill = fill_range, .start = start, .stop = stop, .step = step};
+    const struct weir__list_range range = {start, stop, step};
+    const struct weir__list_spec spec = {.range = &range};
 
-    return make_list(scope, &plan, weir__list_range_size(start, stop, step));
-}
-
-static int fill_array(void *buf, const struct plan *plan)
-{
-    weir__array_fill(buf, plan->array);
-    return 0;
-}
-
-static int bind_array(struct weir__entry *entry, const struct plan *plan)
-{
-    return weir__array_bind_new(&entry->array, &entry->shm, plan->array);
-}
-
-static weir_array *make_array(weir_scope *scope, const char *name,
-                              const struct weir__array_spec *spec)
-{
-    struct plan plan = {
-        .kind = "array", .name = name, .fill = fill_array, .bind = bind_array, .array = spec};
-    struct weir_scope *outside = weir__scope_connected(scope);
-    int64_t size = weir__array_size(spec);
-    struct weir__entry *entry;
-
-    if (size < 0)
-        return NULL;
-    plan.size = (size_t)size;
-    plan.flags = weir__array_shm_flags(spec);
-    if (outside)
-        return weir__array_of(make_outside(outside, &plan), spec);
-    entry = make_entry(scope, &plan);
-    return entry ? &entry->array : NULL;
+    return make_object(scope, &weir__list_kind, NULL, &spec);
 }
 
 weir_array *weir_scope_array(weir_scope *scope, weir_dtype dtype, int ndim, const int64_t *shape,
                              unsigned flags)
 {
-    return make_array(scope, NULL, &(struct weir__array_spec){dtype, ndim, shape, flags});
+    const struct weir__array_spec spec = {dtype, ndim, shape, flags};
+
+    return make_object(scope, &weir__array_kind, NULL, &spec);
 }
 
 weir_array *weir_scope_array_named(weir_scope *scope, const char *name, weir_dtype dtype, int ndim,
                                    const int64_t *shape, unsigned flags)
 {
+    const struct weir__array_spec spec = {dtype, ndim, shape, flags};
+
     if (weir__scope_file_check_name(name))
         return NULL;
-    return make_array(scope, name, &(struct weir__array_spec){dtype, ndim, shape, flags});
-}
-
-static int fill_dict(void *buf, const struct plan *plan)
-{
-    return weir__dict_fill(buf, plan->size, NULL);
-}
-
-static int bind_dict(struct weir__entry *entry, const struct plan *plan)
-{
-    (void)plan;
-    return weir__dict_bind(&entry->dict, &entry->shm);
-}
-
-static weir_dict *make_dict(weir_scope *scope, const char *name, const weir_dict_options *options)
-{
-    struct plan plan = {.kind = "dict",
-                        .name = name,
-                        .fill = fill_dict,
-                        .bind = bind_dict,
-                        .flags = weir__dict_flags()};
-    struct weir_scope *outside = weir__scope_connected(scope);
-    int64_t size = weir__dict_size(options);
-    struct weir__entry *entry;
-
-    if (size < 0)
-        return NULL;
-    plan.size = (size_t)size;
-    if (outside)
-        return weir__dict_of(make_outside(outside, &plan));
-    entry = make_entry(scope, &plan);
-    return entry ? &entry->dict : NULL;
+    return make_object(scope, &weir__array_kind, name, &spec);
 }
 
 weir_dict *weir_scope_dict(weir_scope *scope, const weir_dict_options *options)
 {
-    return make_dict(scope, NULL, options);
+    const struct weir__dict_spec spec = {options, NULL};
+
+    return make_object(scope, &weir__dict_kind, NULL, &spec);
 }
 
 weir_dict *weir_scope_dict_named(weir_scope *scope, const char *name,
                                  const weir_dict_options *options)
 {
+    const struct weir__dict_spec spec = {options, NULL};
+
     if (weir__scope_file_check_name(name))
         return NULL;
-    return make_dict(scope, name, options);
+    return make_object(scope, &weir__dict_kind, name, &spec);
 }
 
-static int bind_arena(struct weir__entry *entry, const struct plan *plan)
-{
-    struct weir_arena *block = &entry->arena;
+/* ---- a block of an arena -------------------------------------------------------------------- */
 
-    block->shm = &entry->shm;
-    block->size = plan->size;
-    block->block_size = plan->block_size;
-    block->older = plan->older;
+struct arena_spec {
+    uint64_t size, block_size;
+    struct weir_arena *older;
+};
+
+static int bind_arena(void *handle, struct weir_shm *shm, const void *arena_spec)
+{
+    const struct arena_spec *spec = arena_spec;
+    struct weir_arena *block = handle;
+
+    block->shm = shm;
+    block->size = spec->size;
+    block->block_size = spec->block_size;
+    block->older = spec->older;
     /* relaxed: the entry is published when all of it is in place. */
     atomic_store_explicit(&block->used, 0, memory_order_relaxed);
     atomic_store_explicit(&block->reserved, 0, memory_order_relaxed);
@@ -462,15 +396,14 @@ static int bind_arena(struct weir__entry *entry, const struct plan *plan)
     return 0;
 }
 
+static const struct weir__object_kind arena_kind = {.name = "arena", .bind = bind_arena};
+
 struct weir_arena *weir__make_arena_block(weir_scope *scope, uint64_t size, uint64_t block_size,
                                           struct weir_arena *older)
 {
-    const struct plan plan = {.kind = "arena",
-                              .size = size,
-                              .flags = WEIR_SHM_LAZY,
-                              .bind = bind_arena,
-                              .block_size = block_size,
-                              .older = older};
+    const struct arena_spec spec = {size, block_size, older};
+    const struct plan plan = {
+        .kind = &arena_kind, .spec = &spec, .size = size, .flags = WEIR_SHM_LAZY};
     struct weir__entry *entry = make_entry(scope, &plan);
 
     return entry ? &entry->arena : NULL;

@@ -26,7 +26,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "shm/block.h"
+#include "shm/block/block.h"
 #include "shm/error.h"
 
 #define PAGE    100  /* blocks in one reply */

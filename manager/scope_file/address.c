@@ -38,6 +38,7 @@
 
 #include "manager/scope_file/record.h"
 #include "shm/error.h"
+#include "shm/value.h"
 
 #define OWN_NAME_SIZE 32   /* ".weir-<16 hex>.sock" and the NUL */
 #define LOCK_WAIT_MS  1000 /* for a process that is stopped while it holds the folder's lock */
@@ -69,8 +70,9 @@ int weir__address_check(const char *address)
                               "character in it",
                               address);
     }
-    return weir__is_utf8(address) ? 0
-                                  : weir__fail(-EINVAL, "the address \"%s\" is not UTF-8", address);
+    return weir__utf8_valid(address, strlen(address))
+               ? 0
+               : weir__fail(-EINVAL, "the address \"%s\" is not UTF-8", address);
 }
 
 /* ---- the folder ----------------------------------------------------------------------------- */

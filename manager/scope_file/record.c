@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "shm/value.h"
+
 struct text {
     const char *at, *end;
 };
@@ -45,7 +47,7 @@ static bool take_quoted(struct text *text, char out[WEIR__RECORD_SIZE])
         out[size++] = *text->at++;
     }
     out[size] = '\0';
-    return take_char(text, '"') && weir__is_utf8(out);
+    return take_char(text, '"') && weir__utf8_valid(out, size);
 }
 
 static bool take_int64(struct text *text, int64_t *out)
@@ -111,37 +113,4 @@ bool weir__scope_file_parse_record(const char record[WEIR__RECORD_SIZE],
         return false;
     skip_blanks(&text);
     return text.at == text.end;
-}
-
-/* The bytes of the character that begins at `text`, or 0. A NUL stops it, as it is no such byte. */
-static size_t character_size(const unsigned char *text)
-{
-    const unsigned char first = text[0], second_min = first == 0xe0   ? 0xa0
-                                                      : first == 0xf0 ? 0x90
-                                                                      : 0x80;
-    const unsigned char second_max = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
-    size_t size = first < 0x80    ? 1
-                  : first < 0xc2  ? 0
-                  : first < 0xe0  ? 2
-                  : first < 0xf0  ? 3
-                  : first <= 0xf4 ? 4
-                                  : 0;
-
-    for (size_t i = 1; i < size; i++) {
-        if (text[i] < (i == 1 ? second_min : 0x80) || text[i] > (i == 1 ? second_max : 0xbf))
-            return 0;
-    }
-    return size;
-}
-
-bool weir__is_utf8(const char *text)
-{
-    size_t size;
-
-    for (; *text; text += size) {
-        size = character_size((const unsigned char *)text);
-        if (size == 0)
-            return false;
-    }
-    return true;
 }

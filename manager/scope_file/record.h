@@ -21,7 +21,4 @@ struct weir__record_fields {
 bool weir__scope_file_parse_record(const char text[WEIR__RECORD_SIZE],
                                    struct weir__record_fields *fields);
 
-/* UTF-8 as RFC 3629 has it: no surrogates, nothing overlong. */
-bool weir__is_utf8(const char *text);
-
 #endif

@@ -30,8 +30,9 @@
 #include <weir-scope.h>
 
 #include "manager/scope_file/address.h"
-#include "shm/block.h"
+#include "shm/block/block.h"
 #include "shm/error.h"
+#include "shm/value.h"
 
 /* The header starts with its only byte that ever changes: '0' open, '1' closed. */
 #define HEADER_START  "{\"closed\":0,"
@@ -306,7 +307,7 @@ static bool is_block_name(const char *name, uint64_t id)
 /* A record holds it without escapes. */
 static bool is_plain_name(const char *name)
 {
-    bool plain = weir__is_utf8(name);
+    bool plain = weir__utf8_valid(name, strlen(name));
 
     for (; *name; name++)
         plain = plain && (unsigned char)*name >= ' ' && !strchr("\"\\\x7f", *name);

@@ -13,7 +13,10 @@
 
 #include "manager/space/arena_handle.h"
 #include "manager/space/private_lock.h"
-#include "shm/handle.h"
+#include "shm/array/array.h"
+#include "shm/block/block.h"
+#include "shm/dict/layout.h"
+#include "shm/list/list.h"
 
 #define WEIR__ENTRIES      65536u
 #define WEIR__GROUP        64u

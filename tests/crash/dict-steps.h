@@ -11,7 +11,7 @@
 
 #include "leak.h"
 
-#include "shm/dict.h"
+#include "shm/dict/layout.h"
 
 enum { SIZE = 1 << 16, STEPS_MAX = 200000 };
 

@@ -25,7 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "shm/dict.h"
+#include "shm/dict/layout.h"
 
 enum { WRITERS = 3, KEYS = 64, COUNTERS = 4, ABSENT = -1 };
 

@@ -8,7 +8,7 @@
 
 #include <errno.h>
 
-#include "shm/array.h"
+#include "shm/array/array.h"
 
 #define VIEW 24
 
@@ -68,7 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     memcpy(shm.buf, data, shm.size);
     input = (struct fuzz_input){data + shm.size, VIEW};
-    if (weir__array_bind_npy(&array, &shm) == 0) {
+    if (weir__array_kind.bind(&array, &shm, NULL) == 0) {
         weir_view view;
         size_t bytes = (size_t)weir_array_len(&array) * weir_array_item_size(&array);
 
@@ -85,10 +85,11 @@ static void seed(const char *folder, const char *name, weir_dtype dtype, int ndi
                  const int64_t *shape)
 {
     struct weir__array_spec spec = {dtype, ndim, shape, WEIR_ARRAY_NPY};
-    size_t size = (size_t)weir__array_size(&spec);
+    unsigned flags = 0;
+    size_t size = (size_t)weir__array_kind.size(&spec, &flags);
     uint8_t *bytes = calloc(1, size + VIEW);
 
-    weir__array_fill(bytes, &spec);
+    weir__array_kind.fill(bytes, size, &spec);
     for (int i = 0; i < VIEW; i++)
         bytes[size + (size_t)i] = (uint8_t)i;
     fuzz_seed(folder, name, bytes, size + VIEW);

@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-#include "shm/dict.h"
+#include "shm/dict/block.h"
 
 #define SIZE  WEIR__DICT_SIZE_MIN
 #define STEP  12
@@ -129,10 +129,10 @@ static void fill(void)
     struct weir_dict dict;
     char text[80];
 
-    HOLD(weir__dict_fill(block, SIZE, NULL) == 0);
+    HOLD(weir__dict_kind.fill(block, SIZE, &(struct weir__dict_spec){NULL, NULL}) == 0);
     header->seed[0] = 1; /* the same at each run */
     header->seed[1] = 2;
-    HOLD(weir__dict_bind(&dict, &shm) == 0);
+    HOLD(weir__dict_kind.bind(&dict, &shm, NULL) == 0);
     for (unsigned i = 0; i < 60; i++)
         HOLD(weir_dict_set(&dict, key_of(i, text), value_of(i, i)) == 0);
     for (unsigned i = 0; i < 60; i += 4) /* something on the free lists */
@@ -163,7 +163,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         dict = (struct weir_dict){.shm = &shm};
         step(&dict, data);
     }
-    if (weir__dict_bind(&dict, &shm) < 0)
+    if (weir__dict_kind.bind(&dict, &shm, NULL) < 0)
         return 0;
     for (size_t i = 0; i + STEP <= size && i < STEP * STEPS; i += STEP)
         step(&dict, data + i);

@@ -9,7 +9,7 @@
 
 #include <errno.h>
 
-#include "shm/slot_format.h"
+#include "shm/list/slot_format.h"
 
 static void read_any(uint64_t format, signed char code, size_t slot)
 {

@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <weir-shm.h>
 
-#include "shm/handle.h"
+#include "shm/list/list.h"
 
 #define OPERATION 10
 
@@ -113,7 +113,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     shm.size = size - 1 - operations;
     shm.buf = malloc(shm.size);
     memcpy(shm.buf, data + 1, shm.size);
-    if (weir__list_bind(&list, &shm) == 0) {
+    if (weir__list_kind.bind(&list, &shm, NULL) == 0) {
         int64_t count = weir_list_len(&list);
 
         HOLD(count >= 0 && (uint64_t)count <= shm.size / 8);
@@ -130,11 +130,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 static void seed(const char *folder, const char *name, const weir_value *values, size_t count)
 {
-    int64_t size = weir__list_size(values, count);
+    const struct weir__list_spec spec = {values, count, NULL};
+    unsigned flags = 0;
+    int64_t size = weir__list_kind.size(&spec, &flags);
     uint8_t *bytes = calloc(1, (size_t)size + 1 + 15 * OPERATION), *list = calloc(1, (size_t)size);
 
     bytes[0] = 15;
-    weir__list_fill(list, values, count);
+    weir__list_kind.fill(list, (size_t)size, &spec);
     memcpy(bytes + 1, list, (size_t)size);
     for (int i = 0; i < 15 * OPERATION; i++)
         bytes[1 + size + i] = (uint8_t)(i * 37);

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "manager/scope_file/scope_file.h"
-#include "shm/block.h"
+#include "shm/block/block.h"
 #include "weir-shm.h"
 
 static bool exists(const char *name)

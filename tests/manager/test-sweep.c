@@ -18,7 +18,7 @@
 
 #include "host.h"
 #include "manager/scope_file/scope_file.h"
-#include "shm/block.h"
+#include "shm/block/block.h"
 
 #define PAIRS    8
 #define DURATION 3000 /* ms */

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "shm/array.h"
+#include "shm/array/array.h"
 
 #define PREFIX_1 "\x93NUMPY\x01\x00"
 
@@ -416,7 +416,7 @@ static void block_is_refused_or_harmless__when_a_byte_is_changed(void **state)
             int result;
 
             *byte = (unsigned char)value;
-            result = weir__array_bind_npy(&array, &shm);
+            result = weir__array_kind.bind(&array, &shm, NULL);
             if (result < 0) {
                 assert_true(result == -EBADMSG || result == -ENOTSUP);
                 continue;

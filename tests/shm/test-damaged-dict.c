@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "shm/dict.h"
+#include "shm/dict/block.h"
 
 enum { SIZE = 1 << 16, ITEMS = 40 };
 
@@ -52,8 +52,8 @@ static void fill(void)
 
     memset(block, 0, SIZE);
     shm = (struct weir_shm){.buf = block, .size = SIZE, .name = "damaged"};
-    assert_int_equal(weir__dict_fill(block, SIZE, NULL), 0);
-    assert_int_equal(weir__dict_bind(&dict, &shm), 0);
+    assert_int_equal(weir__dict_kind.fill(block, SIZE, &(struct weir__dict_spec){NULL, NULL}), 0);
+    assert_int_equal(weir__dict_kind.bind(&dict, &shm, NULL), 0);
     for (int i = 0; i < ITEMS; i++)
         assert_int_equal(weir_dict_set(&dict, key_of(i), value_of(i)), 0);
     for (int i = 0; i < ITEMS; i += 5)
@@ -114,7 +114,7 @@ static int change_all(size_t from, size_t to, unsigned char change, size_t *prog
         memcpy(block, image, SIZE);
         block[at] ^= change;
         alarm(20);
-        if (weir__dict_bind(&dict, &shm) < 0)
+        if (weir__dict_kind.bind(&dict, &shm, NULL) < 0)
             refused++;
         else if (!make_all_calls(&dict))
             _exit(99);
@@ -157,12 +157,12 @@ static void drop_block(void)
     munmap(block - 4096, SIZE + 8192);
 }
 
-/* Which part of the block is what, as dict.h has it. */
+/* Which part of the block is what, as layout.h has it. */
 static size_t heap_at(void)
 {
     weir_dict dict;
 
-    assert_int_equal(weir__dict_bind(&dict, &shm), 0);
+    assert_int_equal(weir__dict_kind.bind(&dict, &shm, NULL), 0);
     return (size_t)(dict.heap - block);
 }
 
@@ -207,7 +207,7 @@ static void damage_is_told__when_a_key_is_read_through_it(void **state)
 
     (void)state;
     setup_block();
-    assert_int_equal(weir__dict_bind(&dict, &shm), 0);
+    assert_int_equal(weir__dict_kind.bind(&dict, &shm, NULL), 0);
     for (uint32_t ref = 1; ref < 200; ref++) {
         node = weir__dict_at(&dict, ref);
         if (atomic_load(&node->tie) == 1 && (atomic_load(&node->order) & 3) == 1)

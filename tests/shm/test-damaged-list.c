@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "shm/handle.h"
+#include "shm/list/list.h"
 
 enum { COUNT = 6, PAGE = 4096, WATCHED = 512 };
 
@@ -43,13 +43,16 @@ static int make_block(void **state)
                                       weir_float(2.5), weir_bytes("\0\1\2", 3),
                                       weir_bool(true), weir_none()};
 
+    const struct weir__list_spec spec = {values, COUNT, NULL};
+    unsigned flags = 0;
+
     (void)state;
     page = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED || mprotect(page + PAGE, PAGE, PROT_NONE) < 0)
         return -1;
-    block_size = (size_t)weir__list_size(values, COUNT);
+    block_size = (size_t)weir__list_kind.size(&spec, &flags);
     memset(sound, 0, sizeof sound);
-    weir__list_fill(sound, values, COUNT);
+    weir__list_kind.fill(sound, block_size, &spec);
     return 0;
 }
 
@@ -130,7 +133,7 @@ static void use_list(weir_list *list)
 static bool try_block(struct weir_shm *shm)
 {
     struct weir_list list;
-    int result = weir__list_bind(&list, shm);
+    int result = weir__list_kind.bind(&list, shm, NULL);
 
     if (result == 0)
         use_list(&list);
@@ -175,7 +178,7 @@ static void no_byte_can_do_harm__whatever_its_value_after_opening(void **state)
             struct weir_list list;
             weir_value out;
 
-            assert_int_equal(weir__list_bind(&list, &shm), 0);
+            assert_int_equal(weir__list_kind.bind(&list, &shm, NULL), 0);
             block[i] = (unsigned char)value;
             for (int j = 0; j < COUNT; j++)
                 damaged += weir_list_get(&list, j, &out) == -EBADMSG;
@@ -209,7 +212,7 @@ static void no_words_can_do_harm__whatever_their_values(void **state)
         bool after = round % 2;
 
         if (after)
-            assert_int_equal(weir__list_bind(&list, &shm), 0);
+            assert_int_equal(weir__list_kind.bind(&list, &shm, NULL), 0);
         for (uint64_t i = 0; i <= next_random() % 3; i++) {
             uint64_t word = next_random() % 2 ? nasty[next_random() % 13] : next_random() % 160;
 
@@ -233,7 +236,7 @@ static void no_formats_can_do_harm__whatever_their_letters(void **state)
         struct weir_shm shm = fresh(block_size);
         struct weir_list list;
 
-        assert_int_equal(weir__list_bind(&list, &shm), 0);
+        assert_int_equal(weir__list_kind.bind(&list, &shm, NULL), 0);
         for (int i = 0; i < COUNT; i++) {
             size_t size = next_random() % 9;
 
@@ -284,7 +287,7 @@ static void a_str_that_is_not_utf8_is_damage(void **state)
     char text[64];
 
     (void)state;
-    assert_int_equal(weir__list_bind(&list, &shm), 0);
+    assert_int_equal(weir__list_kind.bind(&list, &shm, NULL), 0);
     block[(COUNT + 2) * 8 + 8 + 3] = 0xff;
     assert_int_equal(weir_list_get(&list, 1, &value), -EBADMSG);
     assert_true(value.type == WEIR_INT && value.integer == 5);
@@ -306,7 +309,7 @@ static void an_int_outside_of_the_data_is_damage(void **state)
     uint64_t size, *offsets;
 
     (void)state;
-    assert_int_equal(weir__list_bind(&list, &shm), 0);
+    assert_int_equal(weir__list_kind.bind(&list, &shm, NULL), 0);
     size = list.data_size;
     offsets = (uint64_t *)(void *)block + 1;
     const uint64_t bad[] = {size,           size + 8,       size - 4,       1,        4,
@@ -337,7 +340,7 @@ static void readers_and_writers_live__while_a_process_writes_nonsense(void **sta
     assert_ptr_not_equal(shared, MAP_FAILED);
     memcpy(shared, sound, block_size);
     shm.buf = shared;
-    assert_int_equal(weir__list_bind(&list, &shm), 0);
+    assert_int_equal(weir__list_kind.bind(&list, &shm, NULL), 0);
     child = fork();
     if (child == 0)
         for (;;) {
@@ -359,7 +362,7 @@ static void readers_and_writers_live__while_a_process_writes_nonsense(void **sta
             assert_true(harmless(weir_list_set(&list, i, weir_int(round))));
             assert_true(harmless(weir_list_add(&list, i, 1, NULL)));
         }
-        assert_true(harmless(weir__list_bind(&again, &shm)));
+        assert_true(harmless(weir__list_kind.bind(&again, &shm, NULL)));
     }
     kill(child, SIGKILL);
     assert_int_equal(waitpid(child, NULL, 0), child);

@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "shm/dict.h"
+#include "shm/dict/layout.h"
 
 static weir_dict *make(size_t max_size)
 {

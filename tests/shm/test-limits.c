@@ -20,7 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "shm/block.h"
+#include "shm/block/block.h"
 
 #define MIB ((size_t)1 << 20)
 

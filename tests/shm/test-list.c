@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "shm/handle.h"
+#include "shm/list/list.h"
 
 static void assert_fails(const void *object, int code)
 {

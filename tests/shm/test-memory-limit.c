@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * test-memory-limit.c: reading limits from made-up /proc and cgroup trees. (test-limits.c has the
- * real ones.)
+ * test-memory-limit.c: finding cgroups and reading limits, from made-up /proc and cgroup trees.
+ * (test-limits.c has the real ones.)
  */
 #include "leak.h"
 
@@ -15,7 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "shm/memory_limit.h"
+#include "shm/block/memory_limit.h"
+#include "shm/cgroup.h"
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -272,6 +273,46 @@ static void errno_stays(void **state)
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, make_root, remove_root)
 
+struct visits {
+    char paths[200];
+    uint64_t quotas[4];
+    int versions[4], count;
+};
+
+static void note_visit(const struct weir__cgroup *cgroup, void *arg)
+{
+    struct visits *visits = arg;
+
+    assert_true(visits->count < 4);
+    strcat(visits->paths, cgroup->path);
+    strcat(visits->paths, " ");
+    visits->versions[visits->count] = cgroup->version;
+    visits->quotas[visits->count++] = weir__cgroup_number(cgroup, "quota");
+}
+
+static void a_controller_is_found_in_the_hierarchy_that_names_it(void **state)
+{
+    struct visits cpu = {.count = 0}, pids = {.count = 0};
+
+    (void)state;
+    put("/proc/self/cgroup", "5:cpu,cpuacct:/a/b\n4:memory:/m\n0::/u\n");
+    put("/proc/self/mountinfo", "30 23 0:26 / /cg/memory rw - cgroup cgroup rw,memory\n"
+                                "31 23 0:27 / /cg/cpu rw - cgroup cgroup rw,cpu,cpuacct\n"
+                                "32 23 0:28 / /cg/unified rw - cgroup2 cgroup2 rw\n");
+    put("/cg/cpu/a/b/quota", "-1\n");
+    put("/cg/cpu/a/quota", "150000\n");
+    weir__cgroup_each("cpu", root, note_visit, &cpu);
+    assert_string_equal(cpu.paths, "/a/b /a / ");
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(cpu.versions[i], 1);
+    assert_int_equal(cpu.quotas[0], WEIR__NO_LIMIT);
+    assert_int_equal(cpu.quotas[1], 150000);
+    assert_int_equal(cpu.quotas[2], WEIR__NO_LIMIT);
+    weir__cgroup_each("pids", root, note_visit, &pids);
+    assert_string_equal(pids.paths, "/u / ");
+    assert_int_equal(pids.versions[0], 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -284,6 +325,7 @@ int main(void)
         TEST(version_1_limits_too),
         TEST(version_1_limits_memory_and_swap_together),
         TEST(the_mount_is_found__behind_thousands_of_others_and_long_lines),
+        TEST(a_controller_is_found_in_the_hierarchy_that_names_it),
         TEST(errno_stays),
     };
 

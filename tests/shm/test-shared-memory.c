@@ -17,8 +17,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "shm/block.h"
-#include "shm/handle.h"
+#include "shm/block/block.h"
+#include "shm/block/shared_memory.h"
+#include "shm/list/list.h"
 
 static void assert_fails(const void *object, int code)
 {

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shm/slot_format.h"
+#include "shm/list/slot_format.h"
 
 static char *zeros; /* as long as the longest value */
 
