@@ -20,60 +20,59 @@
 #define PAGE         4096
 #define GIVE_BACK_AT ((size_t)1 << 20)
 
-int weir__arena_init(struct weir__arena *arena, unsigned char *base, size_t size)
+int weir__control_heap_init(struct weir__control_heap *heap, unsigned char *base, size_t size)
 {
-    *arena = (struct weir__arena){.base = base, .count = 1, .capacity = 16};
-    arena->vacant = malloc(arena->capacity * sizeof(*arena->vacant));
-    if (arena->vacant == NULL)
+    *heap = (struct weir__control_heap){.base = base, .count = 1, .capacity = 16};
+    heap->vacant = malloc(heap->capacity * sizeof(*heap->vacant));
+    if (heap->vacant == NULL)
         return -ENOMEM;
-    arena->vacant[0] = (struct weir__extent){0, size};
+    heap->vacant[0] = (struct weir__extent){0, size};
     return 0;
 }
 
-void weir__arena_destroy(struct weir__arena *arena)
+void weir__control_heap_destroy(struct weir__control_heap *heap)
 {
-    free(arena->vacant);
-    *arena = (struct weir__arena){0};
+    free(heap->vacant);
+    *heap = (struct weir__control_heap){0};
 }
 
-static void drop_extent(struct weir__arena *arena, size_t i)
+static void drop_extent(struct weir__control_heap *heap, size_t i)
 {
-    memmove(&arena->vacant[i], &arena->vacant[i + 1],
-            (arena->count - i - 1) * sizeof(*arena->vacant));
-    arena->count--;
+    memmove(&heap->vacant[i], &heap->vacant[i + 1], (heap->count - i - 1) * sizeof(*heap->vacant));
+    heap->count--;
 }
 
 /* Makes room for the extents there may be when one more piece is out. */
-static bool make_room(struct weir__arena *arena)
+static bool grow_extents(struct weir__control_heap *heap)
 {
     struct weir__extent *more;
 
-    if (arena->pieces + 2 <= arena->capacity)
+    if (heap->pieces + 2 <= heap->capacity)
         return true;
-    more = realloc(arena->vacant, arena->capacity * 2 * sizeof(*more));
+    more = realloc(heap->vacant, heap->capacity * 2 * sizeof(*more));
     if (more == NULL)
         return false;
-    arena->vacant = more;
-    arena->capacity *= 2;
+    heap->vacant = more;
+    heap->capacity *= 2;
     return true;
 }
 
-void *weir__arena_alloc(struct weir__arena *arena, size_t size)
+void *weir__control_heap_alloc(struct weir__control_heap *heap, size_t size)
 {
     size = weir__line_up(size);
-    if (!make_room(arena))
+    if (!grow_extents(heap))
         return NULL;
-    for (size_t i = 0; i < arena->count; i++) {
-        struct weir__extent *extent = &arena->vacant[i];
-        void *memory = arena->base + extent->offset;
+    for (size_t i = 0; i < heap->count; i++) {
+        struct weir__extent *extent = &heap->vacant[i];
+        void *memory = heap->base + extent->offset;
 
         if (extent->size < size)
             continue;
         extent->offset += size;
         extent->size -= size;
         if (extent->size == 0)
-            drop_extent(arena, i);
-        arena->pieces++;
+            drop_extent(heap, i);
+        heap->pieces++;
         return memory;
     }
     return NULL;
@@ -88,31 +87,30 @@ static void give_back(unsigned char *memory, size_t size)
         madvise((void *)from, to - from, MADV_REMOVE);
 }
 
-void weir__arena_free(struct weir__arena *arena, void *memory, size_t size)
+void weir__control_heap_free(struct weir__control_heap *heap, void *memory, size_t size)
 {
     size_t offset, i = 0;
 
     if (memory == NULL)
         return;
     size = weir__line_up(size);
-    arena->pieces--;
+    heap->pieces--;
     give_back(memory, size);
-    offset = (size_t)((unsigned char *)memory - arena->base);
-    while (i < arena->count && arena->vacant[i].offset < offset)
+    offset = (size_t)((unsigned char *)memory - heap->base);
+    while (i < heap->count && heap->vacant[i].offset < offset)
         i++;
-    if (i > 0 && arena->vacant[i - 1].offset + arena->vacant[i - 1].size == offset) {
-        arena->vacant[i - 1].size += size;
-        if (i < arena->count && offset + size == arena->vacant[i].offset) {
-            arena->vacant[i - 1].size += arena->vacant[i].size;
-            drop_extent(arena, i);
+    if (i > 0 && heap->vacant[i - 1].offset + heap->vacant[i - 1].size == offset) {
+        heap->vacant[i - 1].size += size;
+        if (i < heap->count && offset + size == heap->vacant[i].offset) {
+            heap->vacant[i - 1].size += heap->vacant[i].size;
+            drop_extent(heap, i);
         }
-    } else if (i < arena->count && offset + size == arena->vacant[i].offset) {
-        arena->vacant[i].offset = offset;
-        arena->vacant[i].size += size;
+    } else if (i < heap->count && offset + size == heap->vacant[i].offset) {
+        heap->vacant[i].offset = offset;
+        heap->vacant[i].size += size;
     } else {
-        memmove(&arena->vacant[i + 1], &arena->vacant[i],
-                (arena->count - i) * sizeof(*arena->vacant));
-        arena->vacant[i] = (struct weir__extent){offset, size};
-        arena->count++;
+        memmove(&heap->vacant[i + 1], &heap->vacant[i], (heap->count - i) * sizeof(*heap->vacant));
+        heap->vacant[i] = (struct weir__extent){offset, size};
+        heap->count++;
     }
 }

@@ -14,7 +14,7 @@ struct weir__extent {
     size_t offset, size;
 };
 
-struct weir__arena {
+struct weir__control_heap {
     unsigned char *base;
     struct weir__extent *vacant; /* sorted by offset, never adjacent */
     size_t count, capacity;
@@ -22,15 +22,15 @@ struct weir__arena {
 };
 
 /* 0 or -ENOMEM. */
-int weir__arena_init(struct weir__arena *arena, unsigned char *base, size_t size);
-void weir__arena_destroy(struct weir__arena *arena);
+int weir__control_heap_init(struct weir__control_heap *heap, unsigned char *base, size_t size);
+void weir__control_heap_destroy(struct weir__control_heap *heap);
 
 /* Memory of at least `size` bytes, aligned to a cache line; its contents are undefined. NULL: none.
  */
-void *weir__arena_alloc(struct weir__arena *arena, size_t size);
+void *weir__control_heap_alloc(struct weir__control_heap *heap, size_t size);
 
 /* Takes back what alloc gave for that size; whole pages of large pieces go back to the system. NULL
  * is allowed. */
-void weir__arena_free(struct weir__arena *arena, void *memory, size_t size);
+void weir__control_heap_free(struct weir__control_heap *heap, void *memory, size_t size);
 
 #endif

@@ -2,7 +2,7 @@
  *
  * attach.c: the ends of futures as callbacks, for programs that have an event loop.
  *
- * Who settles a job that has a callback sets the job's bit in `told` and makes the eventfd
+ * Who settles a job that has a callback sets the job's bit in `notified` and makes the eventfd
  * readable. The host, awake, takes the bits, ends those futures, and calls. The call cannot get
  * lost:
  *
@@ -73,7 +73,7 @@ void weir__events_free(weir_pool *pool)
 
 /* ---- the descriptor ------------------------------------------------------------------------- */
 
-static int watch(weir_pool *pool, int fd, enum source source)
+static int poll_for(weir_pool *pool, int fd, enum source source)
 {
     struct epoll_event event = {.events = EPOLLIN, .data.u32 = source};
 
@@ -97,9 +97,9 @@ static int open_descriptor(weir_pool *pool)
     pool->poll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (pool->poll_fd >= 0)
         pool->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    if (pool->timer_fd < 0 || watch(pool, pool->control->event_fd, SOURCE_EVENT) < 0 ||
-        watch(pool, pool->supervisor.pidfd, SOURCE_SUPERVISOR) < 0 ||
-        watch(pool, pool->timer_fd, SOURCE_TIMER) < 0) {
+    if (pool->timer_fd < 0 || poll_for(pool, pool->control->event_fd, SOURCE_EVENT) < 0 ||
+        poll_for(pool, pool->supervisor.pidfd, SOURCE_SUPERVISOR) < 0 ||
+        poll_for(pool, pool->timer_fd, SOURCE_TIMER) < 0) {
         int error = errno;
 
         close_descriptor(&pool->poll_fd);
@@ -140,8 +140,9 @@ bool weir__callback_queue(weir_pool *pool, weir_future *future)
 {
     if (future->caller == NULL)
         return false;
-    if (future->work != NULL && future->index >= 0 && pool->held[future->index].called == future)
-        pool->held[future->index].called = NULL;
+    if (future->work != NULL && future->index >= 0 &&
+        pool->job_private[future->index].called == future)
+        pool->job_private[future->index].called = NULL;
     TAILQ_INSERT_TAIL(&pool->called, future, link);
     future->queued = true;
     return !pool->collects;
@@ -152,7 +153,7 @@ static void watch_job(weir_pool *pool, weir_future *future)
 {
     struct weir__job *job = &pool->control->jobs[future->index];
 
-    pool->held[future->index].called = future;
+    pool->job_private[future->index].called = future;
     /* seq_cst, then look; pairs with weir__host_ring() */
     atomic_fetch_or(&job->waiting, WAITING_EVENT);
     if (weir__job_settled(pool, future->index))
@@ -164,8 +165,8 @@ void weir__callback_move(weir_future *future, int index)
     weir_pool *pool = future->pool;
 
     pthread_mutex_lock(&pool->lock);
-    if (pool->held[index].called == future)
-        pool->held[index].called = NULL;
+    if (pool->job_private[index].called == future)
+        pool->job_private[index].called = NULL;
     if (future->caller != NULL)
         watch_job(pool, future);
     pthread_mutex_unlock(&pool->lock);
@@ -178,7 +179,7 @@ int weir_future_then(weir_future *future, weir_then_fn callback, void *arg)
 
     if (future == NULL || callback == NULL)
         return weir__fail(-EINVAL, "the %s is NULL", future == NULL ? "future" : "callback");
-    pool = atomic_load(&future->stock->pool);
+    pool = atomic_load(&future->set->pool);
     if (pool == NULL)
         return weir__fail(-EINVAL, "the future's pool has ended: nothing calls back any more");
     result = weir__check_pool(pool);
@@ -194,7 +195,7 @@ int weir_future_then(weir_future *future, weir_then_fn callback, void *arg)
         pool->callbacks++;
         set_ticks(pool, true);
         if (future->pool != NULL && future->work == NULL)
-            weir__queue_watch(pool, future);
+            weir__call_watch(pool, future);
         else if (future->pool != NULL)
             watch_job(pool, future);
         else if (weir__callback_queue(pool, future))
@@ -207,12 +208,13 @@ int weir_future_then(weir_future *future, weir_then_fn callback, void *arg)
 }
 
 /* With pool->lock. */
-static void forget(weir_pool *pool, weir_future *future)
+static void forget_callback(weir_pool *pool, weir_future *future)
 {
     if (future->queued)
         TAILQ_REMOVE(&pool->called, future, link);
-    if (future->work != NULL && future->pool == pool && pool->held[future->index].called == future)
-        pool->held[future->index].called = NULL;
+    if (future->work != NULL && future->pool == pool &&
+        pool->job_private[future->index].called == future)
+        pool->job_private[future->index].called = NULL;
     future->queued = false;
     future->caller = NULL;
     pool->callbacks--;
@@ -223,7 +225,7 @@ void weir__callback_forget(weir_future *future)
     weir_pool *pool = future->caller;
 
     pthread_mutex_lock(&pool->lock);
-    forget(pool, future);
+    forget_callback(pool, future);
     pthread_mutex_unlock(&pool->lock);
     hold_loop(pool);
 }
@@ -235,7 +237,7 @@ static weir_future *next_called(weir_pool *pool)
     pthread_mutex_lock(&pool->lock);
     future = TAILQ_FIRST(&pool->called);
     if (future != NULL)
-        forget(pool, future);
+        forget_callback(pool, future);
     pthread_mutex_unlock(&pool->lock);
     return future;
 }
@@ -293,30 +295,31 @@ static bool drain(weir_pool *pool)
     }
     /* seq_cst; pairs with weir__event_ring(): after the read, before the bits are taken */
     atomic_exchange(&pool->control->event, 0);
-    return atomic_exchange(&pool->control->told_all, 0) != 0 || all;
+    return atomic_exchange(&pool->control->notified_all, 0) != 0 || all;
 }
 
-static uint64_t take_told(_Atomic uint64_t *told, bool all)
+static uint64_t take_notified(_Atomic uint64_t *notified, bool all)
 {
     uint64_t bits = 0;
 
-    if (atomic_load(told) != 0)
-        bits = atomic_exchange(told, 0);
+    if (atomic_load(notified) != 0)
+        bits = atomic_exchange(notified, 0);
     return all ? UINT64_MAX : bits;
 }
 
-static void end_told(weir_pool *pool, bool all)
+static void end_notified(weir_pool *pool, bool all)
 {
     struct weir__control *control = pool->control;
     uint32_t used = atomic_load(&control->jobs_used);
 
     for (uint32_t w = 0; w * 64 < used; w++) {
-        for (uint64_t bits = take_told(&control->told[w], all); bits != 0; bits &= bits - 1)
-            weir__future_end_told(pool, (int)(w * 64) + __builtin_ctzll(bits));
+        for (uint64_t bits = take_notified(&control->notified[w], all); bits != 0; bits &= bits - 1)
+            weir__job_future_end_notified(pool, (int)(w * 64) + __builtin_ctzll(bits));
     }
     for (uint32_t w = 0; w * 64 < WEIR__QUEUE_CALLS; w++) {
-        for (uint64_t bits = take_told(&control->queue->told[w], all); bits != 0; bits &= bits - 1)
-            weir__queue_end_told(pool, w * 64 + (unsigned)__builtin_ctzll(bits));
+        for (uint64_t bits = take_notified(&control->queue->notified[w], all); bits != 0;
+             bits &= bits - 1)
+            weir__call_end_notified(pool, w * 64 + (unsigned)__builtin_ctzll(bits));
     }
 }
 
@@ -338,7 +341,7 @@ int weir_pool_dispatch(weir_pool *pool)
         return result;
     all = drain(pool);
     set_collecting(pool, true);
-    end_told(pool, all);
+    end_notified(pool, all);
     set_collecting(pool, false);
     return call_all(pool, pool->gone);
 }

@@ -50,7 +50,7 @@ static void append_number(char *out, uint64_t number, unsigned base)
     append(out, digits + at);
 }
 
-static void put(const char *text)
+static void put_text(const char *text)
 {
     ssize_t put = write(STDERR_FILENO, text, strlen(text));
 
@@ -73,7 +73,7 @@ static void put_header(int number, const siginfo_t *info)
         append_number(text, (uint64_t)(uintptr_t)info->si_addr, 16);
     }
     append(text, ":\n");
-    put(text);
+    put_text(text);
 }
 
 /* Not for ever, whatever the crash has left locked. */

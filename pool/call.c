@@ -146,7 +146,7 @@ weir_future *weir_pool_submit(weir_pool *pool, weir_call_fn function, const void
 
     if (weir__check_pool(pool) < 0)
         return NULL;
-    future = weir__queue_put(pool, function, arg, arg_size, options);
+    future = weir__call_put(pool, function, arg, arg_size, options);
     if (future != NULL)
         return future;
     one = options != NULL ? *options : (weir_job_options){0};

@@ -3,8 +3,8 @@
  * control.c: mapping the control block, and the few things about it that host and workers share.
  *
  * The block is one anonymous shared mapping without reserve: a header with the slots, then the
- * jobs, then the arena. Only what is touched takes memory. Where the address space is limited the
- * arena shrinks, down to 1 MiB.
+ * jobs, then the control heap. Only what is touched takes memory. Where the address space is limited the
+ * heap shrinks, down to 1 MiB.
  */
 #include "pool/control.h"
 
@@ -17,8 +17,8 @@
 #include "pool/queue.h"
 #include "shm/error.h"
 
-#define ARENA_SIZE     ((size_t)256 << 20)
-#define ARENA_SIZE_MIN ((size_t)1 << 20)
+#define HEAP_SIZE     ((size_t)256 << 20)
+#define HEAP_SIZE_MIN ((size_t)1 << 20)
 
 static_assert(WEIR_WORKERS_MAX + 1 <= CELL_OWNER_MAX, "a cell can name every slot");
 static_assert(WEIR__CHUNKS_MAX <= (int64_t)ACTIVITY_SETTLED, "all chunks can be counted");
@@ -40,30 +40,30 @@ struct weir__control *weir__control_new(int workers, bool jobs)
         round_up(sizeof(struct weir__control) + ((size_t)workers + 1) * sizeof(struct weir__slot));
     size_t job_size = jobs ? round_up(WEIR__JOBS_MAX * sizeof(struct weir__job)) : 0;
     size_t queue_size = jobs ? round_up(sizeof(struct weir__queue)) : 0;
-    size_t arena = jobs ? ARENA_SIZE : 0;
+    size_t heap = jobs ? HEAP_SIZE : 0;
     struct weir__control *control;
 
     for (;;) {
-        control = mmap(NULL, header + job_size + queue_size + arena, PROT_READ | PROT_WRITE,
+        control = mmap(NULL, header + job_size + queue_size + heap, PROT_READ | PROT_WRITE,
                        MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (control != MAP_FAILED)
             break;
-        if (arena / 2 < ARENA_SIZE_MIN) {
+        if (heap / 2 < HEAP_SIZE_MIN) {
             weir__fail(-ENOMEM, "no address space for a pool's control block of %zu bytes",
-                       header + job_size + queue_size + arena);
+                       header + job_size + queue_size + heap);
             return NULL;
         }
-        arena /= 2;
+        heap /= 2;
     }
     control->workers = workers;
     control->event_fd = -1;
-    control->size = header + job_size + queue_size + arena;
+    control->size = header + job_size + queue_size + heap;
     if (jobs) {
         control->jobs = (struct weir__job *)((unsigned char *)control + header);
         control->queue = (struct weir__queue *)((unsigned char *)control + header + job_size);
-        weir__queue_init(control);
-        control->arena = (unsigned char *)control + header + job_size + queue_size;
-        control->arena_size = arena;
+        weir__calls_init(control);
+        control->heap = (unsigned char *)control + header + job_size + queue_size;
+        control->heap_size = heap;
     }
     return control;
 }
@@ -119,11 +119,11 @@ void weir__host_wake(struct weir__control *control)
     weir__futex_wake(&control->host_bell, INT32_MAX);
 }
 
-void weir__host_tell(struct weir__control *control, uint32_t waiting, _Atomic uint64_t *told,
-                     unsigned bit)
+void weir__host_notify(struct weir__control *control, uint32_t waiting, _Atomic uint64_t *notified,
+                       unsigned bit)
 {
     if (waiting & WAITING_EVENT) {
-        atomic_fetch_or(told, UINT64_C(1) << bit);
+        atomic_fetch_or(notified, UINT64_C(1) << bit);
         weir__event_ring(control);
     }
     if (waiting & WAITING_ASLEEP)
@@ -138,5 +138,5 @@ void weir__host_ring(struct weir__control *control, struct weir__job *job)
     unsigned index = (unsigned)(job - control->jobs);
 
     if (waiting != 0)
-        weir__host_tell(control, waiting, &control->told[index / 64], index % 64);
+        weir__host_notify(control, waiting, &control->notified[index / 64], index % 64);
 }

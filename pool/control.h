@@ -30,7 +30,7 @@
 
 #define WEIR__JOBS_MAX      4096 /* jobs in flight */
 #define WEIR__CHUNKS_MAX    (INT64_C(1) << 24)
-#define WEIR__CHUNKS_INLINE 16 /* cells that a job has without asking the arena */
+#define WEIR__CHUNKS_INLINE 16 /* cells that a job has without asking the control heap */
 #define WEIR__ARG_INLINE    64
 #define WEIR__RESULT_INLINE 64
 #define WEIR__LINE          64 /* of the cache */
@@ -87,10 +87,10 @@ struct weir__job_data {
     const unsigned char *in;
     unsigned char *out;
     size_t in_size, out_size; /* of one element, or the distance of two accumulators */
-    bool copy_in, copy_out;   /* the caller's arrays are private: they travel in the job's room */
+    bool copy_in, copy_out;   /* the caller's arrays are private: they travel in the job's memory */
     weir_reduction reduction;
     weir_map_reduction map_reduction;
-    struct weir__map_reduce_room *map_reduce_room;
+    struct weir__map_reduce_memory *map_reduce_memory;
 };
 
 struct weir__job {
@@ -104,7 +104,8 @@ struct weir__job {
     _Atomic uint32_t
         recount; /* by the supervisor: the hint in `activity` may be too low for good */
     _Atomic uint32_t waiting; /* by the host: WAITING_... */
-    _Atomic uint32_t wide;    /* by the host: the job is worth waking one worker after the other */
+    _Atomic uint32_t
+        wake_more; /* by the host: the job is worth waking one worker after the other */
     /* From here on: written by the host while nobody is inside; constant while OPEN. */
     uint32_t cancel_epoch; /* control.cancel_epoch when its call began; another one: cancelled */
     uint16_t retries;
@@ -204,8 +205,8 @@ struct weir__control {
     int (*process_target)(void *arg); /* weir_process: the one worker runs this and ends */
     struct weir__job *jobs;           /* WEIR__JOBS_MAX; NULL for a weir_process */
     struct weir__queue *queue;        /* queue.h; NULL for a weir_process */
-    unsigned char *arena;             /* memory for cells and arguments, allocated by the host */
-    size_t arena_size;
+    unsigned char *heap;              /* memory for cells and arguments, allocated by the host */
+    size_t heap_size;
     size_t size;      /* of the whole mapping */
     int32_t event_fd; /* an eventfd, the same in all processes of the pool; -1: none */
 
@@ -220,12 +221,12 @@ struct weir__control {
     /* What the host sleeps on: rung when a job that somebody waits for may be settled. */
     alignas(WEIR__LINE) _Atomic uint32_t host_bell;
 
-    /* For hosts with an event loop (attach.c). `told`: the job may be settled, one bit a job; set
+    /* For hosts with an event loop (attach.c). `notified`: the job may be settled, one bit a job; set
      * by all, before `event`, and taken by the host. `event`: 1 from just before somebody writes to
-     * event_fd until the host, awake, looks at `told`. */
+     * event_fd until the host, awake, looks at `notified`. */
     alignas(WEIR__LINE) _Atomic uint32_t event;
-    _Atomic uint32_t told_all; /* host, supervisor: look at all jobs */
-    _Atomic uint64_t told[WEIR__JOBS_MAX / 64];
+    _Atomic uint32_t notified_all; /* host, supervisor: look at all jobs */
+    _Atomic uint64_t notified[WEIR__JOBS_MAX / 64];
 
     /* How a weir_process ended. Supervisor: exit_status first, then ended. */
     _Atomic uint32_t ended;
@@ -245,16 +246,17 @@ void weir__job_cut(struct weir__job *job, int64_t grain);
 /* The range of one chunk. */
 weir_range weir__job_chunk(const struct weir__job *job, int64_t chunk);
 
-/* Maps a control block. `jobs`: with jobs and arena (a pool) or without. NULL: ENOMEM is set. */
+/* Maps a control block. `jobs`: with jobs and a heap (a pool) or without. NULL: ENOMEM is set. */
 struct weir__control *weir__control_new(int workers, bool jobs);
 void weir__control_free(struct weir__control *control);
 
 /* Tells the threads of the host that wait for `job` that it may be settled. Signal-safe. */
 void weir__host_ring(struct weir__control *control, struct weir__job *job);
 
-/* The same for what they wait for as `waiting` says, WAITING_..., and bit `bit` of `told` names. */
-void weir__host_tell(struct weir__control *control, uint32_t waiting, _Atomic uint64_t *told,
-                     unsigned bit);
+/* The same for whatever they wait for: `waiting` says how (WAITING_...), bit `bit` of `notified`
+ * names it. */
+void weir__host_notify(struct weir__control *control, uint32_t waiting, _Atomic uint64_t *notified,
+                       unsigned bit);
 
 /* Wakes all threads of the host that sleep. Signal-safe. */
 void weir__host_wake(struct weir__control *control);

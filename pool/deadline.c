@@ -24,7 +24,7 @@ static bool enter_open(struct weir__control *control, uint32_t index)
     return atomic_load(&job->state) == JOB_OPEN;
 }
 
-static void leave(struct weir__control *control, uint32_t index)
+static void leave_entered(struct weir__control *control, uint32_t index)
 {
     atomic_fetch_sub(&control->jobs[index].activity, ACTIVITY_LEAVE);
     atomic_store(&control->slots[control->workers].job, 0);
@@ -37,7 +37,7 @@ static void look_at_job(struct weir__control *control, uint32_t index, int64_t n
     if (enter_open(control, index) && job->deadline_ns > 0 && now >= job->deadline_ns &&
         !(atomic_fetch_or(&job->stop, STOP_TIMEOUT) & STOP_TIMEOUT))
         weir__host_ring(control, job);
-    leave(control, index);
+    leave_entered(control, index);
 }
 
 static uint32_t why_kill(const struct weir__job *job, int64_t started, int64_t now)
@@ -63,7 +63,7 @@ static uint32_t look_at_worker(struct weir__control *control, unsigned slot_inde
         if (weir__cell_state_of(cell) == CELL_RUNNING && weir__cell_owner(cell) == slot_index)
             why = why_kill(job, atomic_load(&slot->started_ns), now);
     }
-    leave(control, index);
+    leave_entered(control, index);
     return why;
 }
 

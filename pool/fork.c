@@ -168,8 +168,8 @@ static int wait_for_hello(int lifeline, struct weir__hello *hello)
     ssize_t got;
 
     for (;;) {
-        int64_t left = (limit - weir__now_ns()) / 1000000;
-        int ready = poll(&poll_fd, 1, left > 0 ? (int)left : 0);
+        int64_t remaining = (limit - weir__now_ns()) / 1000000;
+        int ready = poll(&poll_fd, 1, remaining > 0 ? (int)remaining : 0);
 
         if (ready > 0)
             break;
@@ -288,7 +288,7 @@ void weir__detached_order(const struct weir__detached *detached, char order)
  * the pidfd tells of the process, and the kernel kills its workers with it. */
 bool weir__detached_wait(const struct weir__detached *detached, int timeout_ms)
 {
-    int64_t limit = weir__now_ns() + (int64_t)timeout_ms * 1000000, left;
+    int64_t limit = weir__now_ns() + (int64_t)timeout_ms * 1000000, remaining;
     const struct timespec step = {.tv_nsec = 1000000};
     bool gone = false;
 
@@ -299,8 +299,8 @@ bool weir__detached_wait(const struct weir__detached *detached, int timeout_ms)
         ssize_t got;
         int ready;
 
-        left = limit - weir__now_ns();
-        ready = poll(poll_fds, 2, left > 0 ? (int)((left + 999999) / 1000000) : 0);
+        remaining = limit - weir__now_ns();
+        ready = poll(poll_fds, 2, remaining > 0 ? (int)((remaining + 999999) / 1000000) : 0);
         if (ready < 0 && errno != EINTR)
             nanosleep(&step, NULL); /* no memory for it: the lifeline is looked at all the same */
         got = recv(detached->lifeline, &byte, 1, MSG_DONTWAIT);
@@ -311,7 +311,7 @@ bool weir__detached_wait(const struct weir__detached *detached, int timeout_ms)
             if (limit > weir__now_ns() + LAST_DEATHS_NS)
                 limit = weir__now_ns() + LAST_DEATHS_NS;
         }
-    } while (left > 0);
+    } while (remaining > 0);
     return gone;
 }
 

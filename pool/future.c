@@ -27,8 +27,8 @@
 
 /* ---- from a job to its end ------------------------------------------------------------------ */
 
-static void init(struct weir__job_future *job, weir_pool *pool, const struct weir__job_spec *spec,
-                 void *user_out)
+static void init_job_future(struct weir__job_future *job, weir_pool *pool,
+                            const struct weir__job_spec *spec, void *user_out)
 {
     memset(&job->future, 0, sizeof(job->future));
     atomic_init(&job->future.pool, pool);
@@ -72,7 +72,7 @@ static bool go_on(weir_future *future)
 
 /* The job has settled: takes its result. False: it goes on with another job. True: it has ended,
  * and its job is to be closed; its index is negative if there is none. */
-static bool finish(weir_future *future)
+static bool finish_job(weir_future *future)
 {
     weir_pool *pool = future->pool;
     int result;
@@ -109,9 +109,9 @@ static void list_remove(weir_pool *pool, weir_future *future)
     future->listed = false;
 }
 
-/* Claims the future's job for this thread: nobody else finishes it until look_end(). NULL: it has
- * ended. */
-static weir_pool *look_begin(weir_future *future)
+/* Claims the future's job for this thread: nobody else finishes it until finish_if_done(). NULL:
+ * it has ended. */
+static weir_pool *claim_job(weir_future *future)
 {
     weir_pool *pool = future->pool;
 
@@ -134,12 +134,12 @@ static void keep_error(weir_future *future)
 }
 
 /* Returns whether the future has ended. `waits`: so that its progress is to show the end. */
-static bool look_end(weir_pool *pool, weir_future *future, bool settled, bool waits)
+static bool finish_if_done(weir_pool *pool, weir_future *future, bool settled, bool waits)
 {
     int index;
     bool call = false;
 
-    settled = settled && finish(future);
+    settled = settled && finish_job(future);
     if (settled)
         keep_error(future);
     index = future->index;
@@ -182,19 +182,19 @@ static weir_future *claim_settled(weir_pool *pool)
     return future;
 }
 
-void weir__future_end_told(weir_pool *pool, int index)
+void weir__job_future_end_notified(weir_pool *pool, int index)
 {
     weir_future *future;
 
     pthread_mutex_lock(&pool->lock);
-    future = pool->held[index].called;
+    future = pool->job_private[index].called;
     if (future != NULL && (future->users > 0 || !weir__job_settled(pool, index)))
         future = NULL; /* who is at it ends it, or it is told again */
     if (future != NULL)
         future->users++;
     pthread_mutex_unlock(&pool->lock);
     if (future != NULL)
-        look_end(pool, future, true, false);
+        finish_if_done(pool, future, true, false);
 }
 
 /* Ends futures that have settled, to have their places; if there are none, waits a little for one.
@@ -206,7 +206,7 @@ static bool make_place(weir_pool *pool)
     int places = 0;
 
     while (places < PLACES_AT_ONCE && (future = claim_settled(pool)) != NULL) {
-        look_end(pool, future, true, false);
+        finish_if_done(pool, future, true, false);
         places++;
     }
     if (places == 0)
@@ -234,7 +234,7 @@ int weir__run(weir_pool *pool, const struct weir__job_spec *spec, void *user_out
 
     if (spec->count == 0)
         return 0;
-    init(&job, pool, spec, user_out);
+    init_job_future(&job, pool, spec, user_out);
     if (weir__progress_new(spec, &future->progress) < 0)
         return -ENOMEM;
     future->index = open_at_last(pool, spec);
@@ -244,7 +244,7 @@ int weir__run(weir_pool *pool, const struct weir__job_spec *spec, void *user_out
     }
     do
         weir__progress_wait(pool, future->index, INT64_MAX, future->progress);
-    while (!finish(future));
+    while (!finish_job(future));
     weir__progress_end(pool, future->index, future->progress, future->code);
     weir__progress_free(future->progress);
     if (future->index >= 0)
@@ -262,9 +262,9 @@ weir_future *weir__launch(weir_pool *pool, struct weir__job_spec *spec, void *us
         return NULL;
     }
     future = &job->future;
-    init(job, pool, spec, user_out);
+    init_job_future(job, pool, spec, user_out);
     if (spec->count == 0) {
-        weir__stock_enter(pool->stock, future);
+        weir__future_set_add(pool->future_set, future);
         future->pool = NULL;
         return future;
     }
@@ -284,7 +284,7 @@ weir_future *weir__launch(weir_pool *pool, struct weir__job_spec *spec, void *us
         free(job);
         return NULL;
     }
-    weir__stock_enter(pool->stock, future);
+    weir__future_set_add(pool->future_set, future);
     pthread_mutex_lock(&pool->lock);
     list_add(pool, future);
     pthread_mutex_unlock(&pool->lock);
@@ -296,14 +296,14 @@ void weir__futures_end(weir_pool *pool)
     weir_future *future;
 
     while ((future = TAILQ_FIRST(&pool->futures)) != NULL) {
-        if (look_begin(future) != NULL)
-            look_end(pool, future, weir__job_wait(pool, future->index, INT64_MAX), false);
+        if (claim_job(future) != NULL)
+            finish_if_done(pool, future, weir__job_wait(pool, future->index, INT64_MAX), false);
     }
-    weir__queue_end(pool);
+    weir__calls_end(pool);
 }
 
 /* Sets the last error again for a result that was noticed earlier. */
-static int report(const weir_future *future)
+static int report_again(const weir_future *future)
 {
     if (future->code == 0)
         return 0;
@@ -311,7 +311,7 @@ static int report(const weir_future *future)
                                  : weir__fail(future->code, "the job failed");
 }
 
-static int check(const weir_future *future)
+static int check_future(const weir_future *future)
 {
     return future != NULL ? 0 : weir__fail(-EINVAL, "the future is NULL");
 }
@@ -331,18 +331,18 @@ int weir_future_wait(weir_future *future, int timeout_ms)
     const int64_t limit_ns = limit_of(timeout_ms);
     weir_pool *pool;
 
-    if (check(future) < 0)
+    if (check_future(future) < 0)
         return -EINVAL;
     if (is_call(future))
-        return weir__queue_wait(future, limit_ns) ? report(future) : report_late(timeout_ms);
-    while ((pool = look_begin(future)) != NULL) {
+        return weir__call_wait(future, limit_ns) ? report_again(future) : report_late(timeout_ms);
+    while ((pool = claim_job(future)) != NULL) {
         bool settled = weir__progress_wait(pool, future->index, limit_ns, future->progress);
 
-        look_end(pool, future, settled, true);
+        finish_if_done(pool, future, settled, true);
         if (!settled)
             return report_late(timeout_ms);
     }
-    return report(future);
+    return report_again(future);
 }
 
 static bool has_ended(weir_future *future, bool waits)
@@ -351,12 +351,12 @@ static bool has_ended(weir_future *future, bool waits)
     bool settled;
 
     if (is_call(future))
-        return weir__queue_done(future);
-    pool = look_begin(future);
+        return weir__call_done(future);
+    pool = claim_job(future);
     if (pool == NULL)
         return true;
     settled = weir__job_settled(pool, future->index);
-    return look_end(pool, future, settled, waits);
+    return finish_if_done(pool, future, settled, waits);
 }
 
 bool weir_future_done(weir_future *future)
@@ -368,7 +368,7 @@ const void *weir_future_result(weir_future *future, size_t *size)
 {
     if (size != NULL)
         *size = 0;
-    if (check(future) < 0 || weir_future_wait(future, -1) < 0)
+    if (check_future(future) < 0 || weir_future_wait(future, -1) < 0)
         return NULL;
     if (size != NULL)
         *size = future->result_size;
@@ -389,7 +389,7 @@ void weir_future_cancel(weir_future *future)
     if (pool == NULL)
         return;
     if (is_call(future)) {
-        weir__queue_cancel(future);
+        weir__call_cancel(future);
         return;
     }
     atomic_fetch_or(&pool->control->jobs[future->index].stop, STOP_CANCEL);
@@ -410,14 +410,14 @@ void weir_future_free(weir_future *future)
     if (future->caller != NULL)
         weir__callback_forget(future);
     if (is_call(future)) {
-        weir__queue_free(future);
+        weir__call_free(future);
         return;
     }
     free(future->result);
     free(future->error);
     weir__map_reduce_release(future->work->map_reduce);
     weir__progress_free(future->progress);
-    weir__stock_leave(future);
+    weir__future_set_remove(future);
     free(future);
 }
 
@@ -463,24 +463,24 @@ static void mark_waiting(weir_pool *pool, weir_future *const *futures, size_t co
 {
     for (size_t i = 0; i < count; i++) {
         if (futures[i] != NULL && is_call(futures[i])) {
-            weir__queue_mark(futures[i]);
-        } else if (futures[i] != NULL && look_begin(futures[i]) != NULL) {
+            weir__call_mark(futures[i]);
+        } else if (futures[i] != NULL && claim_job(futures[i]) != NULL) {
             /* seq_cst, then look once more; pairs with weir__host_ring() */
             atomic_fetch_or(&pool->control->jobs[futures[i]->index].waiting, WAITING_ASLEEP);
-            look_end(pool, futures[i], false, false);
+            finish_if_done(pool, futures[i], false, false);
         }
     }
 }
 
 /* Returns when it will be time to show something again. */
-static int64_t show_all(weir_pool *pool, weir_future *const *futures, size_t count)
+static int64_t show_progress_of_all(weir_pool *pool, weir_future *const *futures, size_t count)
 {
     int64_t first = INT64_MAX, next;
 
     for (size_t i = 0; i < count; i++) {
-        if (futures[i] != NULL && futures[i]->progress != NULL && look_begin(futures[i]) != NULL) {
+        if (futures[i] != NULL && futures[i]->progress != NULL && claim_job(futures[i]) != NULL) {
             next = weir__progress_look(pool, futures[i]->index, futures[i]->progress);
-            look_end(pool, futures[i], false, false);
+            finish_if_done(pool, futures[i], false, false);
             first = next < first ? next : first;
         }
     }
@@ -505,7 +505,7 @@ static int64_t wait_for_several(weir_pool *pool, weir_future *const *futures, si
             return answer;
         if (limit != INT64_MAX && weir__now_ns() >= limit)
             return weir__fail(-ETIMEDOUT, "not within %d ms", timeout_ms);
-        next = show_all(pool, futures, count);
+        next = show_progress_of_all(pool, futures, count);
         weir__host_sleep(pool, bell, next < limit ? next : limit);
     }
 }

@@ -27,10 +27,10 @@
 #define WORTH_NS      50000
 #define IN_THE_WAY_NS 15000
 #define SPIN_PAUSE_NS 50000000
-#define WIDEN_HOT_NS                                                                               \
+#define WAKE_MORE_SPUN_NS                                                                          \
     3000 /* a job that lasts longer is worth waking more workers: spinning ones ... */
-#define WIDEN_COLD_NS  15000 /* ... and one that had to be woken up itself */
-#define LAST_DEATHS_MS 2000
+#define WAKE_MORE_WOKEN_NS 15000 /* ... and one that had to be woken up itself */
+#define LAST_DEATHS_MS     2000
 
 /* ---- memory --------------------------------------------------------------------------------- */
 
@@ -54,15 +54,15 @@ static bool job_is_empty(struct weir__control *control, unsigned index)
 
 static void release_memory(weir_pool *pool, unsigned index)
 {
-    struct weir__held *held = &pool->held[index];
+    struct weir__job_private *private = &pool->job_private[index];
 
-    weir__arena_free(&pool->arena, held->cells, held->cells_size);
-    weir__arena_free(&pool->arena, held->memory, held->size);
-    if (held->block != NULL) {
-        weir_shm_unlink(held->block);
-        weir_shm_close(held->block);
+    weir__control_heap_free(&pool->heap, private->cells, private->cells_size);
+    weir__control_heap_free(&pool->heap, private->memory, private->size);
+    if (private->block != NULL) {
+        weir_shm_unlink(private->block);
+        weir_shm_close(private->block);
     }
-    *held = (struct weir__held){0};
+    *private = (struct weir__job_private){0};
 }
 
 /* What is about to be written moves here from the last worker's CPU, all lines at once. */
@@ -112,58 +112,58 @@ void weir__jobs_release(weir_pool *pool)
 
 /* ---- open ----------------------------------------------------------------------------------- */
 
-static void *get_arena(weir_pool *pool, size_t size)
+static void *get_heap(weir_pool *pool, size_t size)
 {
-    void *memory = weir__arena_alloc(&pool->arena, size);
+    void *memory = weir__control_heap_alloc(&pool->heap, size);
 
     if (memory != NULL)
         return memory;
     release_all(pool);
-    return weir__arena_alloc(&pool->arena, size);
+    return weir__control_heap_alloc(&pool->heap, size);
 }
 
-static int give_cells(weir_pool *pool, struct weir__held *held, int64_t count)
+static int give_cells(weir_pool *pool, struct weir__job_private *private, int64_t count)
 {
     if (count <= WEIR__CHUNKS_INLINE)
         return 0;
-    held->cells_size = weir__line_up((size_t)count * sizeof(weir__cell));
-    held->cells = get_arena(pool, held->cells_size);
-    if (held->cells == NULL)
+    private->cells_size = weir__line_up((size_t)count * sizeof(weir__cell));
+    private->cells = get_heap(pool, private->cells_size);
+    if (private->cells == NULL)
         return weir__fail(-ENOMEM,
                           "no memory in the pool for a job of %lld chunks (%zu bytes of %zu; other "
                           "jobs in flight hold the rest)",
-                          (long long)count, held->cells_size, pool->control->arena_size);
+                          (long long)count, private->cells_size, pool->control->heap_size);
     return 0;
 }
 
 /* Argument and room. */
-static int give_memory(weir_pool *pool, struct weir__held *held, const struct weir__job_spec *spec,
-                       unsigned char **room)
+static int give_memory(weir_pool *pool, struct weir__job_private *private,
+                       const struct weir__job_spec *spec, unsigned char **data)
 {
     size_t arg = spec->arg_size > WEIR__ARG_INLINE ? weir__line_up(spec->arg_size) : 0, size;
     unsigned char *memory;
 
     if (arg < spec->arg_size && spec->arg_size > WEIR__ARG_INLINE)
         return weir__fail(-EINVAL, "arg_size is %zu", spec->arg_size);
-    if (__builtin_add_overflow(spec->room, arg, &size))
-        return weir__fail(-ENOMEM, "a job needs %zu bytes and an argument of %zu", spec->room,
+    if (__builtin_add_overflow(spec->memory, arg, &size))
+        return weir__fail(-ENOMEM, "a job needs %zu bytes and an argument of %zu", spec->memory,
                           spec->arg_size);
     if (size == 0)
         return 0;
-    held->size = size;
-    held->memory = memory = get_arena(pool, size);
+    private->size = size;
+    private->memory = memory = get_heap(pool, size);
     if (memory == NULL) {
-        held->block = weir_scope_shm(pool->scope, size);
-        if (held->block == NULL)
+        private->block = weir_scope_shm(pool->scope, size);
+        if (private->block == NULL)
             return weir_last_error()->code;
-        memory = weir_shm_buf(held->block);
+        memory = weir_shm_buf(private->block);
     }
-    held->arg = arg > 0 ? memory : NULL;
-    *room = memory + arg;
+    private->arg = arg > 0 ? memory : NULL;
+    *data = memory + arg;
     return 0;
 }
 
-static int take_job(weir_pool *pool, const struct weir__job_spec *spec, unsigned char **room)
+static int take_job(weir_pool *pool, const struct weir__job_spec *spec, unsigned char **data)
 {
     int index, result;
 
@@ -173,9 +173,9 @@ static int take_job(weir_pool *pool, const struct weir__job_spec *spec, unsigned
         pthread_mutex_unlock(&pool->lock);
         return -EAGAIN;
     }
-    result = give_cells(pool, &pool->held[index], spec->count);
+    result = give_cells(pool, &pool->job_private[index], spec->count);
     if (result == 0)
-        result = give_memory(pool, &pool->held[index], spec, room);
+        result = give_memory(pool, &pool->job_private[index], spec, data);
     if (result < 0) {
         release_memory(pool, (unsigned)index);
         pool->vacant[pool->vacant_count++] = (uint16_t)index;
@@ -191,7 +191,7 @@ static int take_job(weir_pool *pool, const struct weir__job_spec *spec, unsigned
 /* Tells the supervisor when it has to look at the time from now on. */
 static void watch_time(weir_pool *pool, unsigned index)
 {
-    pool->held[index].timed = true;
+    pool->job_private[index].timed = true;
     if (atomic_fetch_add(&pool->control->timed_jobs, 1) > 0)
         return;
     weir__detached_order(&pool->supervisor, SUPERVISOR_WATCH);
@@ -200,7 +200,7 @@ static void watch_time(weir_pool *pool, unsigned index)
 static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spec *spec)
 {
     struct weir__job *job = &pool->control->jobs[index];
-    struct weir__held *held = &pool->held[index];
+    struct weir__job_private *private = &pool->job_private[index];
     uint64_t settled = weir__activity_settled(atomic_load(&job->activity));
 
     job->cancel_epoch = spec->cancel_epoch;
@@ -215,10 +215,10 @@ static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spe
     job->function = spec->function;
     job->arg = (void *)spec->arg;
     if (spec->arg_size > 0) {
-        job->arg = held->arg != NULL ? held->arg : job->inline_arg;
+        job->arg = private->arg != NULL ? private->arg : job->inline_arg;
         memcpy(job->arg, spec->arg, spec->arg_size);
     }
-    job->cells = held->cells != NULL ? held->cells : job->inline_cells;
+    job->cells = private->cells != NULL ? private->cells : job->inline_cells;
     job->count = spec->count;
     job->range = spec->range;
     job->data = spec->data;
@@ -232,7 +232,7 @@ static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spe
     atomic_fetch_sub(&job->activity, settled << ACTIVITY_SETTLED_SHIFT);
     atomic_store_explicit(&job->stop, 0, memory_order_relaxed);
     atomic_store_explicit(&job->waiting, 0, memory_order_relaxed);
-    atomic_store_explicit(&job->wide, spec->async, memory_order_relaxed);
+    atomic_store_explicit(&job->wake_more, spec->async, memory_order_relaxed);
     atomic_store_explicit(&job->recount, 0, memory_order_relaxed);
     weir__failure_reset(&job->failure);
     for (int64_t i = 0; i < spec->count; i++)
@@ -245,10 +245,10 @@ static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spe
  *
  * Who waits for his job takes a spinning worker for it beforehand, so that this worker finds its
  * bit taken and need not write to the line; if it is a mistake (that worker had just found another
- * job), widen() mends it in a moment. Nobody does that for a job of a future: for it a worker
+ * job), wake_more() mends it in a moment. Nobody does that for a job of a future: for it a worker
  * counts only if it is still spinning after the job is there, so it looks at the ready set, or
  * wakes the next one, later than that. tests/model/wake.pml has these steps. */
-static void show(weir_pool *pool, unsigned index, bool async)
+static void publish_and_wake(weir_pool *pool, unsigned index, bool async)
 {
     struct weir__control *control = pool->control;
     int spinner = async ? -1 : weir__take_spinner(control);
@@ -257,24 +257,24 @@ static void show(weir_pool *pool, unsigned index, bool async)
     if (spinner >= 0)
         weir__wake_spinner(control, spinner);
     else if (alone && !(async && weir__any_spinning(control)))
-        pool->held[index].cold = weir__wake_one(control);
+        pool->job_private[index].woke_sleeper = weir__wake_one(control);
 }
 
 int weir__job_open(weir_pool *pool, const struct weir__job_spec *spec)
 {
     struct weir__control *control = pool->control;
-    unsigned char *room = NULL;
-    int index = take_job(pool, spec, &room);
+    unsigned char *data = NULL;
+    int index = take_job(pool, spec, &data);
 
     if (index < 0)
         return index;
     fill_job(pool, (unsigned)index, spec);
     if (spec->prepare != NULL)
-        spec->prepare(spec, &control->jobs[index], room);
-    pool->held[index].cursor = 0;
+        spec->prepare(spec, &control->jobs[index], data);
+    pool->job_private[index].cursor = 0;
     /* pairs with worker.c, work_inside(): who sees OPEN sees all of the above */
     atomic_store(&control->jobs[index].state, JOB_OPEN);
-    show(pool, (unsigned)index, spec->async);
+    publish_and_wake(pool, (unsigned)index, spec->async);
     if (spec->timeout_ns > 0 || spec->chunk_timeout_ns > 0)
         watch_time(pool, (unsigned)index);
     return index;
@@ -301,11 +301,11 @@ bool weir__job_settled(weir_pool *pool, int index)
     if (must_stop(pool, job)) {
         if (atomic_load(&job->stop) == 0)
             atomic_fetch_or(&job->stop, STOP_CANCEL);
-        weir__ledger_seal(job->cells, job->count);
+        weir__ledger_cancel_unstarted(job->cells, job->count);
     }
     if (atomic_load_explicit(&pool->supervisor_gone, memory_order_acquire))
         return true;
-    return weir__ledger_settled(job->cells, job->count, &pool->held[index].cursor);
+    return weir__ledger_settled(job->cells, job->count, &pool->job_private[index].cursor);
 }
 
 /* Cheap: whether weir__job_settled() may be true. */
@@ -329,11 +329,11 @@ void weir__look_after_supervisor(weir_pool *pool)
 }
 
 /* Wakes one more worker, who wakes the next, once the job has proved to be more than a few us. */
-static void widen(struct weir__control *control, struct weir__job *job)
+static void wake_more(struct weir__control *control, struct weir__job *job)
 {
-    if (atomic_load_explicit(&job->wide, memory_order_relaxed))
+    if (atomic_load_explicit(&job->wake_more, memory_order_relaxed))
         return;
-    atomic_store_explicit(&job->wide, 1, memory_order_relaxed);
+    atomic_store_explicit(&job->wake_more, 1, memory_order_relaxed);
     if (weir__ready_any(control))
         weir__wake_one(control);
 }
@@ -365,7 +365,9 @@ static bool spin_for_end(weir_pool *pool, int index, int64_t *spun_ns)
 {
     struct weir__control *control = pool->control;
     struct weir__job *job = &control->jobs[index];
-    int64_t widen_at = pool->held[index].cold ? WIDEN_COLD_NS : WIDEN_HOT_NS, start, budget;
+    int64_t wake_more_at =
+                pool->job_private[index].woke_sleeper ? WAKE_MORE_WOKEN_NS : WAKE_MORE_SPUN_NS,
+            start, budget;
 
     *spun_ns = 0;
     /* The shortest jobs end within a microsecond: not a pause nor a look at the clock for them. */
@@ -382,19 +384,19 @@ static bool spin_for_end(weir_pool *pool, int index, int64_t *spun_ns)
             weir__pause();
         }
         *spun_ns = weir__now_ns() - start;
-        if (*spun_ns >= widen_at)
-            widen(control, job);
+        if (*spun_ns >= wake_more_at)
+            wake_more(control, job);
     } while (*spun_ns < budget);
-    widen(control, job);
+    wake_more(control, job);
     return false;
 }
 
 bool weir__host_sleep(weir_pool *pool, uint32_t bell, int64_t limit_ns)
 {
-    int64_t tick = (int64_t)TICK_MS * 1000000, left = limit_ns - weir__now_ns();
+    int64_t tick = (int64_t)TICK_MS * 1000000, remaining = limit_ns - weir__now_ns();
 
-    if (left < tick)
-        tick = left > 0 ? left : 0;
+    if (remaining < tick)
+        tick = remaining > 0 ? remaining : 0;
     if (weir__futex_wait(&pool->control->host_bell, bell, tick) != -ETIMEDOUT)
         return false;
     weir__look_after_supervisor(pool);
@@ -447,7 +449,7 @@ int weir__report_lost_supervisor(const weir_pool *pool)
     return weir__fail_with(&error);
 }
 
-static int report_failure(struct weir__job *job, const struct weir__tally *tally)
+static int report_job_failure(struct weir__job *job, const struct weir__chunk_tally *tally)
 {
     const weir_error *first = weir__failure_first(weir__job_failures(job, 0));
     weir_error error;
@@ -470,12 +472,12 @@ int weir__job_result(weir_pool *pool, int index)
 {
     struct weir__control *control = pool->control;
     struct weir__job *job = &control->jobs[index];
-    struct weir__tally tally = weir__ledger_tally(job->cells, job->count);
+    struct weir__chunk_tally tally = weir__ledger_tally(job->cells, job->count);
 
     if (tally.done == job->count)
         return 0;
     if (tally.failed > 0)
-        return report_failure(job, &tally);
+        return report_job_failure(job, &tally);
     if (atomic_load(&pool->supervisor_gone))
         return weir__report_lost_supervisor(pool);
     if (atomic_load(&control->state) == POOL_BROKEN)
@@ -497,8 +499,8 @@ void weir__job_close(weir_pool *pool, int index)
     atomic_store(&control->jobs[index].state, JOB_VACANT);
     if (weir__ready_has(control, (unsigned)index))
         weir__ready_remove(control, (unsigned)index);
-    if (pool->held[index].timed) {
-        pool->held[index].timed = false;
+    if (pool->job_private[index].timed) {
+        pool->job_private[index].timed = false;
         atomic_fetch_sub(&control->timed_jobs, 1);
     }
     pthread_mutex_lock(&pool->lock);

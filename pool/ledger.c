@@ -58,7 +58,7 @@ enum weir__cell_state weir__cell_reclaim(weir__cell *cell, unsigned owner, uint3
     return next;
 }
 
-void weir__ledger_seal(weir__cell *cells, int64_t count)
+void weir__ledger_cancel_unstarted(weir__cell *cells, int64_t count)
 {
     for (int64_t i = 0; i < count; i++) {
         uint64_t seen = atomic_load_explicit(&cells[i], memory_order_relaxed);
@@ -81,9 +81,9 @@ bool weir__ledger_settled(const weir__cell *cells, int64_t count, int64_t *curso
     return i == count;
 }
 
-struct weir__tally weir__ledger_tally(const weir__cell *cells, int64_t count)
+struct weir__chunk_tally weir__ledger_tally(const weir__cell *cells, int64_t count)
 {
-    struct weir__tally tally = {0};
+    struct weir__chunk_tally tally = {0};
 
     for (int64_t i = 0; i < count; i++) {
         switch (weir__cell_state_of(atomic_load_explicit(&cells[i], memory_order_acquire))) {

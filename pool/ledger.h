@@ -14,7 +14,7 @@
  *        claim (worker)        commit (the owner)
  *   FREE --------------> RUNNING ------------------> DONE
  *    ^ |                  |   |
- *    | | seal (host)      |   | fail (the owner), or reclaim (supervisor), no attempt left
+ *    | | cancel (host)      |   | fail (the owner), or reclaim (supervisor), no attempt left
  *    | v                  |   '--------------------> FAILED
  *    | CANCELLED          |
  *    '--------------------'
@@ -83,15 +83,15 @@ enum weir__cell_state weir__cell_reclaim(weir__cell *cell, unsigned owner, uint3
                                          unsigned retries, unsigned *attempt);
 
 /* Host: makes every FREE cell CANCELLED, so that no chunk starts any more. */
-void weir__ledger_seal(weir__cell *cells, int64_t count);
+void weir__ledger_cancel_unstarted(weir__cell *cells, int64_t count);
 
 /* Host: true when all cells are final. *cursor (0 at first) remembers how far that is known. */
 bool weir__ledger_settled(const weir__cell *cells, int64_t count, int64_t *cursor);
 
-struct weir__tally {
+struct weir__chunk_tally {
     int64_t done, failed, cancelled, open;
 };
 
-struct weir__tally weir__ledger_tally(const weir__cell *cells, int64_t count);
+struct weir__chunk_tally weir__ledger_tally(const weir__cell *cells, int64_t count);
 
 #endif

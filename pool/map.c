@@ -2,7 +2,7 @@
  *
  * map.c: a function over the elements of arrays.
  *
- * Arrays of the scope are used in place. Private ones travel in the job's room: the input is copied
+ * Arrays of the scope are used in place. Private ones travel in the job's memory: the input is copied
  * in before the job opens, and the output copied back after its end, of the chunks that are DONE
  * only; so what is in the caller's array was committed by the ledger.
  */
@@ -31,20 +31,20 @@ static int run_map(weir_task *task, weir_range range)
     return 0;
 }
 
-/* The spec's `in` and `out` say what is private: they are set, and the room has a place for them.
+/* The spec's `in` and `out` say what is private: they are set, and the memory has a place for them.
  */
 static void prepare_map(const struct weir__job_spec *spec, struct weir__job *job,
-                        unsigned char *room)
+                        unsigned char *data)
 {
     size_t count = (size_t)spec->range.end;
 
     if (spec->data.copy_in) {
-        memcpy(room, spec->data.in, count * spec->data.in_size);
-        job->data.in = room;
-        room += weir__line_up(count * spec->data.in_size);
+        memcpy(data, spec->data.in, count * spec->data.in_size);
+        job->data.in = data;
+        data += weir__line_up(count * spec->data.in_size);
     }
     if (spec->data.copy_out)
-        job->data.out = room;
+        job->data.out = data;
 }
 
 static int finish_map(weir_future *future, struct weir__job *job)
@@ -106,8 +106,8 @@ static int spec_map(struct weir__job_spec *spec, weir_pool *pool, weir_map_fn fu
         .copy_out =
             out_size > 0 && !shared && !weir__scope_has_address(pool->scope, out, out_size * count),
     };
-    spec->room = (spec->data.copy_in ? weir__line_up(in_size * count) : 0) +
-                 (spec->data.copy_out ? weir__line_up(out_size * count) : 0);
+    spec->memory = (spec->data.copy_in ? weir__line_up(in_size * count) : 0) +
+                   (spec->data.copy_out ? weir__line_up(out_size * count) : 0);
     return 0;
 }
 

@@ -9,7 +9,7 @@
  * their chunks, so pairs of one key are combined in the order of the range, whoever did what and
  * when.
  *
- * Invariants: a part or shard is named by its chunk's record in the job's room before anything is
+ * Invariants: a part or shard is named by its chunk's record in the job's memory before anything is
  * written to it, and only by the worker that has the chunk; when the job has ended the host alone
  * touches the records. What one holds depends on range and options only.
  *
@@ -34,8 +34,8 @@
 #define CHUNKS_MAX        4096
 #define RECORDS_PER_SHARD 8192
 
-/* In the job's room, shared. */
-struct weir__map_reduce_room {
+/* In the job's memory, shared. */
+struct weir__map_reduce_memory {
     _Atomic int32_t error; /* by a worker: of the library, not of the task; 0: none */
     uint32_t shards;       /* of the second job */
     int64_t parts_count;
@@ -65,11 +65,11 @@ void weir__map_reduce_leave(struct weir_task *task)
 }
 
 /* Makes the task fail for a reason of the library, which the call then returns. */
-static int fail(struct weir_task *task, int code, const char *message)
+static int fail_task(struct weir_task *task, int code, const char *message)
 {
     int32_t none = 0;
 
-    atomic_compare_exchange_strong(&task->job->data.map_reduce_room->error, &none, code);
+    atomic_compare_exchange_strong(&task->job->data.map_reduce_memory->error, &none, code);
     return weir_task_fail(task, code, "%s", message);
 }
 
@@ -86,7 +86,7 @@ static int fail_memory(struct weir_task *task, int code)
                  limit);
     else
         snprintf(message, sizeof(message), "no memory for a worker's table");
-    return fail(task, code, message);
+    return fail_task(task, code, message);
 }
 
 static int begin_gather(struct weir_task *task)
@@ -101,7 +101,7 @@ static int begin_gather(struct weir_task *task)
     if (task->gather == NULL)
         task->gather = weir__gather_new();
     if (task->gather == NULL)
-        return fail(task, -ENOMEM, "no memory for a worker's table");
+        return fail_task(task, -ENOMEM, "no memory for a worker's table");
     weir__gather_begin(task->gather, &rule, reduction->memory > 0 ? reduction->memory : SIZE_MAX);
     return 0;
 }
@@ -112,25 +112,25 @@ static int claim_memory(struct weir_task *task, struct weir__published *mine, si
 {
     const struct weir__job *job = task->job;
     const size_t limit = job->data.map_reduction.memory;
-    uint64_t sum = job->data.map_reduce_room->parts_size;
+    uint64_t sum = job->data.map_reduce_memory->parts_size;
 
     atomic_store(&mine->size, size);
     if (limit == 0)
         return 0;
     for (int64_t i = 0; i < job->count; i++)
-        sum += atomic_load(&job->data.map_reduce_room->published[i].size);
+        sum += atomic_load(&job->data.map_reduce_memory->published[i].size);
     return sum <= limit ? 0 : -ENOMEM;
 }
 
 static struct weir__published *begin_chunk(struct weir_task *task)
 {
-    struct weir__published *mine = &task->job->data.map_reduce_room->published[task->chunk];
+    struct weir__published *mine = &task->job->data.map_reduce_memory->published[task->chunk];
 
     weir__published_drop(mine); /* what an attempt before this one left */
     return mine;
 }
 
-static int run_map(weir_task *task, weir_range range)
+static int run_map_chunk(weir_task *task, weir_range range)
 {
     struct weir__published *mine = begin_chunk(task);
     int result = begin_gather(task);
@@ -148,7 +148,7 @@ static int run_map(weir_task *task, weir_range range)
     if (result != 0)
         return fail_memory(task, result);
     result = weir__part_publish(task->scope, task->gather, mine);
-    return result == 0 ? 0 : fail(task, result, weir_last_error()->message);
+    return result == 0 ? 0 : fail_task(task, result, weir_last_error()->message);
 }
 
 static int add_span(struct weir_task *task, const unsigned char *at, const unsigned char *end)
@@ -169,11 +169,11 @@ static int add_span(struct weir_task *task, const unsigned char *at, const unsig
 
 static int add_parts(struct weir_task *task, unsigned first, unsigned last)
 {
-    const struct weir__map_reduce_room *room = task->job->data.map_reduce_room;
+    const struct weir__map_reduce_memory *shared = task->job->data.map_reduce_memory;
     int result = 0;
 
-    for (int64_t i = 0; i < room->parts_count && result == 0; i++) {
-        const weir_shm *block = atomic_load_explicit(&room->parts[i].block, memory_order_relaxed);
+    for (int64_t i = 0; i < shared->parts_count && result == 0; i++) {
+        const weir_shm *block = atomic_load_explicit(&shared->parts[i].block, memory_order_relaxed);
         const unsigned char *begin, *end;
 
         if (block == NULL)
@@ -184,7 +184,7 @@ static int add_parts(struct weir_task *task, unsigned first, unsigned last)
     if (result == 0)
         result = weir__gather_end(task->gather);
     if (result == -EBADMSG)
-        return fail(task, result, "a chunk's table in shared memory has been overwritten");
+        return fail_task(task, result, "a chunk's table in shared memory has been overwritten");
     return result == 0 ? 0 : fail_memory(task, result);
 }
 
@@ -206,10 +206,10 @@ static int reduce_key(void *context, weir_pair *pair)
     return task->fail_code != 0 ? -ECANCELED : result;
 }
 
-static int run_merge(weir_task *task, weir_range range)
+static int run_merge_chunk(weir_task *task, weir_range range)
 {
-    const struct weir__map_reduce_room *room = task->job->data.map_reduce_room;
-    const unsigned width = WEIR__PARTITIONS / room->shards;
+    const struct weir__map_reduce_memory *shared = task->job->data.map_reduce_memory;
+    const unsigned width = WEIR__PARTITIONS / shared->shards;
     const unsigned first = (unsigned)range.begin * width;
     struct weir__published *mine = begin_chunk(task);
     int result = begin_gather(task);
@@ -224,8 +224,9 @@ static int run_merge(weir_task *task, weir_range range)
     result = weir__shard_publish(task->scope, task->gather,
                                  task->job->data.map_reduction.reduce != NULL ? reduce_key : NULL,
                                  task, mine);
-    return result == 0 || task->fail_code != 0 ? result
-                                               : fail(task, result, weir_last_error()->message);
+    return result == 0 || task->fail_code != 0
+               ? result
+               : fail_task(task, result, weir_last_error()->message);
 }
 
 /* ---- emitting ------------------------------------------------------------------------------- */
@@ -248,8 +249,8 @@ static int refuse_emit(weir_task *task, const void *key, size_t key_size, const 
                           fixed > 0 ? fixed : WEIR__VALUE_MAX);
 }
 
-static inline int emit(weir_task *task, const void *key, size_t key_size, const void *value,
-                       size_t value_size)
+static inline int emit_pair(weir_task *task, const void *key, size_t key_size, const void *value,
+                            size_t value_size)
 {
     const size_t fixed = task->job->data.map_reduction.value_size;
     int result;
@@ -268,17 +269,17 @@ static inline int emit(weir_task *task, const void *key, size_t key_size, const 
 int weir_emit(weir_task *task, const void *key, size_t key_size, const void *value,
               size_t value_size)
 {
-    return emit(task, key, key_size, value, value_size);
+    return emit_pair(task, key, key_size, value, value_size);
 }
 
 int weir_emit_str(weir_task *task, const char *key, const void *value, size_t value_size)
 {
-    return emit(task, key, key != NULL ? strlen(key) : 0, value, value_size);
+    return emit_pair(task, key, key != NULL ? strlen(key) : 0, value, value_size);
 }
 
 int weir_emit_int64(weir_task *task, const void *key, size_t key_size, int64_t value)
 {
-    return emit(task, key, key_size, &value, sizeof(value));
+    return emit_pair(task, key, key_size, &value, sizeof(value));
 }
 
 /* ---- the host: the second job --------------------------------------------------------------- */
@@ -292,7 +293,7 @@ static void drop_all(struct weir__published *published, int64_t count)
 /* A failure of the library in a task is the call's failure under its own code. */
 static void set_code(weir_future *future, const struct weir__job *job)
 {
-    int32_t code = atomic_load(&job->data.map_reduce_room->error);
+    int32_t code = atomic_load(&job->data.map_reduce_memory->error);
     weir_error error = *weir_last_error();
 
     if (future->code != WEIR_EFAILED || code == 0 || error.task_code != code)
@@ -301,28 +302,28 @@ static void set_code(weir_future *future, const struct weir__job *job)
     future->code = weir__fail_with(&error);
 }
 
-static void prepare_merge(const struct weir__job_spec *spec, struct weir__job *job,
-                          unsigned char *memory)
+static void prepare_merge_job(const struct weir__job_spec *spec, struct weir__job *job,
+                              unsigned char *memory)
 {
-    struct weir__map_reduce_room *room = (struct weir__map_reduce_room *)memory;
+    struct weir__map_reduce_memory *shared = (struct weir__map_reduce_memory *)memory;
     const struct weir__map_reduce *record = spec->map_reduce;
 
-    memset(memory, 0, spec->room);
-    room->shards = (uint32_t)spec->count;
-    room->parts_count = record->parts_count;
-    room->published = (struct weir__published *)(room + 1);
-    room->parts = room->published + spec->count;
+    memset(memory, 0, spec->memory);
+    shared->shards = (uint32_t)spec->count;
+    shared->parts_count = record->parts_count;
+    shared->published = (struct weir__published *)(shared + 1);
+    shared->parts = shared->published + spec->count;
     for (int64_t i = 0; i < record->parts_count; i++) {
-        atomic_store(&room->parts[i].block, atomic_load(&record->parts[i].block));
-        room->parts_size += atomic_load(&record->parts[i].size);
+        atomic_store(&shared->parts[i].block, atomic_load(&record->parts[i].block));
+        shared->parts_size += atomic_load(&record->parts[i].size);
     }
-    job->data.map_reduce_room = room;
+    job->data.map_reduce_memory = shared;
 }
 
-static int finish_merge(weir_future *future, struct weir__job *job)
+static int finish_merge_job(weir_future *future, struct weir__job *job)
 {
     struct weir__map_reduce *record = future->work->map_reduce;
-    struct weir__published *shards = job->data.map_reduce_room->published;
+    struct weir__published *shards = job->data.map_reduce_memory->published;
 
     drop_all(record->parts, record->parts_count);
     set_code(future, job);
@@ -368,18 +369,18 @@ static int plan_merge(struct weir__map_reduce *record, const struct weir__job *j
     spec->range = (weir_range){0, shards};
     spec->count = shards;
     spec->grain = 1;
-    spec->run = run_merge;
-    spec->prepare = prepare_merge;
-    spec->finish = finish_merge;
-    spec->room = sizeof(struct weir__map_reduce_room) +
-                 ((size_t)shards + (size_t)record->parts_count) * sizeof(struct weir__published);
+    spec->run = run_merge_chunk;
+    spec->prepare = prepare_merge_job;
+    spec->finish = finish_merge_job;
+    spec->memory = sizeof(struct weir__map_reduce_memory) +
+                   ((size_t)shards + (size_t)record->parts_count) * sizeof(struct weir__published);
     return 0;
 }
 
 /* Takes the parts over from the job, which is about to be closed. */
 static int take_parts(struct weir__map_reduce *record, struct weir__job *job, uint64_t *records)
 {
-    struct weir__published *published = job->data.map_reduce_room->published;
+    struct weir__published *published = job->data.map_reduce_memory->published;
 
     record->parts = calloc((size_t)job->count, sizeof(*record->parts));
     if (record->parts == NULL)
@@ -395,7 +396,7 @@ static int take_parts(struct weir__map_reduce *record, struct weir__job *job, ui
     return 0;
 }
 
-static int finish_map(weir_future *future, struct weir__job *job)
+static int finish_map_job(weir_future *future, struct weir__job *job)
 {
     struct weir__map_reduce *record = future->work->map_reduce;
     uint64_t records = 0;
@@ -405,13 +406,13 @@ static int finish_map(weir_future *future, struct weir__job *job)
     if (future->code != 0) {
         const weir_error error = *weir_last_error();
 
-        drop_all(job->data.map_reduce_room->published, job->count);
+        drop_all(job->data.map_reduce_memory->published, job->count);
         weir__fail_with(&error);
         return 0;
     }
     result = take_parts(record, job, &records);
     if (result < 0) {
-        drop_all(job->data.map_reduce_room->published, job->count);
+        drop_all(job->data.map_reduce_memory->published, job->count);
         return result;
     }
     if (records == 0) {
@@ -426,17 +427,17 @@ static int finish_map(weir_future *future, struct weir__job *job)
 
 /* ---- the host: the first job ---------------------------------------------------------------- */
 
-static void prepare_map(const struct weir__job_spec *spec, struct weir__job *job,
-                        unsigned char *memory)
+static void prepare_map_job(const struct weir__job_spec *spec, struct weir__job *job,
+                            unsigned char *memory)
 {
-    struct weir__map_reduce_room *room = (struct weir__map_reduce_room *)memory;
+    struct weir__map_reduce_memory *shared = (struct weir__map_reduce_memory *)memory;
 
-    memset(memory, 0, spec->room);
-    room->published = (struct weir__published *)(room + 1);
-    job->data.map_reduce_room = room;
+    memset(memory, 0, spec->memory);
+    shared->published = (struct weir__published *)(shared + 1);
+    job->data.map_reduce_memory = shared;
 }
 
-static int check_reduction(const weir_map_reduction *reduction)
+static int check_map_reduction(const weir_map_reduction *reduction)
 {
     if (reduction == NULL)
         return weir__fail(-EINVAL, "the map-reduction is NULL");
@@ -469,7 +470,7 @@ static int spec_map_reduce(struct weir__job_spec *spec, weir_pool *pool, weir_ra
     if (own.chunks == 0 && own.grain == 0)
         own.chunks = CHUNKS_DEFAULT;
     if (result == 0)
-        result = check_reduction(reduction);
+        result = check_map_reduction(reduction);
     if (result == 0)
         result = weir__spec_init(spec, pool, range, (void (*)(void))reduction->map, arg, &own, 1);
     if (result < 0)
@@ -477,12 +478,12 @@ static int spec_map_reduce(struct weir__job_spec *spec, weir_pool *pool, weir_ra
     if (spec->count > CHUNKS_MAX)
         return weir__fail(-E2BIG, "%lld chunks; a map-reduce has at most %d, as each has a table",
                           (long long)spec->count, CHUNKS_MAX);
-    spec->run = run_map;
-    spec->prepare = prepare_map;
-    spec->finish = finish_map;
+    spec->run = run_map_chunk;
+    spec->prepare = prepare_map_job;
+    spec->finish = finish_map_job;
     spec->data.map_reduction = *reduction;
-    spec->room =
-        sizeof(struct weir__map_reduce_room) + (size_t)spec->count * sizeof(struct weir__published);
+    spec->memory = sizeof(struct weir__map_reduce_memory) +
+                   (size_t)spec->count * sizeof(struct weir__published);
     spec->map_reduce = calloc(1, sizeof(*spec->map_reduce));
     if (spec->map_reduce == NULL)
         return weir__fail(-ENOMEM, "no memory for the record of a map-reduce");

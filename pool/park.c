@@ -52,7 +52,7 @@ void weir__futex_wake(const _Atomic uint32_t *word, int count)
     syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
 }
 
-static void ring(struct weir__slot *slot)
+static void ring_slot(struct weir__slot *slot)
 {
     atomic_fetch_add(&slot->bell, 1);
     weir__futex_wake(&slot->bell, 1);
@@ -74,7 +74,7 @@ static int spinners(const struct weir__control *control)
 
 /* Takes the place of another spinning worker if there are too many. This one runs right now; the
  * other may have lost its CPU while it spun. */
-static void take_place(struct weir__control *control, unsigned index)
+static void take_spinning_place(struct weir__control *control, unsigned index)
 {
     for (int w = 0; w * 64 < control->workers; w++) {
         uint64_t others = atomic_load(&control->meeting[w].spinning);
@@ -135,7 +135,7 @@ void weir__announce_spin(struct weir__control *control, unsigned index)
         return;
     atomic_fetch_or(&control->meeting[index / 64].spinning, UINT64_C(1) << (index % 64));
     if (spinners(control) > control->spinners_max)
-        take_place(control, index);
+        take_spinning_place(control, index);
 }
 
 void weir__end_spin(struct weir__control *control, unsigned index)
@@ -174,7 +174,7 @@ static int64_t next_pause(int64_t last_ns, int64_t ended_ns, int64_t now_ns)
  * asleep. But where processes share CPUs, a spinning one only keeps the others from running, and
  * has used up its time when it is wanted, while one that was asleep is given a CPU at once: then
  * none spins for a while. */
-static void learn(struct weir__spin *spin, enum spun spun, int64_t start_ns, int64_t now_ns)
+static void learn_spin(struct weir__spin *spin, enum spun spun, int64_t start_ns, int64_t now_ns)
 {
     if (spun == SPUN_PUSHED) {
         spin->pause_ns = next_pause(spin->pause_ns, spin->not_before_ns, now_ns);
@@ -200,7 +200,7 @@ void weir__park(struct weir__control *control, unsigned index, struct weir__spin
         weir__end_spin(control, index);
         sleep_until_rung(control, index);
     }
-    learn(spin, spun, start, weir__now_ns());
+    learn_spin(spin, spun, start, weir__now_ns());
 }
 
 int weir__take_spinner(struct weir__control *control)
@@ -223,7 +223,7 @@ void weir__wake_spinner(struct weir__control *control, int slot)
     /* seq_cst, after the job was added; pairs with weir__park(): sets the bit, then looks for jobs
      */
     if ((atomic_load(parked) & bit) && (atomic_fetch_and(parked, ~bit) & bit))
-        ring(&control->slots[slot]);
+        ring_slot(&control->slots[slot]);
 }
 
 bool weir__any_spinning(const struct weir__control *control)
@@ -250,7 +250,7 @@ bool weir__wake_one(struct weir__control *control)
 
             if (!(atomic_fetch_and(&control->meeting[w].parked, ~bit) & bit))
                 continue; /* somebody else woke it */
-            ring(&control->slots[w * 64 + __builtin_ctzll(bit)]);
+            ring_slot(&control->slots[w * 64 + __builtin_ctzll(bit)]);
             return true;
         }
     }
@@ -260,5 +260,5 @@ bool weir__wake_one(struct weir__control *control)
 void weir__wake_all(struct weir__control *control)
 {
     for (int i = 0; i < control->workers; i++)
-        ring(&control->slots[i]);
+        ring_slot(&control->slots[i]);
 }

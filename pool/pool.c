@@ -44,14 +44,14 @@ static int check_pool_options(const weir_pool_options *options)
 static void free_private(weir_pool *pool)
 {
     weir__events_free(pool);
-    weir__queue_leave(pool);
+    weir__calls_free(pool);
     weir__control_free(pool->control);
     if (pool->mine != NULL)
         munmap((void *)pool->mine, 4096);
-    weir__arena_destroy(&pool->arena);
+    weir__control_heap_destroy(&pool->heap);
     pthread_mutex_destroy(&pool->lock);
     pthread_cond_destroy(&pool->idle);
-    free(pool->held);
+    free(pool->job_private);
     free(pool->vacant);
     free(pool);
 }
@@ -86,10 +86,11 @@ static weir_pool *new_private(int workers)
     pool->poll_fd = -1;
     pool->timer_fd = -1;
     pool->mine = map_mine();
-    pool->stock = weir__stock_new(pool);
-    pool->held = calloc(WEIR__JOBS_MAX, sizeof(*pool->held));
+    pool->future_set = weir__future_set_new(pool);
+    pool->job_private = calloc(WEIR__JOBS_MAX, sizeof(*pool->job_private));
     pool->vacant = calloc(WEIR__JOBS_MAX, sizeof(*pool->vacant));
-    if (pool->mine == NULL || pool->stock == NULL || pool->held == NULL || pool->vacant == NULL) {
+    if (pool->mine == NULL || pool->future_set == NULL || pool->job_private == NULL ||
+        pool->vacant == NULL) {
         weir__fail(-ENOMEM, "no memory for a pool");
         free_private(pool);
         return NULL;
@@ -100,9 +101,9 @@ static weir_pool *new_private(int workers)
         pool->vacant[i] = (uint16_t)(WEIR__JOBS_MAX - 1 - i);
     pool->control = weir__control_new(workers, true);
     if (pool->control != NULL &&
-        weir__arena_init(&pool->arena, pool->control->arena, pool->control->arena_size) < 0)
+        weir__control_heap_init(&pool->heap, pool->control->heap, pool->control->heap_size) < 0)
         weir__fail(-ENOMEM, "no memory for a pool");
-    if (pool->control == NULL || pool->arena.vacant == NULL) {
+    if (pool->control == NULL || pool->heap.vacant == NULL) {
         free_private(pool);
         return NULL;
     }
@@ -145,7 +146,7 @@ static void end_pool(weir_pool *pool)
     free_private(pool);
 }
 
-static void stop_with_scope(struct weir__on_end *on_end)
+static void stop_pool_with_scope(struct weir__on_end *on_end)
 {
     weir_pool *pool = (weir_pool *)((unsigned char *)on_end - offsetof(struct weir_pool, on_end));
 
@@ -190,7 +191,7 @@ weir_pool *weir_pool_new(weir_scope *scope, const weir_pool_options *options)
         free_private(pool);
         return NULL;
     }
-    pool->on_end.stop = stop_with_scope;
+    pool->on_end.stop = stop_pool_with_scope;
     weir__scope_on_end_add(scope, &pool->on_end);
     return pool;
 }
@@ -257,7 +258,7 @@ void weir_pool_cancel(weir_pool *pool)
         return;
     /* pairs with weir__spec_init(): a call has begun when it reads this */
     atomic_fetch_add(&pool->control->cancel_epoch, 1);
-    atomic_store(&pool->control->told_all, 1);
+    atomic_store(&pool->control->notified_all, 1);
     weir__event_write(pool->control);
     weir__host_wake(pool->control);
 }

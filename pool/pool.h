@@ -17,17 +17,17 @@
 #include "pool/queue.h"
 
 /* What the host knows of a job besides the shared record; the same index. Each piece of memory only
- * if the shared record has no place for it. Cells are always in the arena: the supervisor reads
+ * if the shared record has no place for it. Cells are always in the control heap: the supervisor reads
  * them, and must not depend on a block that may have been taken away. */
-struct weir__held {
+struct weir__job_private {
     weir__cell *cells;
     size_t cells_size;
-    void *memory; /* argument and room: in the arena ... */
+    void *memory; /* argument and the kind's data: in the control heap ... */
     size_t size;
     weir_shm *block;     /* ... or in a block of the scope, when they are too large for it */
     void *arg;           /* in memory or block */
     int64_t cursor;      /* cells below it are known to be final */
-    bool cold;           /* a worker had to be woken for it */
+    bool woke_sleeper;   /* a worker had to be woken for it */
     bool timed;          /* counted in control.timed_jobs */
     weir_future *called; /* has a callback to be called when the job has ended; pool->lock */
 };
@@ -37,17 +37,17 @@ struct weir__map_reduce;
 
 /* What all futures of a pool share, and futures of the queue's calls that are to be used again. It
  * outlives the pool if futures do: then the last future that is freed frees it. */
-struct weir__future_stock {
-    weir_pool *_Atomic pool;  /* NULL once the pool is gone */
-    pthread_mutex_t lock;     /* over what follows */
-    weir_future *vacant;      /* linked by `next` */
-    struct weir__slab *slabs; /* all there are; each is memory for some */
-    int64_t count;            /* so many futures; once the pool is gone, those not given back */
-    int64_t jobs;             /* futures of jobs, which are not in the slabs */
+struct weir__future_set {
+    weir_pool *_Atomic pool;         /* NULL once the pool is gone */
+    pthread_mutex_t lock;            /* over what follows */
+    weir_future *vacant;             /* linked by `next` */
+    struct weir__future_slab *slabs; /* all there are; each is memory for some */
+    int64_t count; /* so many futures; once the pool is gone, those not given back */
+    int64_t jobs;  /* futures of jobs, which are not in the slabs */
 };
 
 /* The host's side of the queue of calls (queue.c). pool->lock, all of it. */
-struct weir__puts {
+struct weir__call_ring {
     uint64_t tail;                           /* position of the next call */
     int since_wait;                          /* calls put since a thread last waited for one */
     weir_future *vacant;                     /* futures, taken over from the stock all at once */
@@ -64,12 +64,12 @@ struct weir_pool {
     pthread_mutex_t lock; /* over what follows */
     pthread_cond_t idle;  /* open has become 0 */
     int open;             /* jobs that are open: closing one is the last thing its caller does */
-    struct weir__arena arena;
-    struct weir__held *held; /* WEIR__JOBS_MAX */
-    uint16_t *vacant;        /* stack of job indices */
+    struct weir__control_heap heap;
+    struct weir__job_private *job_private; /* WEIR__JOBS_MAX */
+    uint16_t *vacant;                      /* stack of job indices */
     int vacant_count;
-    struct weir__puts *puts; /* NULL until a call has been submitted */
-    struct weir__future_stock *stock;
+    struct weir__call_ring *calls; /* NULL until a call has been submitted */
+    struct weir__future_set *future_set;
     TAILQ_HEAD(, weir_future) futures; /* those that have a job, oldest first */
     bool ending;                       /* no new futures */
 
@@ -85,8 +85,8 @@ struct weir_pool {
     _Atomic int64_t spin_ns; /* how long a thread that waits spins; it learns */
     _Atomic int64_t spin_not_before_ns;
     _Atomic bool supervisor_gone;
-    _Atomic bool killed;                  /* by its owner */
-    struct weir__progress *_Atomic draws; /* whose bar is on the terminal */
+    _Atomic bool killed;                      /* by its owner */
+    struct weir__progress *_Atomic bar_owner; /* whose bar is on the terminal */
 };
 
 /* ---- spec.c: from a call's arguments to a job ----------------------------------------------- */
@@ -114,9 +114,9 @@ struct weir__job_spec {
     struct weir__progress_wish progress;
     struct weir__job_data data;
     struct weir__map_reduce *map_reduce; /* map_reduce.c; NULL for all other jobs */
-    size_t room;                         /* bytes of memory that the job needs for its data */
-    /* Host, before the job is open: puts the room to use. May be NULL. */
-    void (*prepare)(const struct weir__job_spec *spec, struct weir__job *job, unsigned char *room);
+    size_t memory;                       /* bytes of memory that the job needs for its data */
+    /* Host, before the job is open: uses the memory. May be NULL. */
+    void (*prepare)(const struct weir__job_spec *spec, struct weir__job *job, unsigned char *data);
     /* Host, after the job's end and before it is closed: takes what it gave. 0 or a negative error.
      */
     int (*finish)(weir_future *future, struct weir__job *job);
@@ -125,7 +125,7 @@ struct weir__job_spec {
 /* 0, or a negative error with the last error set. */
 int weir__check_pool(const weir_pool *pool);
 /* Checks everything that all calls have in common, and sets the spec but for what is special to the
- * call: run, data, room, prepare and finish. `options` may be NULL. */
+ * call: run, data, memory, prepare and finish. `options` may be NULL. */
 int weir__spec_init(struct weir__job_spec *spec, const weir_pool *pool, weir_range range,
                     void (*function)(void), void *arg, const weir_job_options *options,
                     unsigned retries);
@@ -176,7 +176,7 @@ struct weir_future {
     void *result;            /* malloc'ed; of the call, if it has room there, in `small` */
     size_t result_size;
     weir_error *error; /* malloc'ed; NULL while there is none */
-    struct weir__future_stock *stock;
+    struct weir__future_set *set;
 
     weir_future *next;               /* in the stock */
     struct weir__progress *progress; /* NULL: none is shown */
@@ -215,7 +215,7 @@ static inline int weir__map_made(const weir_pool *pool)
 /* Waits for the jobs of all futures and finishes them: the pool is about to end. */
 void weir__futures_end(weir_pool *pool);
 /* Ends the future that has this job and a callback, if it has settled. */
-void weir__future_end_told(weir_pool *pool, int index);
+void weir__job_future_end_notified(weir_pool *pool, int index);
 /* When the job is not done at once, a thread spins for so long; then it learns from how long that
  * took, and how long it slept thereafter. */
 int64_t weir__spin_budget(weir_pool *pool, int64_t now_ns);
@@ -225,28 +225,28 @@ void weir__spin_learn(weir_pool *pool, int64_t spun_ns, int64_t slept_ns);
 
 /* Puts a call into the queue. NULL without an error: it has no place there, or asks for something
  * special, and is to have a job of its own. */
-weir_future *weir__queue_put(weir_pool *pool, weir_call_fn function, const void *arg,
-                             size_t arg_size, const weir_job_options *options);
+weir_future *weir__call_put(weir_pool *pool, weir_call_fn function, const void *arg,
+                            size_t arg_size, const weir_job_options *options);
 /* What future.c and attach.c do with the future of a job, for one of a call. */
-bool weir__queue_done(weir_future *future);
-bool weir__queue_wait(weir_future *future, int64_t limit_ns);
-void weir__queue_cancel(weir_future *future);
-void weir__queue_mark(weir_future *future);
+bool weir__call_done(weir_future *future);
+bool weir__call_wait(weir_future *future, int64_t limit_ns);
+void weir__call_cancel(weir_future *future);
+void weir__call_mark(weir_future *future);
 /* With pool->lock. Has the end told of, for its callback; at once if it has come. */
-void weir__queue_watch(weir_pool *pool, weir_future *future);
+void weir__call_watch(weir_pool *pool, weir_future *future);
 /* Ends the future of the call in this place that has a callback, if it has settled. */
-void weir__queue_end_told(weir_pool *pool, unsigned place);
+void weir__call_end_notified(weir_pool *pool, unsigned place);
 /* Waits for all calls and ends them. */
-void weir__queue_end(weir_pool *pool);
+void weir__calls_end(weir_pool *pool);
 /* Gives the future's memory back. */
-void weir__queue_free(weir_future *future);
+void weir__call_free(weir_future *future);
 /* The stock of a new pool; NULL without an error when there is no memory. */
-struct weir__future_stock *weir__stock_new(weir_pool *pool);
+struct weir__future_set *weir__future_set_new(weir_pool *pool);
 /* Counts the future of a job, and takes it out again. */
-void weir__stock_enter(struct weir__future_stock *stock, weir_future *future);
-void weir__stock_leave(weir_future *future);
+void weir__future_set_add(struct weir__future_set *set, weir_future *future);
+void weir__future_set_remove(weir_future *future);
 /* The pool goes. */
-void weir__queue_leave(weir_pool *pool);
+void weir__calls_free(weir_pool *pool);
 /* Takes over what a call gave, in a block or in `result` itself. 0 or a negative error. */
 int weir__take_result(weir_future *future, weir_pool *pool, struct weir__result *result, bool good);
 

@@ -30,7 +30,7 @@ struct weir_process {
     pid_t pid, starter; /* only the program that started it ends it, not its forked children */
 };
 
-static void stop(weir_process *process)
+static void stop_process(weir_process *process)
 {
     weir__detached_order(&process->supervisor, SUPERVISOR_KILL);
     weir__detached_wait(&process->supervisor, KILL_MS);
@@ -39,9 +39,9 @@ static void stop(weir_process *process)
     free(process);
 }
 
-static void stop_with_scope(struct weir__on_end *on_end)
+static void stop_process_with_scope(struct weir__on_end *on_end)
 {
-    stop((weir_process *)((unsigned char *)on_end - offsetof(struct weir_process, on_end)));
+    stop_process((weir_process *)((unsigned char *)on_end - offsetof(struct weir_process, on_end)));
 }
 
 weir_process *weir_process_start(weir_scope *scope, int (*target)(void *arg), void *arg)
@@ -76,7 +76,7 @@ weir_process *weir_process_start(weir_scope *scope, int (*target)(void *arg), vo
         return NULL;
     }
     process->pid = atomic_load(&process->control->slots[0].pid);
-    process->on_end.stop = stop_with_scope;
+    process->on_end.stop = stop_process_with_scope;
     weir__scope_on_end_add(scope, &process->on_end);
     return process;
 }
@@ -101,7 +101,7 @@ int weir_process_join(weir_process *process, int timeout_ms, int *exit_code)
     control = process->control;
     for (;;) {
         uint32_t bell = atomic_load(&control->host_bell);
-        int64_t wait_ns = (int64_t)TICK_MS * 1000000, left = limit - weir__now_ns();
+        int64_t wait_ns = (int64_t)TICK_MS * 1000000, remaining = limit - weir__now_ns();
 
         if (atomic_load(&control->ended)) /* pairs with supervisor.c, note_process_end() */
             return report_end(process, exit_code);
@@ -113,11 +113,11 @@ int weir_process_join(weir_process *process, int timeout_ms, int *exit_code)
                              "process %d: its supervisor (pid %d) was killed, and with it this "
                              "process",
                              (int)process->pid, (int)process->supervisor.pid);
-        if (timeout_ms >= 0 && left <= 0)
+        if (timeout_ms >= 0 && remaining <= 0)
             return weir__fail(-ETIMEDOUT, "process %d has not ended within %d ms",
                               (int)process->pid, timeout_ms);
-        if (timeout_ms >= 0 && left < wait_ns)
-            wait_ns = left;
+        if (timeout_ms >= 0 && remaining < wait_ns)
+            wait_ns = remaining;
         weir__futex_wait(&control->host_bell, bell, wait_ns);
     }
 }
@@ -134,5 +134,5 @@ void weir_process_free(weir_process *process)
     if (process == NULL || process->starter != getpid())
         return;
     weir__scope_on_end_remove(process->scope, &process->on_end);
-    stop(process);
+    stop_process(process);
 }

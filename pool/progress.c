@@ -101,7 +101,7 @@ static bool may_write(void)
 }
 
 /* One write, without the signal that a closed pipe brings. */
-static void put(const char *text, size_t size)
+static void put_to_terminal(const char *text, size_t size)
 {
     static const struct timespec now = {0, 0};
     sigset_t pipe_signal, before, pending;
@@ -122,7 +122,7 @@ static void put(const char *text, size_t size)
 static void add_items(const struct weir__job *job, int64_t from, int64_t to, uint64_t size,
                       weir_progress *out)
 {
-    struct weir__tally tally = weir__ledger_tally(job->cells + from, to - from);
+    struct weir__chunk_tally tally = weir__ledger_tally(job->cells + from, to - from);
 
     out->done += (uint64_t)tally.done * size;
     out->failed += (uint64_t)tally.failed * size;
@@ -183,9 +183,9 @@ static weir_progress look_at(const struct weir__progress *progress, const struct
     if (out.elapsed_ms > 0)
         out.rate = (double)out.done * 1000 / (double)out.elapsed_ms;
     if (out.rate > 0) {
-        double left = (double)(out.total - out.done) / out.rate * 1000;
+        double remaining = (double)(out.total - out.done) / out.rate * 1000;
 
-        out.left_ms = left < 1e15 ? (int64_t)left : -1;
+        out.left_ms = remaining < 1e15 ? (int64_t)remaining : -1;
     }
     return out;
 }
@@ -201,7 +201,7 @@ static void put_frame(struct weir__progress *progress, const weir_progress *now)
         return;
     size += weir__progress_bar(frame + size, now, terminal_width(), progress->colour);
     memcpy(frame + size, "\033[K", 3);
-    put(frame, size + 3);
+    put_to_terminal(frame, size + 3);
     progress->drawn = true;
 }
 
@@ -214,14 +214,14 @@ static void put_end(struct weir__progress *progress, const weir_progress *now)
         return;
     size += weir__progress_line(frame + size, now, terminal_width(), progress->colour);
     memcpy(frame + size, "\033[K\n", 4);
-    put(frame, size + 4);
+    put_to_terminal(frame, size + 4);
     progress->drawn = false;
 }
 
 static void clear_frame(struct weir__progress *progress)
 {
     if (progress->drawn && may_write())
-        put("\r\033[K", 4);
+        put_to_terminal("\r\033[K", 4);
     progress->drawn = false;
 }
 
@@ -239,10 +239,10 @@ static void put_line(struct weir__progress *progress, const weir_progress *now)
     progress->line_tenths = tenths;
     size = weir__progress_line(line, now, LINE_WIDTH, false);
     line[size] = '\n';
-    put(line, size + 1);
+    put_to_terminal(line, size + 1);
 }
 
-static void show(struct weir__progress *progress, const weir_progress *now)
+static void show_progress(struct weir__progress *progress, const weir_progress *now)
 {
     int before = errno;
 
@@ -264,7 +264,8 @@ static bool take_terminal(weir_pool *pool, struct weir__progress *progress)
     struct weir__progress *nobody = NULL;
 
     return progress->mode != MODE_BAR ||
-           atomic_compare_exchange_strong(&pool->draws, &nobody, progress) || nobody == progress;
+           atomic_compare_exchange_strong(&pool->bar_owner, &nobody, progress) ||
+           nobody == progress;
 }
 
 void weir__progress_leave(weir_pool *pool, struct weir__progress *progress)
@@ -275,7 +276,7 @@ void weir__progress_leave(weir_pool *pool, struct weir__progress *progress)
         return;
     progress->begun = false;
     clear_frame(progress);
-    atomic_compare_exchange_strong(&pool->draws, &me, NULL);
+    atomic_compare_exchange_strong(&pool->bar_owner, &me, NULL);
 }
 
 int64_t weir__progress_look(weir_pool *pool, int index, struct weir__progress *progress)
@@ -291,7 +292,7 @@ int64_t weir__progress_look(weir_pool *pool, int index, struct weir__progress *p
         const weir_progress look = look_at(progress, &pool->control->jobs[index]);
 
         progress->begun = true;
-        show(progress, &look);
+        show_progress(progress, &look);
     }
     next = weir__now_ns();
     progress->next_ns = next + FRAME_NS;
@@ -333,7 +334,7 @@ void weir__progress_end(weir_pool *pool, int index, struct weir__progress *progr
         look.done = look.total;
         look.left_ms = 0;
     }
-    show(progress, &look);
+    show_progress(progress, &look);
     weir__progress_leave(pool, progress);
 }
 

@@ -173,14 +173,14 @@ static int rest_width(const struct parts *parts)
     return width;
 }
 
-/* Leaves out parts in this order until the rest fits in `room` columns. */
-static void fit(struct parts *parts, int room, const int order[3])
+/* Leaves out parts in this order until the rest fits in `most` columns. */
+static void fit(struct parts *parts, int most, const int order[3])
 {
-    for (int i = 0; i < 3 && rest_width(parts) > room; i++)
+    for (int i = 0; i < 3 && rest_width(parts) > most; i++)
         parts->rest[order[i]][0] = '\0';
 }
 
-/* The bar itself: room for `columns`, brackets and the space before them included. */
+/* The bar itself: at most `columns`, brackets and the space before them included. */
 static void put_bar(char *out, size_t size, const weir_progress *progress, int columns, bool colour)
 {
     int length = columns - 3 > BAR_MAX ? BAR_MAX : columns - 3, filled;
@@ -212,16 +212,17 @@ static size_t join(char *out, const struct parts *parts, const char *bar)
     return (size_t)used;
 }
 
-/* The label gets what the percentage leaves, and at most a third of a line that has room for more.
+/* The label gets what the percentage leaves, and at most a third of a line that is longer.
  * Returns the columns left; negative: not even the percentage fits. */
 static int begin_parts(struct parts *parts, const weir_progress *progress, int width)
 {
-    int room = width - 1 - 4, most = room > 36 ? room / 3 : room - 1;
+    int columns_left = width - 1 - 4,
+        most = columns_left > 36 ? columns_left / 3 : columns_left - 1;
 
     parts->rest[0][0] = parts->rest[1][0] = parts->rest[2][0] = '\0';
     snprintf(parts->percent, sizeof(parts->percent), "%3d%%", percent_of(progress));
     parts->label_width = copy_label(parts->label, progress->label, most > 0 ? most : 0);
-    return room - (parts->label_width > 0 ? parts->label_width + 1 : 0);
+    return columns_left - (parts->label_width > 0 ? parts->label_width + 1 : 0);
 }
 
 size_t weir__progress_bar(char *out, const weir_progress *progress, int width, bool colour)
@@ -229,10 +230,10 @@ size_t weir__progress_bar(char *out, const weir_progress *progress, int width, b
     static const int order[] = {0, 1, 2};
     char bar[WEIR__PROGRESS_TEXT / 4], left[32];
     struct parts parts;
-    int room = begin_parts(&parts, progress, width);
+    int columns_left = begin_parts(&parts, progress, width);
 
     out[0] = '\0';
-    if (room < 0)
+    if (columns_left < 0)
         return 0;
     format_counts(parts.rest[0], sizeof(parts.rest[0]), progress);
     format_rate(parts.rest[1], sizeof(parts.rest[1]), progress->rate);
@@ -240,8 +241,8 @@ size_t weir__progress_bar(char *out, const weir_progress *progress, int width, b
         format_time(left, sizeof(left), progress->left_ms);
         snprintf(parts.rest[2], sizeof(parts.rest[2]), "%s left", left);
     }
-    fit(&parts, room > BAR_MIN + 3 + 12 ? room - BAR_MIN - 3 : room, order);
-    put_bar(bar, sizeof(bar), progress, room - rest_width(&parts), colour);
+    fit(&parts, columns_left > BAR_MIN + 3 + 12 ? columns_left - BAR_MIN - 3 : columns_left, order);
+    put_bar(bar, sizeof(bar), progress, columns_left - rest_width(&parts), colour);
     return join(out, &parts, bar);
 }
 
@@ -249,13 +250,13 @@ size_t weir__progress_line(char *out, const weir_progress *progress, int width, 
 {
     static const int order[] = {2, 1, 0};
     struct parts parts;
-    int room = begin_parts(&parts, progress, width);
+    int columns_left = begin_parts(&parts, progress, width);
     bool well = progress->done == progress->total;
     char time[32];
     size_t used;
 
     out[0] = '\0';
-    if (room < 0)
+    if (columns_left < 0)
         return 0;
     format_time(time, sizeof(time), progress->elapsed_ms);
     if (!progress->ended)
@@ -268,7 +269,7 @@ size_t weir__progress_line(char *out, const weir_progress *progress, int width, 
                  time);
     format_counts(parts.rest[1], sizeof(parts.rest[1]), progress);
     format_rate(parts.rest[2], sizeof(parts.rest[2]), progress->rate);
-    fit(&parts, room, order);
+    fit(&parts, columns_left, order);
     used = join(out, &parts, "");
     if (!colour || well || !progress->ended)
         return used;

@@ -38,7 +38,7 @@ static_assert(offsetof(struct weir__call, inline_arg) + 16 == WEIR__LINE,
 static_assert(sizeof(weir_future) == 3 * WEIR__LINE, "no line has parts of two futures");
 static_assert((WEIR__QUEUE_CALLS & (WEIR__QUEUE_CALLS - 1)) == 0, "positions may wrap");
 
-void weir__queue_init(struct weir__control *control)
+void weir__calls_init(struct weir__control *control)
 {
     struct weir__job *job = &control->jobs[WEIR__QUEUE_JOB];
 
@@ -47,7 +47,7 @@ void weir__queue_init(struct weir__control *control)
     job->keep_going = true;
     job->async = true;
     job->run = weir__queue_run;
-    atomic_store(&job->wide, 1);
+    atomic_store(&job->wake_more, 1);
     atomic_store(&control->queue->tail, QUEUE_IDLE);
     atomic_store(&control->jobs_used, WEIR__QUEUE_JOB + 1);
     atomic_store(&job->state, JOB_OPEN);
@@ -55,66 +55,66 @@ void weir__queue_init(struct weir__control *control)
 
 /* ---- futures -------------------------------------------------------------------------------- */
 
-struct weir__slab {
-    struct weir__slab *next;
+struct weir__future_slab {
+    struct weir__future_slab *next;
     weir_future *futures;
 };
 
-struct weir__future_stock *weir__stock_new(weir_pool *pool)
+struct weir__future_set *weir__future_set_new(weir_pool *pool)
 {
-    struct weir__future_stock *stock = calloc(1, sizeof(*stock));
+    struct weir__future_set *set = calloc(1, sizeof(*set));
 
-    if (stock != NULL) {
-        pthread_mutex_init(&stock->lock, NULL);
-        atomic_init(&stock->pool, pool);
+    if (set != NULL) {
+        pthread_mutex_init(&set->lock, NULL);
+        atomic_init(&set->pool, pool);
     }
-    return stock;
+    return set;
 }
 
-static void stock_free(struct weir__future_stock *stock)
+static void free_set(struct weir__future_set *set)
 {
-    struct weir__slab *slab;
+    struct weir__future_slab *slab;
 
-    while ((slab = stock->slabs) != NULL) {
-        stock->slabs = slab->next;
+    while ((slab = set->slabs) != NULL) {
+        set->slabs = slab->next;
         free(slab->futures);
         free(slab);
     }
-    pthread_mutex_destroy(&stock->lock);
-    free(stock);
+    pthread_mutex_destroy(&set->lock);
+    free(set);
 }
 
-/* With stock->lock. True: the pool is gone and its last future too. */
-static bool is_last(const struct weir__future_stock *stock)
+/* With set->lock. True: the pool is gone and its last future too. */
+static bool is_last(const struct weir__future_set *set)
 {
-    return stock->pool == NULL && stock->count == 0 && stock->jobs == 0;
+    return set->pool == NULL && set->count == 0 && set->jobs == 0;
 }
 
-void weir__stock_enter(struct weir__future_stock *stock, weir_future *future)
+void weir__future_set_add(struct weir__future_set *set, weir_future *future)
 {
-    future->stock = stock;
-    pthread_mutex_lock(&stock->lock);
-    stock->jobs++;
-    pthread_mutex_unlock(&stock->lock);
+    future->set = set;
+    pthread_mutex_lock(&set->lock);
+    set->jobs++;
+    pthread_mutex_unlock(&set->lock);
 }
 
-void weir__stock_leave(weir_future *future)
+void weir__future_set_remove(weir_future *future)
 {
-    struct weir__future_stock *stock = future->stock;
+    struct weir__future_set *set = future->set;
     bool last;
 
-    pthread_mutex_lock(&stock->lock);
-    stock->jobs--;
-    last = is_last(stock);
-    pthread_mutex_unlock(&stock->lock);
+    pthread_mutex_lock(&set->lock);
+    set->jobs--;
+    last = is_last(set);
+    pthread_mutex_unlock(&set->lock);
     if (last)
-        stock_free(stock);
+        free_set(set);
 }
 
-/* With stock->lock. */
-static void stock_grow(struct weir__future_stock *stock)
+/* With set->lock. */
+static void grow_set(struct weir__future_set *set)
 {
-    struct weir__slab *slab = malloc(sizeof(*slab));
+    struct weir__future_slab *slab = malloc(sizeof(*slab));
     const size_t size = SLAB_FUTURES * sizeof(weir_future);
 
     if (slab != NULL)
@@ -123,38 +123,38 @@ static void stock_grow(struct weir__future_stock *stock)
         free(slab);
         return;
     }
-    slab->next = stock->slabs;
-    stock->slabs = slab;
-    stock->count += SLAB_FUTURES;
+    slab->next = set->slabs;
+    set->slabs = slab;
+    set->count += SLAB_FUTURES;
     memset(slab->futures, 0, size);
     for (int i = SLAB_FUTURES - 1; i >= 0; i--) {
-        slab->futures[i].stock = stock;
-        slab->futures[i].next = stock->vacant;
-        stock->vacant = &slab->futures[i];
+        slab->futures[i].set = set;
+        slab->futures[i].next = set->vacant;
+        set->vacant = &slab->futures[i];
     }
 }
 
 /* With pool->lock. */
-static weir_future *take_future(struct weir__puts *puts, struct weir__future_stock *stock)
+static weir_future *take_future(struct weir__call_ring *ring, struct weir__future_set *set)
 {
-    weir_future *future = puts->vacant;
+    weir_future *future = ring->vacant;
 
     if (future == NULL) {
-        pthread_mutex_lock(&stock->lock);
-        if (stock->vacant == NULL)
-            stock_grow(stock);
-        future = stock->vacant;
-        stock->vacant = NULL;
-        pthread_mutex_unlock(&stock->lock);
+        pthread_mutex_lock(&set->lock);
+        if (set->vacant == NULL)
+            grow_set(set);
+        future = set->vacant;
+        set->vacant = NULL;
+        pthread_mutex_unlock(&set->lock);
     }
     if (future != NULL)
-        puts->vacant = future->next;
+        ring->vacant = future->next;
     return future;
 }
 
-void weir__queue_free(weir_future *future)
+void weir__call_free(weir_future *future)
 {
-    struct weir__future_stock *stock = future->stock;
+    struct weir__future_set *set = future->set;
     bool last;
 
     if (future->result != NULL && future->result != future->small)
@@ -167,38 +167,38 @@ void weir__queue_free(weir_future *future)
     future->code = 0;
     if (future->callback != NULL)
         future->callback = NULL;
-    pthread_mutex_lock(&stock->lock);
-    future->next = stock->vacant;
-    stock->vacant = future;
-    if (stock->pool == NULL)
-        stock->count--;
-    last = is_last(stock);
-    pthread_mutex_unlock(&stock->lock);
+    pthread_mutex_lock(&set->lock);
+    future->next = set->vacant;
+    set->vacant = future;
+    if (set->pool == NULL)
+        set->count--;
+    last = is_last(set);
+    pthread_mutex_unlock(&set->lock);
     if (last)
-        stock_free(stock);
+        free_set(set);
 }
 
-void weir__queue_leave(weir_pool *pool)
+void weir__calls_free(weir_pool *pool)
 {
-    struct weir__puts *puts = pool->puts;
-    struct weir__future_stock *stock = pool->stock;
+    struct weir__call_ring *ring = pool->calls;
+    struct weir__future_set *set = pool->future_set;
     bool last;
 
-    if (stock == NULL)
+    if (set == NULL)
         return;
-    pthread_mutex_lock(&stock->lock);
-    for (weir_future *future = puts != NULL ? puts->vacant : NULL; future != NULL;
+    pthread_mutex_lock(&set->lock);
+    for (weir_future *future = ring != NULL ? ring->vacant : NULL; future != NULL;
          future = future->next)
-        stock->count--;
-    for (weir_future *future = stock->vacant; future != NULL; future = future->next)
-        stock->count--;
-    stock->pool = NULL;
-    last = is_last(stock);
-    pthread_mutex_unlock(&stock->lock);
+        set->count--;
+    for (weir_future *future = set->vacant; future != NULL; future = future->next)
+        set->count--;
+    set->pool = NULL;
+    last = is_last(set);
+    pthread_mutex_unlock(&set->lock);
     if (last)
-        stock_free(stock);
-    free(puts);
-    pool->puts = NULL;
+        free_set(set);
+    free(ring);
+    pool->calls = NULL;
 }
 
 /* ---- the end of a call ---------------------------------------------------------------------- */
@@ -220,7 +220,7 @@ static bool is_final(const weir__cell *cell)
 }
 
 /* As weir__job_settled(). The place is the future's. */
-static bool settled(weir_pool *pool, const weir_future *future)
+static bool is_call_settled(weir_pool *pool, const weir_future *future)
 {
     weir__cell *cell = cell_of(pool, future);
     bool gone;
@@ -230,11 +230,11 @@ static bool settled(weir_pool *pool, const weir_future *future)
     gone = atomic_load_explicit(&pool->supervisor_gone, memory_order_acquire);
     if (gone || weir__call_stopped(pool->control, call_of(pool, future)) ||
         atomic_load(&pool->control->state) == POOL_BROKEN)
-        weir__ledger_seal(cell, 1);
+        weir__ledger_cancel_unstarted(cell, 1);
     return gone || is_final(cell);
 }
 
-static int report_failure(struct weir__failures failures)
+static int report_call_failure(struct weir__failures failures)
 {
     const weir_error *first = weir__failure_first(failures);
     weir_error error;
@@ -255,7 +255,7 @@ static int result_of(weir_pool *pool, const weir_future *future)
     if (weir__cell_state_of(cell) == CELL_DONE)
         return 0;
     if (weir__cell_state_of(cell) == CELL_FAILED)
-        return report_failure(
+        return report_call_failure(
             weir__queue_failures(control->queue, weir__queue_place(future->position)));
     if (atomic_load(&pool->supervisor_gone))
         return weir__report_lost_supervisor(pool);
@@ -305,16 +305,16 @@ static void end_call(weir_pool *pool, weir_future *future)
         weir__event_ring(pool->control);
     /* before the place is another call's: a signal handler may cancel this one at any time */
     atomic_store_explicit(&future->pool, NULL, memory_order_release);
-    pool->puts->futures[place] = NULL;
+    pool->calls->futures[place] = NULL;
 }
 
 /* Has the end of a call told of. True: it has come. */
-static bool mark(weir_pool *pool, weir_future *future, uint32_t how)
+static bool mark_call(weir_pool *pool, weir_future *future, uint32_t how)
 {
     atomic_fetch_or(&call_of(pool, future)->waiting, how);
-    /* pairs with weir__queue_work(): that settles, then looks at the mark */
+    /* pairs with weir__work_calls(): that settles, then looks at the mark */
     atomic_thread_fence(memory_order_seq_cst);
-    return settled(pool, future);
+    return is_call_settled(pool, future);
 }
 
 /* ---- putting -------------------------------------------------------------------------------- */
@@ -332,15 +332,15 @@ static bool is_plain(const weir_job_options *options)
            options->progress == NULL && options->on_progress == NULL && !options->progress_lines;
 }
 
-static struct weir__puts *get_puts(weir_pool *pool)
+static struct weir__call_ring *get_ring(weir_pool *pool)
 {
-    struct weir__puts *puts = pool->puts;
+    struct weir__call_ring *ring = pool->calls;
 
-    if (puts != NULL)
-        return puts;
-    puts = calloc(1, sizeof(*puts));
-    pool->puts = puts;
-    return puts;
+    if (ring != NULL)
+        return ring;
+    ring = calloc(1, sizeof(*ring));
+    pool->calls = ring;
+    return ring;
 }
 
 /* Whether the call at the tail still waits to be started since the tail was there last: the queue
@@ -349,22 +349,22 @@ static bool is_full(weir_pool *pool, const weir_future *future)
 {
     return future != NULL && future->users == 0 &&
            weir__cell_state_of(atomic_load(cell_of(pool, future))) == CELL_FREE &&
-           !settled(pool, future);
+           !is_call_settled(pool, future);
 }
 
 /* With pool->lock. Moves the tail to a vacant place. -1: there is none; -EAGAIN: the queue is full.
  */
-static int take_place(weir_pool *pool, struct weir__puts *puts)
+static int take_call_place(weir_pool *pool, struct weir__call_ring *ring)
 {
-    for (int i = 0; i < PLACES_TRIED; i++, puts->tail++) {
-        const unsigned place = weir__queue_place(puts->tail);
-        weir_future *future = puts->futures[place];
+    for (int i = 0; i < PLACES_TRIED; i++, ring->tail++) {
+        const unsigned place = weir__queue_place(ring->tail);
+        weir_future *future = ring->futures[place];
 
         if (future == NULL)
             return (int)place;
         if (is_full(pool, future))
             return -EAGAIN;
-        if (future->users == 0 && settled(pool, future)) {
+        if (future->users == 0 && is_call_settled(pool, future)) {
             end_call(pool, future);
             return (int)place;
         }
@@ -378,14 +378,14 @@ static bool mark_half(weir_pool *pool, uint64_t tail)
 {
     const unsigned first = weir__queue_place(tail);
     const unsigned half = weir__queue_place(tail + WEIR__QUEUE_CALLS / 2);
-    struct weir__puts *puts = pool->puts;
-    weir_future *future = puts->futures[half];
+    struct weir__call_ring *ring = pool->calls;
+    weir_future *future = ring->futures[half];
 
-    if (puts->tail != tail || !is_full(pool, puts->futures[first]))
+    if (ring->tail != tail || !is_full(pool, ring->futures[first]))
         return false;
     if (!is_full(pool, future))
-        future = puts->futures[first];
-    return !mark(pool, future, WAITING_ASLEEP);
+        future = ring->futures[first];
+    return !mark_call(pool, future, WAITING_ASLEEP);
 }
 
 /* Waits until workers have come further, by many places at once: where both sides go on one by one
@@ -413,8 +413,8 @@ static void await_place(weir_pool *pool, uint64_t tail)
         weir__host_sleep(pool, bell, weir__now_ns() + FULL_NS);
 }
 
-static void fill(weir_pool *pool, unsigned place, weir_call_fn function, const void *arg,
-                 size_t arg_size, uint32_t epoch)
+static void fill_call(weir_pool *pool, unsigned place, weir_call_fn function, const void *arg,
+                      size_t arg_size, uint32_t epoch)
 {
     struct weir__call *call = &pool->control->queue->calls[place];
 
@@ -425,7 +425,7 @@ static void fill(weir_pool *pool, unsigned place, weir_call_fn function, const v
         memcpy(call->inline_arg, arg, arg_size);
     }
     call->gave = 0;
-    atomic_store_explicit(&call->position, pool->puts->tail, memory_order_relaxed);
+    atomic_store_explicit(&call->position, pool->calls->tail, memory_order_relaxed);
     atomic_store_explicit(&call->waiting, 0, memory_order_relaxed);
     /* seq_cst, after the call has read the epoch; as in job.c, fill_job() */
     if (atomic_load(&pool->control->interrupted))
@@ -436,36 +436,36 @@ static void fill(weir_pool *pool, unsigned place, weir_call_fn function, const v
 }
 
 /* With pool->lock. Moves the tail over the call. True: workers have to be told. */
-static bool publish(weir_pool *pool, struct weir__puts *puts)
+static bool publish_call(weir_pool *pool, struct weir__call_ring *ring)
 {
     struct weir__queue *queue = pool->control->queue;
-    uint64_t word = ++puts->tail << QUEUE_POSITION_SHIFT;
-    unsigned next = weir__queue_place(puts->tail + PREFETCH_AHEAD);
+    uint64_t word = ++ring->tail << QUEUE_POSITION_SHIFT;
+    unsigned next = weir__queue_place(ring->tail + PREFETCH_AHEAD);
 
-    if (puts->since_wait >= BULK_PUTS)
+    if (ring->since_wait >= BULK_PUTS)
         word |= QUEUE_BULK;
     else
-        puts->since_wait++;
+        ring->since_wait++;
     __builtin_prefetch(&queue->calls[next], 1);
     __builtin_prefetch(&queue->cells[next], 1);
-    /* seq_cst; pairs with queue_worker.c, take_out() */
+    /* seq_cst; pairs with queue_worker.c, take_queue_out() */
     return atomic_exchange(&queue->tail, word) & QUEUE_IDLE;
 }
 
-/* As job.c, show(). */
-static void show(struct weir__control *control)
+/* As job.c, publish_and_wake(). */
+static void publish_and_wake(struct weir__control *control)
 {
     if (weir__ready_add(control, WEIR__QUEUE_JOB) && !weir__any_spinning(control))
         weir__wake_one(control);
 }
 
-weir_future *weir__queue_put(weir_pool *pool, weir_call_fn function, const void *arg,
-                             size_t arg_size, const weir_job_options *options)
+weir_future *weir__call_put(weir_pool *pool, weir_call_fn function, const void *arg,
+                            size_t arg_size, const weir_job_options *options)
 {
     /* a call has begun when it reads this */
     const uint32_t epoch = atomic_load(&pool->control->cancel_epoch);
     weir_future *future = NULL;
-    struct weir__puts *puts;
+    struct weir__call_ring *ring;
     bool idle = false;
     int place = -1;
     uint64_t tail;
@@ -475,33 +475,33 @@ weir_future *weir__queue_put(weir_pool *pool, weir_call_fn function, const void 
         return NULL;
     for (;;) {
         pthread_mutex_lock(&pool->lock);
-        puts = get_puts(pool);
-        if (puts != NULL && !pool->ending)
-            place = take_place(pool, puts);
+        ring = get_ring(pool);
+        if (ring != NULL && !pool->ending)
+            place = take_call_place(pool, ring);
         if (place != -EAGAIN)
             break;
-        tail = puts->tail;
+        tail = ring->tail;
         pthread_mutex_unlock(&pool->lock);
         await_place(pool, tail);
     }
     if (place >= 0)
-        future = take_future(puts, pool->stock);
+        future = take_future(ring, pool->future_set);
     if (future != NULL) {
-        future->position = puts->tail;
+        future->position = ring->tail;
         atomic_store_explicit(&future->pool, pool, memory_order_relaxed);
-        puts->futures[place] = future;
-        fill(pool, (unsigned)place, function, arg, arg_size, epoch);
-        idle = publish(pool, puts);
+        ring->futures[place] = future;
+        fill_call(pool, (unsigned)place, function, arg, arg_size, epoch);
+        idle = publish_call(pool, ring);
     }
     pthread_mutex_unlock(&pool->lock);
     if (idle)
-        show(pool->control);
+        publish_and_wake(pool->control);
     return future;
 }
 
 /* ---- waiting -------------------------------------------------------------------------------- */
 
-static bool look(weir_future *future, bool also_used)
+static bool look_at_call(weir_future *future, bool also_used)
 {
     weir_pool *pool = atomic_load_explicit(&future->pool, memory_order_acquire);
     bool ended;
@@ -510,7 +510,7 @@ static bool look(weir_future *future, bool also_used)
         return true;
     pthread_mutex_lock(&pool->lock);
     ended = atomic_load_explicit(&future->pool, memory_order_relaxed) == NULL;
-    if (!ended && (also_used || future->users == 0) && settled(pool, future)) {
+    if (!ended && (also_used || future->users == 0) && is_call_settled(pool, future)) {
         end_call(pool, future);
         ended = true;
     }
@@ -518,9 +518,9 @@ static bool look(weir_future *future, bool also_used)
     return ended;
 }
 
-bool weir__queue_done(weir_future *future)
+bool weir__call_done(weir_future *future)
 {
-    return look(future, true);
+    return look_at_call(future, true);
 }
 
 /* Counts the thread as one that waits. NULL: the call has ended. */
@@ -534,9 +534,9 @@ static weir_pool *wait_begin(weir_future *future)
     if (atomic_load_explicit(&future->pool, memory_order_relaxed) != NULL) {
         future->users++;
         pool->open++;
-        if (pool->puts->since_wait >= BULK_PUTS)
+        if (pool->calls->since_wait >= BULK_PUTS)
             atomic_fetch_and(&pool->control->queue->tail, ~QUEUE_BULK);
-        pool->puts->since_wait = 0;
+        pool->calls->since_wait = 0;
     } else {
         pool = NULL;
     }
@@ -551,7 +551,7 @@ static bool wait_end(weir_pool *pool, weir_future *future)
     pthread_mutex_lock(&pool->lock);
     future->users--;
     ended = atomic_load_explicit(&future->pool, memory_order_relaxed) == NULL;
-    if (!ended && settled(pool, future)) {
+    if (!ended && is_call_settled(pool, future)) {
         end_call(pool, future);
         ended = true;
     }
@@ -565,7 +565,7 @@ static bool wait_end(weir_pool *pool, weir_future *future)
 static bool is_over(weir_pool *pool, const weir_future *future)
 {
     return atomic_load_explicit(&future->pool, memory_order_acquire) == NULL ||
-           settled(pool, future);
+           is_call_settled(pool, future);
 }
 
 static bool spin(weir_pool *pool, const weir_future *future, int64_t *spun_ns)
@@ -597,7 +597,7 @@ static void sleep_until_over(weir_pool *pool, weir_future *future, int64_t limit
     for (;;) {
         uint32_t bell = atomic_load(&control->host_bell);
 
-        if (is_over(pool, future) || mark(pool, future, WAITING_ASLEEP))
+        if (is_over(pool, future) || mark_call(pool, future, WAITING_ASLEEP))
             return;
         if (limit_ns != INT64_MAX && weir__now_ns() >= limit_ns)
             return;
@@ -606,12 +606,12 @@ static void sleep_until_over(weir_pool *pool, weir_future *future, int64_t limit
     }
 }
 
-bool weir__queue_wait(weir_future *future, int64_t limit_ns)
+bool weir__call_wait(weir_future *future, int64_t limit_ns)
 {
     weir_pool *pool;
     int64_t spun, asleep;
 
-    if (look(future, true))
+    if (look_at_call(future, true))
         return true;
     pool = wait_begin(future);
     if (pool == NULL)
@@ -626,17 +626,17 @@ bool weir__queue_wait(weir_future *future, int64_t limit_ns)
     return wait_end(pool, future);
 }
 
-void weir__queue_mark(weir_future *future)
+void weir__call_mark(weir_future *future)
 {
     weir_pool *pool = wait_begin(future);
 
     if (pool == NULL)
         return;
-    mark(pool, future, WAITING_ASLEEP);
+    mark_call(pool, future, WAITING_ASLEEP);
     wait_end(pool, future);
 }
 
-void weir__queue_cancel(weir_future *future)
+void weir__call_cancel(weir_future *future)
 {
     weir_pool *pool = atomic_load_explicit(&future->pool, memory_order_acquire);
     struct weir__call *call;
@@ -653,32 +653,33 @@ void weir__queue_cancel(weir_future *future)
     weir__queue_ring(pool->control, weir__queue_place(future->position));
 }
 
-void weir__queue_end(weir_pool *pool)
+void weir__calls_end(weir_pool *pool)
 {
-    for (unsigned place = 0; pool->puts != NULL && place < WEIR__QUEUE_CALLS; place++) {
-        weir_future *future = pool->puts->futures[place];
+    for (unsigned place = 0; pool->calls != NULL && place < WEIR__QUEUE_CALLS; place++) {
+        weir_future *future = pool->calls->futures[place];
 
         if (future != NULL)
-            weir__queue_wait(future, INT64_MAX);
+            weir__call_wait(future, INT64_MAX);
     }
 }
 
 /* ---- callbacks ------------------------------------------------------------------------------ */
 
-void weir__queue_watch(weir_pool *pool, weir_future *future)
+void weir__call_watch(weir_pool *pool, weir_future *future)
 {
-    if (mark(pool, future, WAITING_EVENT))
+    if (mark_call(pool, future, WAITING_EVENT))
         weir__queue_ring(pool->control, weir__queue_place(future->position));
 }
 
-void weir__queue_end_told(weir_pool *pool, unsigned place)
+void weir__call_end_notified(weir_pool *pool, unsigned place)
 {
     weir_future *future;
 
     pthread_mutex_lock(&pool->lock);
-    future = pool->puts != NULL ? pool->puts->futures[place] : NULL;
+    future = pool->calls != NULL ? pool->calls->futures[place] : NULL;
     /* who waits for it ends it */
-    if (future != NULL && future->caller != NULL && future->users == 0 && settled(pool, future))
+    if (future != NULL && future->caller != NULL && future->users == 0 &&
+        is_call_settled(pool, future))
         end_call(pool, future);
     pthread_mutex_unlock(&pool->lock);
 }

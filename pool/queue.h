@@ -24,7 +24,7 @@
  * Nobody enters this job: its memory is reused cell by cell.
  *
  * The tail is one word with a flag, so that putting a call and learning whether a worker has to be
- * told are one step:
+ * woken are one step:
  *
  *   IDLE   the job is not in the ready set, and who puts a call adds it (and wakes somebody if
  *          nobody spins). Set by a worker that has seen every cell below the tail taken: it takes
@@ -60,8 +60,8 @@ struct weir__call {
 
 struct weir__queue {
     alignas(WEIR__LINE) _Atomic uint64_t tail; /* host; IDLE: workers */
-    /* For programs with an event loop: as control.told, for calls. */
-    alignas(WEIR__LINE) _Atomic uint64_t told[WEIR__QUEUE_CALLS / 64];
+    /* For programs with an event loop: as control.notified, for calls. */
+    alignas(WEIR__LINE) _Atomic uint64_t notified[WEIR__QUEUE_CALLS / 64];
     alignas(WEIR__LINE) weir__cell cells[WEIR__QUEUE_CALLS];
     struct weir__call calls[WEIR__QUEUE_CALLS];
     struct weir__failure failures[WEIR__QUEUE_CALLS]; /* as job.failure; reset after use */
@@ -87,7 +87,7 @@ static inline struct weir__failures weir__queue_failures(struct weir__queue *que
 }
 
 /* Host, before the fork. */
-void weir__queue_init(struct weir__control *control);
+void weir__calls_init(struct weir__control *control);
 
 /* Tells the host that the call in this place may be settled, if it waits. Signal-safe. */
 static inline void weir__queue_ring(struct weir__control *control, unsigned place)
@@ -96,7 +96,7 @@ static inline void weir__queue_ring(struct weir__control *control, unsigned plac
     uint32_t waiting = atomic_load_explicit(&queue->calls[place].waiting, memory_order_relaxed);
 
     if (waiting != 0)
-        weir__host_tell(control, waiting, &queue->told[place / 64], place % 64);
+        weir__host_notify(control, waiting, &queue->notified[place / 64], place % 64);
 }
 
 struct weir_task;
@@ -105,6 +105,6 @@ struct weir_task;
 int weir__queue_run(struct weir_task *task, weir_range range);
 
 /* Worker: runs calls until none is free, or other jobs have their turn. */
-void weir__queue_work(struct weir_task *task);
+void weir__work_calls(struct weir_task *task);
 
 #endif

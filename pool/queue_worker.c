@@ -31,13 +31,13 @@ int weir__queue_run(struct weir_task *task, weir_range range)
 
 static uint64_t load_tail(const struct weir__queue *queue)
 {
-    /* seq_cst, as are publish() and take_out() */
+    /* seq_cst, as are publish_call() and take_queue_out() */
     return atomic_load(&queue->tail);
 }
 
 /* Moves the cursor to the first call below the known tail that is to be run. False: there is none.
  */
-static bool find(struct weir_task *task)
+static bool find_call(struct weir_task *task)
 {
     struct weir__queue *queue = task->control->queue;
     uint64_t end = task->tail >> QUEUE_POSITION_SHIFT;
@@ -72,13 +72,13 @@ static void look_ahead(struct weir_task *task)
 
 /* Every call below the known tail is taken. True: the job is out of the ready set. False: there are
  * more calls by now. */
-static bool take_out(struct weir_task *task)
+static bool take_queue_out(struct weir_task *task)
 {
     struct weir__queue *queue = task->control->queue;
     uint64_t tail = task->tail;
 
     weir__ready_remove(task->control, WEIR__QUEUE_JOB);
-    /* seq_cst; pairs with queue.c, publish(): either that one's exchange finds the flag, or this
+    /* seq_cst; pairs with queue.c, publish_call(): either that one's exchange finds the flag, or this
      * one finds another tail */
     if ((tail & QUEUE_IDLE)
             ? load_tail(queue) == tail
@@ -89,7 +89,7 @@ static bool take_out(struct weir_task *task)
 }
 
 /* Claims the call at the cursor. */
-static bool claim(struct weir_task *task)
+static bool claim_call(struct weir_task *task)
 {
     unsigned place = weir__queue_place(task->cursor);
     struct weir__queue *queue = task->control->queue;
@@ -108,7 +108,7 @@ static bool claim(struct weir_task *task)
     return true;
 }
 
-static void run(struct weir_task *task)
+static void run_claimed(struct weir_task *task)
 {
     struct weir__queue *queue = task->control->queue;
     unsigned place = (unsigned)task->chunk;
@@ -117,7 +117,7 @@ static void run(struct weir_task *task)
     task->failures = weir__queue_failures(queue, place);
     weir__task_run(task, (weir_range){0, 1});
     task->call = NULL;
-    /* pairs with queue.c, mark(): that sets the mark, then looks at the cell */
+    /* pairs with queue.c, mark_call(): that sets the mark, then looks at the cell */
     atomic_thread_fence(memory_order_seq_cst);
     weir__queue_ring(task->control, place);
 }
@@ -131,19 +131,19 @@ static bool take_one(struct weir_task *task, bool *claimed)
 
     look_ahead(task);
     *claimed = false;
-    while (!*claimed && find(task))
-        *claimed = claim(task);
+    while (!*claimed && find_call(task))
+        *claimed = claim_call(task);
     do {
-        more = find(task);
+        more = find_call(task);
         if (!more) {
             task->tail = load_tail(control->queue);
-            more = find(task);
+            more = find_call(task);
         }
-    } while (!more && !take_out(task));
+    } while (!more && !take_queue_out(task));
     return more;
 }
 
-void weir__queue_work(struct weir_task *task)
+void weir__work_calls(struct weir_task *task)
 {
     struct weir__control *control = task->control;
     struct weir__slot *slot = &control->slots[task->slot];
@@ -159,7 +159,7 @@ void weir__queue_work(struct weir_task *task)
         more = take_one(task, &claimed);
         weir__task_wake_next(task, more);
         if (claimed)
-            run(task);
+            run_claimed(task);
     }
     weir__announce_spin(control, task->slot);
     atomic_store_explicit(&slot->job, 0, memory_order_release);

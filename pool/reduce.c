@@ -2,7 +2,7 @@
  *
  * reduce.c: deterministic reductions.
  *
- * Each chunk has an accumulator in the job's room. An attempt sets it to the neutral element first,
+ * Each chunk has an accumulator in the job's memory. An attempt sets it to the neutral element first,
  * so what an attempt that was killed left does not matter; the ledger commits it with the chunk.
  * When all are done the caller's process combines them pairwise, neighbours first:
  *
@@ -37,10 +37,10 @@ static int run_reduce(weir_task *task, weir_range range)
 }
 
 static void prepare_reduce(const struct weir__job_spec *spec, struct weir__job *job,
-                           unsigned char *room)
+                           unsigned char *data)
 {
     (void)spec;
-    job->data.out = room;
+    job->data.out = data;
 }
 
 static void combine_all(const weir_reduction *reduction, unsigned char *first, size_t distance,
@@ -110,8 +110,8 @@ static int spec_reduce(struct weir__job_spec *spec, weir_pool *pool, weir_range 
     /* a cache line apart, so that no two workers write to the same one */
     spec->data.out_size = weir__line_up(reduction->size);
     spec->data.reduction = *reduction;
-    if (__builtin_mul_overflow(spec->data.out_size, (size_t)spec->count, &spec->room) ||
-        spec->room > PTRDIFF_MAX / 4)
+    if (__builtin_mul_overflow(spec->data.out_size, (size_t)spec->count, &spec->memory) ||
+        spec->memory > PTRDIFF_MAX / 4)
         return weir__fail(-ENOMEM, "%lld accumulators of %zu bytes; give fewer chunks",
                           (long long)spec->count, reduction->size);
     return 0;

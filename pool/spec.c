@@ -22,7 +22,7 @@ int weir__check_pool(const weir_pool *pool)
     return 0;
 }
 
-static int check_options(const weir_job_options *options)
+static int check_job_options(const weir_job_options *options)
 {
     for (size_t i = 0; i < sizeof(options->reserved) / sizeof(options->reserved[0]); i++) {
         if (options->reserved[i] != 0)
@@ -81,7 +81,7 @@ int weir__spec_init(struct weir__job_spec *spec, const weir_pool *pool, weir_ran
     if (range.end < range.begin)
         return weir__fail(-EINVAL, "the range [%lld, %lld) ends before it begins",
                           (long long)range.begin, (long long)range.end);
-    result = check_options(options);
+    result = check_job_options(options);
     if (result < 0)
         return result;
     if (options->arg_size > 0 && arg == NULL)

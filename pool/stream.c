@@ -39,7 +39,7 @@ struct weir_stream {
     weir_future **futures;  /* ... and their futures */
 };
 
-static int check_options(const weir_stream_options *options)
+static int check_stream_options(const weir_stream_options *options)
 {
     for (size_t i = 0; i < sizeof(options->reserved) / sizeof(options->reserved[0]); i++) {
         if (options->reserved[i] != 0)
@@ -77,7 +77,7 @@ weir_stream *weir_stream_new(weir_pool *pool, weir_call_fn function,
     job.chunks = job.grain = 0; /* as for weir_pool_submit() */
     job.arg_size = 0;
     /* the options of a call are checked here, not at the first put */
-    if (weir__check_pool(pool) < 0 || check_options(options) < 0 ||
+    if (weir__check_pool(pool) < 0 || check_stream_options(options) < 0 ||
         weir__spec_init(&spec, pool, (weir_range){0, 1}, (void (*)(void))function, NULL, &job, 0) <
             0)
         return NULL;

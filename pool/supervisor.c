@@ -212,7 +212,7 @@ static void repair(struct weir__control *control)
         weir__host_ring(control, job);
     }
     /* The dead worker may have been about to; and for the calls of the queue. */
-    atomic_store(&control->told_all, 1);
+    atomic_store(&control->notified_all, 1);
     weir__event_write(control);
     weir__host_wake(control);
     weir__wake_all(control);
@@ -314,7 +314,7 @@ static void clear_slot(struct child *child, int status)
     atomic_store(&slot->state, SLOT_EMPTY);
 }
 
-static void bury(struct child *child, int status)
+static void reap_worker(struct child *child, int status)
 {
     struct supervisor *supervisor = child->supervisor;
     struct weir__control *control = supervisor->control;
@@ -347,7 +347,7 @@ static void on_child(struct child *child)
         return;
     close(polled->fd);
     polled->fd = -1;
-    bury(child, status);
+    reap_worker(child, status);
     if (replaces_workers(supervisor) &&
         atomic_load(&supervisor->control->slots[child->slot].state) == SLOT_EMPTY)
         fork_into(child);
@@ -371,7 +371,7 @@ _Noreturn static void become_worker(struct child *child)
     weir__worker_main(supervisor->control, supervisor->scope, child->slot);
 }
 
-static void watch(struct child *child)
+static void watch_child(struct child *child)
 {
     int pidfd = (int)syscall(SYS_pidfd_open, child->pid, 0), error = errno, status = 0;
 
@@ -418,7 +418,7 @@ static void fork_into(struct child *child)
         become_worker(child);
     sigprocmask(SIG_SETMASK, &before, NULL);
     if (child->pid > 0) {
-        watch(child);
+        watch_child(child);
         error = errno;
     }
     if (child->pid <= 0) {
@@ -535,7 +535,7 @@ static void do_what_is_due(struct supervisor *supervisor)
 static int next_timeout_ms(const struct supervisor *supervisor)
 {
     const int64_t due[] = {supervisor->finish_ns, supervisor->fork_ns, supervisor->deadline_ns};
-    int64_t first = INT64_MAX, left;
+    int64_t first = INT64_MAX, remaining;
 
     for (size_t i = 0; i < sizeof(due) / sizeof(due[0]); i++) {
         if (due[i] != 0 && due[i] < first)
@@ -543,8 +543,8 @@ static int next_timeout_ms(const struct supervisor *supervisor)
     }
     if (first == INT64_MAX)
         return -1;
-    left = first - weir__now_ns();
-    return left > 0 ? (int)((left + 999999) / 1000000) : 0;
+    remaining = first - weir__now_ns();
+    return remaining > 0 ? (int)((remaining + 999999) / 1000000) : 0;
 }
 
 /* A kernel that cannot poll for now (ENOMEM) leaves everything to be looked at in turn, a little
@@ -582,7 +582,7 @@ static void supervise(struct supervisor *supervisor)
 /* ---- the start ------------------------------------------------------------------------------ */
 
 /* NULL: no memory. It is never given back, as it ends with the process. */
-static struct supervisor *make(const struct weir__supervision *supervision, int lifeline)
+static struct supervisor *make_supervisor(const struct weir__supervision *supervision, int lifeline)
 {
     size_t workers = (size_t)supervision->control->workers;
     size_t children = workers * sizeof(struct child);
@@ -627,7 +627,7 @@ void weir__supervisor_main(void *context, int lifeline)
 {
     const struct weir__supervision *supervision = context;
     struct weir__hello hello = {.pid = getpid()};
-    struct supervisor *supervisor = make(supervision, lifeline);
+    struct supervisor *supervisor = make_supervisor(supervision, lifeline);
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigset_t none;
 

@@ -146,7 +146,7 @@ static int64_t find_free(const struct weir__job *job, int64_t start, int64_t pos
 /* Takes the job out of the ready set as no chunk of it is free. False, and it is back, when the
  * supervisor has freed one that had been passed: it counts that in retry_seq before it adds the
  * job, so either this sees the number, or the job was added after the removal. */
-static bool take_out(struct weir_task *task, uint32_t retries)
+static bool take_job_out(struct weir_task *task, uint32_t retries)
 {
     unsigned index = (unsigned)(task->job - task->control->jobs);
 
@@ -163,13 +163,13 @@ void weir__task_wake_next(struct weir_task *task, bool more)
 {
     struct weir__control *control = task->control;
 
-    if (((more && atomic_load_explicit(&task->job->wide, memory_order_relaxed)) ||
+    if (((more && atomic_load_explicit(&task->job->wake_more, memory_order_relaxed)) ||
          weir__ready_other(control, (unsigned)(task->job - control->jobs))) &&
         weir__any_parked(control))
         weir__wake_one(control);
 }
 
-static bool claim(struct weir_task *task, int64_t chunk)
+static bool claim_chunk(struct weir_task *task, int64_t chunk)
 {
     struct weir__slot *slot = &task->control->slots[task->slot];
 
@@ -197,10 +197,10 @@ static enum round work_round(struct weir_task *task, uint32_t retries, bool *out
         if (weir__task_worn_out(task))
             return ROUND_WORN_OUT;
         next = position + 1;
-        if (claim(task, chunk_at(job, start, position))) {
+        if (claim_chunk(task, chunk_at(job, start, position))) {
             next = find_free(job, start, next);
             if (next == job->count && job->async)
-                *out = take_out(task, retries);
+                *out = take_job_out(task, retries);
             weir__task_wake_next(task, next < job->count);
             task->cell = &job->cells[task->chunk];
             task->failures = weir__job_failures(job, task->chunk);
@@ -235,14 +235,14 @@ static void work_inside(struct weir_task *task, unsigned index)
         if (round == ROUND_STOPPED)
             weir__ready_remove(control, index);
         else if (round == ROUND_ALL && !out)
-            out = take_out(task, retries);
+            out = take_job_out(task, retries);
     } while (round == ROUND_ALL && !out);
 }
 
 /* Leaves the job, counts what was settled, and tells a host that waits when this may have been the
  * end of it. By the time the flags are read here the job may be another one: then nobody waits for
  * the old one any more, and whoever waits for the new one only looks once too often. */
-static void leave(struct weir_task *task)
+static void leave_job(struct weir_task *task)
 {
     struct weir__job *job = task->job;
     int64_t count = job->count;
@@ -274,7 +274,7 @@ static void work_on(struct weir_task *task, unsigned index)
     atomic_fetch_add(&job->activity, ACTIVITY_ENTER);
     work_inside(task, index);
     weir__announce_spin(task->control, task->slot);
-    leave(task);
+    leave_job(task);
     atomic_store_explicit(&slot->job, 0, memory_order_release);
     if (task->gather != NULL)
         weir__map_reduce_leave(task);
@@ -291,7 +291,7 @@ static void work_loop(struct weir_task *task)
 
         if (index >= 0) {
             if (index == WEIR__QUEUE_JOB)
-                weir__queue_work(task);
+                weir__work_calls(task);
             else
                 work_on(task, (unsigned)index);
             from = (unsigned)(index + 1) % WEIR__JOBS_MAX;

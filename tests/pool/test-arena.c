@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The arena against a reference that only remembers which pieces are out.
+ * The control heap against a reference that only remembers which pieces are out.
  */
 #include "leak.h"
 
@@ -27,11 +27,11 @@ static unsigned char *map_base(void)
     return base;
 }
 
-static void assert_whole(const struct weir__arena *arena)
+static void assert_whole(const struct weir__control_heap *heap)
 {
-    assert_int_equal(arena->count, 1);
-    assert_int_equal(arena->vacant[0].offset, 0);
-    assert_int_equal(arena->vacant[0].size, SIZE);
+    assert_int_equal(heap->count, 1);
+    assert_int_equal(heap->vacant[0].offset, 0);
+    assert_int_equal(heap->vacant[0].size, SIZE);
 }
 
 static bool is_filled(const struct piece *piece)
@@ -47,24 +47,24 @@ static void pieces_never_overlap__when_allocated_and_freed_at_random(void **stat
 {
     static struct piece pieces[PIECES];
     unsigned char *base = map_base();
-    struct weir__arena arena;
+    struct weir__control_heap heap;
     int refused = 0;
 
     (void)state;
     srand(7);
-    assert_int_equal(weir__arena_init(&arena, base, SIZE), 0);
+    assert_int_equal(weir__control_heap_init(&heap, base, SIZE), 0);
     for (int round = 0; round < 40000; round++) {
         struct piece *piece = &pieces[rand() % PIECES];
 
         if (piece->memory != NULL) {
             assert_true(is_filled(piece));
-            weir__arena_free(&arena, piece->memory, piece->size);
+            weir__control_heap_free(&heap, piece->memory, piece->size);
             piece->memory = NULL;
             continue;
         }
         piece->size = (size_t)(rand() % 40 == 0 ? rand() % 1500000 + 1 : rand() % 3000 + 1);
         piece->mark = (unsigned char)rand();
-        piece->memory = weir__arena_alloc(&arena, piece->size);
+        piece->memory = weir__control_heap_alloc(&heap, piece->size);
         if (piece->memory == NULL) {
             refused++;
             continue;
@@ -73,11 +73,11 @@ static void pieces_never_overlap__when_allocated_and_freed_at_random(void **stat
         assert_true(piece->memory >= base && piece->memory + piece->size <= base + SIZE);
         memset(piece->memory, piece->mark, piece->size);
     }
-    assert_true(refused > 0); /* the arena was full at times */
+    assert_true(refused > 0); /* the heap was full at times */
     for (int i = 0; i < PIECES; i++)
-        weir__arena_free(&arena, pieces[i].memory, pieces[i].size);
-    assert_whole(&arena);
-    weir__arena_destroy(&arena);
+        weir__control_heap_free(&heap, pieces[i].memory, pieces[i].size);
+    assert_whole(&heap);
+    weir__control_heap_destroy(&heap);
     munmap(base, SIZE);
 }
 
@@ -86,60 +86,60 @@ static void every_gap_is_recorded__when_every_other_piece_is_freed(void **state)
 {
     static unsigned char *memory[PIECES];
     unsigned char *base = map_base();
-    struct weir__arena arena;
+    struct weir__control_heap heap;
 
     (void)state;
-    assert_int_equal(weir__arena_init(&arena, base, SIZE), 0);
+    assert_int_equal(weir__control_heap_init(&heap, base, SIZE), 0);
     for (int i = 0; i < PIECES; i++) {
-        memory[i] = weir__arena_alloc(&arena, 64);
+        memory[i] = weir__control_heap_alloc(&heap, 64);
         assert_non_null(memory[i]);
     }
     for (int i = 0; i < PIECES; i += 2) {
-        weir__arena_free(&arena, memory[i], 64);
-        assert_true(arena.count <= arena.capacity);
+        weir__control_heap_free(&heap, memory[i], 64);
+        assert_true(heap.count <= heap.capacity);
     }
-    assert_int_equal(arena.count, PIECES / 2 + 1);
+    assert_int_equal(heap.count, PIECES / 2 + 1);
     for (int i = 1; i < PIECES; i += 2)
-        weir__arena_free(&arena, memory[i], 64);
-    assert_whole(&arena);
-    weir__arena_destroy(&arena);
+        weir__control_heap_free(&heap, memory[i], 64);
+    assert_whole(&heap);
+    weir__control_heap_destroy(&heap);
     munmap(base, SIZE);
 }
 
-static void all_or_nothing__when_a_piece_is_as_large_as_the_arena(void **state)
+static void all_or_nothing__when_a_piece_is_as_large_as_the_heap(void **state)
 {
     unsigned char *base = map_base(), *all;
-    struct weir__arena arena;
+    struct weir__control_heap heap;
 
     (void)state;
-    assert_int_equal(weir__arena_init(&arena, base, SIZE), 0);
-    assert_null(weir__arena_alloc(&arena, SIZE + 1));
-    all = weir__arena_alloc(&arena, SIZE);
+    assert_int_equal(weir__control_heap_init(&heap, base, SIZE), 0);
+    assert_null(weir__control_heap_alloc(&heap, SIZE + 1));
+    all = weir__control_heap_alloc(&heap, SIZE);
     assert_ptr_equal(all, base);
-    assert_null(weir__arena_alloc(&arena, 1));
-    weir__arena_free(&arena, all, SIZE);
-    weir__arena_free(&arena, NULL, 100);
-    assert_whole(&arena);
-    weir__arena_destroy(&arena);
+    assert_null(weir__control_heap_alloc(&heap, 1));
+    weir__control_heap_free(&heap, all, SIZE);
+    weir__control_heap_free(&heap, NULL, 100);
+    assert_whole(&heap);
+    weir__control_heap_destroy(&heap);
     munmap(base, SIZE);
 }
 
 static void pages_go_back__when_a_large_piece_is_freed(void **state)
 {
     unsigned char *base = map_base(), *piece, resident[SIZE / 4096];
-    struct weir__arena arena;
+    struct weir__control_heap heap;
     size_t pages = 0;
 
     (void)state;
-    assert_int_equal(weir__arena_init(&arena, base, SIZE), 0);
-    piece = weir__arena_alloc(&arena, SIZE / 2);
+    assert_int_equal(weir__control_heap_init(&heap, base, SIZE), 0);
+    piece = weir__control_heap_alloc(&heap, SIZE / 2);
     memset(piece, 1, SIZE / 2);
-    weir__arena_free(&arena, piece, SIZE / 2);
+    weir__control_heap_free(&heap, piece, SIZE / 2);
     assert_int_equal(mincore(base, SIZE, resident), 0);
     for (size_t i = 0; i < sizeof resident; i++)
         pages += resident[i] & 1;
     assert_int_equal(pages, 0);
-    weir__arena_destroy(&arena);
+    weir__control_heap_destroy(&heap);
     munmap(base, SIZE);
 }
 
@@ -150,7 +150,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         UNIT(pieces_never_overlap__when_allocated_and_freed_at_random),
         UNIT(every_gap_is_recorded__when_every_other_piece_is_freed),
-        UNIT(all_or_nothing__when_a_piece_is_as_large_as_the_arena),
+        UNIT(all_or_nothing__when_a_piece_is_as_large_as_the_heap),
         UNIT(pages_go_back__when_a_large_piece_is_freed),
     };
 
