@@ -11,7 +11,7 @@
 #include <stdatomic.h>
 #include <sys/wait.h>
 
-#include "pool/control.h"
+#include "pool/control/control.h"
 
 /* ---- making --------------------------------------------------------------------------------- */
 

@@ -13,7 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/wait.h>
 
-#include "pool/progress.h"
+#include "pool/host/progress.h"
 
 /* ---- a terminal ------------------------------------------------------------------------------ */
 

@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * attach.c: the ends of futures as callbacks, for programs that have an event loop.
+ *
+ * Who settles a job that has a callback sets the job's bit in `notified` and makes the eventfd
+ * readable. The host, awake, takes the bits, ends those futures, and calls. The call cannot get
+ * lost:
+ *
+ *   settled before the callback was set    weir_future_then() looks at the job after it has set
+ *                                          WAITING_EVENT, and tells by itself
+ *   a worker killed before it has told     the supervisor tells of every open job after a death
+ *   killed between `event` and the write   the supervisor writes after a death whatever `event` is
+ *   the supervisor killed                  its pidfd is polled too; all futures end then
+ *   ended in some other call of the host   the future is queued, and the host tells itself
+ *   a worker stopped before it has told    a timer, while callbacks are to come: all are looked at
+ *                                          each TICK_MS
+ *
+ * A bit too many is harmless: the job's cells decide.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "pool/host/state.h"
+#include "shm/error.h"
+
+#define TICK_MS 1000
+
+enum source {
+    SOURCE_EVENT = 0,
+    SOURCE_SUPERVISOR,
+    SOURCE_TIMER,
+    SOURCES,
+};
+
+struct weir__attachment {
+    uv_poll_t poll;
+    weir_pool *pool;
+};
+
+int weir__events_init(weir_pool *pool)
+{
+    pool->control->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (pool->control->event_fd < 0)
+        return weir__fail(-errno, "cannot make a pool's eventfd: %s", strerror(errno));
+    return 0;
+}
+
+static void close_descriptor(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+static void leave_loop(weir_pool *pool);
+
+void weir__events_free(weir_pool *pool)
+{
+    leave_loop(pool);
+    close_descriptor(&pool->poll_fd);
+    close_descriptor(&pool->timer_fd);
+    if (pool->control != NULL)
+        close_descriptor(&pool->control->event_fd);
+    if (pool->gone != NULL)
+        *pool->gone = true;
+}
+
+/* ---- the descriptor ------------------------------------------------------------------------- */
+
+static int poll_for(weir_pool *pool, int fd, enum source source)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = source};
+
+    return epoll_ctl(pool->poll_fd, EPOLL_CTL_ADD, fd, &event);
+}
+
+/* With pool->lock. Starts or stops the tick. */
+static void set_ticks(weir_pool *pool, bool on)
+{
+    struct itimerspec period = {.it_interval.tv_sec = on ? TICK_MS / 1000 : 0,
+                                .it_value.tv_sec = on ? TICK_MS / 1000 : 0};
+
+    if (pool->timer_fd < 0 || pool->ticks == on)
+        return;
+    timerfd_settime(pool->timer_fd, 0, &period, NULL);
+    pool->ticks = on;
+}
+
+static int open_descriptor(weir_pool *pool)
+{
+    pool->poll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (pool->poll_fd >= 0)
+        pool->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (pool->timer_fd < 0 || poll_for(pool, pool->control->event_fd, SOURCE_EVENT) < 0 ||
+        poll_for(pool, pool->supervisor.pidfd, SOURCE_SUPERVISOR) < 0 ||
+        poll_for(pool, pool->timer_fd, SOURCE_TIMER) < 0) {
+        int error = errno;
+
+        close_descriptor(&pool->poll_fd);
+        close_descriptor(&pool->timer_fd);
+        return weir__fail(-error, "cannot make a descriptor to poll a pool: %s", strerror(error));
+    }
+    set_ticks(pool, pool->callbacks > 0);
+    return 0;
+}
+
+int weir_pool_fd(weir_pool *pool)
+{
+    int result = weir__check_pool(pool);
+
+    if (result < 0)
+        return result;
+    pthread_mutex_lock(&pool->lock);
+    if (pool->poll_fd < 0)
+        result = open_descriptor(pool);
+    pthread_mutex_unlock(&pool->lock);
+    return result < 0 ? result : pool->poll_fd;
+}
+
+/* ---- callbacks ------------------------------------------------------------------------------ */
+
+/* The loop runs on while callbacks are to come. */
+static void hold_loop(weir_pool *pool)
+{
+    if (pool->attachment == NULL)
+        return;
+    if (pool->callbacks > 0)
+        uv_ref((uv_handle_t *)&pool->attachment->poll);
+    else
+        uv_unref((uv_handle_t *)&pool->attachment->poll);
+}
+
+bool weir__callback_queue(weir_pool *pool, weir_future *future)
+{
+    if (future->caller == NULL)
+        return false;
+    if (future->work != NULL && future->index >= 0 &&
+        pool->job_private[future->index].called == future)
+        pool->job_private[future->index].called = NULL;
+    TAILQ_INSERT_TAIL(&pool->called, future, link);
+    future->queued = true;
+    return !pool->collects;
+}
+
+/* With pool->lock. Has the job told of; at once if it has settled meanwhile. */
+static void watch_job(weir_pool *pool, weir_future *future)
+{
+    struct weir__job *job = &pool->control->jobs[future->index];
+
+    pool->job_private[future->index].called = future;
+    /* seq_cst, then look; pairs with weir__host_ring() */
+    atomic_fetch_or(&job->waiting, WAITING_EVENT);
+    if (weir__job_settled(pool, future->index))
+        weir__host_ring(pool->control, job);
+}
+
+void weir__callback_move(weir_future *future, int index)
+{
+    weir_pool *pool = future->pool;
+
+    pthread_mutex_lock(&pool->lock);
+    if (pool->job_private[index].called == future)
+        pool->job_private[index].called = NULL;
+    if (future->caller != NULL)
+        watch_job(pool, future);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+int weir_future_then(weir_future *future, weir_then_fn callback, void *arg)
+{
+    weir_pool *pool;
+    int result;
+
+    if (future == NULL || callback == NULL)
+        return weir__fail(-EINVAL, "the %s is NULL", future == NULL ? "future" : "callback");
+    pool = atomic_load(&future->set->pool);
+    if (pool == NULL)
+        return weir__fail(-EINVAL, "the future's pool has ended: nothing calls back any more");
+    result = weir__check_pool(pool);
+    if (result < 0)
+        return result;
+    pthread_mutex_lock(&pool->lock);
+    if (future->callback != NULL) {
+        result = weir__fail(-EBUSY, "the future has a callback already");
+    } else {
+        future->callback = callback;
+        future->callback_arg = arg;
+        future->caller = pool;
+        pool->callbacks++;
+        set_ticks(pool, true);
+        if (future->pool != NULL && future->work == NULL)
+            weir__call_watch(pool, future);
+        else if (future->pool != NULL)
+            watch_job(pool, future);
+        else if (weir__callback_queue(pool, future))
+            weir__event_ring(pool->control);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    if (result == 0)
+        hold_loop(pool);
+    return result;
+}
+
+/* With pool->lock. */
+static void forget_callback(weir_pool *pool, weir_future *future)
+{
+    if (future->queued)
+        TAILQ_REMOVE(&pool->called, future, link);
+    if (future->work != NULL && future->pool == pool &&
+        pool->job_private[future->index].called == future)
+        pool->job_private[future->index].called = NULL;
+    future->queued = false;
+    future->caller = NULL;
+    pool->callbacks--;
+}
+
+void weir__callback_forget(weir_future *future)
+{
+    weir_pool *pool = future->caller;
+
+    pthread_mutex_lock(&pool->lock);
+    forget_callback(pool, future);
+    pthread_mutex_unlock(&pool->lock);
+    hold_loop(pool);
+}
+
+static weir_future *next_called(weir_pool *pool)
+{
+    weir_future *future;
+
+    pthread_mutex_lock(&pool->lock);
+    future = TAILQ_FIRST(&pool->called);
+    if (future != NULL)
+        forget_callback(pool, future);
+    pthread_mutex_unlock(&pool->lock);
+    return future;
+}
+
+/* Calls those that are queued. -1: a callback has freed the pool. */
+static int call_all(weir_pool *pool, bool *outer)
+{
+    weir_future *future;
+    bool gone = false;
+    int count = 0;
+
+    while ((future = next_called(pool)) != NULL) {
+        pool->gone = &gone;
+        future->callback(future, future->callback_arg);
+        count++;
+        if (!gone) {
+            pool->gone = outer;
+            continue;
+        }
+        if (outer != NULL)
+            *outer = true;
+        return count;
+    }
+    hold_loop(pool);
+    return count;
+}
+
+void weir__events_finish(weir_pool *pool)
+{
+    call_all(pool, pool->gone);
+}
+
+/* ---- dispatch ------------------------------------------------------------------------------- */
+
+/* Reads what is readable. Returns whether every job is to be looked at. */
+static bool drain(weir_pool *pool)
+{
+    struct epoll_event events[SOURCES];
+    int count = epoll_wait(pool->poll_fd, events, SOURCES, 0);
+    bool all = false;
+    uint64_t number;
+
+    for (int i = 0; i < count; i++) {
+        enum source source = (enum source)events[i].data.u32;
+
+        if (source == SOURCE_SUPERVISOR) {
+            weir__look_after_supervisor(pool);
+            epoll_ctl(pool->poll_fd, EPOLL_CTL_DEL, pool->supervisor.pidfd, NULL);
+            all = true;
+        } else if (read(source == SOURCE_TIMER ? pool->timer_fd : pool->control->event_fd, &number,
+                        sizeof(number)) > 0 &&
+                   source == SOURCE_TIMER) {
+            all = true;
+        }
+    }
+    /* seq_cst; pairs with weir__event_ring(): after the read, before the bits are taken */
+    atomic_exchange(&pool->control->event, 0);
+    return atomic_exchange(&pool->control->notified_all, 0) != 0 || all;
+}
+
+static uint64_t take_notified(_Atomic uint64_t *notified, bool all)
+{
+    uint64_t bits = 0;
+
+    if (atomic_load(notified) != 0)
+        bits = atomic_exchange(notified, 0);
+    return all ? UINT64_MAX : bits;
+}
+
+static void end_notified(weir_pool *pool, bool all)
+{
+    struct weir__control *control = pool->control;
+    uint32_t used = atomic_load(&control->jobs_used);
+
+    for (uint32_t w = 0; w * 64 < used; w++) {
+        for (uint64_t bits = take_notified(&control->notified[w], all); bits != 0; bits &= bits - 1)
+            weir__job_future_end_notified(pool, (int)(w * 64) + __builtin_ctzll(bits));
+    }
+    for (uint32_t w = 0; w * 64 < WEIR__QUEUE_CALLS; w++) {
+        for (uint64_t bits = take_notified(&control->queue->notified[w], all); bits != 0;
+             bits &= bits - 1)
+            weir__call_end_notified(pool, w * 64 + (unsigned)__builtin_ctzll(bits));
+    }
+}
+
+/* What is queued meanwhile is called after it: the lock sees to that. */
+static void set_collecting(weir_pool *pool, bool on)
+{
+    pthread_mutex_lock(&pool->lock);
+    pool->collects = on;
+    set_ticks(pool, pool->callbacks > 0);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+int weir_pool_dispatch(weir_pool *pool)
+{
+    int result = weir_pool_fd(pool);
+    bool all;
+
+    if (result < 0)
+        return result;
+    all = drain(pool);
+    set_collecting(pool, true);
+    end_notified(pool, all);
+    set_collecting(pool, false);
+    return call_all(pool, pool->gone);
+}
+
+/* ---- libuv ---------------------------------------------------------------------------------- */
+
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+    (void)status;
+    (void)events;
+    weir_pool_dispatch(((struct weir__attachment *)poll->data)->pool);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+static void leave_loop(weir_pool *pool)
+{
+    if (pool->attachment != NULL)
+        uv_close((uv_handle_t *)&pool->attachment->poll, on_closed);
+    pool->attachment = NULL;
+}
+
+int weir_pool_use_loop(weir_pool *pool, struct uv_loop_s *loop)
+{
+    int fd = weir_pool_fd(pool), error;
+    struct weir__attachment *attachment;
+
+    if (fd < 0)
+        return fd;
+    if (loop == NULL) {
+        leave_loop(pool);
+        return 0;
+    }
+    if (pool->attachment != NULL)
+        return weir__fail(-EBUSY, "the pool uses a loop already");
+    attachment = malloc(sizeof(*attachment));
+    if (attachment == NULL)
+        return weir__fail(-ENOMEM, "no memory to use a loop");
+    attachment->pool = pool;
+    error = uv_poll_init(loop, &attachment->poll, fd);
+    if (error != 0) {
+        free(attachment);
+        return weir__fail(error, "cannot use the loop: %s", uv_strerror(error));
+    }
+    attachment->poll.data = attachment;
+    uv_poll_start(&attachment->poll, UV_READABLE, on_readable);
+    pool->attachment = attachment;
+    hold_loop(pool);
+    return 0;
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * call.c: jobs that run a function as it is: over a range in chunks, or once.
+ *
+ * A submitted call goes into the queue (queue.h), or is a job of one chunk if that has no place for
+ * it. Its result goes into its record, or into a block of the scope that the worker makes; it
+ * counts when the chunk is done. What a worker that died had
+ * already given is overwritten by the next attempt.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pool/host/state.h"
+#include "pool/worker/task.h"
+#include "shm/error.h"
+
+/* ---- for ------------------------------------------------------------------------------------ */
+
+static int run_for(weir_task *task, weir_range range)
+{
+    weir_task_fn function = (weir_task_fn)task->job->function;
+
+    return function(task, range, task->job->arg);
+}
+
+static int spec_for(struct weir__job_spec *spec, weir_pool *pool, weir_range range,
+                    weir_task_fn function, void *arg, const weir_job_options *options)
+{
+    int result = weir__check_pool(pool);
+
+    if (result == 0)
+        result = weir__spec_init(spec, pool, range, (void (*)(void))function, arg, options, 0);
+    spec->run = run_for;
+    return result;
+}
+
+int weir_pool_for(weir_pool *pool, weir_range range, weir_task_fn function, void *arg,
+                  const weir_job_options *options)
+{
+    struct weir__job_spec spec;
+    int result = spec_for(&spec, pool, range, function, arg, options);
+
+    return result < 0 ? result : weir__run(pool, &spec, NULL);
+}
+
+weir_future *weir_pool_for_async(weir_pool *pool, weir_range range, weir_task_fn function,
+                                 void *arg, const weir_job_options *options)
+{
+    struct weir__job_spec spec;
+
+    return spec_for(&spec, pool, range, function, arg, options) < 0
+               ? NULL
+               : weir__launch(pool, &spec, NULL);
+}
+
+/* ---- submit --------------------------------------------------------------------------------- */
+
+static int run_call(weir_task *task, weir_range range)
+{
+    weir_call_fn function = (weir_call_fn)task->job->function;
+
+    (void)range;
+    return function(task, task->job->arg);
+}
+
+static void drop_block(struct weir__result *result)
+{
+    weir_shm *block = atomic_exchange(&result->block, NULL);
+
+    if (block == NULL)
+        return;
+    weir_shm_unlink(block);
+    weir_shm_close(block);
+}
+
+int weir_task_result(weir_task *task, const void *data, size_t size)
+{
+    struct weir__result *result = NULL;
+    weir_shm *block;
+
+    if (task->call != NULL) {
+        task->call->gave = 1; /* first: whatever is given up half-way is found */
+        result = &task->call->result;
+    } else if (task->job->run == run_call) {
+        result = &task->job->result;
+    }
+    if (result == NULL)
+        return weir__fail(-EINVAL, "only a task of weir_pool_submit() has a result");
+    if (data == NULL && size > 0)
+        return weir__fail(-EINVAL, "the result is NULL, but its size is %zu", size);
+    drop_block(result);
+    result->size = 0;
+    if (size <= WEIR__RESULT_INLINE) {
+        if (size > 0)
+            memcpy(result->bytes, data, size);
+    } else {
+        block = weir_scope_shm(task->scope, size);
+        if (block == NULL)
+            return weir_last_error()->code;
+        memcpy(weir_shm_buf(block), data, size);
+        atomic_store(&result->block, block);
+    }
+    result->size = size;
+    return 0;
+}
+
+int weir__take_result(weir_future *future, weir_pool *pool, struct weir__result *result, bool good)
+{
+    weir_shm *block;
+    size_t size = result->size;
+    int code = 0;
+
+    if (good && size > 0) {
+        block = atomic_load(&result->block);
+        if (block != NULL)
+            code = weir__map_made(pool); /* again, if it failed at the end of the job */
+        if (code < 0) {
+            drop_block(result);
+            return code;
+        }
+        future->result =
+            future->work == NULL && size <= sizeof(future->small) ? future->small : malloc(size);
+        if (future->result == NULL) {
+            code = weir__fail(-ENOMEM, "no memory for a result of %zu bytes", size);
+        } else {
+            memcpy(future->result, block != NULL ? weir_shm_buf(block) : result->bytes, size);
+            future->result_size = size;
+        }
+    }
+    drop_block(result);
+    return code;
+}
+
+static int finish_call(weir_future *future, struct weir__job *job)
+{
+    return weir__take_result(future, future->pool, &job->result, future->code == 0);
+}
+
+weir_future *weir_pool_submit(weir_pool *pool, weir_call_fn function, const void *arg,
+                              size_t arg_size, const weir_job_options *options)
+{
+    struct weir__job_spec spec;
+    weir_job_options one;
+    weir_future *future;
+
+    if (weir__check_pool(pool) < 0)
+        return NULL;
+    future = weir__call_put(pool, function, arg, arg_size, options);
+    if (future != NULL)
+        return future;
+    one = options != NULL ? *options : (weir_job_options){0};
+    one.chunks = 0;
+    one.grain = 0;
+    one.arg_size = arg_size;
+    if (weir__spec_init(&spec, pool, (weir_range){0, 1}, (void (*)(void))function, (void *)arg,
+                        &one, 0) < 0)
+        return NULL;
+    spec.run = run_call;
+    spec.finish = finish_call;
+    return weir__launch(pool, &spec, NULL);
+}
