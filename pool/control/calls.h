@@ -37,6 +37,7 @@
 #ifndef WEIR_QUEUE_H
 #define WEIR_QUEUE_H
 
+#include "pool/control/bell.h"
 #include "pool/control/control.h"
 #include "pool/control/failure.h"
 

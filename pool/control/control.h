@@ -5,7 +5,7 @@
  * One anonymous shared mapping, made before the supervisor is forked, so it lies at the same
  * address in the host, the supervisor and every worker, and has no name to leak. Each field says
  * who writes it. "Host" is any thread of the program that made the pool; allocation of jobs and
- * memory is the host's alone and is kept in its private memory (pool.c).
+ * memory is the host's alone and is kept in its private memory (host/state.h).
  *
  * A *job* goes through
  *
@@ -15,7 +15,7 @@
  * first *enters* it (activity + 1) and only then reads its state; the host reuses a job's memory
  * only when nobody is inside, so what a worker read after entering an OPEN job stays as it is until
  * it leaves. A worker that is killed inside never leaves: the host then finds that no live slot
- * names the job and takes the dead ones out (pool.c, job_is_empty()).
+ * names the job and takes the dead ones out (job.c, job_is_empty()).
  */
 #ifndef WEIR_CONTROL_H
 #define WEIR_CONTROL_H
@@ -27,12 +27,12 @@
 #include <weir-pool.h>
 
 #include "pool/control/ledger.h"
+#include "pool/control/result.h"
 
 #define WEIR__JOBS_MAX      4096 /* jobs in flight */
 #define WEIR__CHUNKS_MAX    (INT64_C(1) << 24)
 #define WEIR__CHUNKS_INLINE 16 /* cells that a job has without asking the control heap */
 #define WEIR__ARG_INLINE    64
-#define WEIR__RESULT_INLINE 64
 #define WEIR__LINE          64 /* of the cache */
 #define WEIR__TASK_MESSAGE  256
 #define WEIR__QUEUE_CALLS   4096 /* submitted calls that the queue holds; a power of two */
@@ -72,14 +72,6 @@ struct weir__failure {
     int64_t task_ns, death_ns;  /* when: CLOCK_MONOTONIC */
     weir_error task;            /* by the owner: its task failed */
     weir_error death;           /* by the supervisor: a worker died */
-};
-
-/* What a submitted call gives back: by the worker that runs it, before it settles the chunk. A call
- * of the queue (queue.h) that gave nothing leaves it as it was: {0, NULL}. */
-struct weir__result {
-    size_t size;
-    weir_shm *_Atomic block; /* where it is, if it is larger than `bytes` */
-    alignas(16) unsigned char bytes[WEIR__RESULT_INLINE];
 };
 
 /* What the kinds of job need beyond the range; see map.c, reduce.c and map_reduce.c. */
@@ -238,32 +230,5 @@ struct weir__control {
     /* One a worker, and a last one that only names the job in which the supervisor is. */
     alignas(WEIR__LINE) struct weir__slot slots[];
 };
-
-/* Sets grain and longer from range and count: `grain` items each, or with 0 the range cut evenly.
- */
-void weir__job_cut(struct weir__job *job, int64_t grain);
-
-/* The range of one chunk. */
-weir_range weir__job_chunk(const struct weir__job *job, int64_t chunk);
-
-/* Maps a control block. `jobs`: with jobs and a heap (a pool) or without. NULL: ENOMEM is set. */
-struct weir__control *weir__control_new(int workers, bool jobs);
-void weir__control_free(struct weir__control *control);
-
-/* Tells the threads of the host that wait for `job` that it may be settled. Signal-safe. */
-void weir__host_ring(struct weir__control *control, struct weir__job *job);
-
-/* The same for whatever they wait for: `waiting` says how (WAITING_...), bit `bit` of `notified`
- * names it. */
-void weir__host_notify(struct weir__control *control, uint32_t waiting, _Atomic uint64_t *notified,
-                       unsigned bit);
-
-/* Wakes all threads of the host that sleep. Signal-safe. */
-void weir__host_wake(struct weir__control *control);
-
-/* Makes event_fd readable, unless it is, or somebody is about to: who was killed then is made good
- * by the supervisor, with weir__event_write(). Signal-safe, both. */
-void weir__event_ring(struct weir__control *control);
-void weir__event_write(struct weir__control *control);
 
 #endif

@@ -9,9 +9,11 @@
 #include "pool/control/failure.h"
 
 #include <string.h>
-#include <time.h>
 
-#include "pool/control/park.h"
+#include "pool/control/futex.h"
+#include "shm/clock.h"
+
+#include "pool/control/no_malloc.h"
 
 #define LOOK_AGAIN_NS 20000
 
@@ -22,7 +24,8 @@ void weir__failure_reset(struct weir__failure *record)
     atomic_store_explicit(&record->death_next, 0, memory_order_relaxed);
 }
 
-/* `next`: the chunk + 1. pairs with the release of weir__cell_settle and weir__cell_reclaim */
+/* `next`: the chunk + 1. Acquire; pairs with ledger.c, weir__cell_settle() and
+ * weir__cell_reclaim(). */
 static bool counts(const struct weir__failures *failures, int64_t next)
 {
     return next > 0 && next <= failures->count &&
@@ -32,14 +35,13 @@ static bool counts(const struct weir__failures *failures, int64_t next)
 
 weir_error *weir__failure_claim(struct weir__failures failures, unsigned slot)
 {
-    const struct timespec look_again = {0, LOOK_AGAIN_NS};
     struct weir__failure *record = failures.record;
     uint32_t nobody = 0;
 
     while (!atomic_compare_exchange_strong(&record->owner, &nobody, slot + 1)) {
         if (counts(&failures, atomic_load(&record->task_next)))
             return NULL;
-        nanosleep(&look_again, NULL);
+        weir__futex_wait(&record->owner, nobody, LOOK_AGAIN_NS);
         nobody = 0;
     }
     atomic_store(&record->task_next, failures.chunk + 1);

@@ -9,6 +9,8 @@
  */
 #include "pool/control/ledger.h"
 
+#include "pool/control/no_malloc.h"
+
 static uint64_t cell_make(enum weir__cell_state state, unsigned attempt, unsigned owner,
                           uint32_t incarnation)
 {
@@ -24,7 +26,8 @@ unsigned weir__cell_claim(weir__cell *cell, unsigned owner, uint32_t incarnation
     if (weir__cell_state_of(seen) != CELL_FREE)
         return 0;
     attempt = weir__cell_attempt(seen) + 1;
-    /* pairs with the release in weir__cell_reclaim and with the opening of the job */
+    /* pairs with ledger.c, weir__cell_reclaim(), with job.c, weir__job_open(), and with calls.c,
+     * fill_call() */
     if (!atomic_compare_exchange_strong_explicit(
             cell, &seen, cell_make(CELL_RUNNING, attempt, owner, incarnation), memory_order_acq_rel,
             memory_order_relaxed))
@@ -36,7 +39,8 @@ void weir__cell_settle(weir__cell *cell, enum weir__cell_state state)
 {
     uint64_t mine = atomic_load_explicit(cell, memory_order_relaxed);
 
-    /* pairs with the acquire in weir__ledger_settled and weir__ledger_tally */
+    /* release; pairs with ledger.c, weir__ledger_settled() and weir__ledger_tally(), with failure.c,
+     * counts(), and with host/calls.c, is_final() */
     atomic_store_explicit(cell, (mine & ~UINT64_C(7)) | state, memory_order_release);
 }
 
@@ -51,6 +55,7 @@ enum weir__cell_state weir__cell_reclaim(weir__cell *cell, unsigned owner, uint3
         return CELL_RUNNING;
     *attempt = weir__cell_attempt(seen);
     next = *attempt <= retries && *attempt < CELL_ATTEMPT_MAX ? CELL_FREE : CELL_FAILED;
+    /* release; pairs with ledger.c, weir__cell_claim(), and with failure.c, counts() */
     if (!atomic_compare_exchange_strong_explicit(cell, &seen,
                                                  cell_make(next, *attempt, owner, incarnation),
                                                  memory_order_acq_rel, memory_order_relaxed))
@@ -74,7 +79,7 @@ bool weir__ledger_settled(const weir__cell *cells, int64_t count, int64_t *curso
 {
     int64_t i = *cursor;
 
-    /* pairs with the release in weir__cell_settle */
+    /* acquire; pairs with ledger.c, weir__cell_settle() */
     while (i < count && weir__cell_final(atomic_load_explicit(&cells[i], memory_order_acquire)))
         i++;
     *cursor = i;
@@ -86,6 +91,7 @@ struct weir__chunk_tally weir__ledger_tally(const weir__cell *cells, int64_t cou
     struct weir__chunk_tally tally = {0};
 
     for (int64_t i = 0; i < count; i++) {
+        /* acquire; pairs with ledger.c, weir__cell_settle() */
         switch (weir__cell_state_of(atomic_load_explicit(&cells[i], memory_order_acquire))) {
         case CELL_DONE:
             tally.done++;

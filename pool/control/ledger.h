@@ -5,16 +5,18 @@
  * One 64-bit atomic cell a chunk. Every change of a cell is one atomic step of the process that is
  * named here, so a process killed at any instruction leaves each cell in one of these states:
  *
- *   FREE       nobody has it. Any worker may claim it; the host may seal it.
- *   RUNNING    the worker {owner, incarnation} is on it. Only that worker settles it; the
- * supervisor may take it back, after it has reaped that worker and before it forks another one into
- * the same slot. DONE       committed: its result counts. Final. FAILED     the task failed, or its
- * worker died with no attempt left. Final. CANCELLED  sealed before anybody had it. Final.
+ *   FREE       No worker has it. Any worker may claim it; the host may cancel it.
+ *   RUNNING    The worker {owner, incarnation} is on it. Only that worker settles it. The supervisor
+ *              may take it back after it has reaped that worker and before it forks another one into
+ *              the same slot.
+ *   DONE       Committed: its result counts. Final.
+ *   FAILED     The task failed, or its worker died with no attempt left. Final.
+ *   CANCELLED  Cancelled before any worker had it. Final.
  *
- *        claim (worker)        commit (the owner)
+ *        claim (worker)        settle (the owner)
  *   FREE --------------> RUNNING ------------------> DONE
  *    ^ |                  |   |
- *    | | cancel (host)      |   | fail (the owner), or reclaim (supervisor), no attempt left
+ *    | | cancel (host)    |   | settle (the owner); reclaim (supervisor), no attempt left
  *    | v                  |   '--------------------> FAILED
  *    | CANCELLED          |
  *    '--------------------'
@@ -68,12 +70,12 @@ static inline bool weir__cell_final(uint64_t value)
     return weir__cell_state_of(value) >= CELL_DONE;
 }
 
-/* Worker: FREE to RUNNING, attempt one up. Returns the attempt (from 1), or 0 when it was not free.
- */
+/* Worker: FREE to RUNNING, attempt one up. Returns the attempt (from 1), or 0 when it was not
+ * free. */
 unsigned weir__cell_claim(weir__cell *cell, unsigned owner, uint32_t incarnation);
 
-/* The owner: RUNNING to DONE or FAILED. What the owner wrote before is visible to whoever sees it.
- */
+/* The owner: RUNNING to DONE or FAILED. A process that sees the new state sees all that the owner
+ * wrote before. */
 void weir__cell_settle(weir__cell *cell, enum weir__cell_state state);
 
 /* Supervisor, about a worker it has reaped: a cell that this worker was running becomes FREE if it

@@ -17,17 +17,14 @@
  *
  * Killed between taking a bit out and ringing: the supervisor wakes everybody after each death.
  *
- * What the program does about spinning workers stands in job.c, show().
+ * What the program does about spinning workers stands in job.c, publish_and_wake().
  */
 #include "pool/control/park.h"
 
-#include <errno.h>
-#include <linux/futex.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
-
+#include "pool/control/futex.h"
 #include "pool/control/ready.h"
+
+#include "pool/control/no_malloc.h"
 
 #define SPIN_MIN_NS 1000
 #define SPIN_MAX_NS 50000
@@ -36,21 +33,6 @@
 #define PUSHED_NS    50000
 #define PAUSE_MIN_NS 2000000
 #define PAUSE_MAX_NS 50000000
-
-int weir__futex_wait(const _Atomic uint32_t *word, uint32_t seen, int64_t timeout_ns)
-{
-    struct timespec limit = {timeout_ns / 1000000000, timeout_ns % 1000000000};
-
-    if (syscall(SYS_futex, word, FUTEX_WAIT, seen, timeout_ns < 0 ? NULL : &limit, NULL, 0) == 0 ||
-        errno == EAGAIN)
-        return 0;
-    return -errno;
-}
-
-void weir__futex_wake(const _Atomic uint32_t *word, int count)
-{
-    syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
-}
 
 static void ring_slot(struct weir__slot *slot)
 {
@@ -154,6 +136,8 @@ static void sleep_until_rung(struct weir__control *control, unsigned index)
     uint64_t bit = UINT64_C(1) << (index % 64);
     uint32_t seen = atomic_load(&slot->bell);
 
+    /* seq_cst, then look; pairs with park.c, weir__wake_spinner() and weir__wake_one(): they look at
+     * the bit after the job was added */
     atomic_fetch_or(parked, bit);
     if (!something_to_do(control))
         weir__futex_wait(&slot->bell, seen, -1);
@@ -220,8 +204,8 @@ void weir__wake_spinner(struct weir__control *control, int slot)
     _Atomic uint64_t *parked = &control->meeting[slot / 64].parked;
     uint64_t bit = UINT64_C(1) << (slot % 64);
 
-    /* seq_cst, after the job was added; pairs with weir__park(): sets the bit, then looks for jobs
-     */
+    /* seq_cst, after the job was added; pairs with park.c, sleep_until_rung(): that sets the bit,
+     * then looks for jobs */
     if ((atomic_load(parked) & bit) && (atomic_fetch_and(parked, ~bit) & bit))
         ring_slot(&control->slots[slot]);
 }
@@ -243,6 +227,7 @@ bool weir__any_parked(const struct weir__control *control)
 bool weir__wake_one(struct weir__control *control)
 {
     for (int w = 0; w * 64 < control->workers; w++) {
+        /* seq_cst, after the job was added; pairs with park.c, sleep_until_rung() */
         uint64_t bits = atomic_load(&control->meeting[w].parked);
 
         for (; bits != 0; bits &= bits - 1) {

@@ -8,11 +8,6 @@
 #include "pool/control/control.h"
 #include "shm/clock.h"
 
-/* Futexes between processes. Wait returns 0 (woken, or *word was not `seen`), -EINTR or -ETIMEDOUT.
- */
-int weir__futex_wait(const _Atomic uint32_t *word, uint32_t seen, int64_t timeout_ns);
-void weir__futex_wake(const _Atomic uint32_t *word, int count);
-
 static inline void weir__pause(void)
 {
 #if defined(__x86_64__) || defined(__i386__)
@@ -22,8 +17,8 @@ static inline void weir__pause(void)
 #endif
 }
 
-/* Who spins looks so often without a pause, in less than a microsecond; then so often between two
- * looks at the clock, with pauses. */
+/* A spinning process first looks so often without a pause, in less than a microsecond; then so often
+ * between two looks at the clock, with pauses. */
 #define WEIR__LOOKS_AT_FIRST 200
 #define WEIR__LOOKS_A_ROUND  8
 

@@ -20,9 +20,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pool/control/bell.h"
+#include "pool/control/failure.h"
 #include "pool/control/park.h"
 #include "pool/control/ready.h"
 #include "pool/host/state.h"
+#include "shm/clock.h"
 #include "shm/error.h"
 
 #define SLAB_FUTURES   32

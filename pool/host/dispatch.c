@@ -26,6 +26,7 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "pool/control/bell.h"
 #include "pool/host/state.h"
 #include "shm/error.h"
 

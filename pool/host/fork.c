@@ -41,7 +41,8 @@
 #endif
 
 #include "manager/internal.h"
-#include "pool/control/park.h"
+#include "pool/control/hello.h"
+#include "shm/clock.h"
 #include "shm/error.h"
 
 #define STACK_SIZE       ((size_t)256 * 1024)
@@ -94,16 +95,6 @@ static void fill_streams(void)
         fd = open("/dev/null", O_RDWR);
     while (fd >= 0 && fd <= STDERR_FILENO);
     close(fd);
-}
-
-bool weir__say_hello(int lifeline, const struct weir__hello *hello)
-{
-    ssize_t sent;
-
-    do
-        sent = send(lifeline, hello, sizeof(*hello), MSG_NOSIGNAL);
-    while (sent < 0 && errno == EINTR);
-    return sent == (ssize_t)sizeof(*hello);
 }
 
 /* What is passed to the intermediate and the child; on the stack of the calling thread. */

@@ -15,21 +15,11 @@ struct weir__detached {
 
 #define WEIR__DETACHED_NONE ((struct weir__detached){.pidfd = -1, .lifeline = -1})
 
-/* What the process tells over its lifeline when it is ready, or that it could not get so. */
-struct weir__hello {
-    int32_t pid;
-    int32_t code; /* 0, or a negative error that `message` explains */
-    char message[248];
-};
-
 /* Forks a process that runs main(context, lifeline), waits until it has said hello, and reports
  * what it said. Buffered output is flushed first. In the new process all signals are blocked,
  * dispositions are reset, and the scope is prepared (weir__scope_after_fork_child). */
 int weir__fork_detached(weir_scope *scope, void (*run)(void *context, int lifeline), void *context,
                         struct weir__detached *out);
-
-/* Says hello, once; false: the host cannot be told, and the process has to end. */
-bool weir__say_hello(int lifeline, const struct weir__hello *hello);
 
 /* Tells the process something. If that is not possible it is ended instead: it sees the end of its
  * lifeline, so nobody waits for what was never said. */

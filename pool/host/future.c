@@ -14,11 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pool/control/park.h"
+#include "pool/control/bell.h"
 #include "pool/host/progress.h"
 #include "pool/host/state.h"
 #include "pool/map_reduce/map_reduce.h"
-#include "pool/supervisor/supervisor.h"
+#include "shm/clock.h"
 #include "shm/error.h"
 
 #define WAIT_FOR_PLACE_NS 100000

@@ -14,11 +14,14 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "pool/control/chunk.h"
 #include "pool/control/failure.h"
+#include "pool/control/futex.h"
 #include "pool/control/park.h"
 #include "pool/control/ready.h"
+#include "pool/control/supervision.h"
 #include "pool/host/state.h"
-#include "pool/supervisor/supervisor.h"
+#include "shm/clock.h"
 #include "shm/error.h"
 
 #define TICK_MS       50

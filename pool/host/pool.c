@@ -14,8 +14,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "pool/control/bell.h"
+#include "pool/control/mapping.h"
 #include "pool/control/park.h"
-#include "pool/supervisor/supervisor.h"
+#include "pool/control/supervision.h"
 #include "shm/error.h"
 
 #define FREE_MS 6000 /* the supervisor gives workers 5 s to end */
@@ -107,6 +109,7 @@ static weir_pool *new_private(int workers)
         free_private(pool);
         return NULL;
     }
+    weir__calls_init(pool->control);
     return pool;
 }
 

@@ -14,9 +14,11 @@
 
 #include "manager/internal.h"
 #include "pool/control/control.h"
-#include "pool/control/park.h"
+#include "pool/control/futex.h"
+#include "pool/control/mapping.h"
+#include "pool/control/supervision.h"
 #include "pool/host/fork.h"
-#include "pool/supervisor/supervisor.h"
+#include "shm/clock.h"
 #include "shm/error.h"
 
 #define TICK_MS 50

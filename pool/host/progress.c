@@ -25,7 +25,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "pool/control/park.h"
+#include "pool/control/chunk.h"
+#include "shm/clock.h"
 #include "shm/error.h"
 
 #define FRAME_NS       100000000

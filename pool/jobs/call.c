@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pool/control/result.h"
 #include "pool/host/state.h"
 #include "pool/worker/task.h"
 #include "shm/error.h"
@@ -64,16 +65,6 @@ static int run_call(weir_task *task, weir_range range)
     return function(task, task->job->arg);
 }
 
-static void drop_block(struct weir__result *result)
-{
-    weir_shm *block = atomic_exchange(&result->block, NULL);
-
-    if (block == NULL)
-        return;
-    weir_shm_unlink(block);
-    weir_shm_close(block);
-}
-
 int weir_task_result(weir_task *task, const void *data, size_t size)
 {
     struct weir__result *result = NULL;
@@ -89,7 +80,7 @@ int weir_task_result(weir_task *task, const void *data, size_t size)
         return weir__fail(-EINVAL, "only a task of weir_pool_submit() has a result");
     if (data == NULL && size > 0)
         return weir__fail(-EINVAL, "the result is NULL, but its size is %zu", size);
-    drop_block(result);
+    weir__result_drop(result);
     result->size = 0;
     if (size <= WEIR__RESULT_INLINE) {
         if (size > 0)
@@ -116,7 +107,7 @@ int weir__take_result(weir_future *future, weir_pool *pool, struct weir__result 
         if (block != NULL)
             code = weir__map_made(pool); /* again, if it failed at the end of the job */
         if (code < 0) {
-            drop_block(result);
+            weir__result_drop(result);
             return code;
         }
         future->result =
@@ -128,7 +119,7 @@ int weir__take_result(weir_future *future, weir_pool *pool, struct weir__result 
             future->result_size = size;
         }
     }
-    drop_block(result);
+    weir__result_drop(result);
     return code;
 }
 

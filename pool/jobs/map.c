@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "pool/control/chunk.h"
 #include "pool/host/state.h"
 #include "pool/worker/task.h"
 #include "shm/error.h"

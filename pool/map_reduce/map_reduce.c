@@ -25,9 +25,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pool/control/park.h"
 #include "pool/table.h"
 #include "pool/worker/task.h"
+#include "shm/clock.h"
 #include "shm/error.h"
 
 #define CHUNKS_DEFAULT    16

@@ -12,7 +12,10 @@
  */
 #include "pool/supervisor/deadline.h"
 
-#include "pool/control/park.h"
+#include "pool/control/bell.h"
+#include "shm/clock.h"
+
+#include "pool/control/no_malloc.h"
 
 static bool enter_open(struct weir__control *control, uint32_t index)
 {

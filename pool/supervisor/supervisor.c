@@ -22,7 +22,7 @@
  * Killed: the kernel kills the workers with it (PR_SET_PDEATHSIG), and the host finds the lifeline
  * closed.
  */
-#include "pool/supervisor/supervisor.h"
+#include "pool/control/supervision.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -39,13 +39,17 @@
 #include <unistd.h>
 
 #include "manager/internal.h"
+#include "pool/control/bell.h"
 #include "pool/control/calls.h"
+#include "pool/control/chunk.h"
 #include "pool/control/failure.h"
+#include "pool/control/hello.h"
 #include "pool/control/park.h"
 #include "pool/control/ready.h"
-#include "pool/host/fork.h"
 #include "pool/supervisor/deadline.h"
-#include "pool/worker/task.h"
+#include "shm/clock.h"
+
+#include "pool/control/no_malloc.h"
 
 #define FAILED_STARTS_MAX 3  /* in a row, of a worker that exits, ... */
 #define KILLED_STARTS_MAX 20 /* ... or is killed: that may be somebody else's doing */

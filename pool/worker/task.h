@@ -33,13 +33,6 @@ struct weir_task {
     char message[WEIR__TASK_MESSAGE];
 };
 
-/* Exit status of a worker whose initializer failed; its return value is in the slot's failure. */
-#define WEIR__EXIT_INITIALIZER 111
-
-/* Runs worker `slot` until the pool ends, or, for a weir_process, its target. Signals are blocked
- * when it is called. Does not return. */
-_Noreturn void weir__worker_main(struct weir__control *control, weir_scope *scope, unsigned slot);
-
 /* Runs the chunk that the task has claimed, and settles it. */
 void weir__task_run(struct weir_task *task, weir_range range);
 /* The chain: who takes work and leaves `more` wakes the next worker. */

@@ -28,11 +28,15 @@
 #include <unistd.h>
 
 #include "manager/internal.h"
+#include "pool/control/bell.h"
 #include "pool/control/calls.h"
+#include "pool/control/chunk.h"
 #include "pool/control/failure.h"
 #include "pool/control/park.h"
 #include "pool/control/ready.h"
+#include "pool/control/supervision.h"
 #include "pool/worker/backtrace.h"
+#include "shm/clock.h"
 
 #define SPIN_START_NS 20000
 
