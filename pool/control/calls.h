@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * queue.h: the queue of submitted calls, in shared memory.
+ * calls.h: the queue of submitted calls, in shared memory.
  *
  * A job for each call would cost a microsecond each: a place, an entry in the ready set, and a
  * worker that enters and leaves it. So calls that ask for nothing special are chunks of one job,
@@ -12,7 +12,7 @@
  *                claim (worker)        settle (the owner), reclaim (supervisor)
  *     .-> FREE ----------------> RUNNING -----------------> DONE, FAILED --.
  *     |     '---------------------------------------------> CANCELLED -----|
- *     |                       seal (host)                                  |
+ *     |                       cancel (host)                                 |
  *     '--------------------------------------------------------------------'
  *       put (host): the end has been taken over, and the tail has come round
  *
@@ -34,8 +34,8 @@
  *          it then waits a moment for more, so that the lines which both write move once for many
  *          calls.
  */
-#ifndef WEIR_QUEUE_H
-#define WEIR_QUEUE_H
+#ifndef WEIR_CALLS_H
+#define WEIR_CALLS_H
 
 #include "pool/control/bell.h"
 #include "pool/control/control.h"
@@ -87,9 +87,6 @@ static inline struct weir__failures weir__queue_failures(struct weir__queue *que
     return (struct weir__failures){&queue->failures[place], &queue->cells[place], 1, 0};
 }
 
-/* Host, before the fork. */
-void weir__calls_init(struct weir__control *control);
-
 /* Tells the host that the call in this place may be settled, if it waits. Signal-safe. */
 static inline void weir__queue_ring(struct weir__control *control, unsigned place)
 {
@@ -99,13 +96,5 @@ static inline void weir__queue_ring(struct weir__control *control, unsigned plac
     if (waiting != 0)
         weir__host_notify(control, waiting, &queue->notified[place / 64], place % 64);
 }
-
-struct weir_task;
-
-/* Worker: what the queue's job runs. */
-int weir__queue_run(struct weir_task *task, weir_range range);
-
-/* Worker: runs calls until none is free, or other jobs have their turn. */
-void weir__work_calls(struct weir_task *task);
 
 #endif

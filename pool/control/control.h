@@ -22,6 +22,7 @@
 
 #include <stdalign.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <weir-pool.h>
@@ -85,6 +86,28 @@ struct weir__job_data {
     struct weir__map_reduce_memory *map_reduce_memory;
 };
 
+struct weir__job;
+struct weir__job_spec;
+struct weir__map_reduce;
+
+/* A kind of job: one const object each, in pool/jobs and pool/map_reduce. It lies in the program's
+ * image, which has one address in all processes of a pool, as they are forked from one another: so
+ * a job's record in shared memory can point to it. What a kind does not need is NULL, but `run`. */
+struct weir__job_kind {
+    /* Worker: calls the user's function on a chunk. */
+    int (*run)(struct weir_task *task, weir_range range);
+    /* Worker, after it has left a job for which task->gather was made: gives that back. */
+    void (*leave)(struct weir_task *task);
+    /* Host, before the job is open: fills the memory for which the spec asked. */
+    void (*prepare)(const struct weir__job_spec *spec, struct weir__job *job, unsigned char *data);
+    /* Host, after the job's end and before it is closed: takes its outcome over. 0 or a negative
+     * error. */
+    int (*finish)(weir_future *future, struct weir__job *job);
+    /* Host, when the future is freed: gives the spec's record back. */
+    void (*release)(struct weir__map_reduce *record);
+    bool has_result; /* weir_task_result() is allowed */
+};
+
 struct weir__job {
     /* Processes inside, chunks settled and entries ever: see ACTIVITY_... below. Written by all.
      * One cache line with what else a worker needs on the way in, as each line that moves between
@@ -93,11 +116,9 @@ struct weir__job {
     _Atomic uint32_t state;     /* enum weir__job_state; by the host */
     _Atomic uint32_t stop;      /* STOP_..., by all */
     _Atomic uint32_t retry_seq; /* by the supervisor, after it made a cell FREE again */
-    _Atomic uint32_t
-        recount; /* by the supervisor: the hint in `activity` may be too low for good */
-    _Atomic uint32_t waiting; /* by the host: WAITING_... */
-    _Atomic uint32_t
-        wake_more; /* by the host: the job is worth waking one worker after the other */
+    _Atomic uint32_t recount;   /* by the supervisor: the hint in `activity` stays too low */
+    _Atomic uint32_t waiting;   /* by the host: WAITING_... */
+    _Atomic uint32_t wake_more; /* by the host: it is worth waking one worker after the other */
     /* From here on: written by the host while nobody is inside; constant while OPEN. */
     uint32_t cancel_epoch; /* control.cancel_epoch when its call began; another one: cancelled */
     uint16_t retries;
@@ -106,8 +127,8 @@ struct weir__job {
     weir__cell *cells;
     int64_t count; /* of chunks */
 
-    alignas(WEIR__LINE) int (*run)(struct weir_task *task, weir_range range); /* calls function */
-    void (*function)(void);                                                   /* the user's */
+    alignas(WEIR__LINE) const struct weir__job_kind *kind;
+    void (*function)(void); /* the user's */
     void *arg;
     weir_range range;
     uint64_t grain; /* items a chunk, ... */
@@ -230,5 +251,13 @@ struct weir__control {
     /* One a worker, and a last one that only names the job in which the supervisor is. */
     alignas(WEIR__LINE) struct weir__slot slots[];
 };
+
+/* Whether no further chunk of the job is to be started. */
+static inline bool weir__job_stopped(const struct weir__control *control,
+                                     const struct weir__job *job)
+{
+    return atomic_load_explicit(&job->stop, memory_order_relaxed) != 0 ||
+           atomic_load_explicit(&control->cancel_epoch, memory_order_relaxed) != job->cancel_epoch;
+}
 
 #endif

@@ -24,7 +24,7 @@ static_assert(WEIR_WORKERS_MAX + 1 <= CELL_OWNER_MAX, "a cell can name every slo
 static_assert(WEIR__CHUNKS_MAX <= (int64_t)ACTIVITY_SETTLED, "all chunks can be counted");
 static_assert(sizeof(struct weir__meeting) == WEIR__LINE, "a meeting is one cache line");
 static_assert(WEIR__JOBS_MAX == WEIR_WORKERS_MAX * 4, "as many words for jobs as there are");
-static_assert(offsetof(struct weir__job, run) == WEIR__LINE,
+static_assert(offsetof(struct weir__job, kind) == WEIR__LINE,
               "what a worker reads on its way into a job is one cache line");
 static_assert(sizeof(weir__cell) == 8 && ATOMIC_LLONG_LOCK_FREE == 2,
               "cells are lock-free in every process");

@@ -49,7 +49,6 @@ void weir__calls_init(struct weir__control *control)
     job->cells = control->queue->cells;
     job->keep_going = true;
     job->async = true;
-    job->run = weir__queue_run;
     atomic_store(&job->wake_more, 1);
     atomic_store(&control->queue->tail, QUEUE_IDLE);
     atomic_store(&control->jobs_used, WEIR__QUEUE_JOB + 1);

@@ -17,7 +17,6 @@
 #include "pool/control/bell.h"
 #include "pool/host/progress.h"
 #include "pool/host/state.h"
-#include "pool/map_reduce/map_reduce.h"
 #include "shm/clock.h"
 #include "shm/error.h"
 
@@ -34,7 +33,7 @@ static void init_job_future(struct weir__job_future *job, weir_pool *pool,
     atomic_init(&job->future.pool, pool);
     job->future.work = &job->work;
     job->work = (struct weir__work){
-        .finish = spec->finish,
+        .kind = spec->kind,
         .data = spec->data,
         .map_reduce = spec->map_reduce,
         .user_out = user_out,
@@ -58,7 +57,7 @@ static bool go_on(weir_future *future)
     future->work->then = NULL;
     weir__job_close(pool, future->index);
     weir__progress_go_on(future->progress);
-    future->work->finish = spec.finish;
+    future->work->kind = spec.kind;
     future->index = open_at_last(pool, &spec);
     if (future->index < 0) {
         future->code = future->index;
@@ -81,8 +80,8 @@ static bool finish_job(weir_future *future)
     result = weir__map_made(pool);
     if (future->code == 0)
         future->code = result;
-    if (future->work->finish != NULL) {
-        result = future->work->finish(future, &pool->control->jobs[future->index]);
+    if (future->work->kind->finish != NULL) {
+        result = future->work->kind->finish(future, &pool->control->jobs[future->index]);
         if (future->code == 0)
             future->code = result;
     }
@@ -415,7 +414,8 @@ void weir_future_free(weir_future *future)
     }
     free(future->result);
     free(future->error);
-    weir__map_reduce_release(future->work->map_reduce);
+    if (future->work->kind->release != NULL)
+        future->work->kind->release(future->work->map_reduce);
     weir__progress_free(future->progress);
     weir__future_set_remove(future);
     free(future);

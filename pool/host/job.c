@@ -214,7 +214,7 @@ static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spe
     job->retries = (uint16_t)spec->retries;
     job->keep_going = spec->keep_going;
     job->async = spec->async;
-    job->run = spec->run;
+    job->kind = spec->kind;
     job->function = spec->function;
     job->arg = (void *)spec->arg;
     if (spec->arg_size > 0) {
@@ -272,8 +272,8 @@ int weir__job_open(weir_pool *pool, const struct weir__job_spec *spec)
     if (index < 0)
         return index;
     fill_job(pool, (unsigned)index, spec);
-    if (spec->prepare != NULL)
-        spec->prepare(spec, &control->jobs[index], data);
+    if (spec->kind->prepare != NULL)
+        spec->kind->prepare(spec, &control->jobs[index], data);
     pool->job_private[index].cursor = 0;
     /* pairs with worker.c, work_inside(): who sees OPEN sees all of the above */
     atomic_store(&control->jobs[index].state, JOB_OPEN);

@@ -89,6 +89,9 @@ struct weir_pool {
     struct weir__progress *_Atomic bar_owner; /* whose bar is on the terminal */
 };
 
+/* Host, before the fork: the job that stands for the queue of calls. */
+void weir__calls_init(struct weir__control *control);
+
 /* ---- spec.c: from a call's arguments to a job ----------------------------------------------- */
 
 /* What of progress the options ask for; all zero: nothing. */
@@ -101,8 +104,8 @@ struct weir__progress_wish {
 
 /* What a job is, before it has memory. */
 struct weir__job_spec {
-    int (*run)(weir_task *task, weir_range range); /* in the worker: calls function on a chunk */
-    void (*function)(void);                        /* the user's */
+    const struct weir__job_kind *kind;
+    void (*function)(void); /* the user's */
     const void *arg;
     size_t arg_size;
     weir_range range;
@@ -115,17 +118,12 @@ struct weir__job_spec {
     struct weir__job_data data;
     struct weir__map_reduce *map_reduce; /* map_reduce.c; NULL for all other jobs */
     size_t memory;                       /* bytes of memory that the job needs for its data */
-    /* Host, before the job is open: uses the memory. May be NULL. */
-    void (*prepare)(const struct weir__job_spec *spec, struct weir__job *job, unsigned char *data);
-    /* Host, after the job's end and before it is closed: takes what it gave. 0 or a negative error.
-     */
-    int (*finish)(weir_future *future, struct weir__job *job);
 };
 
 /* 0, or a negative error with the last error set. */
 int weir__check_pool(const weir_pool *pool);
 /* Checks everything that all calls have in common, and sets the spec but for what is special to the
- * call: run, data, memory, prepare and finish. `options` may be NULL. */
+ * call: kind, data and memory. `options` may be NULL. */
 int weir__spec_init(struct weir__job_spec *spec, const weir_pool *pool, weir_range range,
                     void (*function)(void), void *arg, const weir_job_options *options,
                     unsigned retries);
@@ -157,7 +155,7 @@ bool weir__host_sleep(weir_pool *pool, uint32_t bell, int64_t limit_ns);
 
 /* What the future of a job has, and that of a call in the queue has not. */
 struct weir__work {
-    int (*finish)(weir_future *future, struct weir__job *job);
+    const struct weir__job_kind *kind;
     struct weir__job_data data;          /* as the caller gave it: private arrays, the reduction */
     struct weir__map_reduce *map_reduce; /* as in the spec; the future's to release */
     const struct weir__job_spec *then;   /* by finish: the job that continues this one */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * call.c: jobs that run a function as it is: over a range in chunks, or once.
+ * call.c: a function that is called once.
  *
- * A submitted call goes into the queue (queue.h), or is a job of one chunk if that has no place for
- * it. Its result goes into its record, or into a block of the scope that the worker makes; it
- * counts when the chunk is done. What a worker that died had
- * already given is overwritten by the next attempt.
+ * A submitted call goes into the queue (control/calls.h), or is a job of one chunk if that has no
+ * place for it. Its result goes into its record, or into a block of the scope that the worker
+ * makes; it counts when the chunk is done. What a worker that died had already given is overwritten
+ * by the next attempt.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -16,84 +16,12 @@
 #include "pool/worker/task.h"
 #include "shm/error.h"
 
-/* ---- for ------------------------------------------------------------------------------------ */
-
-static int run_for(weir_task *task, weir_range range)
-{
-    weir_task_fn function = (weir_task_fn)task->job->function;
-
-    return function(task, range, task->job->arg);
-}
-
-static int spec_for(struct weir__job_spec *spec, weir_pool *pool, weir_range range,
-                    weir_task_fn function, void *arg, const weir_job_options *options)
-{
-    int result = weir__check_pool(pool);
-
-    if (result == 0)
-        result = weir__spec_init(spec, pool, range, (void (*)(void))function, arg, options, 0);
-    spec->run = run_for;
-    return result;
-}
-
-int weir_pool_for(weir_pool *pool, weir_range range, weir_task_fn function, void *arg,
-                  const weir_job_options *options)
-{
-    struct weir__job_spec spec;
-    int result = spec_for(&spec, pool, range, function, arg, options);
-
-    return result < 0 ? result : weir__run(pool, &spec, NULL);
-}
-
-weir_future *weir_pool_for_async(weir_pool *pool, weir_range range, weir_task_fn function,
-                                 void *arg, const weir_job_options *options)
-{
-    struct weir__job_spec spec;
-
-    return spec_for(&spec, pool, range, function, arg, options) < 0
-               ? NULL
-               : weir__launch(pool, &spec, NULL);
-}
-
-/* ---- submit --------------------------------------------------------------------------------- */
-
 static int run_call(weir_task *task, weir_range range)
 {
     weir_call_fn function = (weir_call_fn)task->job->function;
 
     (void)range;
     return function(task, task->job->arg);
-}
-
-int weir_task_result(weir_task *task, const void *data, size_t size)
-{
-    struct weir__result *result = NULL;
-    weir_shm *block;
-
-    if (task->call != NULL) {
-        task->call->gave = 1; /* first: whatever is given up half-way is found */
-        result = &task->call->result;
-    } else if (task->job->run == run_call) {
-        result = &task->job->result;
-    }
-    if (result == NULL)
-        return weir__fail(-EINVAL, "only a task of weir_pool_submit() has a result");
-    if (data == NULL && size > 0)
-        return weir__fail(-EINVAL, "the result is NULL, but its size is %zu", size);
-    weir__result_drop(result);
-    result->size = 0;
-    if (size <= WEIR__RESULT_INLINE) {
-        if (size > 0)
-            memcpy(result->bytes, data, size);
-    } else {
-        block = weir_scope_shm(task->scope, size);
-        if (block == NULL)
-            return weir_last_error()->code;
-        memcpy(weir_shm_buf(block), data, size);
-        atomic_store(&result->block, block);
-    }
-    result->size = size;
-    return 0;
 }
 
 int weir__take_result(weir_future *future, weir_pool *pool, struct weir__result *result, bool good)
@@ -128,6 +56,12 @@ static int finish_call(weir_future *future, struct weir__job *job)
     return weir__take_result(future, future->pool, &job->result, future->code == 0);
 }
 
+static const struct weir__job_kind call_kind = {
+    .run = run_call,
+    .finish = finish_call,
+    .has_result = true,
+};
+
 weir_future *weir_pool_submit(weir_pool *pool, weir_call_fn function, const void *arg,
                               size_t arg_size, const weir_job_options *options)
 {
@@ -147,7 +81,6 @@ weir_future *weir_pool_submit(weir_pool *pool, weir_call_fn function, const void
     if (weir__spec_init(&spec, pool, (weir_range){0, 1}, (void (*)(void))function, (void *)arg,
                         &one, 0) < 0)
         return NULL;
-    spec.run = run_call;
-    spec.finish = finish_call;
+    spec.kind = &call_kind;
     return weir__launch(pool, &spec, NULL);
 }

@@ -65,6 +65,12 @@ static int finish_map(weir_future *future, struct weir__job *job)
     return 0;
 }
 
+static const struct weir__job_kind map_kind = {
+    .run = run_map,
+    .prepare = prepare_map,
+    .finish = finish_map,
+};
+
 static int check_array(const char *what, const void *array, size_t size, size_t count)
 {
     size_t bytes;
@@ -94,9 +100,7 @@ static int spec_map(struct weir__job_spec *spec, weir_pool *pool, weir_map_fn fu
                                  (void (*)(void))function, arg, options, 1);
     if (result < 0)
         return result;
-    spec->run = run_map;
-    spec->prepare = prepare_map;
-    spec->finish = finish_map;
+    spec->kind = &map_kind;
     spec->data = (struct weir__job_data){
         .in = in,
         .out = out,

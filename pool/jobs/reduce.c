@@ -76,6 +76,12 @@ static int finish_reduce(weir_future *future, struct weir__job *job)
     return take_result(future, job->data.out, reduction->size);
 }
 
+static const struct weir__job_kind reduce_kind = {
+    .run = run_reduce,
+    .prepare = prepare_reduce,
+    .finish = finish_reduce,
+};
+
 static int check_reduction(const weir_reduction *reduction)
 {
     if (reduction == NULL)
@@ -104,9 +110,7 @@ static int spec_reduce(struct weir__job_spec *spec, weir_pool *pool, weir_range 
             weir__spec_init(spec, pool, range, (void (*)(void))reduction->fold, arg, options, 1);
     if (result < 0)
         return result;
-    spec->run = run_reduce;
-    spec->prepare = prepare_reduce;
-    spec->finish = finish_reduce;
+    spec->kind = &reduce_kind;
     /* a cache line apart, so that no two workers write to the same one */
     spec->data.out_size = weir__line_up(reduction->size);
     spec->data.reduction = *reduction;

@@ -18,13 +18,12 @@
  * block. Between the making of a block and its being noted: the block stays until the scope ends.
  * The host: the scope ends, and all blocks with it.
  */
-#include "pool/map_reduce/map_reduce.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "pool/host/state.h"
 #include "pool/table.h"
 #include "pool/worker/task.h"
 #include "shm/clock.h"
@@ -58,7 +57,7 @@ struct weir__map_reduce {
 
 /* ---- in the worker -------------------------------------------------------------------------- */
 
-void weir__map_reduce_leave(struct weir_task *task)
+static void free_gather(struct weir_task *task)
 {
     weir__gather_free(task->gather);
     task->gather = NULL;
@@ -290,6 +289,24 @@ static void drop_all(struct weir__published *published, int64_t count)
         weir__published_drop(&published[i]);
 }
 
+static void release_record(struct weir__map_reduce *record)
+{
+    const weir_error before = *weir_last_error();
+
+    if (record == NULL)
+        return;
+    /* After the scope's end there is nothing left to free. */
+    if (weir__scope_check_owner(record->scope, "a table") == 0) {
+        drop_all(record->parts, record->parts_count);
+        if (!record->taken)
+            weir_table_free(record->table);
+    }
+    weir__fail_with(&before);
+    free(record->parts);
+    free(record->arg);
+    free(record);
+}
+
 /* A failure of the library in a task is the call's failure under its own code. */
 static void set_code(weir_future *future, const struct weir__job *job)
 {
@@ -337,6 +354,14 @@ static int finish_merge_job(weir_future *future, struct weir__job *job)
     return future->code;
 }
 
+static const struct weir__job_kind merge_kind = {
+    .run = run_merge_chunk,
+    .leave = free_gather,
+    .prepare = prepare_merge_job,
+    .finish = finish_merge_job,
+    .release = release_record,
+};
+
 static uint32_t shards_for(uint64_t records)
 {
     uint32_t shards = 1;
@@ -369,9 +394,7 @@ static int plan_merge(struct weir__map_reduce *record, const struct weir__job *j
     spec->range = (weir_range){0, shards};
     spec->count = shards;
     spec->grain = 1;
-    spec->run = run_merge_chunk;
-    spec->prepare = prepare_merge_job;
-    spec->finish = finish_merge_job;
+    spec->kind = &merge_kind;
     spec->memory = sizeof(struct weir__map_reduce_memory) +
                    ((size_t)shards + (size_t)record->parts_count) * sizeof(struct weir__published);
     return 0;
@@ -437,6 +460,14 @@ static void prepare_map_job(const struct weir__job_spec *spec, struct weir__job 
     job->data.map_reduce_memory = shared;
 }
 
+static const struct weir__job_kind map_kind = {
+    .run = run_map_chunk,
+    .leave = free_gather,
+    .prepare = prepare_map_job,
+    .finish = finish_map_job,
+    .release = release_record,
+};
+
 static int check_map_reduction(const weir_map_reduction *reduction)
 {
     if (reduction == NULL)
@@ -478,9 +509,7 @@ static int spec_map_reduce(struct weir__job_spec *spec, weir_pool *pool, weir_ra
     if (spec->count > CHUNKS_MAX)
         return weir__fail(-E2BIG, "%lld chunks; a map-reduce has at most %d, as each has a table",
                           (long long)spec->count, CHUNKS_MAX);
-    spec->run = run_map_chunk;
-    spec->prepare = prepare_map_job;
-    spec->finish = finish_map_job;
+    spec->kind = &map_kind;
     spec->data.map_reduction = *reduction;
     spec->memory = sizeof(struct weir__map_reduce_memory) +
                    (size_t)spec->count * sizeof(struct weir__published);
@@ -491,24 +520,6 @@ static int spec_map_reduce(struct weir__job_spec *spec, weir_pool *pool, weir_ra
     spec->map_reduce->scope = pool->scope;
     spec->map_reduce->merge = *spec;
     return 0;
-}
-
-void weir__map_reduce_release(struct weir__map_reduce *record)
-{
-    const weir_error before = *weir_last_error();
-
-    if (record == NULL)
-        return;
-    /* After the scope's end there is nothing left to free. */
-    if (weir__scope_check_owner(record->scope, "a table") == 0) {
-        drop_all(record->parts, record->parts_count);
-        if (!record->taken)
-            weir_table_free(record->table);
-    }
-    weir__fail_with(&before);
-    free(record->parts);
-    free(record->arg);
-    free(record);
 }
 
 weir_table *weir_pool_map_reduce(weir_pool *pool, weir_range range,
@@ -528,7 +539,7 @@ weir_table *weir_pool_map_reduce(weir_pool *pool, weir_range range,
         weir__run(pool, &spec, NULL);
     table = record->table;
     record->taken = true;
-    weir__map_reduce_release(record);
+    release_record(record);
     return table;
 }
 
@@ -546,7 +557,7 @@ weir_future *weir_pool_map_reduce_async(weir_pool *pool, weir_range range,
     if (spec.count > 0 || spec.map_reduce->table != NULL)
         future = weir__launch(pool, &spec, NULL);
     if (future == NULL)
-        weir__map_reduce_release(spec.map_reduce);
+        release_record(spec.map_reduce);
     return future;
 }
 

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * worker.h: a worker process.
+ * task.h: the task that a worker runs.
  */
-#ifndef WEIR_WORKER_H
-#define WEIR_WORKER_H
+#ifndef WEIR_TASK_H
+#define WEIR_TASK_H
 
 #include "pool/control/control.h"
 #include "pool/control/failure.h"
+#include "pool/control/park.h"
+#include "pool/control/ready.h"
 
-/* The task that a worker runs: what the public weir_task is. Private to the worker. */
+/* What the public weir_task is. Private to the worker: all fields are written by it alone. */
 struct weir_task {
     struct weir__control *control;
     struct weir__job *job;
@@ -33,14 +35,27 @@ struct weir_task {
     char message[WEIR__TASK_MESSAGE];
 };
 
-/* Runs the chunk that the task has claimed, and settles it. */
-void weir__task_run(struct weir_task *task, weir_range range);
-/* The chain: who takes work and leaves `more` wakes the next worker. */
-void weir__task_wake_next(struct weir_task *task, bool more);
-/* Whether the worker has run as many chunks as it may. */
-bool weir__task_worn_out(const struct weir_task *task);
+/* Runs the chunk or call that the task has claimed, and settles it. */
+void weir__task_run(struct weir_task *task, int (*run)(struct weir_task *task, weir_range range),
+                    weir_range range);
 
-/* map_reduce.c: gives back what the worker has of its own for the job that it leaves. */
-void weir__map_reduce_leave(struct weir_task *task);
+/* Whether the worker has run as many chunks as it may. */
+static inline bool weir__task_worn_out(const struct weir_task *task)
+{
+    return task->control->chunks_per_worker > 0 && task->total >= task->control->chunks_per_worker;
+}
+
+/* The chain: a worker that takes work and leaves `more` of it wakes one more worker, which does the
+ * same. For a job whose caller waits it does so only after the caller has found the job long enough
+ * to be worth it. */
+static inline void weir__task_wake_next(struct weir_task *task, bool more)
+{
+    struct weir__control *control = task->control;
+
+    if (((more && atomic_load_explicit(&task->job->wake_more, memory_order_relaxed)) ||
+         weir__ready_other(control, (unsigned)(task->job - control->jobs))) &&
+        weir__any_parked(control))
+        weir__wake_one(control);
+}
 
 #endif

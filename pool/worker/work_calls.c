@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT
  *
- * queue_worker.c: the worker's side of the queue of submitted calls; queue.h has the states.
+ * work_calls.c: the worker's side of the queue of submitted calls; control/calls.h has the states.
  *
  * Each worker goes over the cells from its cursor to the tail, claims those that are FREE, and runs
  * their calls. Before it runs one it sees to it that the next one is somebody's: either there is
- * none (and the job is taken out of the ready set, so that who puts the next one tells a worker),
- * or the next worker is woken. So a call that takes long holds up no other one.
+ * none (and the job is taken out of the ready set, so that the thread that puts the next call wakes
+ * a worker), or the next worker is woken. So a call that takes long holds up no other one.
  *
- * Killed anywhere: as in worker.c. The chunk is named before it is claimed; the supervisor fails
+ * Killed anywhere: as in work_jobs.c. The chunk is named before it is claimed; the supervisor fails
  * it, puts the job back into the ready set, and tells the host to look at all calls.
  */
-#include "pool/control/calls.h"
+#include "pool/worker/work_calls.h"
 
+#include "pool/control/calls.h"
 #include "pool/control/park.h"
 #include "pool/control/ready.h"
-#include "pool/worker/task.h"
 
 #define TURN         32 /* calls, then other jobs have their turn */
 #define FEW          8  /* calls left: nearly caught up */
@@ -23,7 +23,7 @@
 #define LINGER_LOOKS 4
 #define LINGER_PAUSE 3 /* pauses between looks */
 
-int weir__queue_run(struct weir_task *task, weir_range range)
+static int run_call(struct weir_task *task, weir_range range)
 {
     (void)range;
     return task->call->function(task, task->call->arg);
@@ -78,7 +78,7 @@ static bool take_queue_out(struct weir_task *task)
     uint64_t tail = task->tail;
 
     weir__ready_remove(task->control, WEIR__QUEUE_JOB);
-    /* seq_cst; pairs with queue.c, publish_call(): either that one's exchange finds the flag, or this
+    /* seq_cst; pairs with host/calls.c, publish_call(): either that exchange finds the flag, or this
      * one finds another tail */
     if ((tail & QUEUE_IDLE)
             ? load_tail(queue) == tail
@@ -115,9 +115,9 @@ static void run_claimed(struct weir_task *task)
 
     task->cell = &queue->cells[place];
     task->failures = weir__queue_failures(queue, place);
-    weir__task_run(task, (weir_range){0, 1});
+    weir__task_run(task, run_call, (weir_range){0, 1});
     task->call = NULL;
-    /* pairs with queue.c, mark_call(): that sets the mark, then looks at the cell */
+    /* pairs with host/calls.c, mark_call(): that sets the mark, then looks at the cell */
     atomic_thread_fence(memory_order_seq_cst);
     weir__queue_ring(task->control, place);
 }
