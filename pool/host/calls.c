@@ -1,34 +1,36 @@
 /* SPDX-License-Identifier: MIT
  *
- * queue.c: the host's side of the queue of submitted calls; queue.h has the states.
+ * calls.c: the host's side of the queue of submitted calls; control/calls.h has the states.
  *
  * A call's place is its future's from when it is put until its end is taken over into the future:
  * when somebody looks at the future, or when the tail comes round to the place. All of that under
  * pool->lock; a thread that waits does so without it, and is counted in `users`, so that nobody
  * puts another call into the place it looks at. The pool does not go while one waits, as it counts
- * in pool->open.
+ * in pool->in_use.
  *
  * There is no place for a call when the one at the tail has not been started since the tail was
  * there last. Then the call gets a job of its own, as all calls do that ask for retries, deadlines
  * or progress, or have a large argument.
  */
-#include "pool/control/calls.h"
+#include "pool/host/calls.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "pool/control/bell.h"
+#include "pool/control/calls.h"
 #include "pool/control/failure.h"
 #include "pool/control/park.h"
 #include "pool/control/ready.h"
-#include "pool/host/state.h"
+#include "pool/host/callback.h"
+#include "pool/host/future_set.h"
+#include "pool/host/result.h"
+#include "pool/host/wait.h"
 #include "shm/clock.h"
 #include "shm/error.h"
 
-#define SLAB_FUTURES   32
 #define BULK_PUTS      4  /* in a row, until they are called many */
 #define PLACES_TRIED   64 /* a call that takes long is passed over */
 #define FULL_AHEAD     64 /* when the queue is full: so many places at once are waited for, ... */
@@ -38,8 +40,9 @@
 static_assert(sizeof(struct weir__call) == 3 * WEIR__LINE, "a call is three lines, ...");
 static_assert(offsetof(struct weir__call, inline_arg) + 16 == WEIR__LINE,
               "... of which a call with a small argument needs one");
-static_assert(sizeof(weir_future) == 3 * WEIR__LINE, "no line has parts of two futures");
 static_assert((WEIR__QUEUE_CALLS & (WEIR__QUEUE_CALLS - 1)) == 0, "positions may wrap");
+
+static const struct weir__future_kind call_future_kind;
 
 void weir__calls_init(struct weir__control *control)
 {
@@ -57,149 +60,39 @@ void weir__calls_init(struct weir__control *control)
 
 /* ---- futures -------------------------------------------------------------------------------- */
 
-struct weir__future_slab {
-    struct weir__future_slab *next;
-    weir_future *futures;
+/* The host's side of the queue. With pool->lock, all of it. */
+struct weir__call_ring {
+    uint64_t tail;                           /* position of the next call */
+    int since_wait;                          /* calls put since a thread last waited for one */
+    weir_future *vacant;                     /* futures, taken over from the set all at once */
+    weir_future *futures[WEIR__QUEUE_CALLS]; /* whose call is in that place; NULL: nobody's */
 };
-
-struct weir__future_set *weir__future_set_new(weir_pool *pool)
-{
-    struct weir__future_set *set = calloc(1, sizeof(*set));
-
-    if (set != NULL) {
-        pthread_mutex_init(&set->lock, NULL);
-        atomic_init(&set->pool, pool);
-    }
-    return set;
-}
-
-static void free_set(struct weir__future_set *set)
-{
-    struct weir__future_slab *slab;
-
-    while ((slab = set->slabs) != NULL) {
-        set->slabs = slab->next;
-        free(slab->futures);
-        free(slab);
-    }
-    pthread_mutex_destroy(&set->lock);
-    free(set);
-}
-
-/* With set->lock. True: the pool is gone and its last future too. */
-static bool is_last(const struct weir__future_set *set)
-{
-    return set->pool == NULL && set->count == 0 && set->jobs == 0;
-}
-
-void weir__future_set_add(struct weir__future_set *set, weir_future *future)
-{
-    future->set = set;
-    pthread_mutex_lock(&set->lock);
-    set->jobs++;
-    pthread_mutex_unlock(&set->lock);
-}
-
-void weir__future_set_remove(weir_future *future)
-{
-    struct weir__future_set *set = future->set;
-    bool last;
-
-    pthread_mutex_lock(&set->lock);
-    set->jobs--;
-    last = is_last(set);
-    pthread_mutex_unlock(&set->lock);
-    if (last)
-        free_set(set);
-}
-
-/* With set->lock. */
-static void grow_set(struct weir__future_set *set)
-{
-    struct weir__future_slab *slab = malloc(sizeof(*slab));
-    const size_t size = SLAB_FUTURES * sizeof(weir_future);
-
-    if (slab != NULL)
-        slab->futures = aligned_alloc(WEIR__LINE, size);
-    if (slab == NULL || slab->futures == NULL) {
-        free(slab);
-        return;
-    }
-    slab->next = set->slabs;
-    set->slabs = slab;
-    set->count += SLAB_FUTURES;
-    memset(slab->futures, 0, size);
-    for (int i = SLAB_FUTURES - 1; i >= 0; i--) {
-        slab->futures[i].set = set;
-        slab->futures[i].next = set->vacant;
-        set->vacant = &slab->futures[i];
-    }
-}
 
 /* With pool->lock. */
 static weir_future *take_future(struct weir__call_ring *ring, struct weir__future_set *set)
 {
     weir_future *future = ring->vacant;
 
-    if (future == NULL) {
-        pthread_mutex_lock(&set->lock);
-        if (set->vacant == NULL)
-            grow_set(set);
-        future = set->vacant;
-        set->vacant = NULL;
-        pthread_mutex_unlock(&set->lock);
-    }
+    if (future == NULL)
+        future = weir__future_set_take(set, &call_future_kind);
     if (future != NULL)
         ring->vacant = future->next;
     return future;
 }
 
-void weir__call_free(weir_future *future)
+static void free_call(weir_future *future)
 {
-    struct weir__future_set *set = future->set;
-    bool last;
-
-    if (future->result != NULL && future->result != future->small)
-        free(future->result);
-    if (future->error != NULL)
-        free(future->error);
-    future->result = NULL;
-    future->result_size = 0;
-    future->error = NULL;
+    weir__result_free(future);
     future->code = 0;
     if (future->callback != NULL)
         future->callback = NULL;
-    pthread_mutex_lock(&set->lock);
-    future->next = set->vacant;
-    set->vacant = future;
-    if (set->pool == NULL)
-        set->count--;
-    last = is_last(set);
-    pthread_mutex_unlock(&set->lock);
-    if (last)
-        free_set(set);
+    weir__future_set_give(future);
 }
 
 void weir__calls_free(weir_pool *pool)
 {
-    struct weir__call_ring *ring = pool->calls;
-    struct weir__future_set *set = pool->future_set;
-    bool last;
-
-    if (set == NULL)
-        return;
-    pthread_mutex_lock(&set->lock);
-    for (weir_future *future = ring != NULL ? ring->vacant : NULL; future != NULL;
-         future = future->next)
-        set->count--;
-    for (weir_future *future = set->vacant; future != NULL; future = future->next)
-        set->count--;
-    set->pool = NULL;
-    last = is_last(set);
-    pthread_mutex_unlock(&set->lock);
-    if (last)
-        free_set(set);
-    free(ring);
+    weir__future_set_leave(pool->futures.set, pool->calls != NULL ? pool->calls->vacant : NULL);
+    free(pool->calls);
     pool->calls = NULL;
 }
 
@@ -217,7 +110,7 @@ static weir__cell *cell_of(const weir_pool *pool, const weir_future *future)
 
 static bool is_final(const weir__cell *cell)
 {
-    /* pairs with the release in weir__cell_settle() */
+    /* acquire; pairs with ledger.c, weir__cell_settle() */
     return weir__cell_final(atomic_load_explicit(cell, memory_order_acquire));
 }
 
@@ -236,18 +129,6 @@ static bool is_call_settled(weir_pool *pool, const weir_future *future)
     return gone || is_final(cell);
 }
 
-static int report_call_failure(struct weir__failures failures)
-{
-    const weir_error *first = weir__failure_first(failures);
-    weir_error error;
-
-    if (first == NULL) /* its memory was overwritten */
-        return weir__fail(WEIR_EFAILED, "the call failed");
-    error = *first;
-    error.message[sizeof(error.message) - 1] = '\0';
-    return weir__fail_with(&error);
-}
-
 /* As weir__job_result(). */
 static int result_of(weir_pool *pool, const weir_future *future)
 {
@@ -257,12 +138,10 @@ static int result_of(weir_pool *pool, const weir_future *future)
     if (weir__cell_state_of(cell) == CELL_DONE)
         return 0;
     if (weir__cell_state_of(cell) == CELL_FAILED)
-        return report_call_failure(
-            weir__queue_failures(control->queue, weir__queue_place(future->position)));
-    if (atomic_load(&pool->supervisor_gone))
-        return weir__report_lost_supervisor(pool);
-    if (atomic_load(&control->state) == POOL_BROKEN)
-        return weir__fail_with(&control->broken);
+        return weir__report_failure(
+            weir__queue_failures(control->queue, weir__queue_place(future->position)), 1);
+    if (weir__is_without_workers(pool))
+        return weir__report_no_workers(pool);
     return weir__fail(-ECANCELED, "the call was cancelled before it was started");
 }
 
@@ -314,7 +193,7 @@ static void end_call(weir_pool *pool, weir_future *future)
 static bool mark_call(weir_pool *pool, weir_future *future, uint32_t how)
 {
     atomic_fetch_or(&call_of(pool, future)->waiting, how);
-    /* pairs with weir__work_calls(): that settles, then looks at the mark */
+    /* pairs with work_calls.c, run_claimed(): that settles, then looks at the mark */
     atomic_thread_fence(memory_order_seq_cst);
     return is_call_settled(pool, future);
 }
@@ -433,7 +312,8 @@ static void fill_call(weir_pool *pool, unsigned place, weir_call_fn function, co
     if (atomic_load(&pool->control->interrupted))
         epoch--;
     atomic_store_explicit(&call->cancel_epoch, epoch, memory_order_relaxed);
-    /* release; pairs with the claim: who has claimed sees all of the above */
+    /* release; pairs with ledger.c, weir__cell_claim(): a worker that has claimed the call sees all
+     * of the above */
     atomic_store_explicit(&pool->control->queue->cells[place], CELL_FREE, memory_order_release);
 }
 
@@ -450,12 +330,12 @@ static bool publish_call(weir_pool *pool, struct weir__call_ring *ring)
         ring->since_wait++;
     __builtin_prefetch(&queue->calls[next], 1);
     __builtin_prefetch(&queue->cells[next], 1);
-    /* seq_cst; pairs with queue_worker.c, take_queue_out() */
+    /* seq_cst; pairs with work_calls.c, take_queue_out() */
     return atomic_exchange(&queue->tail, word) & QUEUE_IDLE;
 }
 
 /* As job.c, publish_and_wake(). */
-static void publish_and_wake(struct weir__control *control)
+static void publish_queue_and_wake(struct weir__control *control)
 {
     if (weir__ready_add(control, WEIR__QUEUE_JOB) && !weir__any_spinning(control))
         weir__wake_one(control);
@@ -487,7 +367,7 @@ weir_future *weir__call_put(weir_pool *pool, weir_call_fn function, const void *
         await_place(pool, tail);
     }
     if (place >= 0)
-        future = take_future(ring, pool->future_set);
+        future = take_future(ring, pool->futures.set);
     if (future != NULL) {
         future->position = ring->tail;
         atomic_store_explicit(&future->pool, pool, memory_order_relaxed);
@@ -497,32 +377,28 @@ weir_future *weir__call_put(weir_pool *pool, weir_call_fn function, const void *
     }
     pthread_mutex_unlock(&pool->lock);
     if (idle)
-        publish_and_wake(pool->control);
+        publish_queue_and_wake(pool->control);
     return future;
 }
 
 /* ---- waiting -------------------------------------------------------------------------------- */
 
-static bool look_at_call(weir_future *future, bool also_used)
+static bool is_call_done(weir_future *future, bool waits)
 {
     weir_pool *pool = atomic_load_explicit(&future->pool, memory_order_acquire);
     bool ended;
 
+    (void)waits; /* a call has no progress to show */
     if (pool == NULL)
         return true;
     pthread_mutex_lock(&pool->lock);
     ended = atomic_load_explicit(&future->pool, memory_order_relaxed) == NULL;
-    if (!ended && (also_used || future->users == 0) && is_call_settled(pool, future)) {
+    if (!ended && is_call_settled(pool, future)) {
         end_call(pool, future);
         ended = true;
     }
     pthread_mutex_unlock(&pool->lock);
     return ended;
-}
-
-bool weir__call_done(weir_future *future)
-{
-    return look_at_call(future, true);
 }
 
 /* Counts the thread as one that waits. NULL: the call has ended. */
@@ -535,7 +411,7 @@ static weir_pool *wait_begin(weir_future *future)
     pthread_mutex_lock(&pool->lock);
     if (atomic_load_explicit(&future->pool, memory_order_relaxed) != NULL) {
         future->users++;
-        pool->open++;
+        pool->in_use++;
         if (pool->calls->since_wait >= BULK_PUTS)
             atomic_fetch_and(&pool->control->queue->tail, ~QUEUE_BULK);
         pool->calls->since_wait = 0;
@@ -557,78 +433,42 @@ static bool wait_end(weir_pool *pool, weir_future *future)
         end_call(pool, future);
         ended = true;
     }
-    if (--pool->open == 0)
+    if (--pool->in_use == 0)
         pthread_cond_broadcast(&pool->idle);
     pthread_mutex_unlock(&pool->lock);
     return ended;
 }
 
 /* Of a thread that is counted: true when the call has settled, or another thread has ended it. */
-static bool is_over(weir_pool *pool, const weir_future *future)
+static bool is_call_over(weir_pool *pool, void *what)
 {
+    const weir_future *future = what;
+
     return atomic_load_explicit(&future->pool, memory_order_acquire) == NULL ||
            is_call_settled(pool, future);
 }
 
-static bool spin(weir_pool *pool, const weir_future *future, int64_t *spun_ns)
+static bool mark_call_asleep(weir_pool *pool, void *what)
 {
-    int64_t start, budget;
-
-    *spun_ns = 0;
-    for (int i = 0; i < WEIR__LOOKS_AT_FIRST; i++) {
-        if (is_over(pool, future))
-            return true;
-    }
-    start = weir__now_ns();
-    budget = weir__spin_budget(pool, start);
-    do {
-        for (int i = 0; i < WEIR__LOOKS_A_ROUND; i++) {
-            if (is_over(pool, future))
-                return true;
-            weir__pause();
-        }
-        *spun_ns = weir__now_ns() - start;
-    } while (*spun_ns < budget);
-    return false;
+    return is_call_over(pool, what) || mark_call(pool, what, WAITING_ASLEEP);
 }
 
-static void sleep_until_over(weir_pool *pool, weir_future *future, int64_t limit_ns)
-{
-    struct weir__control *control = pool->control;
+static const struct weir__wait_kind call_wait = {is_call_over, NULL, mark_call_asleep};
 
-    for (;;) {
-        uint32_t bell = atomic_load(&control->host_bell);
-
-        if (is_over(pool, future) || mark_call(pool, future, WAITING_ASLEEP))
-            return;
-        if (limit_ns != INT64_MAX && weir__now_ns() >= limit_ns)
-            return;
-        if (weir__host_sleep(pool, bell, limit_ns) && weir__ready_any(control))
-            weir__wake_one(control);
-    }
-}
-
-bool weir__call_wait(weir_future *future, int64_t limit_ns)
+static bool wait_for_call(weir_future *future, int64_t limit_ns)
 {
     weir_pool *pool;
-    int64_t spun, asleep;
 
-    if (look_at_call(future, true))
+    if (is_call_done(future, true))
         return true;
     pool = wait_begin(future);
     if (pool == NULL)
         return true;
-    if (spin(pool, future, &spun)) {
-        weir__spin_learn(pool, spun, 0);
-    } else {
-        asleep = weir__now_ns();
-        sleep_until_over(pool, future, limit_ns);
-        weir__spin_learn(pool, spun, weir__now_ns() - asleep);
-    }
+    weir__wait(pool, &call_wait, future, limit_ns);
     return wait_end(pool, future);
 }
 
-void weir__call_mark(weir_future *future)
+static void mark_call_waiting(weir_future *future)
 {
     weir_pool *pool = wait_begin(future);
 
@@ -638,16 +478,11 @@ void weir__call_mark(weir_future *future)
     wait_end(pool, future);
 }
 
-void weir__call_cancel(weir_future *future)
+static void cancel_call(weir_pool *pool, weir_future *future)
 {
-    weir_pool *pool = atomic_load_explicit(&future->pool, memory_order_acquire);
-    struct weir__call *call;
-    uint64_t before, mine = future->position + 1;
+    struct weir__call *call = call_of(pool, future);
+    uint64_t before = atomic_load(&call->cancelled), mine = future->position + 1;
 
-    if (pool == NULL)
-        return;
-    call = call_of(pool, future);
-    before = atomic_load(&call->cancelled);
     /* only ever up: should the call have ended and its place be another one's, that one is not hit
      */
     while (before < mine && !atomic_compare_exchange_weak(&call->cancelled, &before, mine))
@@ -661,17 +496,26 @@ void weir__calls_end(weir_pool *pool)
         weir_future *future = pool->calls->futures[place];
 
         if (future != NULL)
-            weir__call_wait(future, INT64_MAX);
+            wait_for_call(future, INT64_MAX);
     }
 }
 
 /* ---- callbacks ------------------------------------------------------------------------------ */
 
-void weir__call_watch(weir_pool *pool, weir_future *future)
+static void watch_call(weir_pool *pool, weir_future *future)
 {
     if (mark_call(pool, future, WAITING_EVENT))
         weir__queue_ring(pool->control, weir__queue_place(future->position));
 }
+
+static const struct weir__future_kind call_future_kind = {
+    .done = is_call_done,
+    .wait = wait_for_call,
+    .cancel = cancel_call,
+    .mark = mark_call_waiting,
+    .watch = watch_call,
+    .free = free_call,
+};
 
 void weir__call_end_notified(weir_pool *pool, unsigned place)
 {
@@ -679,7 +523,7 @@ void weir__call_end_notified(weir_pool *pool, unsigned place)
 
     pthread_mutex_lock(&pool->lock);
     future = pool->calls != NULL ? pool->calls->futures[place] : NULL;
-    /* who waits for it ends it */
+    /* a thread that waits for it ends it */
     if (future != NULL && future->caller != NULL && future->users == 0 &&
         is_call_settled(pool, future))
         end_call(pool, future);

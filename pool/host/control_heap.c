@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * arena.c: first fit over a sorted array of vacant extents.
+ * control_heap.c: first fit over a sorted array of vacant extents.
  *
  * Jobs in flight hold at most two pieces each, so there are few extents. The array grows when
  * memory is allocated, never when it is freed: a free therefore cannot fail. Invariant: there is

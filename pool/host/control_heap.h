@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * arena.h: the host's allocator for memory in the control block.
+ * control_heap.h: the host's allocator for memory in the control block.
  *
  * Its own records are private to the host, so no worker can damage them. Not thread-safe: the
  * pool's lock is held.
  */
-#ifndef WEIR_ARENA_H
-#define WEIR_ARENA_H
+#ifndef WEIR_CONTROL_HEAP_H
+#define WEIR_CONTROL_HEAP_H
 
 #include <stddef.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * attach.c: the ends of futures as callbacks, for programs that have an event loop.
+ * dispatch.c: the ends of futures as callbacks, for programs that have an event loop.
  *
  * Who settles a job that has a callback sets the job's bit in `notified` and makes the eventfd
  * readable. The host, awake, takes the bits, ends those futures, and calls. The call cannot get
@@ -27,7 +27,14 @@
 #include <uv.h>
 
 #include "pool/control/bell.h"
-#include "pool/host/state.h"
+#include "pool/control/calls.h"
+#include "pool/host/callback.h"
+#include "pool/host/calls.h"
+#include "pool/host/dispatch.h"
+#include "pool/host/future_set.h"
+#include "pool/host/job_future.h"
+#include "pool/host/spec.h"
+#include "pool/host/wait.h"
 #include "shm/error.h"
 
 #define TICK_MS 1000
@@ -39,12 +46,12 @@ enum source {
     SOURCES,
 };
 
-struct weir__attachment {
+struct weir__loop {
     uv_poll_t poll;
     weir_pool *pool;
 };
 
-int weir__events_init(weir_pool *pool)
+int weir__dispatch_init(weir_pool *pool)
 {
     pool->control->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (pool->control->event_fd < 0)
@@ -61,15 +68,15 @@ static void close_descriptor(int *fd)
 
 static void leave_loop(weir_pool *pool);
 
-void weir__events_free(weir_pool *pool)
+void weir__dispatch_free(weir_pool *pool)
 {
     leave_loop(pool);
-    close_descriptor(&pool->poll_fd);
-    close_descriptor(&pool->timer_fd);
+    close_descriptor(&pool->dispatch.poll_fd);
+    close_descriptor(&pool->dispatch.timer_fd);
     if (pool->control != NULL)
         close_descriptor(&pool->control->event_fd);
-    if (pool->gone != NULL)
-        *pool->gone = true;
+    if (pool->dispatch.gone != NULL)
+        *pool->dispatch.gone = true;
 }
 
 /* ---- the descriptor ------------------------------------------------------------------------- */
@@ -78,7 +85,7 @@ static int poll_for(weir_pool *pool, int fd, enum source source)
 {
     struct epoll_event event = {.events = EPOLLIN, .data.u32 = source};
 
-    return epoll_ctl(pool->poll_fd, EPOLL_CTL_ADD, fd, &event);
+    return epoll_ctl(pool->dispatch.poll_fd, EPOLL_CTL_ADD, fd, &event);
 }
 
 /* With pool->lock. Starts or stops the tick. */
@@ -87,27 +94,27 @@ static void set_ticks(weir_pool *pool, bool on)
     struct itimerspec period = {.it_interval.tv_sec = on ? TICK_MS / 1000 : 0,
                                 .it_value.tv_sec = on ? TICK_MS / 1000 : 0};
 
-    if (pool->timer_fd < 0 || pool->ticks == on)
+    if (pool->dispatch.timer_fd < 0 || pool->dispatch.ticks == on)
         return;
-    timerfd_settime(pool->timer_fd, 0, &period, NULL);
-    pool->ticks = on;
+    timerfd_settime(pool->dispatch.timer_fd, 0, &period, NULL);
+    pool->dispatch.ticks = on;
 }
 
 static int open_descriptor(weir_pool *pool)
 {
-    pool->poll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (pool->poll_fd >= 0)
-        pool->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    if (pool->timer_fd < 0 || poll_for(pool, pool->control->event_fd, SOURCE_EVENT) < 0 ||
+    pool->dispatch.poll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (pool->dispatch.poll_fd >= 0)
+        pool->dispatch.timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (pool->dispatch.timer_fd < 0 || poll_for(pool, pool->control->event_fd, SOURCE_EVENT) < 0 ||
         poll_for(pool, pool->supervisor.pidfd, SOURCE_SUPERVISOR) < 0 ||
-        poll_for(pool, pool->timer_fd, SOURCE_TIMER) < 0) {
+        poll_for(pool, pool->dispatch.timer_fd, SOURCE_TIMER) < 0) {
         int error = errno;
 
-        close_descriptor(&pool->poll_fd);
-        close_descriptor(&pool->timer_fd);
+        close_descriptor(&pool->dispatch.poll_fd);
+        close_descriptor(&pool->dispatch.timer_fd);
         return weir__fail(-error, "cannot make a descriptor to poll a pool: %s", strerror(error));
     }
-    set_ticks(pool, pool->callbacks > 0);
+    set_ticks(pool, pool->callbacks.count > 0);
     return 0;
 }
 
@@ -118,10 +125,10 @@ int weir_pool_fd(weir_pool *pool)
     if (result < 0)
         return result;
     pthread_mutex_lock(&pool->lock);
-    if (pool->poll_fd < 0)
+    if (pool->dispatch.poll_fd < 0)
         result = open_descriptor(pool);
     pthread_mutex_unlock(&pool->lock);
-    return result < 0 ? result : pool->poll_fd;
+    return result < 0 ? result : pool->dispatch.poll_fd;
 }
 
 /* ---- callbacks ------------------------------------------------------------------------------ */
@@ -129,48 +136,12 @@ int weir_pool_fd(weir_pool *pool)
 /* The loop runs on while callbacks are to come. */
 static void hold_loop(weir_pool *pool)
 {
-    if (pool->attachment == NULL)
+    if (pool->dispatch.loop == NULL)
         return;
-    if (pool->callbacks > 0)
-        uv_ref((uv_handle_t *)&pool->attachment->poll);
+    if (pool->callbacks.count > 0)
+        uv_ref((uv_handle_t *)&pool->dispatch.loop->poll);
     else
-        uv_unref((uv_handle_t *)&pool->attachment->poll);
-}
-
-bool weir__callback_queue(weir_pool *pool, weir_future *future)
-{
-    if (future->caller == NULL)
-        return false;
-    if (future->work != NULL && future->index >= 0 &&
-        pool->job_private[future->index].called == future)
-        pool->job_private[future->index].called = NULL;
-    TAILQ_INSERT_TAIL(&pool->called, future, link);
-    future->queued = true;
-    return !pool->collects;
-}
-
-/* With pool->lock. Has the job told of; at once if it has settled meanwhile. */
-static void watch_job(weir_pool *pool, weir_future *future)
-{
-    struct weir__job *job = &pool->control->jobs[future->index];
-
-    pool->job_private[future->index].called = future;
-    /* seq_cst, then look; pairs with weir__host_ring() */
-    atomic_fetch_or(&job->waiting, WAITING_EVENT);
-    if (weir__job_settled(pool, future->index))
-        weir__host_ring(pool->control, job);
-}
-
-void weir__callback_move(weir_future *future, int index)
-{
-    weir_pool *pool = future->pool;
-
-    pthread_mutex_lock(&pool->lock);
-    if (pool->job_private[index].called == future)
-        pool->job_private[index].called = NULL;
-    if (future->caller != NULL)
-        watch_job(pool, future);
-    pthread_mutex_unlock(&pool->lock);
+        uv_unref((uv_handle_t *)&pool->dispatch.loop->poll);
 }
 
 int weir_future_then(weir_future *future, weir_then_fn callback, void *arg)
@@ -190,15 +161,10 @@ int weir_future_then(weir_future *future, weir_then_fn callback, void *arg)
     if (future->callback != NULL) {
         result = weir__fail(-EBUSY, "the future has a callback already");
     } else {
-        future->callback = callback;
-        future->callback_arg = arg;
-        future->caller = pool;
-        pool->callbacks++;
+        weir__callback_set(pool, future, callback, arg);
         set_ticks(pool, true);
-        if (future->pool != NULL && future->work == NULL)
-            weir__call_watch(pool, future);
-        else if (future->pool != NULL)
-            watch_job(pool, future);
+        if (future->pool != NULL)
+            future->kind->watch(pool, future);
         else if (weir__callback_queue(pool, future))
             weir__event_ring(pool->control);
     }
@@ -208,41 +174,6 @@ int weir_future_then(weir_future *future, weir_then_fn callback, void *arg)
     return result;
 }
 
-/* With pool->lock. */
-static void forget_callback(weir_pool *pool, weir_future *future)
-{
-    if (future->queued)
-        TAILQ_REMOVE(&pool->called, future, link);
-    if (future->work != NULL && future->pool == pool &&
-        pool->job_private[future->index].called == future)
-        pool->job_private[future->index].called = NULL;
-    future->queued = false;
-    future->caller = NULL;
-    pool->callbacks--;
-}
-
-void weir__callback_forget(weir_future *future)
-{
-    weir_pool *pool = future->caller;
-
-    pthread_mutex_lock(&pool->lock);
-    forget_callback(pool, future);
-    pthread_mutex_unlock(&pool->lock);
-    hold_loop(pool);
-}
-
-static weir_future *next_called(weir_pool *pool)
-{
-    weir_future *future;
-
-    pthread_mutex_lock(&pool->lock);
-    future = TAILQ_FIRST(&pool->called);
-    if (future != NULL)
-        forget_callback(pool, future);
-    pthread_mutex_unlock(&pool->lock);
-    return future;
-}
-
 /* Calls those that are queued. -1: a callback has freed the pool. */
 static int call_all(weir_pool *pool, bool *outer)
 {
@@ -250,12 +181,12 @@ static int call_all(weir_pool *pool, bool *outer)
     bool gone = false;
     int count = 0;
 
-    while ((future = next_called(pool)) != NULL) {
-        pool->gone = &gone;
+    while ((future = weir__callback_take(pool)) != NULL) {
+        pool->dispatch.gone = &gone;
         future->callback(future, future->callback_arg);
         count++;
         if (!gone) {
-            pool->gone = outer;
+            pool->dispatch.gone = outer;
             continue;
         }
         if (outer != NULL)
@@ -266,9 +197,9 @@ static int call_all(weir_pool *pool, bool *outer)
     return count;
 }
 
-void weir__events_finish(weir_pool *pool)
+void weir__dispatch_finish(weir_pool *pool)
 {
-    call_all(pool, pool->gone);
+    call_all(pool, pool->dispatch.gone);
 }
 
 /* ---- dispatch ------------------------------------------------------------------------------- */
@@ -277,7 +208,7 @@ void weir__events_finish(weir_pool *pool)
 static bool drain(weir_pool *pool)
 {
     struct epoll_event events[SOURCES];
-    int count = epoll_wait(pool->poll_fd, events, SOURCES, 0);
+    int count = epoll_wait(pool->dispatch.poll_fd, events, SOURCES, 0);
     bool all = false;
     uint64_t number;
 
@@ -286,15 +217,15 @@ static bool drain(weir_pool *pool)
 
         if (source == SOURCE_SUPERVISOR) {
             weir__look_after_supervisor(pool);
-            epoll_ctl(pool->poll_fd, EPOLL_CTL_DEL, pool->supervisor.pidfd, NULL);
+            epoll_ctl(pool->dispatch.poll_fd, EPOLL_CTL_DEL, pool->supervisor.pidfd, NULL);
             all = true;
-        } else if (read(source == SOURCE_TIMER ? pool->timer_fd : pool->control->event_fd, &number,
-                        sizeof(number)) > 0 &&
+        } else if (read(source == SOURCE_TIMER ? pool->dispatch.timer_fd : pool->control->event_fd,
+                        &number, sizeof(number)) > 0 &&
                    source == SOURCE_TIMER) {
             all = true;
         }
     }
-    /* seq_cst; pairs with weir__event_ring(): after the read, before the bits are taken */
+    /* seq_cst; pairs with bell.c, weir__event_ring(): after the read, before the bits are taken */
     atomic_exchange(&pool->control->event, 0);
     return atomic_exchange(&pool->control->notified_all, 0) != 0 || all;
 }
@@ -328,8 +259,8 @@ static void end_notified(weir_pool *pool, bool all)
 static void set_collecting(weir_pool *pool, bool on)
 {
     pthread_mutex_lock(&pool->lock);
-    pool->collects = on;
-    set_ticks(pool, pool->callbacks > 0);
+    pool->callbacks.collects = on;
+    set_ticks(pool, pool->callbacks.count > 0);
     pthread_mutex_unlock(&pool->lock);
 }
 
@@ -344,7 +275,7 @@ int weir_pool_dispatch(weir_pool *pool)
     set_collecting(pool, true);
     end_notified(pool, all);
     set_collecting(pool, false);
-    return call_all(pool, pool->gone);
+    return call_all(pool, pool->dispatch.gone);
 }
 
 /* ---- libuv ---------------------------------------------------------------------------------- */
@@ -353,7 +284,7 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 {
     (void)status;
     (void)events;
-    weir_pool_dispatch(((struct weir__attachment *)poll->data)->pool);
+    weir_pool_dispatch(((struct weir__loop *)poll->data)->pool);
 }
 
 static void on_closed(uv_handle_t *handle)
@@ -363,15 +294,16 @@ static void on_closed(uv_handle_t *handle)
 
 static void leave_loop(weir_pool *pool)
 {
-    if (pool->attachment != NULL)
-        uv_close((uv_handle_t *)&pool->attachment->poll, on_closed);
-    pool->attachment = NULL;
+    if (pool->dispatch.loop != NULL)
+        uv_close((uv_handle_t *)&pool->dispatch.loop->poll, on_closed);
+    pool->dispatch.loop = NULL;
+    pool->callbacks.changed = NULL;
 }
 
 int weir_pool_use_loop(weir_pool *pool, struct uv_loop_s *loop)
 {
     int fd = weir_pool_fd(pool), error;
-    struct weir__attachment *attachment;
+    struct weir__loop *own;
 
     if (fd < 0)
         return fd;
@@ -379,20 +311,21 @@ int weir_pool_use_loop(weir_pool *pool, struct uv_loop_s *loop)
         leave_loop(pool);
         return 0;
     }
-    if (pool->attachment != NULL)
+    if (pool->dispatch.loop != NULL)
         return weir__fail(-EBUSY, "the pool uses a loop already");
-    attachment = malloc(sizeof(*attachment));
-    if (attachment == NULL)
+    own = malloc(sizeof(*own));
+    if (own == NULL)
         return weir__fail(-ENOMEM, "no memory to use a loop");
-    attachment->pool = pool;
-    error = uv_poll_init(loop, &attachment->poll, fd);
+    own->pool = pool;
+    error = uv_poll_init(loop, &own->poll, fd);
     if (error != 0) {
-        free(attachment);
+        free(own);
         return weir__fail(error, "cannot use the loop: %s", uv_strerror(error));
     }
-    attachment->poll.data = attachment;
-    uv_poll_start(&attachment->poll, UV_READABLE, on_readable);
-    pool->attachment = attachment;
+    own->poll.data = own;
+    uv_poll_start(&own->poll, UV_READABLE, on_readable);
+    pool->dispatch.loop = own;
+    pool->callbacks.changed = hold_loop;
     hold_loop(pool);
     return 0;
 }

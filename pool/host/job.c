@@ -3,37 +3,28 @@
  * job.c: the host's side of a job: open, wait, result, close.
  *
  * Only the host opens and closes jobs, and it alone decides that one has ended, by looking at the
- * cells; what workers count in `activity` only tells it when looking is worth while. Each sleep is
- * bounded by TICK_MS, so a wake-up that a killed process owed is late at worst, never missing;
- * after each tick the supervisor's pidfd is looked at, because with it gone nobody else would
- * report anything.
+ * cells; what workers count in `activity` only tells it when looking is worth while. The host
+ * killed: the supervisor ends the pool, and the control block goes with its last process.
  */
+#include "pool/host/job.h"
+
 #include <errno.h>
-#include <poll.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "pool/control/chunk.h"
 #include "pool/control/failure.h"
-#include "pool/control/futex.h"
 #include "pool/control/park.h"
 #include "pool/control/ready.h"
 #include "pool/control/supervision.h"
-#include "pool/host/state.h"
+#include "pool/host/result.h"
+#include "pool/host/wait.h"
 #include "shm/clock.h"
 #include "shm/error.h"
 
-#define TICK_MS       50
-#define SPIN_MAX_NS   20000 /* then the host sleeps */
-#define SPIN_MIN_NS   2000
-#define WORTH_NS      50000
-#define IN_THE_WAY_NS 15000
-#define SPIN_PAUSE_NS 50000000
-#define WAKE_MORE_SPUN_NS                                                                          \
-    3000 /* a job that lasts longer is worth waking more workers: spinning ones ... */
-#define WAKE_MORE_WOKEN_NS 15000 /* ... and one that had to be woken up itself */
-#define LAST_DEATHS_MS     2000
+/* A job that lasts longer is worth waking more workers: of a spinning worker, ... */
+#define WAKE_MORE_SPUN_NS  3000
+#define WAKE_MORE_WOKEN_NS 15000 /* ... and of one that had to be woken itself */
 
 /* ---- memory --------------------------------------------------------------------------------- */
 
@@ -57,10 +48,10 @@ static bool job_is_empty(struct weir__control *control, unsigned index)
 
 static void release_memory(weir_pool *pool, unsigned index)
 {
-    struct weir__job_private *private = &pool->job_private[index];
+    struct weir__job_private *private = &pool->jobs.private[index];
 
-    weir__control_heap_free(&pool->heap, private->cells, private->cells_size);
-    weir__control_heap_free(&pool->heap, private->memory, private->size);
+    weir__control_heap_free(&pool->jobs.heap, private->cells, private->cells_size);
+    weir__control_heap_free(&pool->jobs.heap, private->memory, private->size);
     if (private->block != NULL) {
         weir_shm_unlink(private->block);
         weir_shm_close(private->block);
@@ -80,16 +71,16 @@ static void fetch_job(struct weir__job *job)
  */
 static int take_vacant(weir_pool *pool)
 {
-    if (pool->vacant_count > 0)
-        fetch_job(&pool->control->jobs[pool->vacant[pool->vacant_count - 1]]);
-    for (int i = pool->vacant_count - 1; i >= 0; i--) {
-        unsigned index = pool->vacant[i];
+    if (pool->jobs.vacant_count > 0)
+        fetch_job(&pool->control->jobs[pool->jobs.vacant[pool->jobs.vacant_count - 1]]);
+    for (int i = pool->jobs.vacant_count - 1; i >= 0; i--) {
+        unsigned index = pool->jobs.vacant[i];
 
         if (!job_is_empty(pool->control, index))
             continue;
-        memmove(&pool->vacant[i], &pool->vacant[i + 1],
-                (size_t)(pool->vacant_count - i - 1) * sizeof(*pool->vacant));
-        pool->vacant_count--;
+        memmove(&pool->jobs.vacant[i], &pool->jobs.vacant[i + 1],
+                (size_t)(pool->jobs.vacant_count - i - 1) * sizeof(*pool->jobs.vacant));
+        pool->jobs.vacant_count--;
         release_memory(pool, index);
         return (int)index;
     }
@@ -99,10 +90,33 @@ static int take_vacant(weir_pool *pool)
 /* Closed jobs keep their memory until they are reused; this gives back what can be. */
 static void release_all(weir_pool *pool)
 {
-    for (int i = 0; i < pool->vacant_count; i++) {
-        if (job_is_empty(pool->control, pool->vacant[i]))
-            release_memory(pool, pool->vacant[i]);
+    for (int i = 0; i < pool->jobs.vacant_count; i++) {
+        if (job_is_empty(pool->control, pool->jobs.vacant[i]))
+            release_memory(pool, pool->jobs.vacant[i]);
     }
+}
+
+int weir__jobs_init(weir_pool *pool)
+{
+    struct weir__jobs *jobs = &pool->jobs;
+
+    jobs->private = calloc(WEIR__JOBS_MAX, sizeof(*jobs->private));
+    jobs->vacant = calloc(WEIR__JOBS_MAX, sizeof(*jobs->vacant));
+    if (jobs->private == NULL || jobs->vacant == NULL ||
+        weir__control_heap_init(&jobs->heap, pool->control->heap, pool->control->heap_size) < 0)
+        return weir__fail(-ENOMEM, "no memory for a pool");
+    /* all but that of the queue */
+    jobs->vacant_count = WEIR__JOBS_MAX - 1;
+    for (int i = 0; i < jobs->vacant_count; i++)
+        jobs->vacant[i] = (uint16_t)(WEIR__JOBS_MAX - 1 - i);
+    return 0;
+}
+
+void weir__jobs_destroy(weir_pool *pool)
+{
+    weir__control_heap_destroy(&pool->jobs.heap);
+    free(pool->jobs.private);
+    free(pool->jobs.vacant);
 }
 
 void weir__jobs_release(weir_pool *pool)
@@ -117,12 +131,12 @@ void weir__jobs_release(weir_pool *pool)
 
 static void *get_heap(weir_pool *pool, size_t size)
 {
-    void *memory = weir__control_heap_alloc(&pool->heap, size);
+    void *memory = weir__control_heap_alloc(&pool->jobs.heap, size);
 
     if (memory != NULL)
         return memory;
     release_all(pool);
-    return weir__control_heap_alloc(&pool->heap, size);
+    return weir__control_heap_alloc(&pool->jobs.heap, size);
 }
 
 static int give_cells(weir_pool *pool, struct weir__job_private *private, int64_t count)
@@ -176,14 +190,14 @@ static int take_job(weir_pool *pool, const struct weir__job_spec *spec, unsigned
         pthread_mutex_unlock(&pool->lock);
         return -EAGAIN;
     }
-    result = give_cells(pool, &pool->job_private[index], spec->count);
+    result = give_cells(pool, &pool->jobs.private[index], spec -> count);
     if (result == 0)
-        result = give_memory(pool, &pool->job_private[index], spec, data);
+        result = give_memory(pool, &pool->jobs.private[index], spec, data);
     if (result < 0) {
         release_memory(pool, (unsigned)index);
-        pool->vacant[pool->vacant_count++] = (uint16_t)index;
+        pool->jobs.vacant[pool->jobs.vacant_count++] = (uint16_t)index;
     } else {
-        pool->open++;
+        pool->in_use++;
     }
     if ((uint32_t)index >= atomic_load_explicit(&pool->control->jobs_used, memory_order_relaxed))
         atomic_store(&pool->control->jobs_used, (uint32_t)index + 1);
@@ -194,7 +208,7 @@ static int take_job(weir_pool *pool, const struct weir__job_spec *spec, unsigned
 /* Tells the supervisor when it has to look at the time from now on. */
 static void watch_time(weir_pool *pool, unsigned index)
 {
-    pool->job_private[index].timed = true;
+    pool->jobs.private[index].timed = true;
     if (atomic_fetch_add(&pool->control->timed_jobs, 1) > 0)
         return;
     weir__detached_order(&pool->supervisor, SUPERVISOR_WATCH);
@@ -203,12 +217,12 @@ static void watch_time(weir_pool *pool, unsigned index)
 static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spec *spec)
 {
     struct weir__job *job = &pool->control->jobs[index];
-    struct weir__job_private *private = &pool->job_private[index];
+    struct weir__job_private *private = &pool->jobs.private[index];
     uint64_t settled = weir__activity_settled(atomic_load(&job->activity));
 
     job->cancel_epoch = spec->cancel_epoch;
-    /* seq_cst, after the call has read the epoch; pairs with weir_pool_interrupt(), which sets the
-     * flag and then makes a step: this call sees the flag, or is cancelled by the step */
+    /* seq_cst, after the call has read the epoch; pairs with pool.c, weir_pool_interrupt(), which sets
+     * the flag and then makes a step: this call sees the flag, or is cancelled by the step */
     if (atomic_load(&pool->control->interrupted))
         job->cancel_epoch--;
     job->retries = (uint16_t)spec->retries;
@@ -260,7 +274,7 @@ static void publish_and_wake(weir_pool *pool, unsigned index, bool async)
     if (spinner >= 0)
         weir__wake_spinner(control, spinner);
     else if (alone && !(async && weir__any_spinning(control)))
-        pool->job_private[index].woke_sleeper = weir__wake_one(control);
+        pool->jobs.private[index].woke_sleeper = weir__wake_one(control);
 }
 
 int weir__job_open(weir_pool *pool, const struct weir__job_spec *spec)
@@ -274,8 +288,9 @@ int weir__job_open(weir_pool *pool, const struct weir__job_spec *spec)
     fill_job(pool, (unsigned)index, spec);
     if (spec->kind->prepare != NULL)
         spec->kind->prepare(spec, &control->jobs[index], data);
-    pool->job_private[index].cursor = 0;
-    /* pairs with worker.c, work_inside(): who sees OPEN sees all of the above */
+    pool->jobs.private[index].cursor = 0;
+    /* pairs with work_jobs.c, work_inside(), and with ledger.c, weir__cell_claim(): a worker that sees
+     * OPEN sees all of the above */
     atomic_store(&control->jobs[index].state, JOB_OPEN);
     publish_and_wake(pool, (unsigned)index, spec->async);
     if (spec->timeout_ns > 0 || spec->chunk_timeout_ns > 0)
@@ -308,27 +323,15 @@ bool weir__job_settled(weir_pool *pool, int index)
     }
     if (atomic_load_explicit(&pool->supervisor_gone, memory_order_acquire))
         return true;
-    return weir__ledger_settled(job->cells, job->count, &pool->job_private[index].cursor);
+    return weir__ledger_settled(job->cells, job->count, &pool->jobs.private[index].cursor);
 }
 
 /* Cheap: whether weir__job_settled() may be true. */
 static bool worth_a_look(weir_pool *pool, const struct weir__job *job)
 {
-    /* pairs with the counting in worker.c, work_on() */
+    /* pairs with work_jobs.c, leave_job() */
     return weir__activity_settled(atomic_load(&job->activity)) >= (uint64_t)job->count ||
            must_stop(pool, job);
-}
-
-void weir__look_after_supervisor(weir_pool *pool)
-{
-    struct pollfd gone = {.fd = pool->supervisor.pidfd, .events = POLLIN};
-
-    /* Without a pidfd it was gone before the pool was there; see fork.c. */
-    if (gone.fd >= 0 && (poll(&gone, 1, 0) <= 0 || !(gone.revents & POLLIN)))
-        return;
-    /* The kernel has signalled its workers; wait until they are really gone. */
-    weir__detached_wait(&pool->supervisor, LAST_DEATHS_MS);
-    atomic_store_explicit(&pool->supervisor_gone, true, memory_order_release);
 }
 
 /* Wakes one more worker, who wakes the next, once the job has proved to be more than a few us. */
@@ -341,150 +344,57 @@ static void wake_more(struct weir__control *control, struct weir__job *job)
         weir__wake_one(control);
 }
 
-/* A job that ended within WORTH_NS was worth spinning for, whether its end was met spinning or
- * asleep. But one that ended just when the whole spin was over and the host slept had been waiting
- * for the very CPU on which the host spun: then the host does not spin for a while. */
-void weir__spin_learn(weir_pool *pool, int64_t spun_ns, int64_t slept_ns)
+static bool is_job_over(weir_pool *pool, void *what)
 {
-    int64_t budget = atomic_load_explicit(&pool->spin_ns, memory_order_relaxed);
+    const int *index = what;
 
-    if (slept_ns > 0 && slept_ns <= IN_THE_WAY_NS && spun_ns >= SPIN_MAX_NS)
-        atomic_store_explicit(&pool->spin_not_before_ns, weir__now_ns() + SPIN_PAUSE_NS,
-                              memory_order_relaxed);
-    budget = spun_ns + slept_ns <= WORTH_NS ? SPIN_MAX_NS : budget / 2;
-    atomic_store_explicit(&pool->spin_ns, budget < SPIN_MIN_NS ? SPIN_MIN_NS : budget,
-                          memory_order_relaxed);
+    return worth_a_look(pool, &pool->control->jobs[*index]) && weir__job_settled(pool, *index);
 }
 
-int64_t weir__spin_budget(weir_pool *pool, int64_t now_ns)
+static void job_spun(weir_pool *pool, void *what, int64_t spun_ns)
 {
-    if (now_ns < atomic_load_explicit(&pool->spin_not_before_ns, memory_order_relaxed))
-        return SPIN_MIN_NS;
-    return atomic_load_explicit(&pool->spin_ns, memory_order_relaxed);
+    const int *index = what;
+    const bool woken = pool->jobs.private[*index].woke_sleeper;
+
+    if (spun_ns >= (woken ? WAKE_MORE_WOKEN_NS : WAKE_MORE_SPUN_NS))
+        wake_more(pool->control, &pool->control->jobs[*index]);
 }
 
-/* True when the job has settled. *spun_ns: how long it span, after the first looks. */
-static bool spin_for_end(weir_pool *pool, int index, int64_t *spun_ns)
+bool weir__job_mark(weir_pool *pool, int index, uint32_t how)
 {
-    struct weir__control *control = pool->control;
-    struct weir__job *job = &control->jobs[index];
-    int64_t wake_more_at =
-                pool->job_private[index].woke_sleeper ? WAKE_MORE_WOKEN_NS : WAKE_MORE_SPUN_NS,
-            start, budget;
-
-    *spun_ns = 0;
-    /* The shortest jobs end within a microsecond: not a pause nor a look at the clock for them. */
-    for (int i = 0; i < WEIR__LOOKS_AT_FIRST; i++) {
-        if (worth_a_look(pool, job) && weir__job_settled(pool, index))
-            return true;
-    }
-    start = weir__now_ns();
-    budget = weir__spin_budget(pool, start);
-    do {
-        for (int i = 0; i < WEIR__LOOKS_A_ROUND; i++) {
-            if (worth_a_look(pool, job) && weir__job_settled(pool, index))
-                return true;
-            weir__pause();
-        }
-        *spun_ns = weir__now_ns() - start;
-        if (*spun_ns >= wake_more_at)
-            wake_more(control, job);
-    } while (*spun_ns < budget);
-    wake_more(control, job);
-    return false;
+    /* seq_cst, then look; pairs with bell.c, weir__host_ring() */
+    atomic_fetch_or(&pool->control->jobs[index].waiting, how);
+    return weir__job_settled(pool, index);
 }
 
-bool weir__host_sleep(weir_pool *pool, uint32_t bell, int64_t limit_ns)
+static bool mark_job_asleep(weir_pool *pool, void *what)
 {
-    int64_t tick = (int64_t)TICK_MS * 1000000, remaining = limit_ns - weir__now_ns();
+    const int *index = what;
 
-    if (remaining < tick)
-        tick = remaining > 0 ? remaining : 0;
-    if (weir__futex_wait(&pool->control->host_bell, bell, tick) != -ETIMEDOUT)
-        return false;
-    weir__look_after_supervisor(pool);
-    return true;
+    wake_more(pool->control, &pool->control->jobs[*index]);
+    return weir__job_mark(pool, *index, WAITING_ASLEEP);
 }
+
+static const struct weir__wait_kind job_wait = {is_job_over, job_spun, mark_job_asleep};
 
 bool weir__job_wait(weir_pool *pool, int index, int64_t limit_ns)
 {
-    struct weir__control *control = pool->control;
-    struct weir__job *job = &control->jobs[index];
-    int64_t spun, asleep;
-
-    if (spin_for_end(pool, index, &spun)) {
-        weir__spin_learn(pool, spun, 0);
-        return true;
-    }
-    asleep = weir__now_ns();
-    for (;;) {
-        uint32_t bell = atomic_load(&control->host_bell);
-
-        /* seq_cst, then look once more; pairs with weir__host_ring() */
-        atomic_fetch_or(&job->waiting, WAITING_ASLEEP);
-        if (weir__job_settled(pool, index)) {
-            weir__spin_learn(pool, spun, weir__now_ns() - asleep);
-            return true;
-        }
-        if (limit_ns != INT64_MAX && weir__now_ns() >= limit_ns)
-            return false;
-        if (weir__host_sleep(pool, bell, limit_ns) && weir__ready_any(control))
-            weir__wake_one(control);
-    }
+    return weir__wait(pool, &job_wait, &index, limit_ns);
 }
 
 /* ---- result and close ----------------------------------------------------------------------- */
 
-int weir__report_lost_supervisor(const weir_pool *pool)
-{
-    weir_error error = {
-        .code = WEIR_EDIED,
-        .worker = -1,
-        .pid = pool->supervisor.pid,
-        .exit_status = -1,
-    };
-
-    snprintf(
-        error.message, sizeof(error.message),
-        "the pool's supervisor (pid %d) is gone, and its workers with it; free this pool and make "
-        "another one",
-        (int)pool->supervisor.pid);
-    return weir__fail_with(&error);
-}
-
-static int report_job_failure(struct weir__job *job, const struct weir__chunk_tally *tally)
-{
-    const weir_error *first = weir__failure_first(weir__job_failures(job, 0));
-    weir_error error;
-
-    if (first == NULL) /* the job's memory was overwritten */
-        return weir__fail(WEIR_EFAILED, "%lld of %lld chunks failed", (long long)tally->failed,
-                          (long long)job->count);
-    error = *first;
-    error.message[sizeof(error.message) - 1] = '\0';
-    if (tally->failed > 1) {
-        size_t used = strlen(error.message);
-
-        snprintf(error.message + used, sizeof(error.message) - used,
-                 " (%lld of %lld chunks failed)", (long long)tally->failed, (long long)job->count);
-    }
-    return weir__fail_with(&error);
-}
-
 int weir__job_result(weir_pool *pool, int index)
 {
-    struct weir__control *control = pool->control;
-    struct weir__job *job = &control->jobs[index];
+    struct weir__job *job = &pool->control->jobs[index];
     struct weir__chunk_tally tally = weir__ledger_tally(job->cells, job->count);
 
     if (tally.done == job->count)
         return 0;
     if (tally.failed > 0)
-        return report_job_failure(job, &tally);
-    if (atomic_load(&pool->supervisor_gone))
-        return weir__report_lost_supervisor(pool);
-    if (atomic_load(&control->state) == POOL_BROKEN)
-        return weir__fail_with(&control->broken);
+        return weir__report_failure(weir__job_failures(job, 0), tally.failed);
+    if (weir__is_without_workers(pool))
+        return weir__report_no_workers(pool);
     if (atomic_load(&job->stop) & STOP_TIMEOUT)
         return weir__fail(-ETIMEDOUT,
                           "the job on [%lld, %lld) passed its timeout_ms: %lld of %lld chunks done",
@@ -502,13 +412,13 @@ void weir__job_close(weir_pool *pool, int index)
     atomic_store(&control->jobs[index].state, JOB_VACANT);
     if (weir__ready_has(control, (unsigned)index))
         weir__ready_remove(control, (unsigned)index);
-    if (pool->job_private[index].timed) {
-        pool->job_private[index].timed = false;
+    if (pool->jobs.private[index].timed) {
+        pool->jobs.private[index].timed = false;
         atomic_fetch_sub(&control->timed_jobs, 1);
     }
     pthread_mutex_lock(&pool->lock);
-    pool->vacant[pool->vacant_count++] = (uint16_t)index;
-    if (--pool->open == 0)
+    pool->jobs.vacant[pool->jobs.vacant_count++] = (uint16_t)index;
+    if (--pool->in_use == 0)
         pthread_cond_broadcast(&pool->idle);
     pthread_mutex_unlock(&pool->lock);
 }

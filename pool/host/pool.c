@@ -5,8 +5,6 @@
  * The pool's private record is used by the program that made it only. A forked child of that
  * program has a copy of it, but sees `mine` wiped, and is refused before it can touch shared state.
  */
-#include "pool/host/state.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +16,12 @@
 #include "pool/control/mapping.h"
 #include "pool/control/park.h"
 #include "pool/control/supervision.h"
+#include "pool/host/calls.h"
+#include "pool/host/dispatch.h"
+#include "pool/host/future.h"
+#include "pool/host/future_set.h"
+#include "pool/host/job.h"
+#include "pool/host/spec.h"
 #include "shm/error.h"
 
 #define FREE_MS 6000 /* the supervisor gives workers 5 s to end */
@@ -45,16 +49,14 @@ static int check_pool_options(const weir_pool_options *options)
 
 static void free_private(weir_pool *pool)
 {
-    weir__events_free(pool);
+    weir__dispatch_free(pool);
     weir__calls_free(pool);
     weir__control_free(pool->control);
     if (pool->mine != NULL)
         munmap((void *)pool->mine, 4096);
-    weir__control_heap_destroy(&pool->heap);
+    weir__jobs_destroy(pool);
     pthread_mutex_destroy(&pool->lock);
     pthread_cond_destroy(&pool->idle);
-    free(pool->job_private);
-    free(pool->vacant);
     free(pool);
 }
 
@@ -83,29 +85,19 @@ static weir_pool *new_private(int workers)
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->idle, NULL);
     pool->supervisor = WEIR__DETACHED_NONE;
-    TAILQ_INIT(&pool->futures);
-    TAILQ_INIT(&pool->called);
-    pool->poll_fd = -1;
-    pool->timer_fd = -1;
+    TAILQ_INIT(&pool->futures.list);
+    TAILQ_INIT(&pool->callbacks.ended);
+    pool->dispatch.poll_fd = -1;
+    pool->dispatch.timer_fd = -1;
     pool->mine = map_mine();
-    pool->future_set = weir__future_set_new(pool);
-    pool->job_private = calloc(WEIR__JOBS_MAX, sizeof(*pool->job_private));
-    pool->vacant = calloc(WEIR__JOBS_MAX, sizeof(*pool->vacant));
-    if (pool->mine == NULL || pool->future_set == NULL || pool->job_private == NULL ||
-        pool->vacant == NULL) {
+    pool->futures.set = weir__future_set_new(pool);
+    if (pool->mine == NULL || pool->futures.set == NULL) {
         weir__fail(-ENOMEM, "no memory for a pool");
         free_private(pool);
         return NULL;
     }
-    /* all but that of the queue */
-    pool->vacant_count = WEIR__JOBS_MAX - 1;
-    for (int i = 0; i < pool->vacant_count; i++)
-        pool->vacant[i] = (uint16_t)(WEIR__JOBS_MAX - 1 - i);
     pool->control = weir__control_new(workers, true);
-    if (pool->control != NULL &&
-        weir__control_heap_init(&pool->heap, pool->control->heap, pool->control->heap_size) < 0)
-        weir__fail(-ENOMEM, "no memory for a pool");
-    if (pool->control == NULL || pool->heap.vacant == NULL) {
+    if (pool->control == NULL || weir__jobs_init(pool) < 0) {
         free_private(pool);
         return NULL;
     }
@@ -122,7 +114,7 @@ static void send_order(weir_pool *pool, char order)
 static void wait_until_idle(weir_pool *pool)
 {
     pthread_mutex_lock(&pool->lock);
-    while (pool->open > 0)
+    while (pool->in_use > 0)
         pthread_cond_wait(&pool->idle, &pool->lock);
     pthread_mutex_unlock(&pool->lock);
 }
@@ -130,14 +122,13 @@ static void wait_until_idle(weir_pool *pool)
 /* Kills the workers, and waits until the calls of other threads have seen it. */
 static void kill_workers(weir_pool *pool)
 {
-    atomic_store(&pool->killed, true);
     pool->ending = true;
     send_order(pool, SUPERVISOR_KILL);
     weir__detached_wait(&pool->supervisor, KILL_MS);
     atomic_store(&pool->supervisor_gone, true);
     weir__host_wake(pool->control);
     weir__futures_end(pool);
-    weir__events_finish(pool);
+    weir__dispatch_finish(pool);
     wait_until_idle(pool);
     weir__detached_end(&pool->supervisor);
 }
@@ -186,7 +177,7 @@ weir_pool *weir_pool_new(weir_scope *scope, const weir_pool_options *options)
     pool->control->backtrace = options->backtrace;
     pool->control->spinners_max = cpus > 1 ? cpus - 1 : 0;
     supervision.control = pool->control;
-    if (weir__events_init(pool) < 0) {
+    if (weir__dispatch_init(pool) < 0) {
         free_private(pool);
         return NULL;
     }
@@ -205,7 +196,7 @@ void weir_pool_free(weir_pool *pool)
         return;
     pool->ending = true;
     weir__futures_end(pool);
-    weir__events_finish(pool);
+    weir__dispatch_finish(pool);
     wait_until_idle(pool);
     atomic_store(&pool->control->state, POOL_DRAINING);
     weir__wake_all(pool->control);
@@ -259,7 +250,7 @@ void weir_pool_cancel(weir_pool *pool)
 {
     if (pool == NULL || *pool->mine == 0)
         return;
-    /* pairs with weir__spec_init(): a call has begun when it reads this */
+    /* pairs with spec.c, weir__spec_init(): a call has begun when it reads this */
     atomic_fetch_add(&pool->control->cancel_epoch, 1);
     atomic_store(&pool->control->notified_all, 1);
     weir__event_write(pool->control);
@@ -270,8 +261,8 @@ void weir_pool_interrupt(weir_pool *pool)
 {
     if (pool == NULL || *pool->mine == 0)
         return;
-    atomic_store(&pool->control->interrupted,
-                 1); /* before the step; pairs with job.c, fill_job() */
+    /* before the step; pairs with job.c, fill_job(), and with host/calls.c, fill_call() */
+    atomic_store(&pool->control->interrupted, 1);
     weir_pool_cancel(pool);
 }
 

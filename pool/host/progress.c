@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "pool/control/chunk.h"
+#include "pool/host/progress_text.h"
 #include "shm/clock.h"
 #include "shm/error.h"
 

@@ -5,7 +5,7 @@
 #ifndef WEIR_PROGRESS_H
 #define WEIR_PROGRESS_H
 
-#include "pool/host/state.h"
+#include "pool/host/job.h"
 
 /* Private to the thread that uses the future. */
 struct weir__progress;
@@ -28,15 +28,5 @@ void weir__progress_go_on(struct weir__progress *progress);
 void weir__progress_end(weir_pool *pool, int index, struct weir__progress *progress, int code);
 /* Whether something was shown and the end was not. */
 bool weir__progress_begun(const struct weir__progress *progress);
-
-/* ---- the look of it, without a job (progress_text.c) ---------------------------------------- */
-
-#define WEIR__PROGRESS_TEXT 1024 /* longest line, in bytes */
-
-/* Writes one line for a terminal of `width` columns: it takes at most width - 1. An empty line if
- * not even the percentage fits. Returns its length in bytes, without the NUL. */
-size_t weir__progress_bar(char *out, const weir_progress *progress, int width, bool colour);
-/* The line for the end, or for where no bar can be drawn; not longer than a bar. */
-size_t weir__progress_line(char *out, const weir_progress *progress, int width, bool colour);
 
 #endif

@@ -17,7 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "pool/host/progress.h"
+#include "pool/host/progress_text.h"
 
 #define BAR_MIN   8 /* columns between the brackets */
 #define BAR_MAX   60

@@ -11,8 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pool/control/result.h"
-#include "pool/host/state.h"
+#include "pool/host/calls.h"
+#include "pool/host/job_future.h"
+#include "pool/host/result.h"
 #include "pool/worker/task.h"
 #include "shm/error.h"
 
@@ -22,33 +23,6 @@ static int run_call(weir_task *task, weir_range range)
 
     (void)range;
     return function(task, task->job->arg);
-}
-
-int weir__take_result(weir_future *future, weir_pool *pool, struct weir__result *result, bool good)
-{
-    weir_shm *block;
-    size_t size = result->size;
-    int code = 0;
-
-    if (good && size > 0) {
-        block = atomic_load(&result->block);
-        if (block != NULL)
-            code = weir__map_made(pool); /* again, if it failed at the end of the job */
-        if (code < 0) {
-            weir__result_drop(result);
-            return code;
-        }
-        future->result =
-            future->work == NULL && size <= sizeof(future->small) ? future->small : malloc(size);
-        if (future->result == NULL) {
-            code = weir__fail(-ENOMEM, "no memory for a result of %zu bytes", size);
-        } else {
-            memcpy(future->result, block != NULL ? weir_shm_buf(block) : result->bytes, size);
-            future->result_size = size;
-        }
-    }
-    weir__result_drop(result);
-    return code;
 }
 
 static int finish_call(weir_future *future, struct weir__job *job)

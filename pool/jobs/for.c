@@ -5,7 +5,7 @@
  * What the function does is up to it: the pool takes nothing over, and undoes nothing that an
  * attempt has done whose worker was killed. So chunks are not retried unless the caller asks.
  */
-#include "pool/host/state.h"
+#include "pool/host/job_future.h"
 #include "pool/worker/task.h"
 
 static int run_for(weir_task *task, weir_range range)

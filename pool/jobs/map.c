@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "pool/control/chunk.h"
-#include "pool/host/state.h"
+#include "pool/host/job_future.h"
 #include "pool/worker/task.h"
 #include "shm/error.h"
 
@@ -52,13 +52,14 @@ static int finish_map(weir_future *future, struct weir__job *job)
 {
     size_t size = job->data.out_size;
 
-    if (!job->data.copy_out || (future->code != 0 && !future->work->keep_going))
+    if (!job->data.copy_out || (future->code != 0 && !weir__job_future_of(future)->keep_going))
         return 0;
     for (int64_t chunk = 0; chunk < job->count; chunk++) {
         weir_range range = weir__job_chunk(job, chunk);
 
         if (weir__cell_state_of(atomic_load(&job->cells[chunk])) == CELL_DONE)
-            memcpy((unsigned char *)future->work->user_out + (size_t)range.begin * size,
+            memcpy((unsigned char *)weir__job_future_of(future)->user_out +
+                       (size_t)range.begin * size,
                    job->data.out + (size_t)range.begin * size,
                    (size_t)(range.end - range.begin) * size);
     }

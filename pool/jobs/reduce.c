@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pool/host/state.h"
+#include "pool/host/job_future.h"
 #include "pool/worker/task.h"
 #include "shm/error.h"
 
@@ -56,19 +56,21 @@ static void combine_all(const weir_reduction *reduction, unsigned char *first, s
 /* Where the result goes: the caller's memory, or the future's. */
 static int take_result(weir_future *future, const void *from, size_t size)
 {
-    if (future->work->user_out == NULL) {
+    if (weir__job_future_of(future)->user_out == NULL) {
         future->result = malloc(size);
         if (future->result == NULL)
             return weir__fail(-ENOMEM, "no memory for a result of %zu bytes", size);
         future->result_size = size;
     }
-    memcpy(future->work->user_out != NULL ? future->work->user_out : future->result, from, size);
+    memcpy(weir__job_future_of(future)->user_out != NULL ? weir__job_future_of(future)->user_out
+                                                         : future->result,
+           from, size);
     return 0;
 }
 
 static int finish_reduce(weir_future *future, struct weir__job *job)
 {
-    const weir_reduction *reduction = &future->work->data.reduction;
+    const weir_reduction *reduction = &weir__job_future_of(future)->data.reduction;
 
     if (future->code != 0)
         return 0;

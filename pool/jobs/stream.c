@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/queue.h>
 
-#include "pool/host/state.h"
+#include "pool/host/spec.h"
 #include "shm/error.h"
 
 #define IN_FLIGHT_A_WORKER 4

@@ -23,7 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pool/host/state.h"
+#include "pool/host/job_future.h"
 #include "pool/table.h"
 #include "pool/worker/task.h"
 #include "shm/clock.h"
@@ -339,7 +339,7 @@ static void prepare_merge_job(const struct weir__job_spec *spec, struct weir__jo
 
 static int finish_merge_job(weir_future *future, struct weir__job *job)
 {
-    struct weir__map_reduce *record = future->work->map_reduce;
+    struct weir__map_reduce *record = weir__job_future_of(future)->map_reduce;
     struct weir__published *shards = job->data.map_reduce_memory->published;
 
     drop_all(record->parts, record->parts_count);
@@ -421,7 +421,7 @@ static int take_parts(struct weir__map_reduce *record, struct weir__job *job, ui
 
 static int finish_map_job(weir_future *future, struct weir__job *job)
 {
-    struct weir__map_reduce *record = future->work->map_reduce;
+    struct weir__map_reduce *record = weir__job_future_of(future)->map_reduce;
     uint64_t records = 0;
     int result;
 
@@ -444,7 +444,7 @@ static int finish_map_job(weir_future *future, struct weir__job *job)
     }
     result = plan_merge(record, job, records);
     if (result == 0)
-        future->work->then = &record->merge;
+        weir__job_future_of(future)->then = &record->merge;
     return result;
 }
 
@@ -569,10 +569,10 @@ weir_table *weir_future_table(weir_future *future)
     }
     if (weir_future_wait(future, -1) < 0)
         return NULL;
-    if (future->work == NULL || future->work->map_reduce == NULL) {
+    if (future->kind != &weir__job_future_kind || weir__job_future_of(future)->map_reduce == NULL) {
         weir__fail(-EINVAL, "the future is not of weir_pool_map_reduce_async()");
         return NULL;
     }
-    future->work->map_reduce->taken = true;
-    return future->work->map_reduce->table;
+    weir__job_future_of(future)->map_reduce->taken = true;
+    return weir__job_future_of(future)->map_reduce->table;
 }

@@ -8,7 +8,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "pool/control/control.h"
+#include "pool/control/chunk.h"
 
 static void cell_names_its_owner__when_claimed(void **state)
 {

@@ -13,7 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/wait.h>
 
-#include "pool/host/progress.h"
+#include "pool/host/progress_text.h"
 
 /* ---- a terminal ------------------------------------------------------------------------------ */
 
