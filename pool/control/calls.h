@@ -45,8 +45,8 @@
 #define QUEUE_BULK           UINT64_C(2)
 #define QUEUE_POSITION_SHIFT 2
 
-/* One call. By the host before its cell becomes FREE, unless told otherwise. The first line is all
- * that a call with a small argument and without a result needs. */
+/* One call. Written by the host before its cell becomes FREE, unless a field says otherwise. The
+ * first line is all that a call with a small argument and without a result needs. */
 struct weir__call {
     alignas(WEIR__LINE) weir_call_fn function;
     void *arg; /* as the caller gave it, or inline_arg */

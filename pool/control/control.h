@@ -50,27 +50,27 @@ enum weir__job_state {
     JOB_OPEN,
 };
 
-/* job.stop: why no further chunk is to be started. Bits; set by whoever finds out, cleared by open.
- */
+/* job.stop: why no further chunk is to be started. Bits; set by the process that finds out, cleared
+ * by open. */
 enum {
     STOP_FAILED = 1,  /* a chunk failed and the job does not keep going */
     STOP_CANCEL = 2,  /* the host gave it up */
     STOP_TIMEOUT = 4, /* it has passed its deadline */
 };
 
-/* job.waiting: who wants to be told that the job may be settled. Bits; set by the host, cleared by
- * open. */
+/* job.waiting: how the host wants to be notified that the job may be settled. Bits; set by the
+ * host, cleared by open. */
 enum {
     WAITING_ASLEEP = 1, /* a thread sleeps on host_bell */
-    WAITING_EVENT = 2,  /* a callback is to be called: event_fd (attach.c) */
+    WAITING_EVENT = 2,  /* a callback is to be called: event_fd (dispatch.c) */
 };
 
 /* What has failed in a job; failure.h has the states. */
 struct weir__failure {
-    _Atomic uint32_t owner; /* of the workers' record: slot + 1; 0: it is free. By who claims it */
+    _Atomic uint32_t owner;     /* by the claiming worker: its slot + 1; 0: the record is free */
     _Atomic int64_t task_next;  /* by the owner: its chunk + 1; 0: not known yet */
     _Atomic int64_t death_next; /* by the supervisor: likewise; 0: none */
-    int64_t task_ns, death_ns;  /* when: CLOCK_MONOTONIC */
+    int64_t task_ns, death_ns;  /* by the same: when, CLOCK_MONOTONIC */
     weir_error task;            /* by the owner: its task failed */
     weir_error death;           /* by the supervisor: a worker died */
 };
@@ -194,8 +194,8 @@ enum weir__pool_state {
 /* Where work and workers find each other: one cache line for 64 workers and 256 jobs, so that in
  * most pools whoever opens a job and the worker that takes it pass one line to and fro. */
 struct weir__meeting {
-    /* Workers asleep, one bit a slot (park.c). Set by the worker, cleared by it or by who wakes it.
-     */
+    /* Workers asleep, one bit a slot (park.c). Set by the worker, cleared by it or by the process
+     * that wakes it. */
     alignas(WEIR__LINE) _Atomic uint64_t parked;
     /* Workers that spin for work, one bit a slot. Set by the worker; cleared by it, by a worker
      * that takes its place, by the host that counts on it for a job, and by the supervisor when it
@@ -217,7 +217,7 @@ struct weir__control {
     bool backtrace;
     int (*process_target)(void *arg); /* weir_process: the one worker runs this and ends */
     struct weir__job *jobs;           /* WEIR__JOBS_MAX; NULL for a weir_process */
-    struct weir__queue *queue;        /* queue.h; NULL for a weir_process */
+    struct weir__queue *queue;        /* calls.h; NULL for a weir_process */
     unsigned char *heap;              /* memory for cells and arguments, allocated by the host */
     size_t heap_size;
     size_t size;      /* of the whole mapping */
@@ -234,9 +234,9 @@ struct weir__control {
     /* What the host sleeps on: rung when a job that somebody waits for may be settled. */
     alignas(WEIR__LINE) _Atomic uint32_t host_bell;
 
-    /* For hosts with an event loop (attach.c). `notified`: the job may be settled, one bit a job; set
-     * by all, before `event`, and taken by the host. `event`: 1 from just before somebody writes to
-     * event_fd until the host, awake, looks at `notified`. */
+    /* For hosts with an event loop (dispatch.c). `notified`: the job may be settled, one bit a job;
+     * set by all, before `event`, and taken by the host. `event`: 1 from just before a process
+     * writes to event_fd until the host, awake, looks at `notified`. */
     alignas(WEIR__LINE) _Atomic uint32_t event;
     _Atomic uint32_t notified_all; /* host, supervisor: look at all jobs */
     _Atomic uint64_t notified[WEIR__JOBS_MAX / 64];

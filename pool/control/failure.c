@@ -24,11 +24,12 @@ void weir__failure_reset(struct weir__failure *record)
     atomic_store_explicit(&record->death_next, 0, memory_order_relaxed);
 }
 
-/* `next`: the chunk + 1. Acquire; pairs with ledger.c, weir__cell_settle() and
- * weir__cell_reclaim(). */
+/* Whether a record counts that names `next`, its chunk + 1. */
 static bool counts(const struct weir__failures *failures, int64_t next)
 {
     return next > 0 && next <= failures->count &&
+           /* acquire; pairs with ledger.c, weir__cell_settle(); pairs with ledger.c,
+            * weir__cell_reclaim() */
            weir__cell_state_of(atomic_load_explicit(&failures->cells[next - 1],
                                                     memory_order_acquire)) == CELL_FAILED;
 }

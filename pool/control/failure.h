@@ -17,7 +17,7 @@
  *
  * A worker whose own task fails while the record is CLAIMED waits until it counts or is free. It
  * waits for a worker that is a few lines away from the end of its chunk, or was killed there and is
- * about to be buried; and the job cannot end before that one's chunk anyway. The supervisor waits
+ * about to be reaped; and the job cannot end before that one's chunk anyway. The supervisor waits
  * for nobody: the other record is its own.
  */
 #ifndef WEIR_FAILURE_H
@@ -26,7 +26,7 @@
 #include "pool/control/control.h"
 
 /* The records of a job, with its cells, and the chunk that it is about. A call of the queue
- * (queue.h) is on its own: one cell. */
+ * (calls.h) is on its own: one cell. */
 struct weir__failures {
     struct weir__failure *record;
     const weir__cell *cells;

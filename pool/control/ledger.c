@@ -26,8 +26,8 @@ unsigned weir__cell_claim(weir__cell *cell, unsigned owner, uint32_t incarnation
     if (weir__cell_state_of(seen) != CELL_FREE)
         return 0;
     attempt = weir__cell_attempt(seen) + 1;
-    /* pairs with ledger.c, weir__cell_reclaim(), with job.c, weir__job_open(), and with calls.c,
-     * fill_call() */
+    /* acquire; pairs with ledger.c, weir__cell_reclaim(); pairs with job.c, weir__job_open(); pairs
+     * with calls.c, fill_call() */
     if (!atomic_compare_exchange_strong_explicit(
             cell, &seen, cell_make(CELL_RUNNING, attempt, owner, incarnation), memory_order_acq_rel,
             memory_order_relaxed))
@@ -39,8 +39,8 @@ void weir__cell_settle(weir__cell *cell, enum weir__cell_state state)
 {
     uint64_t mine = atomic_load_explicit(cell, memory_order_relaxed);
 
-    /* release; pairs with ledger.c, weir__ledger_settled() and weir__ledger_tally(), with failure.c,
-     * counts(), and with host/calls.c, is_final() */
+    /* release; pairs with ledger.c, weir__ledger_settled(); pairs with ledger.c,
+     * weir__ledger_tally(); pairs with failure.c, counts(); pairs with calls.c, is_final() */
     atomic_store_explicit(cell, (mine & ~UINT64_C(7)) | state, memory_order_release);
 }
 
@@ -55,7 +55,7 @@ enum weir__cell_state weir__cell_reclaim(weir__cell *cell, unsigned owner, uint3
         return CELL_RUNNING;
     *attempt = weir__cell_attempt(seen);
     next = *attempt <= retries && *attempt < CELL_ATTEMPT_MAX ? CELL_FREE : CELL_FAILED;
-    /* release; pairs with ledger.c, weir__cell_claim(), and with failure.c, counts() */
+    /* release; pairs with ledger.c, weir__cell_claim(); pairs with failure.c, counts() */
     if (!atomic_compare_exchange_strong_explicit(cell, &seen,
                                                  cell_make(next, *attempt, owner, incarnation),
                                                  memory_order_acq_rel, memory_order_relaxed))

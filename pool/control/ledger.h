@@ -6,9 +6,9 @@
  * named here, so a process killed at any instruction leaves each cell in one of these states:
  *
  *   FREE       No worker has it. Any worker may claim it; the host may cancel it.
- *   RUNNING    The worker {owner, incarnation} is on it. Only that worker settles it. The supervisor
- *              may take it back after it has reaped that worker and before it forks another one into
- *              the same slot.
+ *   RUNNING    The worker {owner, incarnation} is on it. Only that worker settles it. The
+ *              supervisor may take it back after it has reaped that worker and before it forks
+ *              another one into the same slot.
  *   DONE       Committed: its result counts. Final.
  *   FAILED     The task failed, or its worker died with no attempt left. Final.
  *   CANCELLED  Cancelled before any worker had it. Final.

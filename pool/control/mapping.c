@@ -3,8 +3,8 @@
  * mapping.c: mapping the control block.
  *
  * The block is one anonymous shared mapping without reserve: a header with the slots, then the
- * jobs, then the control heap. Only what is touched takes memory. Where the address space is limited the
- * heap shrinks, down to 1 MiB.
+ * jobs, then the control heap. Only what is touched takes memory. Where the address space is
+ * limited the heap shrinks, down to 1 MiB.
  */
 #include "pool/control/mapping.h"
 

@@ -136,8 +136,8 @@ static void sleep_until_rung(struct weir__control *control, unsigned index)
     uint64_t bit = UINT64_C(1) << (index % 64);
     uint32_t seen = atomic_load(&slot->bell);
 
-    /* seq_cst, then look; pairs with park.c, weir__wake_spinner() and weir__wake_one(): they look at
-     * the bit after the job was added */
+    /* seq_cst, then look; pairs with park.c, weir__wake_spinner(); pairs with park.c,
+     * weir__wake_one(): they look at the bit after the job was added */
     atomic_fetch_or(parked, bit);
     if (!something_to_do(control))
         weir__futex_wait(&slot->bell, seen, -1);

@@ -17,8 +17,8 @@ static inline void weir__pause(void)
 #endif
 }
 
-/* A spinning process first looks so often without a pause, in less than a microsecond; then so often
- * between two looks at the clock, with pauses. */
+/* A spinning process first looks so often without a pause, in less than a microsecond; then so
+ * often between two looks at the clock, with pauses. */
 #define WEIR__LOOKS_AT_FIRST 200
 #define WEIR__LOOKS_A_ROUND  8
 

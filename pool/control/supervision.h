@@ -27,8 +27,8 @@ enum {
     SUPERVISOR_KILL = 'k',   /* kill all workers and end */
 };
 
-/* supervisor/supervisor.c. For weir__fork_detached(); context is a struct weir__supervision. Does not
- * return. */
+/* supervisor/supervisor.c. For weir__fork_detached(); context is a struct weir__supervision. Does
+ * not return. */
 void weir__supervisor_main(void *context, int lifeline);
 
 /* worker/worker.c. Runs worker `slot` until the pool ends, or, for a weir_process, its target.

@@ -193,7 +193,7 @@ static void end_call(weir_pool *pool, weir_future *future)
 static bool mark_call(weir_pool *pool, weir_future *future, uint32_t how)
 {
     atomic_fetch_or(&call_of(pool, future)->waiting, how);
-    /* pairs with work_calls.c, run_claimed(): that settles, then looks at the mark */
+    /* seq_cst; pairs with work_calls.c, run_claimed(): that settles, then looks at the mark */
     atomic_thread_fence(memory_order_seq_cst);
     return is_call_settled(pool, future);
 }
@@ -308,7 +308,8 @@ static void fill_call(weir_pool *pool, unsigned place, weir_call_fn function, co
     call->gave = 0;
     atomic_store_explicit(&call->position, pool->calls->tail, memory_order_relaxed);
     atomic_store_explicit(&call->waiting, 0, memory_order_relaxed);
-    /* seq_cst, after the call has read the epoch; as in job.c, fill_job() */
+    /* seq_cst, after the call has read the epoch; pairs with pool.c, weir_pool_interrupt(), as in
+     * job.c, fill_job() */
     if (atomic_load(&pool->control->interrupted))
         epoch--;
     atomic_store_explicit(&call->cancel_epoch, epoch, memory_order_relaxed);
@@ -344,7 +345,7 @@ static void publish_queue_and_wake(struct weir__control *control)
 weir_future *weir__call_put(weir_pool *pool, weir_call_fn function, const void *arg,
                             size_t arg_size, const weir_job_options *options)
 {
-    /* a call has begun when it reads this */
+    /* seq_cst; pairs with pool.c, weir_pool_cancel(): a call has begun when it reads this */
     const uint32_t epoch = atomic_load(&pool->control->cancel_epoch);
     weir_future *future = NULL;
     struct weir__call_ring *ring;

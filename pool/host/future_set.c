@@ -2,9 +2,9 @@
  *
  * future_set.c: what all futures of a pool share.
  *
- * Futures of calls lie in slabs, which are freed together: an array of them is on whole lines of the
- * cache, and a future that is used again is in the cache. Invariant: the set is there as long as the
- * pool is, or any future of it.
+ * Futures of calls lie in slabs, which are freed together: an array of them is on whole lines of
+ * the cache, and a future that is used again is in the cache. Invariant: the set is there as long
+ * as the pool is, or any future of it.
  */
 #include "pool/host/future_set.h"
 

@@ -7,8 +7,8 @@
 
 #include "pool/host/state.h"
 
-/* Counts the futures of a pool, and has memory for those of calls, which are used again. It outlives
- * the pool if futures do: then the last future that is freed frees it. */
+/* Counts the futures of a pool, and has memory for those of calls, which are used again. It
+ * outlives the pool if futures do: then the last future that is freed frees it. */
 struct weir__future_set {
     weir_pool *_Atomic pool;         /* NULL once the pool is gone */
     pthread_mutex_t lock;            /* over what follows */

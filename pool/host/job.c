@@ -221,8 +221,8 @@ static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spe
     uint64_t settled = weir__activity_settled(atomic_load(&job->activity));
 
     job->cancel_epoch = spec->cancel_epoch;
-    /* seq_cst, after the call has read the epoch; pairs with pool.c, weir_pool_interrupt(), which sets
-     * the flag and then makes a step: this call sees the flag, or is cancelled by the step */
+    /* seq_cst, after the call has read the epoch; pairs with pool.c, weir_pool_interrupt(), which
+     * sets the flag and then makes a step: this call sees the flag, or is cancelled by the step */
     if (atomic_load(&pool->control->interrupted))
         job->cancel_epoch--;
     job->retries = (uint16_t)spec->retries;
@@ -289,8 +289,8 @@ int weir__job_open(weir_pool *pool, const struct weir__job_spec *spec)
     if (spec->kind->prepare != NULL)
         spec->kind->prepare(spec, &control->jobs[index], data);
     pool->jobs.private[index].cursor = 0;
-    /* pairs with work_jobs.c, work_inside(), and with ledger.c, weir__cell_claim(): a worker that sees
-     * OPEN sees all of the above */
+    /* seq_cst; pairs with work_jobs.c, work_inside(); pairs with ledger.c, weir__cell_claim(): a
+     * worker that sees OPEN sees all of the above */
     atomic_store(&control->jobs[index].state, JOB_OPEN);
     publish_and_wake(pool, (unsigned)index, spec->async);
     if (spec->timeout_ns > 0 || spec->chunk_timeout_ns > 0)
@@ -317,6 +317,7 @@ bool weir__job_settled(weir_pool *pool, int index)
     struct weir__job *job = &pool->control->jobs[index];
 
     if (must_stop(pool, job)) {
+        /* seq_cst, then look at the cells; pairs with work_jobs.c, leave_job() */
         if (atomic_load(&job->stop) == 0)
             atomic_fetch_or(&job->stop, STOP_CANCEL);
         weir__ledger_cancel_unstarted(job->cells, job->count);
@@ -329,7 +330,7 @@ bool weir__job_settled(weir_pool *pool, int index)
 /* Cheap: whether weir__job_settled() may be true. */
 static bool worth_a_look(weir_pool *pool, const struct weir__job *job)
 {
-    /* pairs with work_jobs.c, leave_job() */
+    /* seq_cst; pairs with work_jobs.c, leave_job() */
     return weir__activity_settled(atomic_load(&job->activity)) >= (uint64_t)job->count ||
            must_stop(pool, job);
 }

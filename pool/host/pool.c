@@ -250,7 +250,8 @@ void weir_pool_cancel(weir_pool *pool)
 {
     if (pool == NULL || *pool->mine == 0)
         return;
-    /* pairs with spec.c, weir__spec_init(): a call has begun when it reads this */
+    /* seq_cst; pairs with spec.c, weir__spec_init(); pairs with calls.c, weir__call_put(): a call
+     * has begun when it reads this */
     atomic_fetch_add(&pool->control->cancel_epoch, 1);
     atomic_store(&pool->control->notified_all, 1);
     weir__event_write(pool->control);
@@ -261,7 +262,7 @@ void weir_pool_interrupt(weir_pool *pool)
 {
     if (pool == NULL || *pool->mine == 0)
         return;
-    /* before the step; pairs with job.c, fill_job(), and with host/calls.c, fill_call() */
+    /* seq_cst, before the step; pairs with job.c, fill_job(); pairs with calls.c, fill_call() */
     atomic_store(&pool->control->interrupted, 1);
     weir_pool_cancel(pool);
 }

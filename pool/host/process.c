@@ -105,7 +105,8 @@ int weir_process_join(weir_process *process, int timeout_ms, int *exit_code)
         uint32_t bell = atomic_load(&control->host_bell);
         int64_t wait_ns = (int64_t)TICK_MS * 1000000, remaining = limit - weir__now_ns();
 
-        if (atomic_load(&control->ended)) /* pairs with supervisor.c, note_process_end() */
+        /* seq_cst; pairs with supervisor.c, note_process_end() */
+        if (atomic_load(&control->ended))
             return report_end(process, exit_code);
         if (weir__detached_wait(&process->supervisor, 0))
             return atomic_load(&control->ended)

@@ -70,7 +70,7 @@ int weir__spec_init(struct weir__job_spec *spec, const weir_pool *pool, weir_ran
                     void (*function)(void), void *arg, const weir_job_options *options,
                     unsigned retries)
 {
-    /* pairs with pool.c, weir_pool_cancel() */
+    /* seq_cst; pairs with pool.c, weir_pool_cancel() */
     const uint32_t cancel_epoch = atomic_load(&pool->control->cancel_epoch);
     const weir_job_options defaults = {0};
     int result;

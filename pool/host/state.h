@@ -2,8 +2,8 @@
  *
  * state.h: the host's private records of a pool and of its futures.
  *
- * Every file of host/ works on these, so they stand below all of them. Each part of struct weir_pool
- * is one file's, named with it: others use that file's functions.
+ * Every file of host/ works on these, so they stand below all of them. Each part of struct
+ * weir_pool is one file's, named with it: others use that file's functions.
  */
 #ifndef WEIR_STATE_H
 #define WEIR_STATE_H

@@ -2,9 +2,9 @@
  *
  * map.c: a function over the elements of arrays.
  *
- * Arrays of the scope are used in place. Private ones travel in the job's memory: the input is copied
- * in before the job opens, and the output copied back after its end, of the chunks that are DONE
- * only; so what is in the caller's array was committed by the ledger.
+ * Arrays of the scope are used in place. Private ones travel in the job's memory: the input is
+ * copied in before the job opens, and the output copied back after its end, of the chunks that are
+ * DONE only; so what is in the caller's array was committed by the ledger.
  */
 #include <errno.h>
 #include <string.h>

@@ -2,9 +2,9 @@
  *
  * reduce.c: deterministic reductions.
  *
- * Each chunk has an accumulator in the job's memory. An attempt sets it to the neutral element first,
- * so what an attempt that was killed left does not matter; the ledger commits it with the chunk.
- * When all are done the caller's process combines them pairwise, neighbours first:
+ * Each chunk has an accumulator in the job's memory. An attempt sets it to the neutral element
+ * first, so what an attempt that was killed left does not matter; the ledger commits it with the
+ * chunk. When all are done the caller's process combines them pairwise, neighbours first:
  *
  *     0 1 2 3 4 5 6      0+1  2+3  4+5  6      (0+1)+(2+3)  (4+5)+6      ...
  *

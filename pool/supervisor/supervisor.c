@@ -177,7 +177,8 @@ static void reclaim_chunk(struct child *child, struct weir__job *job, int status
             atomic_fetch_or(&job->stop, STOP_FAILED);
     }
     weir__cell_reclaim(cell, child->slot, atomic_load(&slot->incarnation), retries, &attempt);
-    /* pairs with worker.c, work_inside(): counted before repair() adds to the ready set */
+    /* seq_cst; pairs with work_jobs.c, work_inside(): counted before repair() adds to the ready
+     * set */
     atomic_fetch_add(&job->retry_seq, 1);
 }
 
@@ -212,10 +213,11 @@ static void repair(struct weir__control *control)
         if (atomic_load(&job->state) != JOB_OPEN)
             continue;
         weir__ready_add(control, i);
+        /* seq_cst, then the ring; pairs with work_jobs.c, leave_job() */
         atomic_store(&job->recount, 1);
         weir__host_ring(control, job);
     }
-    /* The dead worker may have been about to; and for the calls of the queue. */
+    /* The dead worker may have been about to notify the host; and the queue has calls. */
     atomic_store(&control->notified_all, 1);
     weir__event_write(control);
     weir__host_wake(control);
@@ -233,7 +235,8 @@ static bool replaces_workers(const struct supervisor *supervisor)
 static void give_up(struct weir__control *control, const weir_error *why)
 {
     control->broken = *why;
-    atomic_store(&control->state, POOL_BROKEN); /* pairs with job.c: broken is read after it */
+    /* seq_cst; pairs with result.c, weir__report_no_workers(): `broken` is read after the state */
+    atomic_store(&control->state, POOL_BROKEN);
     repair(control);
 }
 
@@ -298,7 +301,8 @@ static void fork_again(struct supervisor *supervisor)
 static void note_process_end(struct weir__control *control, int status)
 {
     control->exit_status = status;
-    atomic_store(&control->ended, 1); /* pairs with process.c: exit_status is read after it */
+    /* seq_cst; pairs with process.c, weir_process_join(): exit_status is read after it */
+    atomic_store(&control->ended, 1);
     weir__host_wake(control);
 }
 

@@ -78,7 +78,7 @@ static bool take_queue_out(struct weir_task *task)
     uint64_t tail = task->tail;
 
     weir__ready_remove(task->control, WEIR__QUEUE_JOB);
-    /* seq_cst; pairs with host/calls.c, publish_call(): either that exchange finds the flag, or this
+    /* seq_cst; pairs with calls.c, publish_call(): either that exchange finds the flag, or this
      * one finds another tail */
     if ((tail & QUEUE_IDLE)
             ? load_tail(queue) == tail
@@ -117,7 +117,7 @@ static void run_claimed(struct weir_task *task)
     task->failures = weir__queue_failures(queue, place);
     weir__task_run(task, run_call, (weir_range){0, 1});
     task->call = NULL;
-    /* pairs with host/calls.c, mark_call(): that sets the mark, then looks at the cell */
+    /* pairs with calls.c, mark_call(): that sets the mark, then looks at the cell */
     atomic_thread_fence(memory_order_seq_cst);
     weir__queue_ring(task->control, place);
 }

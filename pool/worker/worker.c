@@ -3,8 +3,8 @@
  * worker.c: the worker's loop.
  *
  * It finds a job in the ready set, works on it (work_jobs.c, work_calls.c), and looks for the next
- * one; without one it spins, then sleeps (park.c). Killed: its chunk and its job are looked after by
- * the supervisor; see those files.
+ * one; without one it spins, then sleeps (park.c). Killed: its chunk and its job are looked after
+ * by the supervisor; see those files.
  */
 #include <sched.h>
 #include <signal.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * job.pml: ledger, ready set, parking, and the reuse of a job's memory (pool/worker.c, supervisor.c,
- * job.c, park.c), for one place of a job and two workers, of which KILLS are killed anywhere.
+ * job.pml: ledger, ready set, parking, and the reuse of a job's memory (work_jobs.c,
+ * supervisor.c, job.c and park.c of pool/), for one place of a job and two workers, of which KILLS are killed anywhere.
  *
  *   host        opens a job, waits for it, closes it, and opens another one in the same place
  *   worker      0 and 1: parks, enters, claims, runs, settles, counts, leaves; or is killed anywhere
@@ -222,7 +222,7 @@ inline respawn(w)
     atomic { REAP(w); c = 0; reaped[w] = true }
 }
 
-inline bury(w)
+inline reap_worker(w)
 {
 #ifdef BUG_FORK_BEFORE_RECLAIMING
     respawn(w);
@@ -280,8 +280,8 @@ active proctype supervisor()
 
 end:
     do
-    :: atomic { NOTICE(0) }; bury(0)
-    :: atomic { NOTICE(1) }; bury(1)
+    :: atomic { NOTICE(0) }; reap_worker(0)
+    :: atomic { NOTICE(1) }; reap_worker(1)
     od
 }
 
@@ -352,7 +352,7 @@ not_yet:
     od
 }
 
-inline seal(c)
+inline cancel_unstarted(c)
 {
 #ifdef BUG_SEAL_IN_TWO_STEPS
     if
@@ -375,7 +375,7 @@ inline look_at_cells()
     :: stop ->
         c = 0;
         do
-        :: c < count -> seal(c); c++
+        :: c < count -> cancel_unstarted(c); c++
         :: else -> break
         od
     :: else
