@@ -345,7 +345,8 @@ static void wake_more(struct weir__control *control, struct weir__job *job)
         weir__wake_one(control);
 }
 
-static bool is_job_over(weir_pool *pool, void *what)
+/* In the loops of weir__wait(). */
+static inline __attribute__((always_inline)) bool is_job_over(weir_pool *pool, void *what)
 {
     const int *index = what;
 
