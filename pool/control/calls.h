@@ -26,10 +26,10 @@
  * The tail is one word with a flag, so that putting a call and learning whether a worker has to be
  * woken are one step:
  *
- *   IDLE   the job is not in the ready set, and who puts a call adds it (and wakes somebody if
- *          nobody spins). Set by a worker that has seen every cell below the tail taken: it takes
- *          the job out of the ready set, then sets the flag if the tail has not moved, else puts
- *          the job back. Killed in between: the supervisor puts it back.
+ *   IDLE   the job is not in the ready set, and the host adds it when it puts a call (and wakes a
+ *          worker if none spins). Set by a worker that has seen every cell below the tail taken: it
+ *          takes the job out of the ready set, then sets the flag if the tail has not moved, else
+ *          puts the job back. Killed in between: the supervisor puts it back.
  *   BULK   the program puts calls without waiting for any. A worker that has nearly caught up with
  *          it then waits a moment for more, so that the lines which both write move once for many
  *          calls.

@@ -4,8 +4,8 @@
  *
  * One anonymous shared mapping, made before the supervisor is forked, so it lies at the same
  * address in the host, the supervisor and every worker, and has no name to leak. Each field says
- * who writes it. "Host" is any thread of the program that made the pool; allocation of jobs and
- * memory is the host's alone and is kept in its private memory (host/state.h).
+ * which process writes it. "Host" is any thread of the program that made the pool; allocation of
+ * jobs and memory is the host's alone and is kept in its private memory (host/state.h).
  *
  * A *job* goes through
  *
@@ -13,9 +13,9 @@
  *
  * and workers find open jobs through the ready set (ready.h). A worker that wants to look at a job
  * first *enters* it (activity + 1) and only then reads its state; the host reuses a job's memory
- * only when nobody is inside, so what a worker read after entering an OPEN job stays as it is until
- * it leaves. A worker that is killed inside never leaves: the host then finds that no live slot
- * names the job and takes the dead ones out (job.c, job_is_empty()).
+ * only when no process is inside, so what a worker read after entering an OPEN job stays as it is
+ * until it leaves. A worker that is killed inside never leaves: the host then finds that no live
+ * slot names the job and takes the dead ones out (job.c, job_is_empty()).
  */
 #ifndef WEIR_CONTROL_H
 #define WEIR_CONTROL_H
@@ -119,11 +119,11 @@ struct weir__job {
     _Atomic uint32_t recount;   /* by the supervisor: the hint in `activity` stays too low */
     _Atomic uint32_t waiting;   /* by the host: WAITING_... */
     _Atomic uint32_t wake_more; /* by the host: it is worth waking one worker after the other */
-    /* From here on: written by the host while nobody is inside; constant while OPEN. */
+    /* From here on: written by the host while no process is inside; constant while OPEN. */
     uint32_t cancel_epoch; /* control.cancel_epoch when its call began; another one: cancelled */
     uint16_t retries;
     bool keep_going;
-    bool async; /* of a future: nobody waits who would wake more workers for it */
+    bool async; /* of a future: no thread waits that would wake more workers for it */
     weir__cell *cells;
     int64_t count; /* of chunks */
 
@@ -147,7 +147,7 @@ struct weir__job {
 
 /* job.activity: bits 0-18 processes inside; 19-43 chunks settled, a hint that is lost with a worker
  * that is killed before it has counted them; 44-63 entries, which wrap: two equal values mean that
- * nobody came in between, even if as many left as came. */
+ * no process came in between, even if as many left as came. */
 #define ACTIVITY_INSIDE        ((UINT64_C(1) << 19) - 1)
 #define ACTIVITY_SETTLED_SHIFT 19
 #define ACTIVITY_SETTLED       ((UINT64_C(1) << 25) - 1) /* shifted */
@@ -192,7 +192,7 @@ enum weir__pool_state {
 };
 
 /* Where work and workers find each other: one cache line for 64 workers and 256 jobs, so that in
- * most pools whoever opens a job and the worker that takes it pass one line to and fro. */
+ * most pools the host that opens a job and the worker that takes it pass one line to and fro. */
 struct weir__meeting {
     /* Workers asleep, one bit a slot (park.c). Set by the worker, cleared by it or by the process
      * that wakes it. */
@@ -231,7 +231,7 @@ struct weir__control {
 
     struct weir__meeting meeting[WEIR_WORKERS_MAX / 64];
 
-    /* What the host sleeps on: rung when a job that somebody waits for may be settled. */
+    /* What the host sleeps on: rung when a job for which a thread waits may be settled. */
     alignas(WEIR__LINE) _Atomic uint32_t host_bell;
 
     /* For hosts with an event loop (dispatch.c). `notified`: the job may be settled, one bit a job;

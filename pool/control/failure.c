@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * failure.c: see failure.h for the states and who may change them.
+ * failure.c: see failure.h for the states and the processes that may change them.
  *
  * Memory order: `task_next` is set after the claim, and 0 is written before the claim is taken
  * back, so it never names a chunk of another claim. A record is read only after the acquire of a

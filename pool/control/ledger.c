@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * ledger.c: see ledger.h for the states and who may change them.
+ * ledger.c: see ledger.h for the states and the processes that may change them.
  *
  * Memory order: claim acquires (the worker then sees what the host wrote before it opened the job,
  * and what an earlier attempt left), settling releases, and settled()/tally() acquire, so a host
- * that sees DONE sees the chunk's results. Reclaim is a CAS only as a guard: nobody else may change
- * a cell whose owner is dead.
+ * that sees DONE sees the chunk's results. Reclaim is a CAS only as a guard: no other process may
+ * change a cell whose owner is dead.
  */
 #include "pool/control/ledger.h"
 

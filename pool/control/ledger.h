@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * ledger.h: who owns which chunk, and which chunks are settled.
+ * ledger.h: the owner of each chunk, and which chunks are settled.
  *
  * One 64-bit atomic cell a chunk. Every change of a cell is one atomic step of the process that is
  * named here, so a process killed at any instruction leaves each cell in one of these states:

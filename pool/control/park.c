@@ -9,7 +9,7 @@
  *
  * Falling asleep and waking, with the store-load pair that keeps a wake-up from getting lost:
  *
- *     worker                                  who makes work visible
+ *     worker                                  the process that makes work visible
  *     seen = bell                             adds to the ready set        (seq_cst)
  *     sets its parked bit       (seq_cst)     looks at the parked bits     (seq_cst)
  *     looks at the ready set    (seq_cst)     takes one out: bell + 1, wake
@@ -234,7 +234,7 @@ bool weir__wake_one(struct weir__control *control)
             uint64_t bit = bits & -bits;
 
             if (!(atomic_fetch_and(&control->meeting[w].parked, ~bit) & bit))
-                continue; /* somebody else woke it */
+                continue; /* another process woke it */
             ring_slot(&control->slots[w * 64 + __builtin_ctzll(bit)]);
             return true;
         }

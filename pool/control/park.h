@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * park.h: spin a little, then sleep; wake one, who wakes the next.
+ * park.h: how workers wait for work (spin a little, then sleep), and how they are woken.
  */
 #ifndef WEIR_PARK_H
 #define WEIR_PARK_H
@@ -22,8 +22,8 @@ static inline void weir__pause(void)
 #define WEIR__LOOKS_AT_FIRST 200
 #define WEIR__LOOKS_A_ROUND  8
 
-/* How long a worker spins before it sleeps; it learns from whether spinning was worth it. Private.
- */
+/* How long a worker spins before it sleeps; it learns from whether spinning was
+ * worth it. Private. */
 struct weir__spin {
     int64_t budget_ns;
     int64_t not_before_ns;
@@ -34,7 +34,7 @@ struct weir__spin {
  * of the last one is, so that a program that opens one job after the other finds it. */
 void weir__announce_spin(struct weir__control *control, unsigned slot);
 
-/* Worker: it has found work, and nobody may count on it. */
+/* Worker: it has found work, and the host may not count on it. */
 void weir__end_spin(struct weir__control *control, unsigned slot);
 
 /* Worker: returns when there may be work, or the pool's state has changed. */

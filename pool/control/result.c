@@ -2,8 +2,8 @@
  *
  * result.c: what a submitted call gives back.
  *
- * A result that is too large for its record is a block of the scope, which belongs to whoever takes
- * it out of the record. Killed in between: the block stays until the scope ends.
+ * A result that is too large for its record is a block of the scope. It belongs to the process that
+ * takes it out of the record. Killed in between: the block stays until the scope ends.
  */
 #include "pool/control/result.h"
 

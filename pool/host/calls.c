@@ -3,8 +3,8 @@
  * calls.c: the host's side of the queue of submitted calls; control/calls.h has the states.
  *
  * A call's place is its future's from when it is put until its end is taken over into the future:
- * when somebody looks at the future, or when the tail comes round to the place. All of that under
- * pool->lock; a thread that waits does so without it, and is counted in `users`, so that nobody
+ * when a thread looks at the future, or when the tail comes round to the place. All of that under
+ * pool->lock; a thread that waits does so without it, and is counted in `users`, so that no thread
  * puts another call into the place it looks at. The pool does not go while one waits, as it counts
  * in pool->in_use.
  *
@@ -189,7 +189,7 @@ static void end_call(weir_pool *pool, weir_future *future)
     pool->calls->futures[place] = NULL;
 }
 
-/* Has the end of a call told of. True: it has come. */
+/* Has the host notified of the end of a call, as `how` says. True: it has come. */
 static bool mark_call(weir_pool *pool, weir_future *future, uint32_t how)
 {
     atomic_fetch_or(&call_of(pool, future)->waiting, how);
@@ -233,8 +233,8 @@ static bool is_full(weir_pool *pool, const weir_future *future)
            !is_call_settled(pool, future);
 }
 
-/* With pool->lock. Moves the tail to a vacant place. -1: there is none; -EAGAIN: the queue is full.
- */
+/* With pool->lock. Moves the tail to a vacant place. -1: there is none; -EAGAIN: the
+ * queue is full. */
 static int take_call_place(weir_pool *pool, struct weir__call_ring *ring)
 {
     for (int i = 0; i < PLACES_TRIED; i++, ring->tail++) {
@@ -253,8 +253,8 @@ static int take_call_place(weir_pool *pool, struct weir__call_ring *ring)
     return -1;
 }
 
-/* With pool->lock. Has the end of a call told of that comes when half of the queue is through, if
- * it is known which. False: there is a place by now. */
+/* With pool->lock. Has the host woken at the end of the call in the middle of the queue, or of its
+ * first one if that is not known. False: there is a place by now. */
 static bool mark_half(weir_pool *pool, uint64_t tail)
 {
     const unsigned first = weir__queue_place(tail);
@@ -318,7 +318,7 @@ static void fill_call(weir_pool *pool, unsigned place, weir_call_fn function, co
     atomic_store_explicit(&pool->control->queue->cells[place], CELL_FREE, memory_order_release);
 }
 
-/* With pool->lock. Moves the tail over the call. True: workers have to be told. */
+/* With pool->lock. Moves the tail over the call. True: a worker has to be woken. */
 static bool publish_call(weir_pool *pool, struct weir__call_ring *ring)
 {
     struct weir__queue *queue = pool->control->queue;
@@ -484,8 +484,8 @@ static void cancel_call(weir_pool *pool, weir_future *future)
     struct weir__call *call = call_of(pool, future);
     uint64_t before = atomic_load(&call->cancelled), mine = future->position + 1;
 
-    /* only ever up: should the call have ended and its place be another one's, that one is not hit
-     */
+    /* only ever up: should the call have ended and its place be another one's, that
+     * one is not hit */
     while (before < mine && !atomic_compare_exchange_weak(&call->cancelled, &before, mine))
         ;
     weir__queue_ring(pool->control, weir__queue_place(future->position));

@@ -25,8 +25,8 @@ struct weir__control_heap {
 int weir__control_heap_init(struct weir__control_heap *heap, unsigned char *base, size_t size);
 void weir__control_heap_destroy(struct weir__control_heap *heap);
 
-/* Memory of at least `size` bytes, aligned to a cache line; its contents are undefined. NULL: none.
- */
+/* Memory of at least `size` bytes, aligned to a cache line; its contents are
+ * undefined. NULL: none. */
 void *weir__control_heap_alloc(struct weir__control_heap *heap, size_t size);
 
 /* Takes back what alloc gave for that size; whole pages of large pieces go back to the system. NULL

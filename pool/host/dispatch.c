@@ -2,17 +2,17 @@
  *
  * dispatch.c: the ends of futures as callbacks, for programs that have an event loop.
  *
- * Who settles a job that has a callback sets the job's bit in `notified` and makes the eventfd
- * readable. The host, awake, takes the bits, ends those futures, and calls. The call cannot get
- * lost:
+ * The process that settles a job with a callback sets the job's bit in `notified` and makes the
+ * eventfd readable. The host, awake, takes the bits, ends those futures, and calls. The call cannot
+ * get lost:
  *
  *   settled before the callback was set    weir_future_then() looks at the job after it has set
- *                                          WAITING_EVENT, and tells by itself
- *   a worker killed before it has told     the supervisor tells of every open job after a death
+ *                                          WAITING_EVENT, and rings by itself
+ *   a worker killed before it has rung     the supervisor rings for every open job after a death
  *   killed between `event` and the write   the supervisor writes after a death whatever `event` is
  *   the supervisor killed                  its pidfd is polled too; all futures end then
- *   ended in some other call of the host   the future is queued, and the host tells itself
- *   a worker stopped before it has told    a timer, while callbacks are to come: all are looked at
+ *   ended in some other call of the host   the future is queued, and the host rings itself
+ *   a worker stopped before it has rung    a timer, while callbacks are to come: all are looked at
  *                                          each TICK_MS
  *
  * A bit too many is harmless: the job's cells decide.

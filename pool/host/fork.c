@@ -17,7 +17,7 @@
  *
  * Failure modes. The intermediate is killed: the thread goes on, and finds the lifeline closed, or
  * a supervisor that lives. Only if that happens within fork(), in a program with threads, malloc's
- * locks stay taken; nobody else knows its pid, and who kills by group kills the host too.
+ * locks stay taken; no other process knows its pid, and a kill of its group kills the host too.
  */
 #include "pool/host/fork.h"
 

@@ -22,14 +22,14 @@ int weir__fork_detached(weir_scope *scope, void (*run)(void *context, int lifeli
                         struct weir__detached *out);
 
 /* Tells the process something. If that is not possible it is ended instead: it sees the end of its
- * lifeline, so nobody waits for what was never said. */
+ * lifeline, so no thread waits for what was never said. */
 void weir__detached_order(const struct weir__detached *detached, char order);
 
 /* Waits until the process and all it forked are gone, at most `timeout_ms`; false: not yet. */
 bool weir__detached_wait(const struct weir__detached *detached, int timeout_ms);
 
-/* Kills it if it lives, waits for the end, collects it if this process is its reaper, and closes.
- */
+/* Kills it if it lives, waits for the end, collects it if this process is its
+ * reaper, and closes. */
 void weir__detached_end(struct weir__detached *detached);
 
 /* Buffered output of this process that a forked child would print a second time. */

@@ -67,8 +67,8 @@ static void fetch_job(struct weir__job *job)
     __builtin_prefetch(&job->inline_cells[WEIR__CHUNKS_INLINE / 2], 1);
 }
 
-/* A vacant job that nobody is inside; -1: none. The one used last is taken first, for the caches.
- */
+/* A vacant job in which no process is; -1: none. The one used last is taken first, because of the
+ * caches. */
 static int take_vacant(weir_pool *pool)
 {
     if (pool->jobs.vacant_count > 0)
@@ -244,8 +244,8 @@ static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spe
     job->result.size = 0;
     atomic_store_explicit(&job->result.block, NULL, memory_order_relaxed);
     weir__job_cut(job, spec->grain);
-    /* Nobody is inside who could read this, but a worker may be entering and leaving, so only the
-     * settled part is taken off. */
+    /* No process is inside that could read this, but a worker may be entering and leaving, so only
+     * the settled part is taken off. */
     atomic_fetch_sub(&job->activity, settled << ACTIVITY_SETTLED_SHIFT);
     atomic_store_explicit(&job->stop, 0, memory_order_relaxed);
     atomic_store_explicit(&job->waiting, 0, memory_order_relaxed);
@@ -256,13 +256,13 @@ static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spe
         atomic_store_explicit(&job->cells[i], CELL_FREE, memory_order_relaxed);
 }
 
-/* Makes an open job visible, and sees to it that somebody looks. Where other jobs are ready
- * somebody was woken for them, and wakes the next one when he takes one; that is why a job of a
+/* Makes an open job visible, and sees to it that a worker looks. Where other jobs are ready a
+ * worker was woken for them, and wakes the next one when it takes one; that is why a job of a
  * future is taken out of the ready set when its last chunk is taken.
  *
- * Who waits for his job takes a spinning worker for it beforehand, so that this worker finds its
+ * A thread that waits for its job takes a spinning worker beforehand, so that this worker finds its
  * bit taken and need not write to the line; if it is a mistake (that worker had just found another
- * job), wake_more() mends it in a moment. Nobody does that for a job of a future: for it a worker
+ * job), wake_more() mends it in a moment. Not so for a job of a future: for it a worker
  * counts only if it is still spinning after the job is there, so it looks at the ready set, or
  * wakes the next one, later than that. tests/model/wake.pml has these steps. */
 static void publish_and_wake(weir_pool *pool, unsigned index, bool async)
@@ -335,7 +335,7 @@ static bool worth_a_look(weir_pool *pool, const struct weir__job *job)
            must_stop(pool, job);
 }
 
-/* Wakes one more worker, who wakes the next, once the job has proved to be more than a few us. */
+/* Wakes one more worker, which wakes the next, once the job has proved to be more than a few us. */
 static void wake_more(struct weir__control *control, struct weir__job *job)
 {
     if (atomic_load_explicit(&job->wake_more, memory_order_relaxed))

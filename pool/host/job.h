@@ -13,8 +13,8 @@
 int weir__job_open(weir_pool *pool, const struct weir__job_spec *spec);
 /* True when all its chunks are final; stops it if it is to stop. */
 bool weir__job_settled(weir_pool *pool, int index);
-/* Has its end told to the host as `how` says, WAITING_..., and then looks whether it has
- * settled. */
+/* Has the host notified of its end as `how` says, WAITING_..., and then looks whether it has
+ * come. */
 bool weir__job_mark(weir_pool *pool, int index, uint32_t how);
 /* Waits until it has settled or `limit_ns` of CLOCK_MONOTONIC (INT64_MAX: no limit). */
 bool weir__job_wait(weir_pool *pool, int index, int64_t limit_ns);

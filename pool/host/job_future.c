@@ -130,8 +130,8 @@ static void list_remove(weir_pool *pool, weir_future *future)
     future->listed = false;
 }
 
-/* Claims the future's job for this thread: nobody else finishes it until finish_if_done(). NULL:
- * it has ended. */
+/* Claims the future's job for this thread: no other thread finishes it until finish_if_done().
+ * NULL: it has ended. */
 static weir_pool *claim_job(weir_future *future)
 {
     weir_pool *pool = future->pool;
@@ -181,7 +181,7 @@ static bool finish_if_done(weir_pool *pool, weir_future *future, bool settled, b
     return settled;
 }
 
-/* One of the oldest futures at which nobody looks and whose job has settled; it is claimed. */
+/* One of the oldest futures at which no thread looks and whose job has settled; it is claimed. */
 static weir_future *claim_settled(weir_pool *pool)
 {
     weir_future *future;
@@ -218,8 +218,8 @@ void weir__job_future_end_notified(weir_pool *pool, int index)
         finish_if_done(pool, future, true, false);
 }
 
-/* Ends futures that have settled, to have their places; if there are none, waits a little for one.
- */
+/* Ends futures that have settled, to have their places; if there are none, waits a
+ * little for one. */
 static bool make_place(weir_pool *pool)
 {
     uint32_t bell = atomic_load(&pool->control->host_bell);

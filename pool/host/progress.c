@@ -12,7 +12,7 @@
  * On a terminal every frame is one write() that begins at the start of the line and leaves no
  * colour on: whatever ends the program between two frames leaves a terminal that is in order.
  * Nothing here can keep the job from being waited for: a terminal that takes nothing is passed
- * over, an error of writing is nobody's business, and a closed pipe raises no signal.
+ * over, an error of writing changes nothing, and a closed pipe raises no signal.
  */
 #include "pool/host/progress.h"
 
@@ -50,7 +50,7 @@ struct weir__progress {
     enum mode mode;
     bool colour;
     bool drawn;     /* the terminal's line has a bar of this job */
-    bool begun;     /* whoever waits has shown something, and not yet the end */
+    bool begun;     /* the thread that waits has shown something, and not yet the end */
     unsigned jobs;  /* that follow one another, ... */
     unsigned job;   /* ... and which it is, from 0 */
     uint64_t items; /* of the first one, which is what is shown of all */

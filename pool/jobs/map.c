@@ -32,8 +32,8 @@ static int run_map(weir_task *task, weir_range range)
     return 0;
 }
 
-/* The spec's `in` and `out` say what is private: they are set, and the memory has a place for them.
- */
+/* The spec's `in` and `out` say what is private: they are set, and the memory has a
+ * place for them. */
 static void prepare_map(const struct weir__job_spec *spec, struct weir__job *job,
                         unsigned char *data)
 {

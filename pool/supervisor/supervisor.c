@@ -9,7 +9,7 @@
  * allocator gives its locks back to a child (AddressSanitizer's of gcc 12 does not).
  *
  * When a worker has died:
- *  1. it is reaped, so nobody else acts for it any more;
+ *  1. it is reaped, so no other process acts for it any more;
  *  2. the one chunk that its cell says it was running becomes free again, or fails with a report;
  *  3. repair: every open job goes back into the ready set, every host thread that waits looks
  * again, and every worker is woken. That restores all invariants that a death between two steps of
@@ -52,7 +52,7 @@
 #include "pool/control/no_malloc.h"
 
 #define FAILED_STARTS_MAX 3  /* in a row, of a worker that exits, ... */
-#define KILLED_STARTS_MAX 20 /* ... or is killed: that may be somebody else's doing */
+#define KILLED_STARTS_MAX 20 /* ... or is killed: perhaps by another program */
 #define FINISH_NS         INT64_C(5000000000)
 #define FORK_AGAIN_NS     INT64_C(50000000)
 #define WITHOUT_WORKER_NS INT64_C(5000000000)
@@ -169,7 +169,7 @@ static void reclaim_chunk(struct child *child, struct weir__job *job, int status
     weir__failure_withdraw(failures_of(child, job, chunk), child->slot);
     if (atomic_load(&job->stop) & STOP_TIMEOUT)
         retries = 0;
-    /* described before the cell is final: who sees FAILED finds the reason */
+    /* described before the cell is final: a process that sees FAILED finds the reason */
     attempt = weir__cell_attempt(atomic_load(cell));
     if (attempt > retries) {
         report_death(child, job, chunk, status, attempt);

@@ -3,12 +3,12 @@
  * work_calls.c: the worker's side of the queue of submitted calls; control/calls.h has the states.
  *
  * Each worker goes over the cells from its cursor to the tail, claims those that are FREE, and runs
- * their calls. Before it runs one it sees to it that the next one is somebody's: either there is
+ * their calls. Before it runs one it sees to it that the next one finds a worker: either there is
  * none (and the job is taken out of the ready set, so that the thread that puts the next call wakes
  * a worker), or the next worker is woken. So a call that takes long holds up no other one.
  *
  * Killed anywhere: as in work_jobs.c. The chunk is named before it is claimed; the supervisor fails
- * it, puts the job back into the ready set, and tells the host to look at all calls.
+ * it, puts the job back into the ready set, and has the host look at all calls.
  */
 #include "pool/worker/work_calls.h"
 
@@ -23,7 +23,7 @@
 #define LINGER_LOOKS 4
 #define LINGER_PAUSE 3 /* pauses between looks */
 
-static int run_call(struct weir_task *task, weir_range range)
+static int run_queued_call(struct weir_task *task, weir_range range)
 {
     (void)range;
     return task->call->function(task, task->call->arg);
@@ -35,8 +35,8 @@ static uint64_t load_tail(const struct weir__queue *queue)
     return atomic_load(&queue->tail);
 }
 
-/* Moves the cursor to the first call below the known tail that is to be run. False: there is none.
- */
+/* Moves the cursor to the first call below the known tail that is to be run. False:
+ * there is none. */
 static bool find_call(struct weir_task *task)
 {
     struct weir__queue *queue = task->control->queue;
@@ -115,7 +115,7 @@ static void run_claimed(struct weir_task *task)
 
     task->cell = &queue->cells[place];
     task->failures = weir__queue_failures(queue, place);
-    weir__task_run(task, run_call, (weir_range){0, 1});
+    weir__task_run(task, run_queued_call, (weir_range){0, 1});
     task->call = NULL;
     /* pairs with calls.c, mark_call(): that sets the mark, then looks at the cell */
     atomic_thread_fence(memory_order_seq_cst);

@@ -83,7 +83,7 @@ static bool claim_chunk(struct weir_task *task, int64_t chunk)
 
 /* Goes once round the cells from this worker's own region. *out: the job has been taken out of the
  * ready set. A job of a future is taken out as soon as its last chunk is taken, not when that has
- * ended: whether the set was empty tells the program whether it has to wake somebody for its next
+ * ended: whether the set was empty tells the host whether it has to wake a worker for its next
  * one. */
 static enum round work_round(struct weir_task *task, uint32_t retries, bool *out)
 {
@@ -142,8 +142,8 @@ static void work_inside(struct weir_task *task, unsigned index)
 }
 
 /* Leaves the job, counts what was settled, and tells a host that waits when this may have been the
- * end of it. By the time the flags are read here the job may be another one: then nobody waits for
- * the old one any more, and whoever waits for the new one only looks once too often. */
+ * end of it. By the time the flags are read here the job may be another one: then no thread waits
+ * for the old one any more, and a thread that waits for the new one only looks once too often. */
 static void leave_job(struct weir_task *task)
 {
     struct weir__job *job = task->job;
@@ -173,7 +173,8 @@ void weir__work_on_job(struct weir_task *task, unsigned index)
     weir__end_spin(task->control, task->slot);
     task->job = job;
     task->settled = 0;
-    /* release, before the count: who sees the count sees whose it is (job.c, job_is_empty) */
+    /* release, before the count: a process that sees the count sees whose it is (job.c,
+     * job_is_empty()) */
     atomic_store_explicit(&slot->job, index + 1, memory_order_release);
     atomic_fetch_add(&job->activity, ACTIVITY_ENTER);
     work_inside(task, index);
