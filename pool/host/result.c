@@ -90,8 +90,5 @@ int weir__report_no_workers(const weir_pool *pool)
 {
     if (atomic_load(&pool->supervisor_gone))
         return report_lost_supervisor(pool);
-    /* seq_cst; pairs with supervisor.c, give_up(): `broken` is written before the state */
-    return atomic_load(&pool->control->state) == POOL_BROKEN
-               ? weir__fail_with(&pool->control->broken)
-               : weir__fail(WEIR_EDIED, "the pool has no workers");
+    return weir__fail_with(&pool->control->broken);
 }

@@ -39,7 +39,7 @@ static inline bool weir__is_without_workers(const weir_pool *pool)
     return atomic_load(&pool->supervisor_gone) || atomic_load(&pool->control->state) == POOL_BROKEN;
 }
 
-/* The error of jobs and calls that are open then. */
+/* The error of jobs and calls that are open then; only if that is so. */
 int weir__report_no_workers(const weir_pool *pool);
 
 #endif
