@@ -36,6 +36,7 @@ int weir__report_failure(struct weir__failures failures, int64_t failed);
 /* Whether no worker is left, nor will be. */
 static inline bool weir__is_without_workers(const weir_pool *pool)
 {
+    /* seq_cst; pairs with supervisor.c, give_up(): `broken` is written before the state */
     return atomic_load(&pool->supervisor_gone) || atomic_load(&pool->control->state) == POOL_BROKEN;
 }
 

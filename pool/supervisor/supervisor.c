@@ -235,7 +235,8 @@ static bool replaces_workers(const struct supervisor *supervisor)
 static void give_up(struct weir__control *control, const weir_error *why)
 {
     control->broken = *why;
-    /* seq_cst; pairs with result.h, weir__is_without_workers(): `broken` is read after the state */
+    /* seq_cst; pairs with pool/host/result.h, weir__is_without_workers(): `broken` is read after
+     * the state */
     atomic_store(&control->state, POOL_BROKEN);
     repair(control);
 }
