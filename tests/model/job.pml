@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * job.pml: ledger, ready set, parking, and the reuse of a job's memory (work_jobs.c,
- * supervisor.c, job.c and park.c of pool/), for one place of a job and two workers, of which KILLS are killed anywhere.
+ * supervisor.c, job.c and park.c of pool/), for one place of a job and two workers, of which KILLS are killed
+ * anywhere.
  *
  *   host        opens a job, waits for it, closes it, and opens another one in the same place
  *   worker      0 and 1: parks, enters, claims, runs, settles, counts, leaves; or is killed anywhere
@@ -18,8 +19,8 @@
  *
  * Checked: nobody waits for ever (no invalid end state: only workers and supervisor may end waiting); a
  * chunk is committed once; a chunk is claimed and run only for the open job that the worker believes to
- * be in; who is inside is counted; a final cell never changes; with attempts left no chunk is lost. With -DBUG_... one of these
- * must fail: run.sh tries all.
+ * be in; who is inside is counted; a final cell never changes; with attempts left no chunk is lost. With
+ * -DBUG_... one of these must fail: run.sh tries all.
  */
 #ifndef KILLS
 #define KILLS 2
