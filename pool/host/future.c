@@ -178,7 +178,7 @@ static int64_t wait_for_several(weir_pool *pool, weir_future *const *futures, si
         if (answer != -EAGAIN)
             return answer;
         if (limit != INT64_MAX && weir__now_ns() >= limit)
-            return weir__fail(-ETIMEDOUT, "not within %d ms", timeout_ms);
+            return weir__fail(-ETIMEDOUT, "the futures have not ended within %d ms", timeout_ms);
         next = show_progress_of_all(pool, futures, count);
         weir__host_sleep(pool, bell, next < limit ? next : limit);
     }

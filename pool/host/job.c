@@ -161,7 +161,7 @@ static int give_memory(weir_pool *pool, struct weir__job_private *private,
     unsigned char *memory;
 
     if (arg < spec->arg_size && spec->arg_size > WEIR__ARG_INLINE)
-        return weir__fail(-EINVAL, "arg_size is %zu", spec->arg_size);
+        return weir__fail(-EINVAL, "arg_size is %zu, which no memory can hold", spec->arg_size);
     if (__builtin_add_overflow(spec->memory, arg, &size))
         return weir__fail(-ENOMEM, "a job needs %zu bytes and an argument of %zu", spec->memory,
                           spec->arg_size);

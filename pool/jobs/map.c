@@ -79,7 +79,8 @@ static int check_array(const char *what, const void *array, size_t size, size_t 
     if (array == NULL && size > 0 && count > 0)
         return weir__fail(-EINVAL, "%s is NULL, but %s_size is %zu", what, what, size);
     if (__builtin_mul_overflow(size, count, &bytes) || bytes > PTRDIFF_MAX / 4)
-        return weir__fail(-E2BIG, "%zu elements of %zu bytes in %s", count, size, what);
+        return weir__fail(-E2BIG, "%zu elements of %zu bytes in %s; an array has at most %td bytes",
+                          count, size, what, PTRDIFF_MAX / 4);
     return 0;
 }
 
@@ -91,7 +92,8 @@ static int spec_map(struct weir__job_spec *spec, weir_pool *pool, weir_map_fn fu
     int result = weir__check_pool(pool);
 
     if (result == 0 && count > INT64_MAX)
-        result = weir__fail(-E2BIG, "%zu elements", count);
+        result =
+            weir__fail(-E2BIG, "%zu elements; a map has at most %lld", count, (long long)INT64_MAX);
     if (result == 0)
         result = check_array("in", in, in_size, count);
     if (result == 0)

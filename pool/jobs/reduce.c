@@ -93,7 +93,8 @@ static int check_reduction(const weir_reduction *reduction)
             return weir__fail(-EINVAL, "weir_reduction.reserved must be zero");
     }
     if (reduction->size == 0 || reduction->size > PTRDIFF_MAX / 4)
-        return weir__fail(-EINVAL, "the reduction's size is %zu", reduction->size);
+        return weir__fail(-EINVAL, "the reduction's size is %zu; it must be from 1 to %td bytes",
+                          reduction->size, PTRDIFF_MAX / 4);
     if (reduction->fold == NULL || reduction->combine == NULL)
         return weir__fail(-EINVAL, "the reduction's %s is NULL",
                           reduction->fold == NULL ? "fold" : "combine");
