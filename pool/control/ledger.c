@@ -26,8 +26,8 @@ unsigned weir__cell_claim(weir__cell *cell, unsigned owner, uint32_t incarnation
     if (weir__cell_state_of(seen) != CELL_FREE)
         return 0;
     attempt = weir__cell_attempt(seen) + 1;
-    /* acquire; pairs with ledger.c, weir__cell_reclaim(); pairs with job.c, weir__job_open(); pairs
-     * with calls.c, fill_call() */
+    /* acquire; pairs with ledger.c, weir__cell_reclaim(); pairs with job.c, weir__job_open();
+     * pairs with calls.c, fill_call() */
     if (!atomic_compare_exchange_strong_explicit(
             cell, &seen, cell_make(CELL_RUNNING, attempt, owner, incarnation), memory_order_acq_rel,
             memory_order_relaxed))

@@ -308,8 +308,7 @@ static void fill_call(weir_pool *pool, unsigned place, weir_call_fn function, co
     call->gave = 0;
     atomic_store_explicit(&call->position, pool->calls->tail, memory_order_relaxed);
     atomic_store_explicit(&call->waiting, 0, memory_order_relaxed);
-    /* seq_cst, after the call has read the epoch; pairs with pool.c, weir_pool_interrupt(), as in
-     * job.c, fill_job() */
+    /* seq_cst, after the call has read the epoch; pairs with pool.c, weir_pool_interrupt() */
     if (atomic_load(&pool->control->interrupted))
         epoch--;
     atomic_store_explicit(&call->cancel_epoch, epoch, memory_order_relaxed);
