@@ -98,8 +98,7 @@ WRAP(int, posix_spawn_file_actions_addclosefrom_np, ENOMEM,
      (posix_spawn_file_actions_t * actions, int fd), (actions, fd))
 
 #ifdef HAS_POOL
-#include "pool/supervisor.h"
-#include "pool/worker.h"
+#include "pool/control/supervision.h"
 
 void __real_weir__supervisor_main(void *context, int lifeline);
 void __wrap_weir__supervisor_main(void *context, int lifeline);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * failure.pml: which failure a job reports (pool/failure.c): the record of the workers, that of the
+ * failure.pml: which failure a job reports (pool/control/failure.c): the record of the workers, that of the
  * supervisor, and the cells that make them count, for two workers of which KILLS are killed anywhere.
  *
  *   worker      0 has the chunks 0 and 2, 1 has chunk 1; each attempt may fail, be done, or be killed
- *   supervisor  buries a dead worker: withdraws its record, takes its chunk back, and lets another begin
+ *   supervisor  reaps a dead worker: withdraws its record, takes its chunk back, and lets another begin
  *
  * Each statement or atomic sequence is one atomic step of the program; memory is sequentially consistent.
  * A record is written in two steps, and is torn in between. Waits block.
@@ -149,7 +149,7 @@ inline reclaim(w, c)
     fi
 }
 
-inline bury(w)
+inline reap_worker(w)
 {
     if
     :: w == 0 -> reclaim(w, 0); reclaim(w, 2)
@@ -164,8 +164,8 @@ active proctype supervisor()
     run worker(1);
 end:
     do
-    :: dead[0] -> bury(0)
-    :: dead[1] -> bury(1)
+    :: dead[0] -> reap_worker(0)
+    :: dead[1] -> reap_worker(1)
     od
 }
 

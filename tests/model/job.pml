@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * job.pml: ledger, ready set, parking, and the reuse of a job's memory (pool/worker.c, supervisor.c,
- * job.c, park.c), for one place of a job and two workers, of which KILLS are killed anywhere.
+ * job.pml: ledger, ready set, parking, and the reuse of a job's memory (work_jobs.c,
+ * supervisor.c, job.c and park.c of pool/), for one place of a job and two workers, of which KILLS are killed
+ * anywhere.
  *
  *   host        opens a job, waits for it, closes it, and opens another one in the same place
  *   worker      0 and 1: parks, enters, claims, runs, settles, counts, leaves; or is killed anywhere
@@ -18,8 +19,8 @@
  *
  * Checked: nobody waits for ever (no invalid end state: only workers and supervisor may end waiting); a
  * chunk is committed once; a chunk is claimed and run only for the open job that the worker believes to
- * be in; who is inside is counted; a final cell never changes; with attempts left no chunk is lost. With -DBUG_... one of these
- * must fail: run.sh tries all.
+ * be in; who is inside is counted; a final cell never changes; with attempts left no chunk is lost. With
+ * -DBUG_... one of these must fail: run.sh tries all.
  */
 #ifndef KILLS
 #define KILLS 2
@@ -222,7 +223,7 @@ inline respawn(w)
     atomic { REAP(w); c = 0; reaped[w] = true }
 }
 
-inline bury(w)
+inline reap_worker(w)
 {
 #ifdef BUG_FORK_BEFORE_RECLAIMING
     respawn(w);
@@ -280,8 +281,8 @@ active proctype supervisor()
 
 end:
     do
-    :: atomic { NOTICE(0) }; bury(0)
-    :: atomic { NOTICE(1) }; bury(1)
+    :: atomic { NOTICE(0) }; reap_worker(0)
+    :: atomic { NOTICE(1) }; reap_worker(1)
     od
 }
 
@@ -352,7 +353,7 @@ not_yet:
     od
 }
 
-inline seal(c)
+inline cancel_unstarted(c)
 {
 #ifdef BUG_SEAL_IN_TWO_STEPS
     if
@@ -375,7 +376,7 @@ inline look_at_cells()
     :: stop ->
         c = 0;
         do
-        :: c < count -> seal(c); c++
+        :: c < count -> cancel_unstarted(c); c++
         :: else -> break
         od
     :: else

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * queue.pml: the queue of submitted calls (pool/queue.h, queue.c, queue_worker.c): places that are used
+ * queue.pml: the queue of submitted calls (calls.h, calls.c and work_calls.c of pool/): places that are used
  * again and again, the tail with its flag, the ready set, the chain of wake-ups, and deaths.
  *
  *   host        puts CALLS calls into PLACES places, and waits for a call only when its place is needed, or
@@ -345,7 +345,7 @@ end:
     od
 }
 
-inline bury(w)
+inline reap_worker(w)
 {
     c = slot_chunk[w];
     if
@@ -381,8 +381,8 @@ active proctype supervisor()
 
 end:
     do
-    :: atomic { dead[0] -> dead[0] = false }; bury(0)
-    :: atomic { dead[1] -> dead[1] = false }; bury(1)
+    :: atomic { dead[0] -> dead[0] = false }; reap_worker(0)
+    :: atomic { dead[1] -> dead[1] = false }; reap_worker(1)
     od
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * wake.pml: who is woken for a job that nobody waits for (pool/job.c, worker.c, park.c): the ready set, a
- * spinning worker that the host counts on, sleeping workers, and the chain.
+ * wake.pml: who is woken for a job that nobody waits for (job.c, work_jobs.c and park.c of pool/): the ready
+ * set, a spinning worker that the host counts on, sleeping workers, and the chain.
  *
  *   host      opens job 0, and later jobs 1 and 2, which need each other: neither ends before both have
  *             been taken. It wakes nobody later on, as a program does that goes about its own business

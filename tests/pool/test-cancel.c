@@ -10,7 +10,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 
-#include "pool/control.h"
+#include "pool/control/control.h"
 
 #define JOBS (WEIR__JOBS_MAX - 1) /* one stands for the queue of calls */
 

@@ -13,7 +13,7 @@
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 
-#include "pool/pool.h"
+#include "pool/host/state.h"
 
 #define POINTS 24 /* of a kind */
 

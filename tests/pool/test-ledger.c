@@ -8,7 +8,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "pool/control.h"
+#include "pool/control/chunk.h"
 
 static void cell_names_its_owner__when_claimed(void **state)
 {
@@ -73,7 +73,7 @@ static void only_free_cells_are_cancelled__when_a_ledger_is_sealed(void **state)
 {
     weir__cell cells[5] = {0};
     unsigned attempt;
-    struct weir__tally tally;
+    struct weir__chunk_tally tally;
     int64_t cursor = 0;
 
     (void)state;
@@ -82,7 +82,7 @@ static void only_free_cells_are_cancelled__when_a_ledger_is_sealed(void **state)
     weir__cell_settle(&cells[1], CELL_DONE);
     weir__cell_settle(&cells[2], CELL_FAILED);
     weir__cell_reclaim(&cells[3], 1, 1, 5, &attempt); /* free again, on its second attempt */
-    weir__ledger_seal(cells, 5);
+    weir__ledger_cancel_unstarted(cells, 5);
     tally = weir__ledger_tally(cells, 5);
     assert_int_equal(tally.done, 1);
     assert_int_equal(tally.failed, 1);

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "pool/progress.h"
+#include "pool/host/progress_text.h"
 
 static int columns_of(const char *text)
 {

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * bell.c: waking the host.
+ *
+ * Invariant: what a ring is about (a cell, a bit of `notified`) is written before the ring. Killed
+ * in between: the supervisor notifies of all jobs after each death, and rings both bells.
+ */
+#include "pool/control/bell.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "pool/control/futex.h"
+
+#include "pool/control/no_malloc.h"
+
+void weir__event_write(struct weir__control *control)
+{
+    const uint64_t one = 1;
+    int before = errno;
+    ssize_t put = write(control->event_fd, &one, sizeof(one));
+
+    (void)put; /* it fails only when the counter is full, and so readable */
+    errno = before;
+}
+
+void weir__event_ring(struct weir__control *control)
+{
+    /* seq_cst; pairs with dispatch.c, drain(): the host sees what was noted before an exchange that
+     * finds 1, as its own exchange comes after it */
+    if (atomic_exchange(&control->event, 1) == 0)
+        weir__event_write(control);
+}
+
+void weir__host_wake(struct weir__control *control)
+{
+    atomic_fetch_add(&control->host_bell, 1);
+    weir__futex_wake(&control->host_bell, INT32_MAX);
+}
+
+void weir__host_notify(struct weir__control *control, uint32_t waiting, _Atomic uint64_t *notified,
+                       unsigned bit)
+{
+    if (waiting & WAITING_EVENT) {
+        atomic_fetch_or(notified, UINT64_C(1) << bit);
+        weir__event_ring(control);
+    }
+    if (waiting & WAITING_ASLEEP)
+        weir__host_wake(control);
+}
+
+void weir__host_ring(struct weir__control *control, struct weir__job *job)
+{
+    /* seq_cst; pairs with job.c, weir__job_mark(): that sets `waiting`, then looks at the job once
+     * more */
+    uint32_t waiting = atomic_load(&job->waiting);
+    unsigned index = (unsigned)(job - control->jobs);
+
+    if (waiting != 0)
+        weir__host_notify(control, waiting, &control->notified[index / 64], index % 64);
+}

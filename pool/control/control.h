@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * control.h: the memory in which a pool's processes meet.
+ *
+ * One anonymous shared mapping, made before the supervisor is forked, so it lies at the same
+ * address in the host, the supervisor and every worker, and has no name to leak. Each field says
+ * which process writes it. "Host" is any thread of the program that made the pool; allocation of
+ * jobs and memory is the host's alone and is kept in its private memory (host/state.h).
+ *
+ * A *job* goes through
+ *
+ *     VACANT --open--> OPEN --close--> VACANT            all by the host
+ *
+ * and workers find open jobs through the ready set (ready.h). A worker that wants to look at a job
+ * first *enters* it (activity + 1) and only then reads its state; the host reuses a job's memory
+ * only when no process is inside, so what a worker read after entering an OPEN job stays as it is
+ * until it leaves. A worker that is killed inside never leaves: the host then finds that no live
+ * slot names the job and takes the dead ones out (job.c, job_is_empty()).
+ */
+#ifndef WEIR_CONTROL_H
+#define WEIR_CONTROL_H
+
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <weir.h>
+
+#include "pool/control/ledger.h"
+#include "pool/control/result.h"
+
+#define WEIR__JOBS_MAX      4096 /* jobs in flight */
+#define WEIR__CHUNKS_MAX    (INT64_C(1) << 24)
+#define WEIR__CHUNKS_INLINE 16 /* cells that a job has without asking the control heap */
+#define WEIR__ARG_INLINE    64
+#define WEIR__LINE          64 /* of the cache */
+#define WEIR__TASK_MESSAGE  256
+#define WEIR__QUEUE_CALLS   4096 /* submitted calls that the queue holds; a power of two */
+#define WEIR__QUEUE_JOB     0    /* the index of the job that stands for the queue */
+
+/* Up to whole cache lines: so pieces of shared memory are given out, and no two share a line. */
+static inline size_t weir__line_up(size_t size)
+{
+    return (size + WEIR__LINE - 1) & ~(size_t)(WEIR__LINE - 1);
+}
+
+enum weir__job_state {
+    JOB_VACANT = 0,
+    JOB_OPEN,
+};
+
+/* job.stop: why no further chunk is to be started. Bits; set by the process that finds out, cleared
+ * by open. */
+enum {
+    STOP_FAILED = 1,  /* a chunk failed and the job does not keep going */
+    STOP_CANCEL = 2,  /* the host gave it up */
+    STOP_TIMEOUT = 4, /* it has passed its deadline */
+};
+
+/* job.waiting: how the host wants to be notified that the job may be settled. Bits; set by the
+ * host, cleared by open. */
+enum {
+    WAITING_ASLEEP = 1, /* a thread sleeps on host_bell */
+    WAITING_EVENT = 2,  /* a callback is to be called: event_fd (dispatch.c) */
+};
+
+/* What has failed in a job; failure.h has the states. */
+struct weir__failure {
+    _Atomic uint32_t owner;     /* by the claiming worker: its slot + 1; 0: the record is free */
+    _Atomic int64_t task_next;  /* by the owner: its chunk + 1; 0: not known yet */
+    _Atomic int64_t death_next; /* by the supervisor: likewise; 0: none */
+    int64_t task_ns, death_ns;  /* by the same: when, CLOCK_MONOTONIC */
+    weir_error task;            /* by the owner: its task failed */
+    weir_error death;           /* by the supervisor: a worker died */
+};
+
+/* What the kinds of job need beyond the range; see map.c, reduce.c and map_reduce.c. */
+struct weir__job_data {
+    const unsigned char *in;
+    unsigned char *out;
+    size_t in_size, out_size; /* of one element, or the distance of two accumulators */
+    bool copy_in, copy_out;   /* the caller's arrays are private: they travel in the job's memory */
+    weir_reduction reduction;
+    weir_map_reduction map_reduction;
+    struct weir__map_reduce_memory *map_reduce_memory;
+};
+
+struct weir__job;
+struct weir__job_spec;
+struct weir__map_reduce;
+
+/* A kind of job: one const object each, in pool/jobs and pool/map_reduce. It lies in the program's
+ * image, which has one address in all processes of a pool, as they are forked from one another: so
+ * a job's record in shared memory can point to it. What a kind does not need is NULL, but `run`. */
+struct weir__job_kind {
+    /* Worker: calls the user's function on a chunk. */
+    int (*run)(struct weir_task *task, weir_range range);
+    /* Worker, after it has left a job for which task->gather was made: gives that back. */
+    void (*leave)(struct weir_task *task);
+    /* Host, before the job is open: fills the memory for which the spec asked. */
+    void (*prepare)(const struct weir__job_spec *spec, struct weir__job *job, unsigned char *data);
+    /* Host, after the job's end and before it is closed: takes its outcome over. 0 or a negative
+     * error. */
+    int (*finish)(weir_future *future, struct weir__job *job);
+    /* Host, when the future is freed: gives the spec's record back. */
+    void (*release)(struct weir__map_reduce *record);
+    bool has_result; /* weir_task_result() is allowed */
+};
+
+struct weir__job {
+    /* Processes inside, chunks settled and entries ever: see ACTIVITY_... below. Written by all.
+     * One cache line with what else a worker needs on the way in, as each line that moves between
+     * CPUs costs 60 ns. */
+    alignas(WEIR__LINE) _Atomic uint64_t activity;
+    _Atomic uint32_t state;     /* enum weir__job_state; by the host */
+    _Atomic uint32_t stop;      /* STOP_..., by all */
+    _Atomic uint32_t retry_seq; /* by the supervisor, after it made a cell FREE again */
+    _Atomic uint32_t recount;   /* by the supervisor: the hint in `activity` stays too low */
+    _Atomic uint32_t waiting;   /* by the host: WAITING_... */
+    _Atomic uint32_t wake_more; /* by the host: it is worth waking one worker after the other */
+    /* From here on: written by the host while no process is inside; constant while OPEN. */
+    uint32_t cancel_epoch; /* control.cancel_epoch when its call began; another one: cancelled */
+    uint16_t retries;
+    bool keep_going;
+    bool async; /* of a future: no thread waits that would wake more workers for it */
+    weir__cell *cells;
+    int64_t count; /* of chunks */
+
+    alignas(WEIR__LINE) const struct weir__job_kind *kind;
+    void (*function)(void); /* the user's */
+    void *arg;
+    weir_range range;
+    uint64_t grain; /* items a chunk, ... */
+    int64_t longer; /* ... one more in as many chunks at the front; the last may have fewer */
+
+    alignas(WEIR__LINE) weir__cell inline_cells[WEIR__CHUNKS_INLINE];
+    alignas(WEIR__LINE) unsigned char inline_arg[WEIR__ARG_INLINE];
+
+    alignas(WEIR__LINE) struct weir__result result; /* of a call */
+
+    struct weir__job_data data; /* by the host, as the first fields */
+    int64_t deadline_ns;        /* CLOCK_MONOTONIC; 0: none */
+    int64_t chunk_timeout_ns;   /* 0: none */
+    struct weir__failure failure;
+};
+
+/* job.activity: bits 0-18 processes inside; 19-43 chunks settled, a hint that is lost with a worker
+ * that is killed before it has counted them; 44-63 entries, which wrap: two equal values mean that
+ * no process came in between, even if as many left as came. */
+#define ACTIVITY_INSIDE        ((UINT64_C(1) << 19) - 1)
+#define ACTIVITY_SETTLED_SHIFT 19
+#define ACTIVITY_SETTLED       ((UINT64_C(1) << 25) - 1) /* shifted */
+#define ACTIVITY_ENTER         ((UINT64_C(1) << 44) + 1)
+#define ACTIVITY_LEAVE         UINT64_C(1) /* to be subtracted */
+
+static inline uint64_t weir__activity_settled(uint64_t activity)
+{
+    return activity >> ACTIVITY_SETTLED_SHIFT & ACTIVITY_SETTLED;
+}
+
+enum weir__slot_state {
+    SLOT_EMPTY = 0, /* no process */
+    SLOT_STARTING,  /* forked; running the initializer */
+    SLOT_READY,     /* works or waits for work */
+    SLOT_BROKEN,    /* could not be started; given up */
+};
+
+/* One worker's place. The process in it changes, the incarnation counts them. */
+struct weir__slot {
+    alignas(WEIR__LINE) _Atomic int32_t pid; /* supervisor; 0: none */
+    _Atomic uint32_t state;       /* supervisor: EMPTY, STARTING, BROKEN; its worker: READY */
+    _Atomic uint32_t incarnation; /* supervisor, before the fork */
+    _Atomic uint32_t job;  /* its worker: index + 1 of the job it is in, set before it enters */
+    _Atomic int64_t chunk; /* its worker: set before it claims that chunk of `job` */
+    _Atomic int64_t started_ns; /* its worker: when it began that chunk, if the job wants to know */
+    _Atomic uint32_t killed;    /* supervisor: why it killed the worker, KILLED_... */
+
+    alignas(WEIR__LINE) _Atomic uint32_t bell; /* futex its worker sleeps on; rung by all */
+};
+
+enum {
+    KILLED_NOT = 0,
+    KILLED_CHUNK, /* its chunk took longer than it may */
+    KILLED_JOB,   /* the job has passed its deadline */
+};
+
+enum weir__pool_state {
+    POOL_RUNNING = 0,
+    POOL_DRAINING, /* host: workers that find no work end */
+    POOL_BROKEN,   /* supervisor: no worker can be started */
+};
+
+/* Where work and workers find each other: one cache line for 64 workers and 256 jobs, so that in
+ * most pools the host that opens a job and the worker that takes it pass one line to and fro. */
+struct weir__meeting {
+    /* Workers asleep, one bit a slot (park.c). Set by the worker, cleared by it or by the process
+     * that wakes it. */
+    alignas(WEIR__LINE) _Atomic uint64_t parked;
+    /* Workers that spin for work, one bit a slot. Set by the worker; cleared by it, by a worker
+     * that takes its place, by the host that counts on it for a job, and by the supervisor when it
+     * has died. */
+    _Atomic uint64_t spinning;
+    /* The ready set: jobs that may have FREE chunks (ready.h). Host and supervisor add, workers take
+     * out. */
+    _Atomic uint64_t ready[4];
+};
+
+struct weir__control {
+    /* Constant after weir_pool_new(). */
+    int32_t workers;
+    int32_t spinners_max;
+    int (*initializer)(void *arg);
+    void (*finalizer)(void *arg);
+    void *arg;
+    int64_t chunks_per_worker;
+    bool pin;
+    bool backtrace;
+    int (*process_target)(void *arg); /* weir_process: the one worker runs this and ends */
+    struct weir__job *jobs;           /* WEIR__JOBS_MAX; NULL for a weir_process */
+    struct weir__queue *queue;        /* calls.h; NULL for a weir_process */
+    unsigned char *heap;              /* memory for cells and arguments, allocated by the host */
+    size_t heap_size;
+    size_t size;      /* of the whole mapping */
+    int32_t event_fd; /* an eventfd, the same in all processes of the pool; -1: none */
+
+    alignas(WEIR__LINE) _Atomic uint32_t state; /* enum weir__pool_state */
+    _Atomic uint32_t cancel_epoch;              /* host; one step cancels all calls begun before */
+    _Atomic uint32_t interrupted; /* host: all calls begun from now on are cancelled */
+    _Atomic uint32_t jobs_used;   /* host: jobs ever used are below this index */
+    _Atomic uint32_t timed_jobs;  /* host: open jobs that have a deadline of a kind */
+
+    struct weir__meeting meeting[WEIR_WORKERS_MAX / 64];
+
+    /* What the host sleeps on: rung when a job for which a thread waits may be settled. */
+    alignas(WEIR__LINE) _Atomic uint32_t host_bell;
+
+    /* For hosts with an event loop (dispatch.c). `notified`: the job may be settled, one bit a job;
+     * set by all, before `event`, and taken by the host. `event`: 1 from just before a process
+     * writes to event_fd until the host, awake, looks at `notified`. */
+    alignas(WEIR__LINE) _Atomic uint32_t event;
+    _Atomic uint32_t notified_all; /* host, supervisor: look at all jobs */
+    _Atomic uint64_t notified[WEIR__JOBS_MAX / 64];
+
+    /* How a weir_process ended. Supervisor: exit_status first, then ended. */
+    _Atomic uint32_t ended;
+    int32_t exit_status; /* as waitpid gives it */
+
+    /* Why the pool is broken. Supervisor, before state becomes POOL_BROKEN. */
+    weir_error broken;
+
+    /* One a worker, and a last one that only names the job in which the supervisor is. */
+    alignas(WEIR__LINE) struct weir__slot slots[];
+};
+
+/* Whether no further chunk of the job is to be started. */
+static inline bool weir__job_stopped(const struct weir__control *control,
+                                     const struct weir__job *job)
+{
+    return atomic_load_explicit(&job->stop, memory_order_relaxed) != 0 ||
+           atomic_load_explicit(&control->cancel_epoch, memory_order_relaxed) != job->cancel_epoch;
+}
+
+#endif

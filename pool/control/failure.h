@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * failure.h: which of a job's failures its call reports: the first one.
+ *
+ * A job has room for two records, for a task that failed (by its worker) and for a worker that died
+ * (by the supervisor). A record counts when the cell of its chunk is FAILED: the one store that
+ * makes the chunk's failure final also commits the record, so there is nothing between the two at
+ * which a process can be killed. Invariant: when any cell is FAILED, a record counts.
+ *
+ * The workers' record goes through
+ *
+ *        claim (a worker)            the cell is FAILED (that worker)
+ *   FREE ----------------> CLAIMED ---------------------------------> counts
+ *    ^                        |
+ *    '------------------------'
+ *      withdraw (supervisor: that worker has died, and its cell still says RUNNING)
+ *
+ * A worker whose own task fails while the record is CLAIMED waits until it counts or is free. It
+ * waits for a worker that is a few lines away from the end of its chunk, or was killed there and is
+ * about to be reaped; and the job cannot end before that one's chunk anyway. The supervisor
+ * never waits: the other record is its own.
+ */
+#ifndef WEIR_FAILURE_H
+#define WEIR_FAILURE_H
+
+#include "pool/control/control.h"
+
+/* The records of a job, with its cells, and the chunk that it is about. A call of the queue
+ * (calls.h) is on its own: one cell. */
+struct weir__failures {
+    struct weir__failure *record;
+    const weir__cell *cells;
+    int64_t count, chunk;
+};
+
+static inline struct weir__failures weir__job_failures(struct weir__job *job, int64_t chunk)
+{
+    return (struct weir__failures){&job->failure, job->cells, job->count, chunk};
+}
+
+/* Host, while no process is inside the job. */
+void weir__failure_reset(struct weir__failure *record);
+
+/* Worker `slot`, about the chunk, which it runs: the record to fill in before the cell becomes
+ * FAILED; NULL when another one's counts. */
+weir_error *weir__failure_claim(struct weir__failures failures, unsigned slot);
+
+/* Supervisor, about the chunk of a worker that has died: likewise. */
+weir_error *weir__failure_claim_death(struct weir__failures failures);
+
+/* Supervisor, about a worker that has died and whose cell still says RUNNING, before the cell is
+ * changed: no other worker waits any more for what that worker was writing. */
+void weir__failure_withdraw(struct weir__failures failures, unsigned slot);
+
+/* Host, at the end of the job: the record that counts, the first if there are two. NULL: none. */
+const weir_error *weir__failure_first(struct weir__failures failures);
+
+#endif

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * result.c: what a submitted call gives back.
+ *
+ * A result that is too large for its record is a block of the scope. It belongs to the process that
+ * takes it out of the record. Killed in between: the block stays until the scope ends.
+ */
+#include "pool/control/result.h"
+
+#include "pool/control/no_malloc.h"
+
+void weir__result_drop(struct weir__result *result)
+{
+    weir_shm *block = atomic_exchange(&result->block, NULL);
+
+    if (block == NULL)
+        return;
+    weir_shm_unlink(block);
+    weir_shm_close(block);
+}

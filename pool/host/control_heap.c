@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * control_heap.c: first fit over a sorted array of vacant extents.
+ *
+ * Jobs in flight hold at most two pieces each, so there are few extents. The array grows when
+ * memory is allocated, never when it is freed: a free therefore cannot fail. Invariant: there is
+ * room for one extent more than there are pieces out, as that many can lie around and between them.
+ */
+#include "pool/host/control_heap.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "pool/control/control.h"
+
+#define PAGE         4096
+#define GIVE_BACK_AT ((size_t)1 << 20)
+
+int weir__control_heap_init(struct weir__control_heap *heap, unsigned char *base, size_t size)
+{
+    *heap = (struct weir__control_heap){.base = base, .count = 1, .capacity = 16};
+    heap->vacant = malloc(heap->capacity * sizeof(*heap->vacant));
+    if (heap->vacant == NULL)
+        return -ENOMEM;
+    heap->vacant[0] = (struct weir__extent){0, size};
+    return 0;
+}
+
+void weir__control_heap_destroy(struct weir__control_heap *heap)
+{
+    free(heap->vacant);
+    *heap = (struct weir__control_heap){0};
+}
+
+static void drop_extent(struct weir__control_heap *heap, size_t i)
+{
+    memmove(&heap->vacant[i], &heap->vacant[i + 1], (heap->count - i - 1) * sizeof(*heap->vacant));
+    heap->count--;
+}
+
+/* Makes room for the extents there may be when one more piece is out. */
+static bool grow_extents(struct weir__control_heap *heap)
+{
+    struct weir__extent *more;
+
+    if (heap->pieces + 2 <= heap->capacity)
+        return true;
+    more = realloc(heap->vacant, heap->capacity * 2 * sizeof(*more));
+    if (more == NULL)
+        return false;
+    heap->vacant = more;
+    heap->capacity *= 2;
+    return true;
+}
+
+void *weir__control_heap_alloc(struct weir__control_heap *heap, size_t size)
+{
+    size = weir__line_up(size);
+    if (!grow_extents(heap))
+        return NULL;
+    for (size_t i = 0; i < heap->count; i++) {
+        struct weir__extent *extent = &heap->vacant[i];
+        void *memory = heap->base + extent->offset;
+
+        if (extent->size < size)
+            continue;
+        extent->offset += size;
+        extent->size -= size;
+        if (extent->size == 0)
+            drop_extent(heap, i);
+        heap->pieces++;
+        return memory;
+    }
+    return NULL;
+}
+
+static void give_back(unsigned char *memory, size_t size)
+{
+    uintptr_t from = ((uintptr_t)memory + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
+    uintptr_t to = ((uintptr_t)memory + size) & ~(uintptr_t)(PAGE - 1);
+
+    if (size >= GIVE_BACK_AT)
+        madvise((void *)from, to - from, MADV_REMOVE);
+}
+
+void weir__control_heap_free(struct weir__control_heap *heap, void *memory, size_t size)
+{
+    size_t offset, i = 0;
+
+    if (memory == NULL)
+        return;
+    size = weir__line_up(size);
+    heap->pieces--;
+    give_back(memory, size);
+    offset = (size_t)((unsigned char *)memory - heap->base);
+    while (i < heap->count && heap->vacant[i].offset < offset)
+        i++;
+    if (i > 0 && heap->vacant[i - 1].offset + heap->vacant[i - 1].size == offset) {
+        heap->vacant[i - 1].size += size;
+        if (i < heap->count && offset + size == heap->vacant[i].offset) {
+            heap->vacant[i - 1].size += heap->vacant[i].size;
+            drop_extent(heap, i);
+        }
+    } else if (i < heap->count && offset + size == heap->vacant[i].offset) {
+        heap->vacant[i].offset = offset;
+        heap->vacant[i].size += size;
+    } else {
+        memmove(&heap->vacant[i + 1], &heap->vacant[i], (heap->count - i) * sizeof(*heap->vacant));
+        heap->vacant[i] = (struct weir__extent){offset, size};
+        heap->count++;
+    }
+}

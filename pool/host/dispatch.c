@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * dispatch.c: the ends of futures as callbacks, for programs that have an event loop.
+ *
+ * The process that settles a job with a callback sets the job's bit in `notified` and makes the
+ * eventfd readable. The host, awake, takes the bits, ends those futures, and calls. The call cannot
+ * get lost:
+ *
+ *   settled before the callback was set    weir_future_then() looks at the job after it has set
+ *                                          WAITING_EVENT, and rings by itself
+ *   a worker killed before it has rung     the supervisor rings for every open job after a death
+ *   killed between `event` and the write   the supervisor writes after a death whatever `event` is
+ *   the supervisor killed                  its pidfd is polled too; all futures end then
+ *   ended in some other call of the host   the future is queued, and the host rings itself
+ *   a worker stopped before it has rung    a timer, while callbacks are to come: all are looked at
+ *                                          each TICK_MS
+ *
+ * A bit too many is harmless: the job's cells decide.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "pool/control/bell.h"
+#include "pool/control/calls.h"
+#include "pool/host/callback.h"
+#include "pool/host/calls.h"
+#include "pool/host/dispatch.h"
+#include "pool/host/future_set.h"
+#include "pool/host/job_future.h"
+#include "pool/host/spec.h"
+#include "pool/host/wait.h"
+#include "shm/error.h"
+
+#define TICK_MS 1000
+
+enum source {
+    SOURCE_EVENT = 0,
+    SOURCE_SUPERVISOR,
+    SOURCE_TIMER,
+    SOURCES,
+};
+
+struct weir__loop {
+    uv_poll_t poll;
+    weir_pool *pool;
+};
+
+int weir__dispatch_init(weir_pool *pool)
+{
+    pool->control->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (pool->control->event_fd < 0)
+        return weir__fail(-errno, "cannot make a pool's eventfd: %s", strerror(errno));
+    return 0;
+}
+
+static void close_descriptor(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+static void leave_loop(weir_pool *pool);
+
+void weir__dispatch_free(weir_pool *pool)
+{
+    leave_loop(pool);
+    close_descriptor(&pool->dispatch.poll_fd);
+    close_descriptor(&pool->dispatch.timer_fd);
+    if (pool->control != NULL)
+        close_descriptor(&pool->control->event_fd);
+    if (pool->dispatch.gone != NULL)
+        *pool->dispatch.gone = true;
+}
+
+/* ---- the descriptor ------------------------------------------------------------------------- */
+
+static int poll_for(weir_pool *pool, int fd, enum source source)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = source};
+
+    return epoll_ctl(pool->dispatch.poll_fd, EPOLL_CTL_ADD, fd, &event);
+}
+
+/* With pool->lock. Starts or stops the tick. */
+static void set_ticks(weir_pool *pool, bool on)
+{
+    struct itimerspec period = {.it_interval.tv_sec = on ? TICK_MS / 1000 : 0,
+                                .it_value.tv_sec = on ? TICK_MS / 1000 : 0};
+
+    if (pool->dispatch.timer_fd < 0 || pool->dispatch.ticks == on)
+        return;
+    timerfd_settime(pool->dispatch.timer_fd, 0, &period, NULL);
+    pool->dispatch.ticks = on;
+}
+
+static int open_descriptor(weir_pool *pool)
+{
+    pool->dispatch.poll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (pool->dispatch.poll_fd >= 0)
+        pool->dispatch.timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (pool->dispatch.timer_fd < 0 || poll_for(pool, pool->control->event_fd, SOURCE_EVENT) < 0 ||
+        poll_for(pool, pool->supervisor.pidfd, SOURCE_SUPERVISOR) < 0 ||
+        poll_for(pool, pool->dispatch.timer_fd, SOURCE_TIMER) < 0) {
+        int error = errno;
+
+        close_descriptor(&pool->dispatch.poll_fd);
+        close_descriptor(&pool->dispatch.timer_fd);
+        return weir__fail(-error, "cannot make a descriptor to poll a pool: %s", strerror(error));
+    }
+    set_ticks(pool, pool->callbacks.count > 0);
+    return 0;
+}
+
+int weir_pool_fd(weir_pool *pool)
+{
+    int result = weir__check_pool(pool);
+
+    if (result < 0)
+        return result;
+    pthread_mutex_lock(&pool->lock);
+    if (pool->dispatch.poll_fd < 0)
+        result = open_descriptor(pool);
+    pthread_mutex_unlock(&pool->lock);
+    return result < 0 ? result : pool->dispatch.poll_fd;
+}
+
+/* ---- callbacks ------------------------------------------------------------------------------ */
+
+/* The loop runs on while callbacks are to come. */
+static void hold_loop(weir_pool *pool)
+{
+    if (pool->dispatch.loop == NULL)
+        return;
+    if (pool->callbacks.count > 0)
+        uv_ref((uv_handle_t *)&pool->dispatch.loop->poll);
+    else
+        uv_unref((uv_handle_t *)&pool->dispatch.loop->poll);
+}
+
+int weir_future_then(weir_future *future, weir_then_fn callback, void *arg)
+{
+    weir_pool *pool;
+    int result;
+
+    if (future == NULL || callback == NULL)
+        return weir__fail(-EINVAL, "the %s is NULL", future == NULL ? "future" : "callback");
+    pool = atomic_load(&future->set->pool);
+    if (pool == NULL)
+        return weir__fail(-EINVAL, "the future's pool has ended: nothing calls back any more");
+    result = weir__check_pool(pool);
+    if (result < 0)
+        return result;
+    pthread_mutex_lock(&pool->lock);
+    if (future->callback != NULL) {
+        result = weir__fail(-EBUSY, "the future has a callback already");
+    } else {
+        weir__callback_set(pool, future, callback, arg);
+        set_ticks(pool, true);
+        if (future->pool != NULL)
+            future->kind->watch(pool, future);
+        else if (weir__callback_queue(pool, future))
+            weir__event_ring(pool->control);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    if (result == 0)
+        hold_loop(pool);
+    return result;
+}
+
+/* Calls those that are queued. -1: a callback has freed the pool. */
+static int call_all(weir_pool *pool, bool *outer)
+{
+    weir_future *future;
+    bool gone = false;
+    int count = 0;
+
+    while ((future = weir__callback_take(pool)) != NULL) {
+        pool->dispatch.gone = &gone;
+        future->callback(future, future->callback_arg);
+        count++;
+        if (!gone) {
+            pool->dispatch.gone = outer;
+            continue;
+        }
+        if (outer != NULL)
+            *outer = true;
+        return count;
+    }
+    hold_loop(pool);
+    return count;
+}
+
+void weir__dispatch_finish(weir_pool *pool)
+{
+    call_all(pool, pool->dispatch.gone);
+}
+
+/* ---- dispatch ------------------------------------------------------------------------------- */
+
+/* Reads what is readable. Returns whether every job is to be looked at. */
+static bool drain(weir_pool *pool)
+{
+    struct epoll_event events[SOURCES];
+    int count = epoll_wait(pool->dispatch.poll_fd, events, SOURCES, 0);
+    bool all = false;
+    uint64_t number;
+
+    for (int i = 0; i < count; i++) {
+        enum source source = (enum source)events[i].data.u32;
+
+        if (source == SOURCE_SUPERVISOR) {
+            weir__look_after_supervisor(pool);
+            epoll_ctl(pool->dispatch.poll_fd, EPOLL_CTL_DEL, pool->supervisor.pidfd, NULL);
+            all = true;
+        } else if (read(source == SOURCE_TIMER ? pool->dispatch.timer_fd : pool->control->event_fd,
+                        &number, sizeof(number)) > 0 &&
+                   source == SOURCE_TIMER) {
+            all = true;
+        }
+    }
+    /* seq_cst; pairs with bell.c, weir__event_ring(): after the read, before the bits are taken */
+    atomic_exchange(&pool->control->event, 0);
+    return atomic_exchange(&pool->control->notified_all, 0) != 0 || all;
+}
+
+static uint64_t take_notified(_Atomic uint64_t *notified, bool all)
+{
+    uint64_t bits = 0;
+
+    if (atomic_load(notified) != 0)
+        bits = atomic_exchange(notified, 0);
+    return all ? UINT64_MAX : bits;
+}
+
+static void end_notified(weir_pool *pool, bool all)
+{
+    struct weir__control *control = pool->control;
+    uint32_t used = atomic_load(&control->jobs_used);
+
+    for (uint32_t w = 0; w * 64 < used; w++) {
+        for (uint64_t bits = take_notified(&control->notified[w], all); bits != 0; bits &= bits - 1)
+            weir__job_future_end_notified(pool, (int)(w * 64) + __builtin_ctzll(bits));
+    }
+    for (uint32_t w = 0; w * 64 < WEIR__QUEUE_CALLS; w++) {
+        for (uint64_t bits = take_notified(&control->queue->notified[w], all); bits != 0;
+             bits &= bits - 1)
+            weir__call_end_notified(pool, w * 64 + (unsigned)__builtin_ctzll(bits));
+    }
+}
+
+/* What is queued meanwhile is called after it: the lock sees to that. */
+static void set_collecting(weir_pool *pool, bool on)
+{
+    pthread_mutex_lock(&pool->lock);
+    pool->callbacks.collects = on;
+    set_ticks(pool, pool->callbacks.count > 0);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+int weir_pool_dispatch(weir_pool *pool)
+{
+    int result = weir_pool_fd(pool);
+    bool all;
+
+    if (result < 0)
+        return result;
+    all = drain(pool);
+    set_collecting(pool, true);
+    end_notified(pool, all);
+    set_collecting(pool, false);
+    return call_all(pool, pool->dispatch.gone);
+}
+
+/* ---- libuv ---------------------------------------------------------------------------------- */
+
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+    (void)status;
+    (void)events;
+    weir_pool_dispatch(((struct weir__loop *)poll->data)->pool);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+static void leave_loop(weir_pool *pool)
+{
+    if (pool->dispatch.loop != NULL)
+        uv_close((uv_handle_t *)&pool->dispatch.loop->poll, on_closed);
+    pool->dispatch.loop = NULL;
+    pool->callbacks.changed = NULL;
+}
+
+int weir_pool_use_loop(weir_pool *pool, struct uv_loop_s *loop)
+{
+    int fd = weir_pool_fd(pool), error;
+    struct weir__loop *own;
+
+    if (fd < 0)
+        return fd;
+    if (loop == NULL) {
+        leave_loop(pool);
+        return 0;
+    }
+    if (pool->dispatch.loop != NULL)
+        return weir__fail(-EBUSY, "the pool uses a loop already");
+    own = malloc(sizeof(*own));
+    if (own == NULL)
+        return weir__fail(-ENOMEM, "no memory to use a loop");
+    own->pool = pool;
+    error = uv_poll_init(loop, &own->poll, fd);
+    if (error != 0) {
+        free(own);
+        return weir__fail(error, "cannot use the loop: %s", uv_strerror(error));
+    }
+    own->poll.data = own;
+    uv_poll_start(&own->poll, UV_READABLE, on_readable);
+    pool->dispatch.loop = own;
+    pool->callbacks.changed = hold_loop;
+    hold_loop(pool);
+    return 0;
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * dispatch.h: callbacks for programs that have an event loop.
+ */
+#ifndef WEIR_DISPATCH_H
+#define WEIR_DISPATCH_H
+
+#include "pool/host/state.h"
+
+/* Before the fork: the eventfd. 0 or a negative error. */
+int weir__dispatch_init(weir_pool *pool);
+/* Calls all callbacks that are queued, as the pool is about to end. */
+void weir__dispatch_finish(weir_pool *pool);
+void weir__dispatch_free(weir_pool *pool);
+
+#endif

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * fork.c: forking the supervisor so that the host does not see it.
+ *
+ * An intermediate process forks the supervisor and ends at once, so the supervisor is nobody's
+ * child but init's (or a subreaper's). The intermediate is cloned without an exit signal: the host
+ * gets no SIGCHLD for it, and no wait() of the host's finds it (but one with __WALL), at no moment.
+ * It shares the host's memory and suspends the calling thread, as vfork does, so the host is copied
+ * once and not twice.
+ *
+ * The fork itself is glibc's fork(), as the host may have threads: it leaves malloc usable in the
+ * child. It is called in the intermediate, on a small stack of its own, but with the thread's
+ * locks, handlers and thread-local memory, all of which are the host's. The child goes back to the
+ * stack of the calling thread, of which it has a copy: it looks as if that thread had forked it.
+ *
+ * All signals are blocked from before the fork until the child has its own dispositions.
+ *
+ * Failure modes. The intermediate is killed: the thread goes on, and finds the lifeline closed, or
+ * a supervisor that lives. Only if that happens within fork(), in a program with threads, malloc's
+ * locks stay taken; no other process knows its pid, and a kill of its group kills the host too.
+ */
+#include "pool/host/fork.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/single_threaded.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <ucontext.h>
+#include <unistd.h>
+#if __has_include(<sys/rseq.h>) /* glibc 2.35 */
+#include <sys/rseq.h>
+#endif
+
+#include "manager/internal.h"
+#include "pool/control/hello.h"
+#include "shm/clock.h"
+#include "shm/error.h"
+
+#define STACK_SIZE       ((size_t)256 * 1024)
+#define RSEQ_SIZE        32 /* of the first version, which every kernel with rseq takes */
+#define HELLO_TIMEOUT_MS 60000
+#define LAST_DEATHS_NS   500000000 /* from the end of a supervisor to that of its workers */
+
+void weir__flush_before_fork(void)
+{
+    FILE *streams[] = {stdout, stderr};
+
+    /* In a program with threads another one may hold a stream's lock for as long as it likes,
+     * blocked in a read from a terminal, say: only what can be had at once is flushed then. */
+    if (__libc_single_threaded) {
+        fflush(NULL);
+        return;
+    }
+    for (int i = 0; i < 2; i++) {
+        if (ftrylockfile(streams[i]) == 0) {
+            fflush_unlocked(streams[i]);
+            funlockfile(streams[i]);
+        }
+    }
+}
+
+/* As exec does: what was caught gets the default, what was ignored stays so. */
+static void reset_signals(void)
+{
+    static const int ignored[] = {SIGINT, SIGQUIT, SIGHUP};
+    struct sigaction action, fresh = {.sa_handler = SIG_DFL};
+
+    for (int number = 1; number < NSIG; number++) {
+        if (sigaction(number, NULL, &action) == 0 && action.sa_handler != SIG_IGN &&
+            action.sa_handler != SIG_DFL)
+            sigaction(number, &fresh, NULL);
+    }
+    sigaction(SIGCHLD, &fresh, NULL);
+    fresh.sa_handler = SIG_IGN;
+    for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+        sigaction(ignored[i], &fresh, NULL);
+}
+
+/* Closed standard streams lead to nowhere from here on, so that what is printed does not reach a
+ * descriptor that was opened later. */
+static void fill_streams(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    close(fd);
+}
+
+/* What is passed to the intermediate and the child; on the stack of the calling thread. */
+struct start {
+    weir_scope *scope;
+    void (*run)(void *context, int lifeline);
+    void *context;
+    int ends[2];
+    char *stack;            /* of the intermediate */
+    ucontext_t thread;      /* where the child goes on */
+    volatile bool is_child; /* set in the child's copy */
+};
+
+/* The kernel forgets this registration in the intermediate, which shares memory, and so in what it
+ * forks; glibc would then take an old number for that of the CPU. */
+static void register_rseq(void)
+{
+#if defined(RSEQ_SIG) && defined(SYS_rseq)
+    struct rseq *area = (struct rseq *)((char *)__builtin_thread_pointer() + __rseq_offset);
+
+    if (__rseq_size > 0 && syscall(SYS_rseq, area, RSEQ_SIZE, 0, RSEQ_SIG) != 0)
+        area->cpu_id = (uint32_t)RSEQ_CPU_ID_REGISTRATION_FAILED; /* glibc asks the kernel then */
+#endif
+}
+
+_Noreturn static void child_main(const struct start *start)
+{
+    register_rseq();
+    munmap(start->stack, STACK_SIZE);
+    close(start->ends[0]);
+    reset_signals();
+    fill_streams();
+    weir__scope_after_fork_child(start->scope);
+    start->run(start->context, start->ends[1]);
+    _exit(0);
+}
+
+/* Not instrumented: the sanitizer does not know the stack that this runs on. */
+__attribute__((no_sanitize("address", "undefined"))) static int intermediate(void *arg)
+{
+    struct start *start = arg;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        start->is_child = true;
+        setcontext(&start->thread);
+    }
+    if (pid < 0) {
+        struct weir__hello hello = {.code = -errno};
+
+        snprintf(hello.message, sizeof(hello.message), "cannot fork the supervisor: %s",
+                 strerror(errno));
+        weir__say_hello(start->ends[1], &hello);
+    }
+    return 0;
+}
+
+static int wait_for_hello(int lifeline, struct weir__hello *hello)
+{
+    struct pollfd poll_fd = {.fd = lifeline, .events = POLLIN};
+    int64_t limit = weir__now_ns() + (int64_t)HELLO_TIMEOUT_MS * 1000000;
+    ssize_t got;
+
+    for (;;) {
+        int64_t remaining = (limit - weir__now_ns()) / 1000000;
+        int ready = poll(&poll_fd, 1, remaining > 0 ? (int)remaining : 0);
+
+        if (ready > 0)
+            break;
+        if (ready == 0)
+            return weir__fail(-ETIMEDOUT, "the supervisor was not ready within %d ms",
+                              HELLO_TIMEOUT_MS);
+        if (errno != EINTR)
+            return weir__fail(-errno, "waiting for the supervisor: %s", strerror(errno));
+    }
+    do
+        got = recv(lifeline, hello, sizeof(*hello), 0);
+    while (got < 0 && errno == EINTR);
+    if (got != (ssize_t)sizeof(*hello))
+        return weir__fail(WEIR_EDIED, "the supervisor died before it was ready");
+    hello->message[sizeof(hello->message) - 1] = '\0';
+    if (hello->code != 0)
+        return weir__fail(hello->code, "%s", hello->message);
+    return 0;
+}
+
+/* Clones the intermediate, which is gone when this returns. 0 or an errno. */
+static int run_intermediate(struct start *start)
+{
+    pid_t pid;
+
+    if (getcontext(&start->thread) != 0)
+        return errno;
+    if (start->is_child)
+        child_main(start);
+    pid = clone(intermediate, start->stack + STACK_SIZE, CLONE_VM | CLONE_VFORK, start);
+    if (pid < 0)
+        return errno;
+    /* ECHILD: a thread of the program waits for everything (__WALL), and it has ended. */
+    while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
+        ;
+    return 0;
+}
+
+/* 0 or an errno. */
+static int fork_child(struct start *start)
+{
+    void *stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
+    sigset_t all, before;
+    int error;
+
+    if (stack == MAP_FAILED)
+        return errno;
+    weir__flush_before_fork();
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    weir__scope_before_fork(start->scope);
+    start->stack = stack;
+    error = run_intermediate(start);
+    weir__scope_after_fork_parent(start->scope);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    munmap(stack, STACK_SIZE);
+    return error;
+}
+
+int weir__fork_detached(weir_scope *scope, void (*run)(void *context, int lifeline), void *context,
+                        struct weir__detached *out)
+{
+    struct start start = {.scope = scope, .run = run, .context = context};
+    struct weir__hello hello;
+    int *ends = start.ends, result;
+
+    *out = WEIR__DETACHED_NONE;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+        return weir__fail(-errno, "cannot make a socket pair for a supervisor: %s",
+                          strerror(errno));
+    ends[0] = weir__above_streams(ends[0]);
+    ends[1] = weir__above_streams(ends[1]);
+    if (ends[0] < 0 || ends[1] < 0) {
+        result =
+            weir__fail(-EMFILE, "cannot make a socket pair for a supervisor: %s", strerror(EMFILE));
+        close(ends[0]);
+        close(ends[1]);
+        return result;
+    }
+    result = fork_child(&start);
+    close(ends[1]);
+    if (result != 0) {
+        close(ends[0]);
+        return weir__fail(-result, "cannot fork: %s", strerror(result));
+    }
+    out->lifeline = ends[0];
+    result = wait_for_hello(ends[0], &hello);
+    if (result == 0) {
+        /* One that has done its work by now, or was killed, may be reaped already: ESRCH. There is
+         * no pidfd then, and its closed end of the lifeline says the same. */
+        out->pid = hello.pid;
+        out->pidfd = weir__above_streams((int)syscall(SYS_pidfd_open, hello.pid, 0));
+        if (out->pidfd < 0 && errno != ESRCH)
+            result =
+                weir__fail(-errno, "cannot open a pidfd of the supervisor: %s", strerror(errno));
+    }
+    if (result < 0)
+        weir__detached_end(out);
+    return result;
+}
+
+void weir__detached_order(const struct weir__detached *detached, char order)
+{
+    ssize_t sent;
+
+    do
+        sent = send(detached->lifeline, &order, 1, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    if (sent < 0)
+        shutdown(detached->lifeline, SHUT_WR);
+}
+
+/* The end of file on the lifeline says that the process and all that it forked are gone. But a copy
+ * of its end may be in a process that another thread of the host forked at the wrong moment; then
+ * the pidfd tells of the process, and the kernel kills its workers with it. */
+bool weir__detached_wait(const struct weir__detached *detached, int timeout_ms)
+{
+    int64_t limit = weir__now_ns() + (int64_t)timeout_ms * 1000000, remaining;
+    const struct timespec step = {.tv_nsec = 1000000};
+    bool gone = false;
+
+    do {
+        struct pollfd poll_fds[] = {{.fd = detached->lifeline, .events = POLLIN},
+                                    {.fd = gone ? -1 : detached->pidfd, .events = POLLIN}};
+        char byte;
+        ssize_t got;
+        int ready;
+
+        remaining = limit - weir__now_ns();
+        ready = poll(poll_fds, 2, remaining > 0 ? (int)((remaining + 999999) / 1000000) : 0);
+        if (ready < 0 && errno != EINTR)
+            nanosleep(&step, NULL); /* no memory for it: the lifeline is looked at all the same */
+        got = recv(detached->lifeline, &byte, 1, MSG_DONTWAIT);
+        if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN))
+            return true;
+        if (!gone && ready > 0 && poll_fds[1].revents != 0) {
+            gone = true;
+            if (limit > weir__now_ns() + LAST_DEATHS_NS)
+                limit = weir__now_ns() + LAST_DEATHS_NS;
+        }
+    } while (remaining > 0);
+    return gone;
+}
+
+void weir__detached_end(struct weir__detached *detached)
+{
+    if (detached->lifeline >= 0) {
+        /* Closing its lifeline ends a supervisor that works; one that does not is killed. */
+        shutdown(detached->lifeline, SHUT_WR);
+        if (!weir__detached_wait(detached, 1000) && detached->pidfd >= 0) {
+            syscall(SYS_pidfd_send_signal, detached->pidfd, SIGKILL, NULL, 0);
+            weir__detached_wait(detached, 1000);
+        }
+        close(detached->lifeline);
+    }
+    if (detached->pidfd >= 0) {
+        struct pollfd gone = {.fd = detached->pidfd, .events = POLLIN};
+        siginfo_t info;
+
+        while (poll(&gone, 1, 1000) < 0 && errno == EINTR)
+            ;
+        /* Only where orphans come back to this process (PID 1, subreaper); elsewhere it is ECHILD.
+         * By the pidfd: the number may be that of a child of the program's by now. */
+        waitid(P_PIDFD, (id_t)detached->pidfd, &info, WEXITED | WNOHANG | __WALL);
+        close(detached->pidfd);
+    }
+    *detached = WEIR__DETACHED_NONE;
+}

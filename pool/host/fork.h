@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * fork.h: a process forked from the host that is not the host's child.
+ */
+#ifndef WEIR_FORK_H
+#define WEIR_FORK_H
+
+#include <weir-scope.h>
+
+struct weir__detached {
+    pid_t pid;
+    int pidfd;    /* of the process */
+    int lifeline; /* connected to it and to what it forks: end of file when all of them are gone */
+};
+
+#define WEIR__DETACHED_NONE ((struct weir__detached){.pidfd = -1, .lifeline = -1})
+
+/* Forks a process that runs main(context, lifeline), waits until it has said hello, and reports
+ * what it said. Buffered output is flushed first. In the new process all signals are blocked,
+ * dispositions are reset, and the scope is prepared (weir__scope_after_fork_child). */
+int weir__fork_detached(weir_scope *scope, void (*run)(void *context, int lifeline), void *context,
+                        struct weir__detached *out);
+
+/* Tells the process something. If that is not possible it is ended instead: it sees the end of its
+ * lifeline, so no thread waits for what was never said. */
+void weir__detached_order(const struct weir__detached *detached, char order);
+
+/* Waits until the process and all it forked are gone, at most `timeout_ms`; false: not yet. */
+bool weir__detached_wait(const struct weir__detached *detached, int timeout_ms);
+
+/* Kills it if it lives, waits for the end, collects it if this process is its
+ * reaper, and closes. */
+void weir__detached_end(struct weir__detached *detached);
+
+/* Buffered output of this process that a forked child would print a second time. */
+void weir__flush_before_fork(void);
+
+#endif

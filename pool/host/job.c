@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * job.c: the host's side of a job: open, wait, result, close.
+ *
+ * Only the host opens and closes jobs, and it alone decides that one has ended, by looking at the
+ * cells; what workers count in `activity` only tells it when looking is worth while. The host
+ * killed: the supervisor ends the pool, and the control block goes with its last process.
+ */
+#include "pool/host/job.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pool/control/chunk.h"
+#include "pool/control/failure.h"
+#include "pool/control/park.h"
+#include "pool/control/ready.h"
+#include "pool/control/supervision.h"
+#include "pool/host/result.h"
+#include "pool/host/wait.h"
+#include "shm/clock.h"
+#include "shm/error.h"
+
+/* A job that lasts longer is worth waking more workers: of a spinning worker, ... */
+#define WAKE_MORE_SPUN_NS  3000
+#define WAKE_MORE_WOKEN_NS 15000 /* ... and of one that had to be woken itself */
+
+/* ---- memory --------------------------------------------------------------------------------- */
+
+/* True when no live process is inside the job, which is closed. Those that were killed inside are
+ * taken out: they are what is counted while no slot names the job. A process names the job before
+ * it enters and until it has left; if one enters meanwhile the exchange fails, even if another one
+ * left, because entries are counted too. */
+static bool job_is_empty(struct weir__control *control, unsigned index)
+{
+    struct weir__job *job = &control->jobs[index];
+    uint64_t seen = atomic_load(&job->activity);
+
+    if ((seen & ACTIVITY_INSIDE) == 0)
+        return true;
+    for (int i = 0; i <= control->workers; i++) {
+        if (atomic_load(&control->slots[i].job) == index + 1)
+            return false;
+    }
+    return atomic_compare_exchange_strong(&job->activity, &seen, seen & ~ACTIVITY_INSIDE);
+}
+
+static void release_memory(weir_pool *pool, unsigned index)
+{
+    struct weir__job_private *private = &pool->jobs.private[index];
+
+    weir__control_heap_free(&pool->jobs.heap, private->cells, private->cells_size);
+    weir__control_heap_free(&pool->jobs.heap, private->memory, private->size);
+    if (private->block != NULL) {
+        weir_shm_unlink(private->block);
+        weir_shm_close(private->block);
+    }
+    *private = (struct weir__job_private){0};
+}
+
+/* What is about to be written moves here from the last worker's CPU, all lines at once. */
+static void fetch_job(struct weir__job *job)
+{
+    __builtin_prefetch(&job->activity, 1);
+    __builtin_prefetch(&job->inline_cells[0], 1);
+    __builtin_prefetch(&job->inline_cells[WEIR__CHUNKS_INLINE / 2], 1);
+}
+
+/* A vacant job in which no process is; -1: none. The one used last is taken first, because of the
+ * caches. */
+static int take_vacant(weir_pool *pool)
+{
+    if (pool->jobs.vacant_count > 0)
+        fetch_job(&pool->control->jobs[pool->jobs.vacant[pool->jobs.vacant_count - 1]]);
+    for (int i = pool->jobs.vacant_count - 1; i >= 0; i--) {
+        unsigned index = pool->jobs.vacant[i];
+
+        if (!job_is_empty(pool->control, index))
+            continue;
+        memmove(&pool->jobs.vacant[i], &pool->jobs.vacant[i + 1],
+                (size_t)(pool->jobs.vacant_count - i - 1) * sizeof(*pool->jobs.vacant));
+        pool->jobs.vacant_count--;
+        release_memory(pool, index);
+        return (int)index;
+    }
+    return -1;
+}
+
+/* Closed jobs keep their memory until they are reused; this gives back what can be. */
+static void release_all(weir_pool *pool)
+{
+    for (int i = 0; i < pool->jobs.vacant_count; i++) {
+        if (job_is_empty(pool->control, pool->jobs.vacant[i]))
+            release_memory(pool, pool->jobs.vacant[i]);
+    }
+}
+
+int weir__jobs_init(weir_pool *pool)
+{
+    struct weir__jobs *jobs = &pool->jobs;
+
+    jobs->private = calloc(WEIR__JOBS_MAX, sizeof(*jobs->private));
+    jobs->vacant = calloc(WEIR__JOBS_MAX, sizeof(*jobs->vacant));
+    if (jobs->private == NULL || jobs->vacant == NULL ||
+        weir__control_heap_init(&jobs->heap, pool->control->heap, pool->control->heap_size) < 0)
+        return weir__fail(-ENOMEM, "no memory for a pool");
+    /* all but that of the queue */
+    jobs->vacant_count = WEIR__JOBS_MAX - 1;
+    for (int i = 0; i < jobs->vacant_count; i++)
+        jobs->vacant[i] = (uint16_t)(WEIR__JOBS_MAX - 1 - i);
+    return 0;
+}
+
+void weir__jobs_destroy(weir_pool *pool)
+{
+    weir__control_heap_destroy(&pool->jobs.heap);
+    free(pool->jobs.private);
+    free(pool->jobs.vacant);
+}
+
+void weir__jobs_release(weir_pool *pool)
+{
+    const uint32_t used = atomic_load(&pool->control->jobs_used);
+
+    for (uint32_t i = 0; i < used && i < WEIR__JOBS_MAX; i++)
+        release_memory(pool, i);
+}
+
+/* ---- open ----------------------------------------------------------------------------------- */
+
+static void *get_heap(weir_pool *pool, size_t size)
+{
+    void *memory = weir__control_heap_alloc(&pool->jobs.heap, size);
+
+    if (memory != NULL)
+        return memory;
+    release_all(pool);
+    return weir__control_heap_alloc(&pool->jobs.heap, size);
+}
+
+static int give_cells(weir_pool *pool, struct weir__job_private *private, int64_t count)
+{
+    if (count <= WEIR__CHUNKS_INLINE)
+        return 0;
+    private->cells_size = weir__line_up((size_t)count * sizeof(weir__cell));
+    private->cells = get_heap(pool, private->cells_size);
+    if (private->cells == NULL)
+        return weir__fail(-ENOMEM,
+                          "no memory in the pool for a job of %lld chunks (%zu bytes of %zu; other "
+                          "jobs in flight hold the rest)",
+                          (long long)count, private->cells_size, pool->control->heap_size);
+    return 0;
+}
+
+/* Argument and room. */
+static int give_memory(weir_pool *pool, struct weir__job_private *private,
+                       const struct weir__job_spec *spec, unsigned char **data)
+{
+    size_t arg = spec->arg_size > WEIR__ARG_INLINE ? weir__line_up(spec->arg_size) : 0, size;
+    unsigned char *memory;
+
+    if (arg < spec->arg_size && spec->arg_size > WEIR__ARG_INLINE)
+        return weir__fail(-EINVAL, "arg_size is %zu, which no memory can hold", spec->arg_size);
+    if (__builtin_add_overflow(spec->memory, arg, &size))
+        return weir__fail(-ENOMEM, "a job needs %zu bytes and an argument of %zu", spec->memory,
+                          spec->arg_size);
+    if (size == 0)
+        return 0;
+    private->size = size;
+    private->memory = memory = get_heap(pool, size);
+    if (memory == NULL) {
+        private->block = weir_scope_shm(pool->scope, size);
+        if (private->block == NULL)
+            return weir_last_error()->code;
+        memory = weir_shm_buf(private->block);
+    }
+    private->arg = arg > 0 ? memory : NULL;
+    *data = memory + arg;
+    return 0;
+}
+
+static int take_job(weir_pool *pool, const struct weir__job_spec *spec, unsigned char **data)
+{
+    int index, result;
+
+    pthread_mutex_lock(&pool->lock);
+    index = take_vacant(pool);
+    if (index < 0) {
+        pthread_mutex_unlock(&pool->lock);
+        return -EAGAIN;
+    }
+    result = give_cells(pool, &pool->jobs.private[index], spec -> count);
+    if (result == 0)
+        result = give_memory(pool, &pool->jobs.private[index], spec, data);
+    if (result < 0) {
+        release_memory(pool, (unsigned)index);
+        pool->jobs.vacant[pool->jobs.vacant_count++] = (uint16_t)index;
+    } else {
+        pool->in_use++;
+    }
+    if ((uint32_t)index >= atomic_load_explicit(&pool->control->jobs_used, memory_order_relaxed))
+        atomic_store(&pool->control->jobs_used, (uint32_t)index + 1);
+    pthread_mutex_unlock(&pool->lock);
+    return result < 0 ? result : index;
+}
+
+/* Tells the supervisor when it has to look at the time from now on. */
+static void watch_time(weir_pool *pool, unsigned index)
+{
+    pool->jobs.private[index].timed = true;
+    if (atomic_fetch_add(&pool->control->timed_jobs, 1) > 0)
+        return;
+    weir__detached_order(&pool->supervisor, SUPERVISOR_WATCH);
+}
+
+static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spec *spec)
+{
+    struct weir__job *job = &pool->control->jobs[index];
+    struct weir__job_private *private = &pool->jobs.private[index];
+    uint64_t settled = weir__activity_settled(atomic_load(&job->activity));
+
+    job->cancel_epoch = spec->cancel_epoch;
+    /* seq_cst, after the call has read the epoch; pairs with pool.c, weir_pool_interrupt(), which
+     * sets the flag and then makes a step: this call sees the flag, or is cancelled by the step */
+    if (atomic_load(&pool->control->interrupted))
+        job->cancel_epoch--;
+    job->retries = (uint16_t)spec->retries;
+    job->keep_going = spec->keep_going;
+    job->async = spec->async;
+    job->kind = spec->kind;
+    job->function = spec->function;
+    job->arg = (void *)spec->arg;
+    if (spec->arg_size > 0) {
+        job->arg = private->arg != NULL ? private->arg : job->inline_arg;
+        memcpy(job->arg, spec->arg, spec->arg_size);
+    }
+    job->cells = private->cells != NULL ? private->cells : job->inline_cells;
+    job->count = spec->count;
+    job->range = spec->range;
+    job->data = spec->data;
+    job->deadline_ns = spec->timeout_ns > 0 ? weir__now_ns() + spec->timeout_ns : 0;
+    job->chunk_timeout_ns = spec->chunk_timeout_ns;
+    job->result.size = 0;
+    atomic_store_explicit(&job->result.block, NULL, memory_order_relaxed);
+    weir__job_cut(job, spec->grain);
+    /* No process is inside that could read this, but a worker may be entering and leaving, so only
+     * the settled part is taken off. */
+    atomic_fetch_sub(&job->activity, settled << ACTIVITY_SETTLED_SHIFT);
+    atomic_store_explicit(&job->stop, 0, memory_order_relaxed);
+    atomic_store_explicit(&job->waiting, 0, memory_order_relaxed);
+    atomic_store_explicit(&job->wake_more, spec->async, memory_order_relaxed);
+    atomic_store_explicit(&job->recount, 0, memory_order_relaxed);
+    weir__failure_reset(&job->failure);
+    for (int64_t i = 0; i < spec->count; i++)
+        atomic_store_explicit(&job->cells[i], CELL_FREE, memory_order_relaxed);
+}
+
+/* Makes an open job visible, and sees to it that a worker looks. Where other jobs are ready a
+ * worker was woken for them, and wakes the next one when it takes one; that is why a job of a
+ * future is taken out of the ready set when its last chunk is taken.
+ *
+ * A thread that waits for its job takes a spinning worker beforehand, so that this worker finds its
+ * bit taken and need not write to the line; if it is a mistake (that worker had just found another
+ * job), wake_more() mends it in a moment. Not so for a job of a future: for it a worker
+ * counts only if it is still spinning after the job is there, so it looks at the ready set, or
+ * wakes the next one, later than that. tests/model/wake.pml has these steps. */
+static void publish_and_wake(weir_pool *pool, unsigned index, bool async)
+{
+    struct weir__control *control = pool->control;
+    int spinner = async ? -1 : weir__take_spinner(control);
+    bool alone = weir__ready_add(control, index);
+
+    if (spinner >= 0)
+        weir__wake_spinner(control, spinner);
+    else if (alone && !(async && weir__any_spinning(control)))
+        pool->jobs.private[index].woke_sleeper = weir__wake_one(control);
+}
+
+int weir__job_open(weir_pool *pool, const struct weir__job_spec *spec)
+{
+    struct weir__control *control = pool->control;
+    unsigned char *data = NULL;
+    int index = take_job(pool, spec, &data);
+
+    if (index < 0)
+        return index;
+    fill_job(pool, (unsigned)index, spec);
+    if (spec->kind->prepare != NULL)
+        spec->kind->prepare(spec, &control->jobs[index], data);
+    pool->jobs.private[index].cursor = 0;
+    /* seq_cst; pairs with work_jobs.c, work_inside(); pairs with ledger.c, weir__cell_claim(): a
+     * worker that sees OPEN sees all of the above */
+    atomic_store(&control->jobs[index].state, JOB_OPEN);
+    publish_and_wake(pool, (unsigned)index, spec->async);
+    if (spec->timeout_ns > 0 || spec->chunk_timeout_ns > 0)
+        watch_time(pool, (unsigned)index);
+    return index;
+}
+
+/* ---- wait ----------------------------------------------------------------------------------- */
+
+static bool must_stop(weir_pool *pool, const struct weir__job *job)
+{
+    struct weir__control *control = pool->control;
+
+    return atomic_load(&job->stop) != 0 ||
+           atomic_load(&control->cancel_epoch) != job->cancel_epoch ||
+           atomic_load(&control->state) == POOL_BROKEN ||
+           atomic_load_explicit(&pool->supervisor_gone, memory_order_relaxed);
+}
+
+/* Looks at the cells. With the supervisor gone and all workers with it, what still says RUNNING is
+ * running no more. */
+bool weir__job_settled(weir_pool *pool, int index)
+{
+    struct weir__job *job = &pool->control->jobs[index];
+
+    if (must_stop(pool, job)) {
+        /* seq_cst, then look at the cells; pairs with work_jobs.c, leave_job() */
+        if (atomic_load(&job->stop) == 0)
+            atomic_fetch_or(&job->stop, STOP_CANCEL);
+        weir__ledger_cancel_unstarted(job->cells, job->count);
+    }
+    if (atomic_load_explicit(&pool->supervisor_gone, memory_order_acquire))
+        return true;
+    return weir__ledger_settled(job->cells, job->count, &pool->jobs.private[index].cursor);
+}
+
+/* Cheap: whether weir__job_settled() may be true. */
+static bool worth_a_look(weir_pool *pool, const struct weir__job *job)
+{
+    /* seq_cst; pairs with work_jobs.c, leave_job() */
+    return weir__activity_settled(atomic_load(&job->activity)) >= (uint64_t)job->count ||
+           must_stop(pool, job);
+}
+
+/* Wakes one more worker, which wakes the next, once the job has proved to be more than a few us. */
+static void wake_more(struct weir__control *control, struct weir__job *job)
+{
+    if (atomic_load_explicit(&job->wake_more, memory_order_relaxed))
+        return;
+    atomic_store_explicit(&job->wake_more, 1, memory_order_relaxed);
+    if (weir__ready_any(control))
+        weir__wake_one(control);
+}
+
+/* In the loops of weir__wait(). */
+static inline __attribute__((always_inline)) bool is_job_over(weir_pool *pool, void *what)
+{
+    const int *index = what;
+
+    return worth_a_look(pool, &pool->control->jobs[*index]) && weir__job_settled(pool, *index);
+}
+
+static void job_spun(weir_pool *pool, void *what, int64_t spun_ns)
+{
+    const int *index = what;
+    const bool woken = pool->jobs.private[*index].woke_sleeper;
+
+    if (spun_ns >= (woken ? WAKE_MORE_WOKEN_NS : WAKE_MORE_SPUN_NS))
+        wake_more(pool->control, &pool->control->jobs[*index]);
+}
+
+bool weir__job_mark(weir_pool *pool, int index, uint32_t how)
+{
+    /* seq_cst, then look; pairs with bell.c, weir__host_ring() */
+    atomic_fetch_or(&pool->control->jobs[index].waiting, how);
+    return weir__job_settled(pool, index);
+}
+
+static bool mark_job_asleep(weir_pool *pool, void *what)
+{
+    const int *index = what;
+
+    wake_more(pool->control, &pool->control->jobs[*index]);
+    return weir__job_mark(pool, *index, WAITING_ASLEEP);
+}
+
+static const struct weir__wait_kind job_wait = {is_job_over, job_spun, mark_job_asleep};
+
+bool weir__job_wait(weir_pool *pool, int index, int64_t limit_ns)
+{
+    return weir__wait(pool, &job_wait, &index, limit_ns);
+}
+
+/* ---- result and close ----------------------------------------------------------------------- */
+
+int weir__job_result(weir_pool *pool, int index)
+{
+    struct weir__job *job = &pool->control->jobs[index];
+    struct weir__chunk_tally tally = weir__ledger_tally(job->cells, job->count);
+
+    if (tally.done == job->count)
+        return 0;
+    if (tally.failed > 0)
+        return weir__report_failure(weir__job_failures(job, 0), tally.failed);
+    if (weir__is_without_workers(pool))
+        return weir__report_no_workers(pool);
+    if (atomic_load(&job->stop) & STOP_TIMEOUT)
+        return weir__fail(-ETIMEDOUT,
+                          "the job on [%lld, %lld) passed its timeout_ms: %lld of %lld chunks done",
+                          (long long)job->range.begin, (long long)job->range.end,
+                          (long long)tally.done, (long long)job->count);
+    return weir__fail(-ECANCELED, "the job on [%lld, %lld) was cancelled: %lld of %lld chunks done",
+                      (long long)job->range.begin, (long long)job->range.end, (long long)tally.done,
+                      (long long)job->count);
+}
+
+void weir__job_close(weir_pool *pool, int index)
+{
+    struct weir__control *control = pool->control;
+
+    atomic_store(&control->jobs[index].state, JOB_VACANT);
+    if (weir__ready_has(control, (unsigned)index))
+        weir__ready_remove(control, (unsigned)index);
+    if (pool->jobs.private[index].timed) {
+        pool->jobs.private[index].timed = false;
+        atomic_fetch_sub(&control->timed_jobs, 1);
+    }
+    pthread_mutex_lock(&pool->lock);
+    pool->jobs.vacant[pool->jobs.vacant_count++] = (uint16_t)index;
+    if (--pool->in_use == 0)
+        pthread_cond_broadcast(&pool->idle);
+    pthread_mutex_unlock(&pool->lock);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * job.h: the host's side of one job.
+ */
+#ifndef WEIR_JOB_H
+#define WEIR_JOB_H
+
+#include "pool/host/spec.h"
+#include "pool/host/state.h"
+
+/* Gives the job memory and publishes it to the workers. Returns its index or a negative error;
+ * -EAGAIN, without a message: too many are in flight. */
+int weir__job_open(weir_pool *pool, const struct weir__job_spec *spec);
+/* True when all its chunks are final; stops it if it is to stop. */
+bool weir__job_settled(weir_pool *pool, int index);
+/* Has the host notified of its end as `how` says, WAITING_..., and then looks whether it has
+ * come. */
+bool weir__job_mark(weir_pool *pool, int index, uint32_t how);
+/* Waits until it has settled or `limit_ns` of CLOCK_MONOTONIC (INT64_MAX: no limit). */
+bool weir__job_wait(weir_pool *pool, int index, int64_t limit_ns);
+/* The job's result, as weir_pool_for() returns it; sets the last error. */
+int weir__job_result(weir_pool *pool, int index);
+/* Takes the job away; its memory is reused once no worker looks at it any more. */
+void weir__job_close(weir_pool *pool, int index);
+
+/* The records of a new pool that has its control block. 0 or -ENOMEM. */
+int weir__jobs_init(weir_pool *pool);
+/* Gives back the memory of all jobs; none is open. */
+void weir__jobs_release(weir_pool *pool);
+void weir__jobs_destroy(weir_pool *pool);
+
+#endif

@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * job_future.c: opening a job, waiting for its end, and finishing it.
+ *
+ * A future has a job until its end is noticed: then what the job gave is taken into private memory
+ * and the job is closed, so its place is free for another one. That happens in whatever call looks
+ * at the future next; and when all places are taken, in the submitting of another one, for futures
+ * at which no thread is looking.
+ *
+ * pool->lock guards the list, `users`, and the step from "has a job" to "has none". A thread that
+ * looks at a job without the lock has claimed the future before.
+ */
+#include "pool/host/job_future.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pool/control/bell.h"
+#include "pool/host/callback.h"
+#include "pool/host/future_set.h"
+#include "pool/host/job.h"
+#include "pool/host/progress.h"
+#include "pool/host/result.h"
+#include "pool/host/wait.h"
+#include "shm/clock.h"
+#include "shm/error.h"
+
+#define WAIT_FOR_PLACE_NS 100000
+#define PLACES_AT_ONCE    256
+#define LOOK_AT_OLDEST    1024
+
+/* ---- from a job to its end ------------------------------------------------------------------ */
+
+static void init_job_future(struct weir__job_future *job, weir_pool *pool,
+                            const struct weir__job_spec *spec, void *user_out)
+{
+    *job = (struct weir__job_future){
+        .future.kind = &weir__job_future_kind,
+        .kind = spec->kind,
+        .data = spec->data,
+        .map_reduce = spec->map_reduce,
+        .user_out = user_out,
+        .arg = spec->arg,
+        .keep_going = spec->keep_going,
+    };
+    atomic_init(&job->future.pool, pool);
+}
+
+/* With pool->lock. Has the callback of the future queued at its job's end; at once if that has
+ * come. */
+static void watch_job(weir_pool *pool, weir_future *future)
+{
+    pool->jobs.private[future->index].called = future;
+    if (weir__job_mark(pool, future->index, WAITING_EVENT))
+        weir__host_ring(pool->control, &pool->control->jobs[future->index]);
+}
+
+/* The future goes on with another job than `before`. */
+static void move_callback(weir_pool *pool, weir_future *future, int before)
+{
+    pthread_mutex_lock(&pool->lock);
+    if (pool->jobs.private[before].called == future)
+        pool->jobs.private[before].called = NULL;
+    if (future->caller != NULL)
+        watch_job(pool, future);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+static int open_at_last(weir_pool *pool, const struct weir__job_spec *spec);
+
+/* Closes the job and opens the one that continues it. False: it cannot be opened. */
+static bool go_on(weir_future *future)
+{
+    struct weir__job_future *job = weir__job_future_of(future);
+    struct weir__job_spec spec = *job->then;
+    weir_pool *pool = future->pool;
+    const int before = future->index;
+
+    /* Cancelled when all of this job was done: then the one that follows is. */
+    if (atomic_load(&pool->control->jobs[before].stop) & STOP_CANCEL)
+        spec.cancel_epoch--;
+    job->then = NULL;
+    weir__job_close(pool, future->index);
+    weir__progress_go_on(future->progress);
+    job->kind = spec.kind;
+    future->index = open_at_last(pool, &spec);
+    if (future->index < 0) {
+        future->code = future->index;
+        return false;
+    }
+    /* A thread that waits for several futures has said so at the job before this one. */
+    atomic_store(&pool->control->jobs[future->index].waiting, WAITING_ASLEEP);
+    move_callback(pool, future, before);
+    return true;
+}
+
+/* The job has settled: takes its result. False: it goes on with another job. True: it has ended,
+ * and its job is to be closed; its index is negative if there is none. */
+static bool finish_job(weir_future *future)
+{
+    struct weir__job_future *job = weir__job_future_of(future);
+    weir_pool *pool = future->pool;
+    int result;
+
+    future->code = weir__job_result(pool, future->index);
+    result = weir__map_made(pool);
+    if (future->code == 0)
+        future->code = result;
+    if (job->kind->finish != NULL) {
+        result = job->kind->finish(future, &pool->control->jobs[future->index]);
+        if (future->code == 0)
+            future->code = result;
+    }
+    return job->then == NULL || !go_on(future);
+}
+
+/* ---- futures -------------------------------------------------------------------------------- */
+
+static void list_add(weir_pool *pool, weir_future *future)
+{
+    TAILQ_INSERT_TAIL(&pool->futures.list, future, link);
+    future->listed = true;
+}
+
+static void list_remove(weir_pool *pool, weir_future *future)
+{
+    if (future->listed)
+        TAILQ_REMOVE(&pool->futures.list, future, link);
+    future->listed = false;
+}
+
+/* Claims the future's job for this thread: no other thread finishes it until finish_if_done().
+ * NULL: it has ended. */
+static weir_pool *claim_job(weir_future *future)
+{
+    weir_pool *pool = future->pool;
+
+    if (pool == NULL)
+        return NULL;
+    pthread_mutex_lock(&pool->lock);
+    if (future->pool != NULL)
+        future->users++;
+    pthread_mutex_unlock(&pool->lock);
+    return future->pool;
+}
+
+static void keep_error(weir_future *future)
+{
+    if (future->code == 0)
+        return;
+    future->error = malloc(sizeof(*future->error));
+    if (future->error != NULL)
+        *future->error = *weir_last_error();
+}
+
+/* Returns whether the future has ended. `waits`: so that its progress is to show the end. */
+static bool finish_if_done(weir_pool *pool, weir_future *future, bool settled, bool waits)
+{
+    int index;
+    bool call = false;
+
+    settled = settled && finish_job(future);
+    if (settled)
+        keep_error(future);
+    index = future->index;
+    if (settled && waits)
+        weir__progress_end(pool, index, future->progress, future->code);
+    pthread_mutex_lock(&pool->lock);
+    future->users--;
+    if (settled) {
+        list_remove(pool, future);
+        future->pool = NULL;
+        call = weir__callback_queue(pool, future);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    if (settled && index >= 0)
+        weir__job_close(pool, index);
+    if (call)
+        weir__event_ring(pool->control);
+    return settled;
+}
+
+/* One of the oldest futures at which no thread looks and whose job has settled; it is claimed. */
+static weir_future *claim_settled(weir_pool *pool)
+{
+    weir_future *future;
+    int looked = 0;
+
+    pthread_mutex_lock(&pool->lock);
+    TAILQ_FOREACH(future, &pool->futures.list, link)
+    {
+        if (future->users == 0 && weir__job_settled(pool, future->index))
+            break;
+        if (++looked == LOOK_AT_OLDEST) {
+            future = NULL;
+            break;
+        }
+    }
+    if (future != NULL)
+        future->users++;
+    pthread_mutex_unlock(&pool->lock);
+    return future;
+}
+
+void weir__job_future_end_notified(weir_pool *pool, int index)
+{
+    weir_future *future;
+
+    pthread_mutex_lock(&pool->lock);
+    future = pool->jobs.private[index].called;
+    if (future != NULL && (future->users > 0 || !weir__job_settled(pool, index)))
+        future = NULL; /* the thread that is at it ends it, or the job is notified of again */
+    if (future != NULL)
+        future->users++;
+    pthread_mutex_unlock(&pool->lock);
+    if (future != NULL)
+        finish_if_done(pool, future, true, false);
+}
+
+/* Ends futures that have settled, to have their places; if there are none, waits a
+ * little for one. */
+static bool make_place(weir_pool *pool)
+{
+    uint32_t bell = atomic_load(&pool->control->host_bell);
+    weir_future *future = NULL;
+    int places = 0;
+
+    while (places < PLACES_AT_ONCE && (future = claim_settled(pool)) != NULL) {
+        finish_if_done(pool, future, true, false);
+        places++;
+    }
+    if (places == 0)
+        weir__host_sleep(pool, bell, weir__now_ns() + WAIT_FOR_PLACE_NS);
+    return !atomic_load(&pool->supervisor_gone);
+}
+
+/* Opens the job; where there is no place for it, waits until there is. */
+static int open_at_last(weir_pool *pool, const struct weir__job_spec *spec)
+{
+    for (;;) {
+        int index = weir__job_open(pool, spec);
+
+        if (index != -EAGAIN)
+            return index;
+        if (!make_place(pool))
+            return weir__report_no_workers(pool);
+    }
+}
+
+int weir__run(weir_pool *pool, const struct weir__job_spec *spec, void *user_out)
+{
+    struct weir__job_future job;
+    weir_future *future = &job.future;
+
+    if (spec->count == 0)
+        return 0;
+    init_job_future(&job, pool, spec, user_out);
+    if (weir__progress_new(spec, &future->progress) < 0)
+        return -ENOMEM;
+    future->index = open_at_last(pool, spec);
+    if (future->index < 0) {
+        weir__progress_free(future->progress);
+        return future->index;
+    }
+    do
+        weir__progress_wait(pool, future->index, INT64_MAX, future->progress);
+    while (!finish_job(future));
+    weir__progress_end(pool, future->index, future->progress, future->code);
+    weir__progress_free(future->progress);
+    if (future->index >= 0)
+        weir__job_close(pool, future->index);
+    return future->code;
+}
+
+weir_future *weir__launch(weir_pool *pool, struct weir__job_spec *spec, void *user_out)
+{
+    struct weir__job_future *job = malloc(sizeof(*job));
+    weir_future *future;
+
+    if (job == NULL) {
+        weir__fail(-ENOMEM, "no memory for a future");
+        return NULL;
+    }
+    future = &job->future;
+    init_job_future(job, pool, spec, user_out);
+    if (spec->count == 0) {
+        weir__future_set_add(pool->futures.set, future);
+        future->pool = NULL;
+        return future;
+    }
+    if (pool->ending) {
+        free(job);
+        weir__fail(-ECANCELED, "the pool is about to end");
+        return NULL;
+    }
+    spec->async = true;
+    if (weir__progress_new(spec, &future->progress) < 0) {
+        free(job);
+        return NULL;
+    }
+    future->index = open_at_last(pool, spec);
+    if (future->index < 0) {
+        weir__progress_free(future->progress);
+        free(job);
+        return NULL;
+    }
+    weir__future_set_add(pool->futures.set, future);
+    pthread_mutex_lock(&pool->lock);
+    list_add(pool, future);
+    pthread_mutex_unlock(&pool->lock);
+    return future;
+}
+
+void weir__job_futures_end(weir_pool *pool)
+{
+    weir_future *future;
+
+    while ((future = TAILQ_FIRST(&pool->futures.list)) != NULL) {
+        if (claim_job(future) != NULL)
+            finish_if_done(pool, future, weir__job_wait(pool, future->index, INT64_MAX), false);
+    }
+}
+
+/* ---- what the public calls need (future.c) -------------------------------------------------- */
+
+static bool is_job_done(weir_future *future, bool waits)
+{
+    weir_pool *pool = claim_job(future);
+
+    return pool == NULL ||
+           finish_if_done(pool, future, weir__job_settled(pool, future->index), waits);
+}
+
+static bool wait_for_job(weir_future *future, int64_t limit_ns)
+{
+    weir_pool *pool;
+
+    while ((pool = claim_job(future)) != NULL) {
+        bool settled = weir__progress_wait(pool, future->index, limit_ns, future->progress);
+
+        finish_if_done(pool, future, settled, true);
+        if (!settled)
+            return false;
+    }
+    return true;
+}
+
+static void cancel_job(weir_pool *pool, weir_future *future)
+{
+    struct weir__job *job = &pool->control->jobs[future->index];
+
+    atomic_fetch_or(&job->stop, STOP_CANCEL);
+    weir__host_ring(pool->control, job);
+}
+
+static void mark_job_waiting(weir_future *future)
+{
+    weir_pool *pool = claim_job(future);
+
+    if (pool == NULL)
+        return;
+    weir__job_mark(pool, future->index, WAITING_ASLEEP);
+    finish_if_done(pool, future, false, false);
+}
+
+static void free_job_future(weir_future *future)
+{
+    struct weir__job_future *job = weir__job_future_of(future);
+
+    weir__result_free(future);
+    if (job->kind->release != NULL)
+        job->kind->release(job->map_reduce);
+    weir__progress_free(future->progress);
+    weir__future_set_remove(future);
+    free(job);
+}
+
+int64_t weir__job_future_show(weir_pool *pool, weir_future *future)
+{
+    int64_t next;
+
+    if (future->progress == NULL || claim_job(future) == NULL)
+        return INT64_MAX;
+    next = weir__progress_look(pool, future->index, future->progress);
+    finish_if_done(pool, future, false, false);
+    return next;
+}
+
+const struct weir__future_kind weir__job_future_kind = {
+    .done = is_job_done,
+    .wait = wait_for_job,
+    .cancel = cancel_job,
+    .mark = mark_job_waiting,
+    .watch = watch_job,
+    .free = free_job_future,
+};

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * pool.c: making and ending a pool, and the calls of its owner.
+ *
+ * The pool's private record is used by the program that made it only. A forked child of that
+ * program has a copy of it, but sees `mine` wiped, and is refused before it can touch shared state.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "pool/control/bell.h"
+#include "pool/control/mapping.h"
+#include "pool/control/park.h"
+#include "pool/control/supervision.h"
+#include "pool/host/calls.h"
+#include "pool/host/dispatch.h"
+#include "pool/host/future.h"
+#include "pool/host/future_set.h"
+#include "pool/host/job.h"
+#include "pool/host/spec.h"
+#include "shm/error.h"
+
+#define FREE_MS 6000 /* the supervisor gives workers 5 s to end */
+#define KILL_MS 2000
+
+static int check_pool_options(const weir_pool_options *options)
+{
+    for (size_t i = 0; i < sizeof(options->reserved) / sizeof(options->reserved[0]); i++) {
+        if (options->reserved[i] != 0)
+            return weir__fail(-EINVAL, "weir_pool_options.reserved must be zero");
+    }
+    if (options->workers < 0)
+        return weir__fail(-EINVAL, "workers is %d; it must be from 1 to %d, or 0 for the default",
+                          options->workers, WEIR_WORKERS_MAX);
+    if (options->workers > WEIR_WORKERS_MAX)
+        return weir__fail(-E2BIG, "%d workers; a pool has at most %d", options->workers,
+                          WEIR_WORKERS_MAX);
+    if (options->chunks_per_worker < 0)
+        return weir__fail(-EINVAL, "chunks_per_worker is %lld; it must not be negative",
+                          (long long)options->chunks_per_worker);
+    return 0;
+}
+
+/* ---- making and ending ---------------------------------------------------------------------- */
+
+static void free_private(weir_pool *pool)
+{
+    weir__dispatch_free(pool);
+    weir__calls_free(pool);
+    weir__control_free(pool->control);
+    if (pool->mine != NULL)
+        munmap((void *)pool->mine, 4096);
+    weir__jobs_destroy(pool);
+    pthread_mutex_destroy(&pool->lock);
+    pthread_cond_destroy(&pool->idle);
+    free(pool);
+}
+
+static const uint32_t *map_mine(void)
+{
+    uint32_t *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (page == MAP_FAILED)
+        return NULL;
+    if (madvise(page, 4096, MADV_WIPEONFORK) != 0) {
+        munmap(page, 4096);
+        return NULL;
+    }
+    *page = 1;
+    return page;
+}
+
+static weir_pool *new_private(int workers)
+{
+    weir_pool *pool = calloc(1, sizeof(*pool));
+
+    if (pool == NULL) {
+        weir__fail(-ENOMEM, "no memory for a pool");
+        return NULL;
+    }
+    pthread_mutex_init(&pool->lock, NULL);
+    pthread_cond_init(&pool->idle, NULL);
+    pool->supervisor = WEIR__DETACHED_NONE;
+    TAILQ_INIT(&pool->futures.list);
+    TAILQ_INIT(&pool->callbacks.ended);
+    pool->dispatch.poll_fd = -1;
+    pool->dispatch.timer_fd = -1;
+    pool->mine = map_mine();
+    pool->futures.set = weir__future_set_new(pool);
+    if (pool->mine == NULL || pool->futures.set == NULL) {
+        weir__fail(-ENOMEM, "no memory for a pool");
+        free_private(pool);
+        return NULL;
+    }
+    pool->control = weir__control_new(workers, true);
+    if (pool->control == NULL || weir__jobs_init(pool) < 0) {
+        free_private(pool);
+        return NULL;
+    }
+    weir__calls_init(pool->control);
+    return pool;
+}
+
+static void send_order(weir_pool *pool, char order)
+{
+    weir__detached_order(&pool->supervisor, order);
+}
+
+/* Waits until no other thread has a job open. */
+static void wait_until_idle(weir_pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    while (pool->in_use > 0)
+        pthread_cond_wait(&pool->idle, &pool->lock);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+/* Kills the workers, and waits until the calls of other threads have seen it. */
+static void kill_workers(weir_pool *pool)
+{
+    pool->ending = true;
+    send_order(pool, SUPERVISOR_KILL);
+    weir__detached_wait(&pool->supervisor, KILL_MS);
+    atomic_store(&pool->supervisor_gone, true);
+    weir__host_wake(pool->control);
+    weir__futures_end(pool);
+    weir__dispatch_finish(pool);
+    wait_until_idle(pool);
+    weir__detached_end(&pool->supervisor);
+}
+
+static void end_pool(weir_pool *pool)
+{
+    weir__scope_on_end_remove(pool->scope, &pool->on_end);
+    weir__jobs_release(pool);
+    free_private(pool);
+}
+
+static void stop_pool_with_scope(struct weir__on_end *on_end)
+{
+    weir_pool *pool = (weir_pool *)((unsigned char *)on_end - offsetof(struct weir_pool, on_end));
+
+    kill_workers(pool);
+    weir__jobs_release(pool);
+    free_private(pool);
+}
+
+weir_pool *weir_pool_new(weir_scope *scope, const weir_pool_options *options)
+{
+    weir_pool_options defaults = {0};
+    struct weir__supervision supervision = {.scope = scope};
+    weir_pool *pool;
+    int workers, cpus = weir_cpu_count();
+
+    if (weir__scope_check_owner(scope, "a pool") < 0)
+        return NULL;
+    if (options == NULL)
+        options = &defaults;
+    if (check_pool_options(options) < 0)
+        return NULL;
+    workers = options->workers > 0 ? options->workers : cpus;
+    if (workers > WEIR_WORKERS_MAX)
+        workers = WEIR_WORKERS_MAX;
+    pool = new_private(workers);
+    if (pool == NULL)
+        return NULL;
+    pool->scope = scope;
+    pool->control->initializer = options->initializer;
+    pool->control->finalizer = options->finalizer;
+    pool->control->arg = options->arg;
+    pool->control->chunks_per_worker = options->chunks_per_worker;
+    pool->control->pin = options->pin;
+    pool->control->backtrace = options->backtrace;
+    pool->control->spinners_max = cpus > 1 ? cpus - 1 : 0;
+    supervision.control = pool->control;
+    if (weir__dispatch_init(pool) < 0) {
+        free_private(pool);
+        return NULL;
+    }
+    if (weir__fork_detached(scope, weir__supervisor_main, &supervision, &pool->supervisor) < 0) {
+        free_private(pool);
+        return NULL;
+    }
+    pool->on_end.stop = stop_pool_with_scope;
+    weir__scope_on_end_add(scope, &pool->on_end);
+    return pool;
+}
+
+void weir_pool_free(weir_pool *pool)
+{
+    if (pool == NULL || weir__check_pool(pool) < 0 || pool->ending)
+        return;
+    pool->ending = true;
+    weir__futures_end(pool);
+    weir__dispatch_finish(pool);
+    wait_until_idle(pool);
+    atomic_store(&pool->control->state, POOL_DRAINING);
+    weir__wake_all(pool->control);
+    send_order(pool, SUPERVISOR_FINISH);
+    weir__detached_wait(&pool->supervisor, FREE_MS);
+    weir__detached_end(&pool->supervisor);
+    end_pool(pool);
+}
+
+void weir_pool_kill(weir_pool *pool)
+{
+    if (pool == NULL || weir__check_pool(pool) < 0 || pool->ending)
+        return;
+    kill_workers(pool);
+    end_pool(pool);
+}
+
+/* ---- what it has ---------------------------------------------------------------------------- */
+
+int weir_pool_workers(const weir_pool *pool)
+{
+    int error = weir__check_pool(pool);
+
+    return error < 0 ? error : pool->control->workers;
+}
+
+pid_t weir_pool_supervisor_pid(const weir_pool *pool)
+{
+    int error = weir__check_pool(pool);
+
+    return error < 0 ? error : pool->supervisor.pid;
+}
+
+pid_t weir_pool_worker_pid(const weir_pool *pool, int worker)
+{
+    int error = weir__check_pool(pool);
+    pid_t pid;
+
+    if (error < 0)
+        return error;
+    if (worker < 0 || worker >= pool->control->workers)
+        return weir__fail(-ERANGE, "worker %d; the pool has workers 0 to %d", worker,
+                          pool->control->workers - 1);
+    pid = atomic_load(&pool->control->slots[worker].pid);
+    return pid > 0 ? pid : weir__fail(-ESRCH, "worker %d is being replaced", worker);
+}
+
+/* ---- cancelling ----------------------------------------------------------------------------- */
+
+void weir_pool_cancel(weir_pool *pool)
+{
+    if (pool == NULL || *pool->mine == 0)
+        return;
+    /* seq_cst; pairs with spec.c, weir__spec_init(); pairs with calls.c, weir__call_put(): a call
+     * has begun when it reads this */
+    atomic_fetch_add(&pool->control->cancel_epoch, 1);
+    atomic_store(&pool->control->notified_all, 1);
+    weir__event_write(pool->control);
+    weir__host_wake(pool->control);
+}
+
+void weir_pool_interrupt(weir_pool *pool)
+{
+    if (pool == NULL || *pool->mine == 0)
+        return;
+    /* seq_cst, before the step; pairs with job.c, fill_job(); pairs with calls.c, fill_call() */
+    atomic_store(&pool->control->interrupted, 1);
+    weir_pool_cancel(pool);
+}
+
+void weir_pool_resume(weir_pool *pool)
+{
+    if (pool != NULL && *pool->mine != 0)
+        atomic_store(&pool->control->interrupted, 0);
+}

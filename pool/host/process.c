@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * process.c: one process, as Python's Process(target=...).
+ *
+ * It is a pool's supervisor with one worker that runs the target and is not replaced, so everything
+ * that holds for workers holds here: the host cannot reap it by accident, its status is kept in
+ * shared memory, and it ends with the program.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "manager/internal.h"
+#include "pool/control/control.h"
+#include "pool/control/futex.h"
+#include "pool/control/mapping.h"
+#include "pool/control/supervision.h"
+#include "pool/host/fork.h"
+#include "shm/clock.h"
+#include "shm/error.h"
+
+#define TICK_MS 50
+#define KILL_MS 2000
+
+struct weir_process {
+    weir_scope *scope;
+    struct weir__control *control;
+    struct weir__detached supervisor;
+    struct weir__on_end on_end;
+    pid_t pid, starter; /* only the program that started it ends it, not its forked children */
+};
+
+static void stop_process(weir_process *process)
+{
+    weir__detached_order(&process->supervisor, SUPERVISOR_KILL);
+    weir__detached_wait(&process->supervisor, KILL_MS);
+    weir__detached_end(&process->supervisor);
+    weir__control_free(process->control);
+    free(process);
+}
+
+static void stop_process_with_scope(struct weir__on_end *on_end)
+{
+    stop_process((weir_process *)((unsigned char *)on_end - offsetof(struct weir_process, on_end)));
+}
+
+weir_process *weir_process_start(weir_scope *scope, int (*target)(void *arg), void *arg)
+{
+    struct weir__supervision supervision = {.scope = scope};
+    weir_process *process;
+
+    if (weir__scope_check_owner(scope, "a process") < 0)
+        return NULL;
+    if (target == NULL) {
+        weir__fail(-EINVAL, "the process's target is NULL");
+        return NULL;
+    }
+    process = calloc(1, sizeof(*process));
+    if (process == NULL) {
+        weir__fail(-ENOMEM, "no memory for a process");
+        return NULL;
+    }
+    process->scope = scope;
+    process->starter = getpid();
+    process->control = weir__control_new(1, false);
+    if (process->control == NULL) {
+        free(process);
+        return NULL;
+    }
+    process->control->process_target = target;
+    process->control->arg = arg;
+    supervision.control = process->control;
+    if (weir__fork_detached(scope, weir__supervisor_main, &supervision, &process->supervisor) < 0) {
+        weir__control_free(process->control);
+        free(process);
+        return NULL;
+    }
+    process->pid = atomic_load(&process->control->slots[0].pid);
+    process->on_end.stop = stop_process_with_scope;
+    weir__scope_on_end_add(scope, &process->on_end);
+    return process;
+}
+
+static int report_end(weir_process *process, int *exit_code)
+{
+    int status = process->control->exit_status;
+
+    /* What is gone is missed only if it is used. */
+    (void)!weir_scope_sync(process->scope);
+    if (exit_code != NULL)
+        *exit_code = WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+    return 0;
+}
+
+int weir_process_join(weir_process *process, int timeout_ms, int *exit_code)
+{
+    int64_t limit = weir__now_ns() + (int64_t)timeout_ms * 1000000;
+    struct weir__control *control;
+
+    if (process == NULL)
+        return weir__fail(-EINVAL, "the process is NULL");
+    control = process->control;
+    for (;;) {
+        uint32_t bell = atomic_load(&control->host_bell);
+        int64_t wait_ns = (int64_t)TICK_MS * 1000000, remaining = limit - weir__now_ns();
+
+        /* seq_cst; pairs with supervisor.c, note_process_end() */
+        if (atomic_load(&control->ended))
+            return report_end(process, exit_code);
+        if (weir__detached_wait(&process->supervisor, 0))
+            return atomic_load(&control->ended)
+                       ? report_end(process, exit_code)
+                       : weir__fail(
+                             WEIR_EDIED,
+                             "process %d: its supervisor (pid %d) was killed, and with it this "
+                             "process",
+                             (int)process->pid, (int)process->supervisor.pid);
+        if (timeout_ms >= 0 && remaining <= 0)
+            return weir__fail(-ETIMEDOUT, "process %d has not ended within %d ms",
+                              (int)process->pid, timeout_ms);
+        if (timeout_ms >= 0 && remaining < wait_ns)
+            wait_ns = remaining;
+        weir__futex_wait(&control->host_bell, bell, wait_ns);
+    }
+}
+
+pid_t weir_process_pid(const weir_process *process)
+{
+    if (process == NULL)
+        return weir__fail(-EINVAL, "the process is NULL");
+    return process->pid;
+}
+
+int weir_process_kill(weir_process *process, int signal)
+{
+    if (process == NULL)
+        return weir__fail(-EINVAL, "the process is NULL");
+    if (signal < 1 || signal > SIGRTMAX)
+        return weir__fail(-EINVAL, "signal is %d; it must be from 1 to %d", signal, SIGRTMAX);
+    if (process->starter != getpid())
+        return weir__fail(-EDEADLK, "only process %d, which started process %d, can signal it",
+                          (int)process->starter, (int)process->pid);
+    if (atomic_load(&process->control->ended) || weir__detached_wait(&process->supervisor, 0))
+        return weir__fail(-ESRCH, "process %d has ended", (int)process->pid);
+    weir__detached_order(&process->supervisor, (char)(SUPERVISOR_SIGNAL | signal));
+    return 0;
+}
+
+void weir_process_free(weir_process *process)
+{
+    if (process == NULL || process->starter != getpid())
+        return;
+    weir__scope_on_end_remove(process->scope, &process->on_end);
+    stop_process(process);
+}

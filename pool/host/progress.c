@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * progress.c: a job's progress, shown by the thread that waits for it.
+ *
+ * A map-reduce has two jobs and one progress: an item counts for nine tenths when it has been
+ * mapped, the last tenth of all of them as tables are merged.
+ *
+ * The numbers are derived from the ledger's cells at each look; nothing is counted on the side, so
+ * a worker that dies cannot make them wrong. A look costs at most a hundredth of the time: after
+ * one that took long (millions of chunks) the next one comes later.
+ *
+ * On a terminal every frame is one write() that begins at the start of the line and leaves no
+ * colour on: whatever ends the program between two frames leaves a terminal that is in order.
+ * Nothing here can keep the job from being waited for: a terminal that takes nothing is passed
+ * over, an error of writing changes nothing, and a closed pipe raises no signal.
+ */
+#include "pool/host/progress.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "pool/control/chunk.h"
+#include "pool/host/progress_text.h"
+#include "shm/clock.h"
+#include "shm/error.h"
+
+#define FRAME_NS       100000000
+#define LOOK_SHARE     100 /* of the time goes into looking, at most one part in so many */
+#define LINE_MS        1000
+#define LINE_AT_ALL_MS 60000
+#define LINE_WIDTH     120
+#define WIDTH_DEFAULT  80
+#define WIDTH_MAX      500
+
+enum mode {
+    MODE_QUIET,
+    MODE_CALL,
+    MODE_BAR,
+    MODE_LINES,
+};
+
+struct weir__progress {
+    struct weir__progress_wish wish;
+    enum mode mode;
+    bool colour;
+    bool drawn;     /* the terminal's line has a bar of this job */
+    bool begun;     /* the thread that waits has shown something, and not yet the end */
+    unsigned jobs;  /* that follow one another, ... */
+    unsigned job;   /* ... and which it is, from 0 */
+    uint64_t items; /* of the first one, which is what is shown of all */
+    int64_t start_ns;
+    int64_t next_ns;      /* no look before */
+    int64_t line_ms;      /* when the last line was written, since the start */
+    unsigned line_tenths; /* done then */
+    char label[];
+};
+
+/* ---- where to ------------------------------------------------------------------------------- */
+
+static enum mode choose_mode(const struct weir__progress_wish *wish)
+{
+    const char *terminal = getenv("TERM");
+
+    if (wish->call != NULL)
+        return MODE_CALL;
+    if (wish->label == NULL)
+        return MODE_QUIET;
+    if (isatty(STDERR_FILENO) && terminal != NULL && terminal[0] != '\0' &&
+        strcmp(terminal, "dumb") != 0)
+        return MODE_BAR;
+    return wish->lines ? MODE_LINES : MODE_QUIET;
+}
+
+static int terminal_width(void)
+{
+    const char *columns = getenv("COLUMNS");
+    struct winsize size;
+    long width = 0;
+
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0)
+        width = size.ws_col;
+    if (width <= 0 && columns != NULL)
+        width = strtol(columns, NULL, 10);
+    if (width <= 0)
+        width = WIDTH_DEFAULT;
+    return width < WIDTH_MAX ? (int)width : WIDTH_MAX;
+}
+
+/* Writing would neither wait nor stop this process. */
+static bool may_write(void)
+{
+    struct pollfd output = {.fd = STDERR_FILENO, .events = POLLOUT};
+    pid_t foreground = tcgetpgrp(STDERR_FILENO); /* -1: another session's terminal */
+
+    return (foreground < 0 || foreground == getpgrp()) && poll(&output, 1, 0) == 1 &&
+           (output.revents & POLLOUT);
+}
+
+/* One write, without the signal that a closed pipe brings. */
+static void put_to_terminal(const char *text, size_t size)
+{
+    static const struct timespec now = {0, 0};
+    sigset_t pipe_signal, before, pending;
+    bool was_pending;
+
+    sigemptyset(&pipe_signal);
+    sigaddset(&pipe_signal, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
+    was_pending = sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE);
+    if (write(STDERR_FILENO, text, size) < 0 && errno == EPIPE && !was_pending)
+        sigtimedwait(&pipe_signal, NULL, &now);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* ---- what ----------------------------------------------------------------------------------- */
+
+/* Items of the chunks [from, to) that are done and that have failed. */
+static void add_items(const struct weir__job *job, int64_t from, int64_t to, uint64_t size,
+                      weir_progress *out)
+{
+    struct weir__chunk_tally tally = weir__ledger_tally(job->cells + from, to - from);
+
+    out->done += (uint64_t)tally.done * size;
+    out->failed += (uint64_t)tally.failed * size;
+}
+
+static void count_items(const struct weir__job *job, weir_progress *out)
+{
+    int64_t last = job->count - 1, longer = job->longer < last ? job->longer : last;
+    weir_range end = weir__job_chunk(job, last);
+
+    add_items(job, 0, longer, job->grain + 1, out);
+    add_items(job, longer, last, job->grain, out);
+    /* the last one may be shorter */
+    add_items(job, last, job->count, (uint64_t)end.end - (uint64_t)end.begin, out);
+}
+
+static uint64_t tenth_of(uint64_t items)
+{
+    return items / 10 + (items % 10 > 0);
+}
+
+/* part / all of the items, without overflow. */
+static uint64_t share_of_items(uint64_t items, uint64_t part, uint64_t all)
+{
+    return items / all * part + items % all * part / all;
+}
+
+/* From what is done of one of two jobs to what is done of both. `all`: the job's items. */
+static void scale(const struct weir__progress *progress, uint64_t all, weir_progress *out)
+{
+    const uint64_t tenth = tenth_of(progress->items), failed = out->failed;
+
+    if (progress->job == 0) {
+        out->done -= tenth_of(out->done);
+        return;
+    }
+    out->done = progress->items - tenth + share_of_items(tenth, out->done, all);
+    out->failed = share_of_items(tenth, failed, all);
+    if (failed > 0 && out->failed == 0)
+        out->failed = 1;
+}
+
+/* `job` NULL: there is none, as it could not be opened. */
+static weir_progress look_at(const struct weir__progress *progress, const struct weir__job *job)
+{
+    weir_progress out = {
+        .label = progress->wish.label,
+        .total = progress->items,
+        .elapsed_ms = (weir__now_ns() - progress->start_ns) / 1000000,
+        .left_ms = -1,
+    };
+
+    if (job != NULL)
+        count_items(job, &out);
+    if (progress->jobs > 1)
+        scale(progress, job != NULL ? (uint64_t)job->range.end - (uint64_t)job->range.begin : 1,
+              &out);
+    if (out.elapsed_ms > 0)
+        out.rate = (double)out.done * 1000 / (double)out.elapsed_ms;
+    if (out.rate > 0) {
+        double remaining = (double)(out.total - out.done) / out.rate * 1000;
+
+        out.left_ms = remaining < 1e15 ? (int64_t)remaining : -1;
+    }
+    return out;
+}
+
+/* ---- showing -------------------------------------------------------------------------------- */
+
+static void put_frame(struct weir__progress *progress, const weir_progress *now)
+{
+    char frame[WEIR__PROGRESS_TEXT + 8] = "\r";
+    size_t size = 1;
+
+    if (!may_write())
+        return;
+    size += weir__progress_bar(frame + size, now, terminal_width(), progress->colour);
+    memcpy(frame + size, "\033[K", 3);
+    put_to_terminal(frame, size + 3);
+    progress->drawn = true;
+}
+
+static void put_end(struct weir__progress *progress, const weir_progress *now)
+{
+    char frame[WEIR__PROGRESS_TEXT + 8] = "\r";
+    size_t size = 1;
+
+    if (!may_write())
+        return;
+    size += weir__progress_line(frame + size, now, terminal_width(), progress->colour);
+    memcpy(frame + size, "\033[K\n", 4);
+    put_to_terminal(frame, size + 4);
+    progress->drawn = false;
+}
+
+static void clear_frame(struct weir__progress *progress)
+{
+    if (progress->drawn && may_write())
+        put_to_terminal("\r\033[K", 4);
+    progress->drawn = false;
+}
+
+static void put_line(struct weir__progress *progress, const weir_progress *now)
+{
+    unsigned tenths = now->total > 0 ? (unsigned)((double)now->done / (double)now->total * 10) : 10;
+    int64_t since = now->elapsed_ms - progress->line_ms;
+    char line[WEIR__PROGRESS_TEXT + 1];
+    size_t size;
+
+    if (!now->ended &&
+        (since < LINE_MS || (tenths == progress->line_tenths && since < LINE_AT_ALL_MS)))
+        return;
+    progress->line_ms = now->elapsed_ms;
+    progress->line_tenths = tenths;
+    size = weir__progress_line(line, now, LINE_WIDTH, false);
+    line[size] = '\n';
+    put_to_terminal(line, size + 1);
+}
+
+static void show_progress(struct weir__progress *progress, const weir_progress *now)
+{
+    int before = errno;
+
+    if (progress->mode == MODE_CALL)
+        progress->wish.call(now, progress->wish.arg);
+    else if (progress->mode == MODE_BAR && now->ended)
+        put_end(progress, now);
+    else if (progress->mode == MODE_BAR)
+        put_frame(progress, now);
+    else if (progress->mode == MODE_LINES)
+        put_line(progress, now);
+    errno = before;
+}
+
+/* Of several bars one is drawn at a time: the first until its job has ended or is no longer waited
+ * for. */
+static bool take_terminal(weir_pool *pool, struct weir__progress *progress)
+{
+    struct weir__progress *nobody = NULL;
+
+    return progress->mode != MODE_BAR ||
+           atomic_compare_exchange_strong(&pool->bar_owner, &nobody, progress) ||
+           nobody == progress;
+}
+
+void weir__progress_leave(weir_pool *pool, struct weir__progress *progress)
+{
+    struct weir__progress *me = progress;
+
+    if (progress == NULL)
+        return;
+    progress->begun = false;
+    clear_frame(progress);
+    atomic_compare_exchange_strong(&pool->bar_owner, &me, NULL);
+}
+
+int64_t weir__progress_look(weir_pool *pool, int index, struct weir__progress *progress)
+{
+    int64_t now, next;
+
+    if (progress == NULL || progress->mode == MODE_QUIET)
+        return INT64_MAX;
+    now = weir__now_ns();
+    if (now < progress->next_ns)
+        return progress->next_ns;
+    if (take_terminal(pool, progress)) {
+        const weir_progress look = look_at(progress, &pool->control->jobs[index]);
+
+        progress->begun = true;
+        show_progress(progress, &look);
+    }
+    next = weir__now_ns();
+    progress->next_ns = next + FRAME_NS;
+    if ((next - now) * LOOK_SHARE > FRAME_NS)
+        progress->next_ns = next + (next - now) * LOOK_SHARE;
+    return progress->next_ns;
+}
+
+bool weir__progress_wait(weir_pool *pool, int index, int64_t limit_ns,
+                         struct weir__progress *progress)
+{
+    int64_t next = progress == NULL || progress->mode == MODE_QUIET ? INT64_MAX : progress->next_ns;
+
+    while (!weir__job_wait(pool, index, next < limit_ns ? next : limit_ns)) {
+        if (weir__now_ns() >= limit_ns) {
+            weir__progress_leave(pool, progress);
+            return false;
+        }
+        next = weir__progress_look(pool, index, progress);
+    }
+    return true;
+}
+
+void weir__progress_go_on(struct weir__progress *progress)
+{
+    if (progress != NULL)
+        progress->job++;
+}
+
+void weir__progress_end(weir_pool *pool, int index, struct weir__progress *progress, int code)
+{
+    weir_progress look;
+
+    if (progress == NULL || progress->mode == MODE_QUIET)
+        return;
+    look = look_at(progress, index >= 0 ? &pool->control->jobs[index] : NULL);
+    look.ended = true;
+    if (code == 0) { /* also of a map-reduce that had nothing to merge */
+        look.done = look.total;
+        look.left_ms = 0;
+    }
+    show_progress(progress, &look);
+    weir__progress_leave(pool, progress);
+}
+
+bool weir__progress_begun(const struct weir__progress *progress)
+{
+    return progress != NULL && progress->begun;
+}
+
+/* ---- making --------------------------------------------------------------------------------- */
+
+int weir__progress_new(const struct weir__job_spec *spec, struct weir__progress **out)
+{
+    const struct weir__progress_wish *wish = &spec->progress;
+    const char *no_colour = getenv("NO_COLOR");
+    size_t size = wish->label != NULL ? strlen(wish->label) + 1 : 0;
+    struct weir__progress *progress;
+
+    *out = NULL;
+    if (wish->label == NULL && wish->call == NULL)
+        return 0;
+    progress = calloc(1, sizeof(*progress) + size);
+    if (progress == NULL)
+        return weir__fail(-ENOMEM, "no memory for a job's progress");
+    progress->wish = *wish;
+    if (wish->label != NULL) {
+        memcpy(progress->label, wish->label, size);
+        progress->wish.label = progress->label;
+    }
+    progress->jobs = spec->map_reduce != NULL ? 2 : 1;
+    progress->items = (uint64_t)spec->range.end - (uint64_t)spec->range.begin;
+    progress->mode = choose_mode(wish);
+    progress->colour = no_colour == NULL || no_colour[0] == '\0';
+    progress->start_ns = weir__now_ns();
+    progress->next_ns = progress->start_ns + FRAME_NS;
+    *out = progress;
+    return 0;
+}
+
+void weir__progress_free(struct weir__progress *progress)
+{
+    free(progress);
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * result.c: what a job or call gave, and why it gave nothing.
+ *
+ * Runs in the thread that ends a future, after all cells are final: no worker writes any more to
+ * what is read here. A record that was overwritten all the same ends in a general message.
+ */
+#include "pool/host/result.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shm/error.h"
+
+int weir__take_result(weir_future *future, weir_pool *pool, struct weir__result *result, bool good)
+{
+    weir_shm *block;
+    size_t size = result->size;
+    int code = 0;
+
+    if (good && size > 0) {
+        block = atomic_load(&result->block);
+        if (block != NULL)
+            code = weir__map_made(pool); /* again, if it failed at the end of the job */
+        if (code < 0) {
+            weir__result_drop(result);
+            return code;
+        }
+        future->result = size <= sizeof(future->small) ? future->small : malloc(size);
+        if (future->result == NULL) {
+            code = weir__fail(-ENOMEM, "no memory for a result of %zu bytes", size);
+        } else {
+            memcpy(future->result, block != NULL ? weir_shm_buf(block) : result->bytes, size);
+            future->result_size = size;
+        }
+    }
+    weir__result_drop(result);
+    return code;
+}
+
+void weir__result_free(weir_future *future)
+{
+    if (future->result != NULL && future->result != future->small)
+        free(future->result);
+    if (future->error != NULL)
+        free(future->error);
+    future->result = NULL;
+    future->result_size = 0;
+    future->error = NULL;
+}
+
+int weir__report_failure(struct weir__failures failures, int64_t failed)
+{
+    const weir_error *first = weir__failure_first(failures);
+    weir_error error;
+
+    if (first == NULL) /* its memory was overwritten */
+        return weir__fail(WEIR_EFAILED, "%lld of %lld chunks failed", (long long)failed,
+                          (long long)failures.count);
+    error = *first;
+    error.message[sizeof(error.message) - 1] = '\0';
+    if (failed > 1) {
+        size_t used = strlen(error.message);
+
+        snprintf(error.message + used, sizeof(error.message) - used,
+                 " (%lld of %lld chunks failed)", (long long)failed, (long long)failures.count);
+    }
+    return weir__fail_with(&error);
+}
+
+static int report_lost_supervisor(const weir_pool *pool)
+{
+    weir_error error = {
+        .code = WEIR_EDIED,
+        .worker = -1,
+        .pid = pool->supervisor.pid,
+        .exit_status = -1,
+    };
+
+    snprintf(
+        error.message, sizeof(error.message),
+        "the pool's supervisor (pid %d) is gone, and its workers with it; free this pool and make "
+        "another one",
+        (int)pool->supervisor.pid);
+    return weir__fail_with(&error);
+}
+
+int weir__report_no_workers(const weir_pool *pool)
+{
+    if (atomic_load(&pool->supervisor_gone))
+        return report_lost_supervisor(pool);
+    return weir__fail_with(&pool->control->broken);
+}

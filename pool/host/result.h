@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * result.h: what a job or call gave, and why it gave nothing.
+ */
+#ifndef WEIR_HOST_RESULT_H
+#define WEIR_HOST_RESULT_H
+
+#include <errno.h>
+
+#include "pool/control/failure.h"
+#include "pool/control/result.h"
+#include "pool/host/state.h"
+
+/* Maps what workers have made before what this thread has seen settled. An object that is gone by
+ * now is no error: it is missed only if it is used. */
+static inline int weir__map_made(const weir_pool *pool)
+{
+    int result = 0;
+
+    if (atomic_load_explicit(weir__scope_generation(pool->scope), memory_order_acquire) !=
+        weir__scope_synced(pool->scope))
+        result = weir_scope_sync(pool->scope);
+    return result == -ENOENT ? 0 : result;
+}
+
+/* Takes over what a call gave, in a block or in `result` itself, and gives the block back. `good`:
+ * the call has not failed, and the future gets it. 0 or a negative error. */
+int weir__take_result(weir_future *future, weir_pool *pool, struct weir__result *result, bool good);
+
+/* Of a future that has ended: gives back what weir__take_result() and the like gave it. */
+void weir__result_free(weir_future *future);
+
+/* Sets the last error to the failure that counts, the first one. `failed`: so many chunks have. */
+int weir__report_failure(struct weir__failures failures, int64_t failed);
+
+/* Whether no worker is left, nor will be. */
+static inline bool weir__is_without_workers(const weir_pool *pool)
+{
+    /* seq_cst; pairs with supervisor.c, give_up(): `broken` is written before the state */
+    return atomic_load(&pool->supervisor_gone) || atomic_load(&pool->control->state) == POOL_BROKEN;
+}
+
+/* The error of jobs and calls that are open then; only if that is so. */
+int weir__report_no_workers(const weir_pool *pool);
+
+#endif

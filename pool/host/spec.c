@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * spec.c: checking a call's arguments and turning them into a job's description.
+ *
+ * Everything is checked before anything is changed, and each message names the value and its limit.
+ */
+#include <errno.h>
+
+#include "pool/host/spec.h"
+#include "shm/error.h"
+
+#define CHUNKS_DEFAULT 64
+#define RETRIES_MAX    30
+
+int weir__check_pool(const weir_pool *pool)
+{
+    if (pool == NULL)
+        return weir__fail(-EINVAL, "the pool is NULL");
+    if (*pool->mine == 0)
+        return weir__fail(-EDEADLK, "a pool can only be used by the process that made it, not by a "
+                                    "worker or another child");
+    return 0;
+}
+
+static int check_job_options(const weir_job_options *options)
+{
+    for (size_t i = 0; i < sizeof(options->reserved) / sizeof(options->reserved[0]); i++) {
+        if (options->reserved[i] != 0)
+            return weir__fail(-EINVAL, "weir_job_options.reserved must be zero");
+    }
+    if (options->chunks < 0 || options->grain < 0)
+        return weir__fail(-EINVAL, "chunks is %lld and grain %lld; neither may be negative",
+                          (long long)options->chunks, (long long)options->grain);
+    if (options->chunks > 0 && options->grain > 0)
+        return weir__fail(-EINVAL, "chunks (%lld) and grain (%lld) exclude each other",
+                          (long long)options->chunks, (long long)options->grain);
+    if (options->retries < WEIR_RETRIES_NONE || options->retries > RETRIES_MAX)
+        return weir__fail(-EINVAL, "retries is %d; it must be from %d (never) to %d",
+                          options->retries, WEIR_RETRIES_NONE, RETRIES_MAX);
+    if (options->timeout_ms < 0 || options->chunk_timeout_ms < 0)
+        return weir__fail(-EINVAL,
+                          "timeout_ms is %d and chunk_timeout_ms %d; neither may be negative",
+                          options->timeout_ms, options->chunk_timeout_ms);
+    if (options->progress_lines && options->progress == NULL)
+        return weir__fail(-EINVAL,
+                          "progress_lines needs a label in progress, if only an empty one");
+    return 0;
+}
+
+/* Into how many chunks the range is cut: from range and options alone. */
+static int count_chunks(weir_range range, const weir_job_options *options, int64_t *count)
+{
+    uint64_t length = (uint64_t)range.end - (uint64_t)range.begin;
+    uint64_t chunks = options->chunks > 0 ? (uint64_t)options->chunks : CHUNKS_DEFAULT;
+
+    if (options->grain > 0 && length > 0)
+        chunks = (length - 1) / (uint64_t)options->grain + 1;
+    if (chunks > length)
+        chunks = length;
+    if (chunks > WEIR__CHUNKS_MAX)
+        return weir__fail(
+            -E2BIG, "%llu chunks for [%lld, %lld); a job has at most %lld: give a larger grain",
+            (unsigned long long)chunks, (long long)range.begin, (long long)range.end,
+            (long long)WEIR__CHUNKS_MAX);
+    *count = (int64_t)chunks;
+    return 0;
+}
+
+int weir__spec_init(struct weir__job_spec *spec, const weir_pool *pool, weir_range range,
+                    void (*function)(void), void *arg, const weir_job_options *options,
+                    unsigned retries)
+{
+    /* seq_cst; pairs with pool.c, weir_pool_cancel() */
+    const uint32_t cancel_epoch = atomic_load(&pool->control->cancel_epoch);
+    const weir_job_options defaults = {0};
+    int result;
+
+    if (options == NULL)
+        options = &defaults;
+    if (function == NULL)
+        return weir__fail(-EINVAL, "the task's function is NULL");
+    if (range.end < range.begin)
+        return weir__fail(-EINVAL, "the range [%lld, %lld) ends before it begins",
+                          (long long)range.begin, (long long)range.end);
+    result = check_job_options(options);
+    if (result < 0)
+        return result;
+    if (options->arg_size > 0 && arg == NULL)
+        return weir__fail(-EINVAL, "arg is NULL, but arg_size is %zu", options->arg_size);
+    *spec = (struct weir__job_spec){
+        .function = function,
+        .arg = arg,
+        .arg_size = options->arg_size,
+        .range = range,
+        .grain = options->grain,
+        .retries = options->retries > 0   ? (unsigned)options->retries
+                   : options->retries < 0 ? 0
+                                          : retries,
+        .keep_going = options->keep_going,
+        .cancel_epoch = cancel_epoch,
+        .timeout_ns = (int64_t)options->timeout_ms * 1000000,
+        .chunk_timeout_ns = (int64_t)options->chunk_timeout_ms * 1000000,
+        .progress =
+            {
+                .label = options->progress,
+                .lines = options->progress_lines,
+                .call = options->on_progress,
+                .arg = options->on_progress_arg,
+            },
+    };
+    return count_chunks(range, options, &spec->count);
+}

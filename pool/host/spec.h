@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * spec.h: from a call's arguments to a job.
+ */
+#ifndef WEIR_SPEC_H
+#define WEIR_SPEC_H
+
+#include "pool/host/state.h"
+
+/* What of progress the options ask for; all zero: nothing. */
+struct weir__progress_wish {
+    const char *label;
+    bool lines;
+    void (*call)(const weir_progress *progress, void *arg);
+    void *arg;
+};
+
+/* What a job is, before it has memory. */
+struct weir__job_spec {
+    const struct weir__job_kind *kind;
+    void (*function)(void); /* the user's */
+    const void *arg;
+    size_t arg_size;
+    weir_range range;
+    int64_t count, grain;
+    unsigned retries;
+    bool keep_going, async;
+    uint32_t cancel_epoch; /* when the call began */
+    int64_t timeout_ns, chunk_timeout_ns;
+    struct weir__progress_wish progress;
+    struct weir__job_data data;
+    struct weir__map_reduce *map_reduce; /* map_reduce.c; NULL for all other jobs */
+    size_t memory;                       /* bytes that the job needs for its data */
+};
+
+/* 0, or a negative error with the last error set. */
+int weir__check_pool(const weir_pool *pool);
+
+/* Checks everything that all calls have in common, and sets the spec but for what is special to the
+ * call: kind, data and memory. `options` may be NULL. */
+int weir__spec_init(struct weir__job_spec *spec, const weir_pool *pool, weir_range range,
+                    void (*function)(void), void *arg, const weir_job_options *options,
+                    unsigned retries);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * for.c: a function over a range, in chunks.
+ *
+ * What the function does is up to it: the pool takes nothing over, and undoes nothing that an
+ * attempt has done whose worker was killed. So chunks are not retried unless the caller asks.
+ */
+#include "pool/host/job_future.h"
+#include "pool/worker/task.h"
+
+static int run_for(weir_task *task, weir_range range)
+{
+    weir_task_fn function = (weir_task_fn)task->job->function;
+
+    return function(task, range, task->job->arg);
+}
+
+static const struct weir__job_kind for_kind = {.run = run_for};
+
+static int spec_for(struct weir__job_spec *spec, weir_pool *pool, weir_range range,
+                    weir_task_fn function, void *arg, const weir_job_options *options)
+{
+    int result = weir__check_pool(pool);
+
+    if (result == 0)
+        result = weir__spec_init(spec, pool, range, (void (*)(void))function, arg, options, 0);
+    spec->kind = &for_kind;
+    return result;
+}
+
+int weir_pool_for(weir_pool *pool, weir_range range, weir_task_fn function, void *arg,
+                  const weir_job_options *options)
+{
+    struct weir__job_spec spec;
+    int result = spec_for(&spec, pool, range, function, arg, options);
+
+    return result < 0 ? result : weir__run(pool, &spec, NULL);
+}
+
+weir_future *weir_pool_for_async(weir_pool *pool, weir_range range, weir_task_fn function,
+                                 void *arg, const weir_job_options *options)
+{
+    struct weir__job_spec spec;
+
+    return spec_for(&spec, pool, range, function, arg, options) < 0
+               ? NULL
+               : weir__launch(pool, &spec, NULL);
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * reduce.c: deterministic reductions.
+ *
+ * Each chunk has an accumulator in the job's memory. An attempt sets it to the neutral element
+ * first, so what an attempt that was killed left does not matter; the ledger commits it with the
+ * chunk. When all are done the caller's process combines them pairwise, neighbours first:
+ *
+ *     0 1 2 3 4 5 6      0+1  2+3  4+5  6      (0+1)+(2+3)  (4+5)+6      ...
+ *
+ * The cut into chunks and this tree depend on range and options only, so do the bits of the result.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pool/host/job_future.h"
+#include "pool/worker/task.h"
+#include "shm/error.h"
+
+static void set_neutral(const weir_reduction *reduction, void *accumulator, void *arg)
+{
+    if (reduction->init != NULL)
+        reduction->init(accumulator, arg);
+    else
+        memset(accumulator, 0, reduction->size);
+}
+
+static int run_reduce(weir_task *task, weir_range range)
+{
+    const struct weir__job *job = task->job;
+    const weir_reduction *reduction = &job->data.reduction;
+    void *accumulator = job->data.out + (size_t)task->chunk * job->data.out_size;
+
+    set_neutral(reduction, accumulator, job->arg);
+    return reduction->fold(task, range, accumulator, job->arg);
+}
+
+static void prepare_reduce(const struct weir__job_spec *spec, struct weir__job *job,
+                           unsigned char *data)
+{
+    (void)spec;
+    job->data.out = data;
+}
+
+static void combine_all(const weir_reduction *reduction, unsigned char *first, size_t distance,
+                        int64_t count, void *arg)
+{
+    for (int64_t step = 1; step < count; step *= 2) {
+        for (int64_t i = 0; i + step < count; i += 2 * step)
+            reduction->combine(first + (size_t)i * distance, first + (size_t)(i + step) * distance,
+                               arg);
+    }
+}
+
+/* Where the result goes: the caller's memory, or the future's. */
+static int take_result(weir_future *future, const void *from, size_t size)
+{
+    if (weir__job_future_of(future)->user_out == NULL) {
+        future->result = malloc(size);
+        if (future->result == NULL)
+            return weir__fail(-ENOMEM, "no memory for a result of %zu bytes", size);
+        future->result_size = size;
+    }
+    memcpy(weir__job_future_of(future)->user_out != NULL ? weir__job_future_of(future)->user_out
+                                                         : future->result,
+           from, size);
+    return 0;
+}
+
+static int finish_reduce(weir_future *future, struct weir__job *job)
+{
+    const weir_reduction *reduction = &weir__job_future_of(future)->data.reduction;
+
+    if (future->code != 0)
+        return 0;
+    combine_all(reduction, job->data.out, job->data.out_size, job->count, job->arg);
+    return take_result(future, job->data.out, reduction->size);
+}
+
+static const struct weir__job_kind reduce_kind = {
+    .run = run_reduce,
+    .prepare = prepare_reduce,
+    .finish = finish_reduce,
+};
+
+static int check_reduction(const weir_reduction *reduction)
+{
+    if (reduction == NULL)
+        return weir__fail(-EINVAL, "the reduction is NULL");
+    for (size_t i = 0; i < sizeof(reduction->reserved) / sizeof(reduction->reserved[0]); i++) {
+        if (reduction->reserved[i] != 0)
+            return weir__fail(-EINVAL, "weir_reduction.reserved must be zero");
+    }
+    if (reduction->size == 0 || reduction->size > PTRDIFF_MAX / 4)
+        return weir__fail(-EINVAL, "the reduction's size is %zu; it must be from 1 to %td bytes",
+                          reduction->size, PTRDIFF_MAX / 4);
+    if (reduction->fold == NULL || reduction->combine == NULL)
+        return weir__fail(-EINVAL, "the reduction's %s is NULL",
+                          reduction->fold == NULL ? "fold" : "combine");
+    return 0;
+}
+
+static int spec_reduce(struct weir__job_spec *spec, weir_pool *pool, weir_range range,
+                       const weir_reduction *reduction, void *arg, const weir_job_options *options)
+{
+    int result = weir__check_pool(pool);
+
+    if (result == 0)
+        result = check_reduction(reduction);
+    if (result == 0)
+        result =
+            weir__spec_init(spec, pool, range, (void (*)(void))reduction->fold, arg, options, 1);
+    if (result < 0)
+        return result;
+    spec->kind = &reduce_kind;
+    /* a cache line apart, so that no two workers write to the same one */
+    spec->data.out_size = weir__line_up(reduction->size);
+    spec->data.reduction = *reduction;
+    if (__builtin_mul_overflow(spec->data.out_size, (size_t)spec->count, &spec->memory) ||
+        spec->memory > PTRDIFF_MAX / 4)
+        return weir__fail(-ENOMEM, "%lld accumulators of %zu bytes; give fewer chunks",
+                          (long long)spec->count, reduction->size);
+    return 0;
+}
+
+int weir_pool_reduce(weir_pool *pool, weir_range range, const weir_reduction *reduction,
+                     void *result, void *arg, const weir_job_options *options)
+{
+    struct weir__job_spec spec;
+    int error = spec_reduce(&spec, pool, range, reduction, arg, options);
+
+    if (error < 0)
+        return error;
+    if (result == NULL)
+        return weir__fail(-EINVAL, "the place for the reduction's result is NULL");
+    if (spec.count == 0) {
+        set_neutral(reduction, result, arg);
+        return 0;
+    }
+    return weir__run(pool, &spec, result);
+}
+
+weir_future *weir_pool_reduce_async(weir_pool *pool, weir_range range,
+                                    const weir_reduction *reduction, void *arg,
+                                    const weir_job_options *options)
+{
+    struct weir__job_spec spec;
+    weir_future *future;
+
+    if (spec_reduce(&spec, pool, range, reduction, arg, options) < 0)
+        return NULL;
+    future = weir__launch(pool, &spec, NULL);
+    if (future != NULL && spec.count == 0) {
+        future->result = malloc(reduction->size);
+        if (future->result == NULL) {
+            weir_future_free(future);
+            weir__fail(-ENOMEM, "no memory for a result of %zu bytes", reduction->size);
+            return NULL;
+        }
+        future->result_size = reduction->size;
+        set_neutral(reduction, future->result, arg);
+    }
+    return future;
+}

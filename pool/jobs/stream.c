@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * stream.c: calls for input of unknown length, some in flight at a time.
+ *
+ * A stream is a queue of futures and nothing more; it is private to the thread that uses it. An
+ * item is *running* until its end has been seen, and in `out` from when its turn to be taken is
+ * known: in order that is from the start, unordered from its end. So the head of `out` is always
+ * what comes next.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "pool/host/spec.h"
+#include "shm/error.h"
+
+#define IN_FLIGHT_A_WORKER 4
+
+struct entry {
+    weir_future *future;
+    int64_t index;
+    size_t place; /* in stream->running */
+    bool running;
+    TAILQ_ENTRY(entry) link;
+};
+
+struct weir_stream {
+    weir_pool *pool;
+    weir_call_fn function;
+    weir_job_options job;
+    bool unordered;
+    size_t in_flight;
+    int64_t puts;
+    TAILQ_HEAD(, entry) out;
+    struct entry *taken; /* what weir_stream_next() gave out last */
+    size_t running_count;
+    struct entry **running; /* in_flight of them, in no order, ... */
+    weir_future **futures;  /* ... and their futures */
+};
+
+static int check_stream_options(const weir_stream_options *options)
+{
+    for (size_t i = 0; i < sizeof(options->reserved) / sizeof(options->reserved[0]); i++) {
+        if (options->reserved[i] != 0)
+            return weir__fail(-EINVAL, "weir_stream_options.reserved must be zero");
+    }
+    if (options->in_flight < 0 || options->in_flight > WEIR_IN_FLIGHT_MAX)
+        return weir__fail(-EINVAL, "in_flight is %d; it must be from 1 to %d, or 0 for the default",
+                          options->in_flight, WEIR_IN_FLIGHT_MAX);
+    if (options->job != NULL &&
+        (options->job->progress != NULL || options->job->on_progress != NULL))
+        return weir__fail(-EINVAL, "a stream has no end that progress could be shown towards");
+    return 0;
+}
+
+static size_t choose_in_flight(const weir_pool *pool, const weir_stream_options *options)
+{
+    int count =
+        options->in_flight > 0 ? options->in_flight : weir_pool_workers(pool) * IN_FLIGHT_A_WORKER;
+
+    return count < WEIR_IN_FLIGHT_MAX ? (size_t)count : WEIR_IN_FLIGHT_MAX;
+}
+
+weir_stream *weir_stream_new(weir_pool *pool, weir_call_fn function,
+                             const weir_stream_options *options)
+{
+    const weir_stream_options defaults = {0};
+    weir_job_options job = {0};
+    struct weir__job_spec spec;
+    weir_stream *stream;
+
+    if (options == NULL)
+        options = &defaults;
+    if (options->job != NULL)
+        job = *options->job;
+    job.chunks = job.grain = 0; /* as for weir_pool_submit() */
+    job.arg_size = 0;
+    /* the options of a call are checked here, not at the first put */
+    if (weir__check_pool(pool) < 0 || check_stream_options(options) < 0 ||
+        weir__spec_init(&spec, pool, (weir_range){0, 1}, (void (*)(void))function, NULL, &job, 0) <
+            0)
+        return NULL;
+    stream = calloc(1, sizeof(*stream));
+    if (stream != NULL) {
+        TAILQ_INIT(&stream->out);
+        stream->pool = pool;
+        stream->function = function;
+        stream->unordered = options->unordered;
+        stream->in_flight = choose_in_flight(pool, options);
+        stream->job = job;
+        stream->running = calloc(stream->in_flight, sizeof(struct entry *));
+        stream->futures = calloc(stream->in_flight, sizeof(weir_future *));
+    }
+    if (stream == NULL || stream->running == NULL || stream->futures == NULL) {
+        weir_stream_free(stream);
+        weir__fail(-ENOMEM, "no memory for a stream");
+        return NULL;
+    }
+    return stream;
+}
+
+/* ---- in flight ------------------------------------------------------------------------------ */
+
+static void start_running(weir_stream *stream, struct entry *entry)
+{
+    entry->running = true;
+    entry->place = stream->running_count++;
+    stream->running[entry->place] = entry;
+    stream->futures[entry->place] = entry->future;
+    if (!stream->unordered)
+        TAILQ_INSERT_TAIL(&stream->out, entry, link);
+}
+
+static void note_end(weir_stream *stream, struct entry *entry)
+{
+    size_t last = --stream->running_count;
+
+    stream->running[entry->place] = stream->running[last];
+    stream->futures[entry->place] = stream->futures[last];
+    stream->running[entry->place]->place = entry->place;
+    entry->running = false;
+    if (stream->unordered)
+        TAILQ_INSERT_TAIL(&stream->out, entry, link);
+}
+
+/* Notes all that have ended; true if any has. */
+static bool note_ends(weir_stream *stream)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < stream->running_count;) {
+        if (!weir_future_done(stream->futures[i])) {
+            i++;
+            continue;
+        }
+        note_end(stream, stream->running[i]); /* another one is at i now */
+        any = true;
+    }
+    return any;
+}
+
+/* Waits until one of those that are running has ended. */
+static int wait_for_one(weir_stream *stream, int timeout_ms)
+{
+    int64_t which;
+
+    if (note_ends(stream))
+        return 0;
+    which =
+        weir_future_wait_many(stream->futures, stream->running_count, WEIR_WHEN_ANY, timeout_ms);
+    if (which < 0)
+        return (int)which;
+    note_ends(stream);
+    return 0;
+}
+
+int weir_stream_put(weir_stream *stream, const void *arg, size_t size)
+{
+    struct entry *entry;
+    int result;
+
+    if (stream == NULL)
+        return weir__fail(-EINVAL, "the stream is NULL");
+    if (stream->running_count == stream->in_flight) {
+        result = wait_for_one(stream, -1);
+        if (result < 0)
+            return result;
+    }
+    entry = calloc(1, sizeof(*entry));
+    if (entry == NULL)
+        return weir__fail(-ENOMEM, "no memory for an item of a stream");
+    entry->future = weir_pool_submit(stream->pool, stream->function, arg, size, &stream->job);
+    if (entry->future == NULL) {
+        free(entry);
+        return weir_last_error()->code;
+    }
+    entry->index = stream->puts++;
+    start_running(stream, entry);
+    return 0;
+}
+
+/* ---- results -------------------------------------------------------------------------------- */
+
+static void free_entry(struct entry *entry)
+{
+    if (entry == NULL)
+        return;
+    weir_future_free(entry->future);
+    free(entry);
+}
+
+/* Waits until the head of `out` has ended. 1, 0: nothing is left, or a negative error. */
+static int wait_for_next(weir_stream *stream, int timeout_ms)
+{
+    struct entry *head = TAILQ_FIRST(&stream->out);
+
+    if (head == NULL) {
+        int result = stream->running_count > 0 ? wait_for_one(stream, timeout_ms) : 0;
+
+        return result < 0 ? result : TAILQ_FIRST(&stream->out) != NULL;
+    }
+    if (!head->running)
+        return 1;
+    /* not weir_future_wait(): its -ETIMEDOUT may be the call's own */
+    if (weir_future_wait_many(&head->future, 1, WEIR_WHEN_ALL, timeout_ms) < 0)
+        return weir_last_error()->code;
+    note_end(stream, head);
+    return 1;
+}
+
+int weir_stream_next(weir_stream *stream, weir_item *out, int timeout_ms)
+{
+    struct entry *entry;
+    int result;
+
+    if (stream == NULL || out == NULL)
+        return weir__fail(-EINVAL, "the %s is NULL", stream == NULL ? "stream" : "item");
+    free_entry(stream->taken);
+    stream->taken = NULL;
+    result = wait_for_next(stream, timeout_ms);
+    if (result <= 0)
+        return result;
+    entry = TAILQ_FIRST(&stream->out);
+    TAILQ_REMOVE(&stream->out, entry, link);
+    stream->taken = entry;
+    *out = (weir_item){.index = entry->index, .code = weir_future_wait(entry->future, -1)};
+    if (out->code == 0)
+        out->data = weir_future_result(entry->future, &out->size);
+    else
+        out->error = weir_future_error(entry->future);
+    return 1;
+}
+
+void weir_stream_free(weir_stream *stream)
+{
+    struct entry *entry;
+
+    if (stream == NULL)
+        return;
+    for (size_t i = 0; i < stream->running_count; i++)
+        weir_future_cancel(stream->futures[i]); /* all of them, before one is waited for */
+    while (stream->running_count > 0) {
+        entry = stream->running[0];
+        (void)!weir_future_wait(entry->future, -1); /* note_end() takes its error */
+        note_end(stream, entry);
+    }
+    while ((entry = TAILQ_FIRST(&stream->out)) != NULL) {
+        TAILQ_REMOVE(&stream->out, entry, link);
+        free_entry(entry);
+    }
+    free_entry(stream->taken);
+    free(stream->running);
+    free(stream->futures);
+    free(stream);
+}

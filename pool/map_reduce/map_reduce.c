@@ -1,0 +1,578 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * map_reduce.c: keyed map-reduce, in two jobs.
+ *
+ * The first job runs the user's map function over the chunks. A worker gathers what a chunk emits
+ * in a private table and publishes it as a part, in a block of the scope; then the chunk's cell
+ * says DONE, and that one store is what makes the part count. The host then opens the second job,
+ * each chunk of which makes one shard of the result: it goes through the parts in the order of
+ * their chunks, so pairs of one key are combined in the order of the range, whoever did what and
+ * when.
+ *
+ * Invariants: a part or shard is named by its chunk's record in the job's memory before anything is
+ * written to it, and only by the worker that has the chunk; when the job has ended the host alone
+ * touches the records. What one holds depends on range and options only.
+ *
+ * Killed: in the map function, or while it gathers: the private table goes with the worker, and the
+ * chunk is run again. While it publishes: the next attempt at the chunk, or the host, drops the
+ * block. Between the making of a block and its being noted: the block stays until the scope ends.
+ * The host: the scope ends, and all blocks with it.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pool/host/job_future.h"
+#include "pool/table.h"
+#include "pool/worker/task.h"
+#include "shm/clock.h"
+#include "shm/error.h"
+
+#define CHUNKS_DEFAULT    16
+#define CHUNKS_MAX        4096
+#define RECORDS_PER_SHARD 8192
+
+/* In the job's memory, shared. */
+struct weir__map_reduce_memory {
+    _Atomic int32_t error; /* by a worker: of the library, not of the task; 0: none */
+    uint32_t shards;       /* of the second job */
+    int64_t parts_count;
+    uint64_t parts_size;               /* bytes of all parts */
+    struct weir__published *published; /* one a chunk of this job */
+    struct weir__published *parts;     /* of the second job: what the first one has published */
+};
+
+/* The host's record, from the call to the freeing of the future. */
+struct weir__map_reduce {
+    weir_pool *pool;
+    weir_scope *scope;
+    struct weir__published *parts;
+    int64_t parts_count;
+    void *arg; /* a copy, for the second job; NULL: it is passed as it is */
+    weir_table *table;
+    bool taken; /* the table is the caller's */
+    struct weir__job_spec merge;
+};
+
+/* ---- in the worker -------------------------------------------------------------------------- */
+
+static void free_gather(struct weir_task *task)
+{
+    weir__gather_free(task->gather);
+    task->gather = NULL;
+}
+
+/* Makes the task fail for a reason of the library, which the call then returns. */
+static int fail_task(struct weir_task *task, int code, const char *message)
+{
+    int32_t none = 0;
+
+    atomic_compare_exchange_strong(&task->job->data.map_reduce_memory->error, &none, code);
+    return weir_task_fail(task, code, "%s", message);
+}
+
+static int fail_memory(struct weir_task *task, int code)
+{
+    const size_t limit = task->job->data.map_reduction.memory;
+    char message[WEIR__TASK_MESSAGE];
+
+    if (code == -E2BIG)
+        snprintf(message, sizeof(message), "the values of one key are longer than %zu bytes",
+                 WEIR__VALUE_MAX);
+    else if (limit > 0)
+        snprintf(message, sizeof(message), "tables need more than the memory limit of %zu bytes",
+                 limit);
+    else
+        snprintf(message, sizeof(message), "no memory for a worker's table");
+    return fail_task(task, code, message);
+}
+
+static int begin_gather(struct weir_task *task)
+{
+    const weir_map_reduction *reduction = &task->job->data.map_reduction;
+    const struct weir__rule rule = {
+        .value_size = reduction->value_size,
+        .combine = reduction->combine,
+        .arg = task->job->arg,
+    };
+
+    if (task->gather == NULL)
+        task->gather = weir__gather_new();
+    if (task->gather == NULL)
+        return fail_task(task, -ENOMEM, "no memory for a worker's table");
+    weir__gather_begin(task->gather, &rule, reduction->memory > 0 ? reduction->memory : SIZE_MAX);
+    return 0;
+}
+
+/* Says that this chunk is going to have `size` bytes, and then adds up what all have: of several
+ * that do so at once and pass the limit together, at least one sees it. */
+static int claim_memory(struct weir_task *task, struct weir__published *mine, size_t size)
+{
+    const struct weir__job *job = task->job;
+    const size_t limit = job->data.map_reduction.memory;
+    uint64_t sum = job->data.map_reduce_memory->parts_size;
+
+    atomic_store(&mine->size, size);
+    if (limit == 0)
+        return 0;
+    for (int64_t i = 0; i < job->count; i++)
+        sum += atomic_load(&job->data.map_reduce_memory->published[i].size);
+    return sum <= limit ? 0 : -ENOMEM;
+}
+
+static struct weir__published *begin_chunk(struct weir_task *task)
+{
+    struct weir__published *mine = &task->job->data.map_reduce_memory->published[task->chunk];
+
+    weir__published_drop(mine); /* what an attempt before this one left */
+    return mine;
+}
+
+static int run_map_chunk(weir_task *task, weir_range range)
+{
+    struct weir__published *mine = begin_chunk(task);
+    int result = begin_gather(task);
+
+    if (result != 0)
+        return result;
+    task->may_emit = true;
+    result = ((weir_task_fn)task->job->function)(task, range, task->job->arg);
+    task->may_emit = false;
+    if (result != 0 || task->fail_code != 0)
+        return result;
+    result = weir__gather_end(task->gather);
+    if (result == 0)
+        result = claim_memory(task, mine, weir__part_size(task->gather));
+    if (result != 0)
+        return fail_memory(task, result);
+    result = weir__part_publish(task->scope, task->gather, mine);
+    return result == 0 ? 0 : fail_task(task, result, weir_last_error()->message);
+}
+
+static int add_span(struct weir_task *task, const unsigned char *at, const unsigned char *end)
+{
+    const size_t fixed = task->job->data.map_reduction.value_size;
+    int result = 0;
+
+    while (at < end && result == 0) {
+        const struct weir__record *record = weir__record_check(at, end);
+
+        if (record == NULL || (fixed > 0 && record->value_size != fixed))
+            return -EBADMSG;
+        result = weir__gather_add_record(task->gather, record);
+        at += weir__record_size(record->key_size, record->value_size);
+    }
+    return result;
+}
+
+static int add_parts(struct weir_task *task, unsigned first, unsigned last)
+{
+    const struct weir__map_reduce_memory *shared = task->job->data.map_reduce_memory;
+    int result = 0;
+
+    for (int64_t i = 0; i < shared->parts_count && result == 0; i++) {
+        const weir_shm *block = atomic_load_explicit(&shared->parts[i].block, memory_order_relaxed);
+        const unsigned char *begin, *end;
+
+        if (block == NULL)
+            continue;
+        result = weir__part_span(block, first, last, &begin, &end) ? add_span(task, begin, end)
+                                                                   : -EBADMSG;
+    }
+    if (result == 0)
+        result = weir__gather_end(task->gather);
+    if (result == -EBADMSG)
+        return fail_task(task, result, "a chunk's table in shared memory has been overwritten");
+    return result == 0 ? 0 : fail_memory(task, result);
+}
+
+/* The user's reduce function for one key. */
+static int reduce_key(void *context, weir_pair *pair)
+{
+    struct weir_task *task = context;
+    const weir_map_reduction *reduction = &task->job->data.map_reduction;
+    const size_t before = pair->value_size;
+    int result = reduction->reduce(task, pair, task->job->arg);
+
+    if (result != 0 && result != WEIR_SKIP && task->fail_code == 0)
+        weir_task_fail(task, result, "reduce failed on the key \"%.100s\"",
+                       (const char *)pair->key);
+    if (task->fail_code == 0 &&
+        (reduction->value_size > 0 ? pair->value_size != before : pair->value_size > before))
+        weir_task_fail(task, -EINVAL, "reduce changed the size of a value from %zu to %zu bytes",
+                       before, pair->value_size);
+    return task->fail_code != 0 ? -ECANCELED : result;
+}
+
+static int run_merge_chunk(weir_task *task, weir_range range)
+{
+    const struct weir__map_reduce_memory *shared = task->job->data.map_reduce_memory;
+    const unsigned width = WEIR__PARTITIONS / shared->shards;
+    const unsigned first = (unsigned)range.begin * width;
+    struct weir__published *mine = begin_chunk(task);
+    int result = begin_gather(task);
+
+    if (result == 0)
+        result = add_parts(task, first, first + width);
+    if (result != 0)
+        return result;
+    result = claim_memory(task, mine, weir__shard_size(task->gather));
+    if (result != 0)
+        return fail_memory(task, result);
+    result = weir__shard_publish(task->scope, task->gather,
+                                 task->job->data.map_reduction.reduce != NULL ? reduce_key : NULL,
+                                 task, mine);
+    return result == 0 || task->fail_code != 0
+               ? result
+               : fail_task(task, result, weir_last_error()->message);
+}
+
+/* ---- emitting ------------------------------------------------------------------------------- */
+
+static int refuse_emit(weir_task *task, const void *key, size_t key_size, const void *value,
+                       size_t value_size)
+{
+    const size_t fixed = task->job->data.map_reduction.value_size;
+
+    if (!task->may_emit)
+        return weir__fail(-EINVAL, "only the map function of weir_pool_map_reduce() can emit");
+    if (key == NULL || (value == NULL && value_size > 0))
+        return weir_task_fail(task, -EINVAL, "the %s that is emitted is NULL",
+                              key == NULL ? "key" : "value");
+    if (key_size > WEIR__KEY_MAX)
+        return weir_task_fail(task, -EINVAL, "a key of %zu bytes; the longest has %zu", key_size,
+                              WEIR__KEY_MAX);
+    return weir_task_fail(task, -EINVAL,
+                          "a value of %zu bytes is emitted; the job's values have %zu", value_size,
+                          fixed > 0 ? fixed : WEIR__VALUE_MAX);
+}
+
+static inline int emit_pair(weir_task *task, const void *key, size_t key_size, const void *value,
+                            size_t value_size)
+{
+    const size_t fixed = task->job->data.map_reduction.value_size;
+    int result;
+
+    if (__builtin_expect(!task->may_emit || key == NULL || (value == NULL && value_size > 0) ||
+                             key_size > WEIR__KEY_MAX ||
+                             (fixed > 0 ? value_size != fixed : value_size > WEIR__VALUE_MAX),
+                         0))
+        return refuse_emit(task, key, key_size, value, value_size);
+    result = weir__gather_add(task->gather, key, key_size, value, value_size);
+    if (__builtin_expect(result != 0, 0))
+        fail_memory(task, result);
+    return result;
+}
+
+int weir_emit(weir_task *task, const void *key, size_t key_size, const void *value,
+              size_t value_size)
+{
+    return emit_pair(task, key, key_size, value, value_size);
+}
+
+int weir_emit_str(weir_task *task, const char *key, const void *value, size_t value_size)
+{
+    return emit_pair(task, key, key != NULL ? strlen(key) : 0, value, value_size);
+}
+
+int weir_emit_int64(weir_task *task, const void *key, size_t key_size, int64_t value)
+{
+    return emit_pair(task, key, key_size, &value, sizeof(value));
+}
+
+/* ---- the host: the second job --------------------------------------------------------------- */
+
+static void drop_all(struct weir__published *published, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        weir__published_drop(&published[i]);
+}
+
+static void release_record(struct weir__map_reduce *record)
+{
+    const weir_error before = *weir_last_error();
+
+    if (record == NULL)
+        return;
+    /* After the scope's end there is nothing left to free. */
+    if (weir__scope_check_owner(record->scope, "a table") == 0) {
+        drop_all(record->parts, record->parts_count);
+        if (!record->taken)
+            weir_table_free(record->table);
+    }
+    weir__fail_with(&before);
+    free(record->parts);
+    free(record->arg);
+    free(record);
+}
+
+/* A failure of the library in a task is the call's failure under its own code. */
+static void set_code(weir_future *future, const struct weir__job *job)
+{
+    int32_t code = atomic_load(&job->data.map_reduce_memory->error);
+    weir_error error = *weir_last_error();
+
+    if (future->code != WEIR_EFAILED || code == 0 || error.task_code != code)
+        return;
+    error.code = code;
+    future->code = weir__fail_with(&error);
+}
+
+static void prepare_merge_job(const struct weir__job_spec *spec, struct weir__job *job,
+                              unsigned char *memory)
+{
+    struct weir__map_reduce_memory *shared = (struct weir__map_reduce_memory *)memory;
+    const struct weir__map_reduce *record = spec->map_reduce;
+
+    memset(memory, 0, spec->memory);
+    shared->shards = (uint32_t)spec->count;
+    shared->parts_count = record->parts_count;
+    shared->published = (struct weir__published *)(shared + 1);
+    shared->parts = shared->published + spec->count;
+    for (int64_t i = 0; i < record->parts_count; i++) {
+        atomic_store(&shared->parts[i].block, atomic_load(&record->parts[i].block));
+        shared->parts_size += atomic_load(&record->parts[i].size);
+    }
+    job->data.map_reduce_memory = shared;
+}
+
+static int finish_merge_job(weir_future *future, struct weir__job *job)
+{
+    struct weir__map_reduce *record = weir__job_future_of(future)->map_reduce;
+    struct weir__published *shards = job->data.map_reduce_memory->published;
+
+    drop_all(record->parts, record->parts_count);
+    set_code(future, job);
+    if (future->code == 0)
+        record->table = weir__table_new(record->scope, shards, (unsigned)job->count);
+    if (record->table != NULL)
+        return 0;
+    if (future->code == 0)
+        future->code = weir_last_error()->code;
+    drop_all(shards, job->count);
+    return future->code;
+}
+
+static const struct weir__job_kind merge_kind = {
+    .run = run_merge_chunk,
+    .leave = free_gather,
+    .prepare = prepare_merge_job,
+    .finish = finish_merge_job,
+    .release = release_record,
+};
+
+static uint32_t shards_for(uint64_t records)
+{
+    uint32_t shards = 1;
+
+    while (shards < WEIR__PARTITIONS && records / shards > RECORDS_PER_SHARD)
+        shards *= 2;
+    return shards;
+}
+
+/* Describes the second job by the first. */
+static int plan_merge(struct weir__map_reduce *record, const struct weir__job *job,
+                      uint64_t records)
+{
+    struct weir__job_spec *spec = &record->merge;
+    const uint32_t shards = shards_for(records);
+
+    if (spec->arg_size > 0) {
+        record->arg = malloc(spec->arg_size);
+        if (record->arg == NULL)
+            return weir__fail(-ENOMEM, "no memory for an argument of %zu bytes", spec->arg_size);
+        memcpy(record->arg, job->arg, spec->arg_size);
+        spec->arg = record->arg;
+    }
+    if (job->deadline_ns > 0) {
+        spec->timeout_ns = job->deadline_ns - weir__now_ns();
+        if (spec->timeout_ns <= 0)
+            spec->timeout_ns = 1;
+    }
+    spec->async = true; /* so that its workers are all woken */
+    spec->range = (weir_range){0, shards};
+    spec->count = shards;
+    spec->grain = 1;
+    spec->kind = &merge_kind;
+    spec->memory = sizeof(struct weir__map_reduce_memory) +
+                   ((size_t)shards + (size_t)record->parts_count) * sizeof(struct weir__published);
+    return 0;
+}
+
+/* Takes the parts over from the job, which is about to be closed. */
+static int take_parts(struct weir__map_reduce *record, struct weir__job *job, uint64_t *records)
+{
+    struct weir__published *published = job->data.map_reduce_memory->published;
+
+    record->parts = calloc((size_t)job->count, sizeof(*record->parts));
+    if (record->parts == NULL)
+        return weir__fail(-ENOMEM, "no memory for the record of %lld chunks",
+                          (long long)job->count);
+    record->parts_count = job->count;
+    *records = 0;
+    for (int64_t i = 0; i < job->count; i++) {
+        atomic_store(&record->parts[i].size, atomic_load(&published[i].size));
+        atomic_store(&record->parts[i].block, atomic_exchange(&published[i].block, NULL));
+        *records += published[i].records;
+    }
+    return 0;
+}
+
+static int finish_map_job(weir_future *future, struct weir__job *job)
+{
+    struct weir__map_reduce *record = weir__job_future_of(future)->map_reduce;
+    uint64_t records = 0;
+    int result;
+
+    set_code(future, job);
+    if (future->code != 0) {
+        const weir_error error = *weir_last_error();
+
+        drop_all(job->data.map_reduce_memory->published, job->count);
+        weir__fail_with(&error);
+        return 0;
+    }
+    result = take_parts(record, job, &records);
+    if (result < 0) {
+        drop_all(job->data.map_reduce_memory->published, job->count);
+        return result;
+    }
+    if (records == 0) {
+        record->table = weir__table_new(record->scope, NULL, 0);
+        return record->table != NULL ? 0 : weir_last_error()->code;
+    }
+    result = plan_merge(record, job, records);
+    if (result == 0)
+        weir__job_future_of(future)->then = &record->merge;
+    return result;
+}
+
+/* ---- the host: the first job ---------------------------------------------------------------- */
+
+static void prepare_map_job(const struct weir__job_spec *spec, struct weir__job *job,
+                            unsigned char *memory)
+{
+    struct weir__map_reduce_memory *shared = (struct weir__map_reduce_memory *)memory;
+
+    memset(memory, 0, spec->memory);
+    shared->published = (struct weir__published *)(shared + 1);
+    job->data.map_reduce_memory = shared;
+}
+
+static const struct weir__job_kind map_kind = {
+    .run = run_map_chunk,
+    .leave = free_gather,
+    .prepare = prepare_map_job,
+    .finish = finish_map_job,
+    .release = release_record,
+};
+
+static int check_map_reduction(const weir_map_reduction *reduction)
+{
+    if (reduction == NULL)
+        return weir__fail(-EINVAL, "the map-reduction is NULL");
+    for (size_t i = 0; i < sizeof(reduction->reserved) / sizeof(reduction->reserved[0]); i++) {
+        if (reduction->reserved[i] != 0)
+            return weir__fail(-EINVAL, "weir_map_reduction.reserved must be zero");
+    }
+    if (reduction->map == NULL)
+        return weir__fail(-EINVAL, "the map-reduction's map is NULL");
+    if (reduction->value_size > WEIR__VALUE_MAX)
+        return weir__fail(-EINVAL, "value_size is %zu; the largest is %zu", reduction->value_size,
+                          WEIR__VALUE_MAX);
+    if ((reduction->value_size > 0) != (reduction->combine != NULL))
+        return weir__fail(-EINVAL,
+                          reduction->combine == NULL
+                              ? "the map-reduction's combine is NULL; only values of variable "
+                                "size (value_size 0) are appended without one"
+                              : "values of variable size (value_size 0) are appended; combine "
+                                "must be NULL");
+    return 0;
+}
+
+static int spec_map_reduce(struct weir__job_spec *spec, weir_pool *pool, weir_range range,
+                           const weir_map_reduction *reduction, void *arg,
+                           const weir_job_options *options)
+{
+    weir_job_options own = options != NULL ? *options : (weir_job_options){0};
+    int result = weir__check_pool(pool);
+
+    if (own.chunks == 0 && own.grain == 0)
+        own.chunks = CHUNKS_DEFAULT;
+    if (result == 0)
+        result = check_map_reduction(reduction);
+    if (result == 0)
+        result = weir__spec_init(spec, pool, range, (void (*)(void))reduction->map, arg, &own, 1);
+    if (result < 0)
+        return result;
+    if (spec->count > CHUNKS_MAX)
+        return weir__fail(-E2BIG, "%lld chunks; a map-reduce has at most %d, as each has a table",
+                          (long long)spec->count, CHUNKS_MAX);
+    spec->kind = &map_kind;
+    spec->data.map_reduction = *reduction;
+    spec->memory = sizeof(struct weir__map_reduce_memory) +
+                   (size_t)spec->count * sizeof(struct weir__published);
+    spec->map_reduce = calloc(1, sizeof(*spec->map_reduce));
+    if (spec->map_reduce == NULL)
+        return weir__fail(-ENOMEM, "no memory for the record of a map-reduce");
+    spec->map_reduce->pool = pool;
+    spec->map_reduce->scope = pool->scope;
+    spec->map_reduce->merge = *spec;
+    return 0;
+}
+
+weir_table *weir_pool_map_reduce(weir_pool *pool, weir_range range,
+                                 const weir_map_reduction *reduction, void *arg,
+                                 const weir_job_options *options)
+{
+    struct weir__job_spec spec;
+    struct weir__map_reduce *record;
+    weir_table *table;
+
+    if (spec_map_reduce(&spec, pool, range, reduction, arg, options) < 0)
+        return NULL;
+    record = spec.map_reduce;
+    if (spec.count == 0)
+        record->table = weir__table_new(record->scope, NULL, 0);
+    else
+        weir__run(pool, &spec, NULL);
+    table = record->table;
+    record->taken = true;
+    release_record(record);
+    return table;
+}
+
+weir_future *weir_pool_map_reduce_async(weir_pool *pool, weir_range range,
+                                        const weir_map_reduction *reduction, void *arg,
+                                        const weir_job_options *options)
+{
+    struct weir__job_spec spec;
+    weir_future *future = NULL;
+
+    if (spec_map_reduce(&spec, pool, range, reduction, arg, options) < 0)
+        return NULL;
+    if (spec.count == 0)
+        spec.map_reduce->table = weir__table_new(spec.map_reduce->scope, NULL, 0);
+    if (spec.count > 0 || spec.map_reduce->table != NULL)
+        future = weir__launch(pool, &spec, NULL);
+    if (future == NULL)
+        release_record(spec.map_reduce);
+    return future;
+}
+
+weir_table *weir_future_table(weir_future *future)
+{
+    if (future == NULL) {
+        weir__fail(-EINVAL, "the future is NULL");
+        return NULL;
+    }
+    if (weir_future_wait(future, -1) < 0)
+        return NULL;
+    if (future->kind != &weir__job_future_kind || weir__job_future_of(future)->map_reduce == NULL) {
+        weir__fail(-EINVAL, "the future is not of weir_pool_map_reduce_async()");
+        return NULL;
+    }
+    weir__job_future_of(future)->map_reduce->taken = true;
+    return weir__job_future_of(future)->map_reduce->table;
+}

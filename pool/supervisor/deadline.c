@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * deadline.c: what the supervisor does about time, every few milliseconds while a job has a
+ * deadline.
+ *
+ * It enters a job as a worker does before it reads anything of it, so the host cannot reuse the job
+ * meanwhile. A worker is killed only while its cell says that it runs a chunk of this very job; the
+ * time it began was noted before it claimed the chunk. Between that look and the signal the worker
+ * may finish the chunk and begin another one: then this other one is lost with it, and is retried
+ * or reported as killed for time. That is within what a deadline promises: no chunk runs longer
+ * than it may.
+ */
+#include "pool/supervisor/deadline.h"
+
+#include "pool/control/bell.h"
+#include "shm/clock.h"
+
+#include "pool/control/no_malloc.h"
+
+static bool enter_open(struct weir__control *control, uint32_t index)
+{
+    struct weir__job *job = &control->jobs[index];
+
+    /* named before it is entered; see job.c, job_is_empty() */
+    atomic_store(&control->slots[control->workers].job, index + 1);
+    atomic_fetch_add(&job->activity, ACTIVITY_ENTER);
+    return atomic_load(&job->state) == JOB_OPEN;
+}
+
+static void leave_entered(struct weir__control *control, uint32_t index)
+{
+    atomic_fetch_sub(&control->jobs[index].activity, ACTIVITY_LEAVE);
+    atomic_store(&control->slots[control->workers].job, 0);
+}
+
+static void look_at_job(struct weir__control *control, uint32_t index, int64_t now)
+{
+    struct weir__job *job = &control->jobs[index];
+
+    if (enter_open(control, index) && job->deadline_ns > 0 && now >= job->deadline_ns &&
+        !(atomic_fetch_or(&job->stop, STOP_TIMEOUT) & STOP_TIMEOUT))
+        weir__host_ring(control, job);
+    leave_entered(control, index);
+}
+
+static uint32_t why_kill(const struct weir__job *job, int64_t started, int64_t now)
+{
+    if (job->deadline_ns > 0 && now >= job->deadline_ns)
+        return KILLED_JOB;
+    if (job->chunk_timeout_ns > 0 && now - started >= job->chunk_timeout_ns)
+        return KILLED_CHUNK;
+    return KILLED_NOT;
+}
+
+static uint32_t look_at_worker(struct weir__control *control, unsigned slot_index, uint32_t index,
+                               int64_t now)
+{
+    struct weir__slot *slot = &control->slots[slot_index];
+    struct weir__job *job = &control->jobs[index];
+    uint32_t why = KILLED_NOT;
+
+    if (enter_open(control, index)) {
+        int64_t chunk = atomic_load(&slot->chunk);
+        uint64_t cell = chunk >= 0 && chunk < job->count ? atomic_load(&job->cells[chunk]) : 0;
+
+        if (weir__cell_state_of(cell) == CELL_RUNNING && weir__cell_owner(cell) == slot_index)
+            why = why_kill(job, atomic_load(&slot->started_ns), now);
+    }
+    leave_entered(control, index);
+    return why;
+}
+
+void weir__deadlines_look(struct weir__control *control,
+                          void (*kill_worker)(void *context, unsigned slot), void *context)
+{
+    uint32_t used = atomic_load(&control->jobs_used);
+    int64_t now = weir__now_ns();
+
+    for (uint32_t i = 0; i < used && i < WEIR__JOBS_MAX; i++) {
+        if (atomic_load(&control->jobs[i].state) == JOB_OPEN)
+            look_at_job(control, i, now);
+    }
+    for (int i = 0; i < control->workers; i++) {
+        struct weir__slot *slot = &control->slots[i];
+        uint32_t index = atomic_load(&slot->job), why;
+
+        if (index == 0 || index > WEIR__JOBS_MAX || atomic_load(&slot->pid) == 0)
+            continue;
+        why = look_at_worker(control, (unsigned)i, index - 1, now);
+        if (why == KILLED_NOT)
+            continue;
+        atomic_store(&slot->killed, why);
+        kill_worker(context, (unsigned)i);
+    }
+}

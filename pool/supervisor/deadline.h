@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * deadline.h: jobs and chunks that take too long.
+ */
+#ifndef WEIR_DEADLINE_H
+#define WEIR_DEADLINE_H
+
+#include "pool/control/control.h"
+
+#define WEIR__DEADLINE_LOOK_MS 5
+
+/* Supervisor: stops open jobs that have passed their deadline, and calls kill_worker(context, slot)
+ * for each worker whose chunk has, or whose job has. slot.killed then says why. */
+void weir__deadlines_look(struct weir__control *control,
+                          void (*kill_worker)(void *context, unsigned slot), void *context);
+
+#endif

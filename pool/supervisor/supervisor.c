@@ -1,0 +1,664 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * supervisor.c: forks, reaps and replaces workers, and ends them with the host.
+ *
+ * It is off the hot path: host and workers meet in the control block without it. It sleeps in
+ * poll() on its workers' pidfds, the lifeline to the host and the host's pidfd. There is no
+ * library's loop and no malloc() here: between the fork of a program with threads and the caller's
+ * own task nothing may wait for a lock that a thread of the host held at that moment, and not every
+ * allocator gives its locks back to a child (AddressSanitizer's of gcc 12 does not).
+ *
+ * When a worker has died:
+ *  1. it is reaped, so no other process acts for it any more;
+ *  2. the one chunk that its cell says it was running becomes free again, or fails with a report;
+ *  3. repair: every open job goes back into the ready set, every host thread that waits looks
+ * again, and every worker is woken. That restores all invariants that a death between two steps of
+ * park.c, ready.h or worker.c can break, wherever it happened;
+ *  4. a replacement is forked, unless workers keep dying at their start.
+ *
+ * When the host is gone (end of file on the lifeline, or its pidfd: each sees cases that the other
+ * does not), the workers are killed, and if the manager is gone too the scope is cleaned here.
+ *
+ * Killed: the kernel kills the workers with it (PR_SET_PDEATHSIG), and the host finds the lifeline
+ * closed.
+ */
+#include "pool/control/supervision.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "manager/internal.h"
+#include "pool/control/bell.h"
+#include "pool/control/calls.h"
+#include "pool/control/chunk.h"
+#include "pool/control/failure.h"
+#include "pool/control/hello.h"
+#include "pool/control/park.h"
+#include "pool/control/ready.h"
+#include "pool/supervisor/deadline.h"
+#include "shm/clock.h"
+
+#include "pool/control/no_malloc.h"
+
+#define FAILED_STARTS_MAX 3  /* in a row, of a worker that exits, ... */
+#define KILLED_STARTS_MAX 20 /* ... or is killed: perhaps by another program */
+#define FINISH_NS         INT64_C(5000000000)
+#define FORK_AGAIN_NS     INT64_C(50000000)
+#define WITHOUT_WORKER_NS INT64_C(5000000000)
+
+#define POLL_AGAIN_NS INT64_C(10000000)
+
+struct child {
+    struct supervisor *supervisor;
+    unsigned slot;
+    pid_t pid;         /* 0: none */
+    int failed_starts; /* in a row */
+};
+
+enum { POLL_LIFELINE, POLL_HOST, POLL_CHILDREN /* and one for each worker's pidfd */ };
+
+struct supervisor {
+    int64_t finish_ns, fork_ns, deadline_ns; /* when each is due; 0: not at all */
+    struct weir__control *control;
+    weir_scope *scope;
+    int lifeline;
+    pid_t pid;
+    int alive;
+    int64_t without_since_ns; /* no worker lives since then, as none can be forked; 0: not so */
+    bool ending;              /* no replacement any more */
+    struct pollfd *polled;
+    struct child *children;
+};
+
+static void fork_into(struct child *child);
+
+/* ---- a dead worker -------------------------------------------------------------------------- */
+
+static void describe_status(char *out, size_t size, int status)
+{
+    if (WIFSIGNALED(status))
+        snprintf(out, size, "was killed by signal %d (%s)", WTERMSIG(status),
+                 strsignal(WTERMSIG(status)));
+    else if (WEXITSTATUS(status) == WEIR__EXIT_INITIALIZER)
+        snprintf(out, size, "ended because its initializer failed");
+    else
+        snprintf(out, size, "exited with status %d", WEXITSTATUS(status));
+}
+
+static void fill_death(weir_error *error, const struct child *child, int status)
+{
+    memset(error, 0, sizeof(*error));
+    error->code = WEIR_EDIED;
+    error->worker = (int)child->slot;
+    error->pid = child->pid;
+    error->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    error->exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* Why the supervisor itself killed the worker, if it did. */
+static bool describe_timeout(char *out, size_t size, const struct weir__job *job, uint32_t killed)
+{
+    if (killed == KILLED_CHUNK)
+        snprintf(out, size, "was killed: the chunk took longer than chunk_timeout_ms %lld",
+                 (long long)(job->chunk_timeout_ns / 1000000));
+    else if (killed == KILLED_JOB)
+        snprintf(out, size, "was killed: the job passed its timeout_ms");
+    return killed != KILLED_NOT;
+}
+
+static bool is_queue(const struct child *child, const struct weir__job *job)
+{
+    return job == &child->supervisor->control->jobs[WEIR__QUEUE_JOB];
+}
+
+static struct weir__failures failures_of(const struct child *child, struct weir__job *job,
+                                         int64_t chunk)
+{
+    return is_queue(child, job)
+               ? weir__queue_failures(child->supervisor->control->queue, (unsigned)chunk)
+               : weir__job_failures(job, chunk);
+}
+
+static void report_death(struct child *child, struct weir__job *job, int64_t chunk, int status,
+                         unsigned attempt)
+{
+    uint32_t killed = atomic_load(&child->supervisor->control->slots[child->slot].killed);
+    weir_range range = is_queue(child, job) ? (weir_range){0, 1} : weir__job_chunk(job, chunk);
+    weir_error *error = weir__failure_claim_death(failures_of(child, job, chunk));
+    char how[128];
+
+    if (error == NULL)
+        return;
+    fill_death(error, child, status);
+    error->attempt = (int)attempt;
+    error->range = range;
+    if (describe_timeout(how, sizeof(how), job, killed))
+        error->code = -ETIMEDOUT;
+    else
+        describe_status(how, sizeof(how), status);
+    snprintf(error->message, sizeof(error->message),
+             "worker %u (pid %d) %s on [%lld, %lld), attempt %u of %u", child->slot,
+             (int)child->pid, how, (long long)range.begin, (long long)range.end, attempt,
+             job->retries + 1);
+}
+
+static void reclaim_chunk(struct child *child, struct weir__job *job, int status)
+{
+    struct weir__slot *slot = &child->supervisor->control->slots[child->slot];
+    int64_t chunk = atomic_load_explicit(&slot->chunk, memory_order_acquire);
+    unsigned attempt = 0, retries = job->retries;
+    weir__cell *cell;
+
+    if (chunk < 0 || chunk >= job->count)
+        return;
+    cell = &job->cells[chunk];
+    if (weir__cell_state_of(atomic_load(cell)) != CELL_RUNNING ||
+        weir__cell_owner(atomic_load(cell)) != child->slot)
+        return;
+    weir__failure_withdraw(failures_of(child, job, chunk), child->slot);
+    if (atomic_load(&job->stop) & STOP_TIMEOUT)
+        retries = 0;
+    /* described before the cell is final: a process that sees FAILED finds the reason */
+    attempt = weir__cell_attempt(atomic_load(cell));
+    if (attempt > retries) {
+        report_death(child, job, chunk, status, attempt);
+        if (!job->keep_going)
+            atomic_fetch_or(&job->stop, STOP_FAILED);
+    }
+    weir__cell_reclaim(cell, child->slot, atomic_load(&slot->incarnation), retries, &attempt);
+    /* seq_cst; pairs with work_jobs.c, work_inside(): counted before repair() adds to the ready
+     * set */
+    atomic_fetch_add(&job->retry_seq, 1);
+}
+
+/* Looks after the job that the dead worker was in. The supervisor enters it as a worker does, so
+ * that the host cannot reuse it meanwhile. */
+static void settle_job(struct child *child, int status)
+{
+    struct weir__control *control = child->supervisor->control;
+    struct weir__slot *slot = &control->slots[child->slot];
+    struct weir__slot *mine = &control->slots[control->workers];
+    uint32_t index = atomic_load(&slot->job);
+    struct weir__job *job;
+
+    if (index == 0 || index > WEIR__JOBS_MAX)
+        return;
+    job = &control->jobs[index - 1];
+    atomic_store(&mine->job, index);
+    atomic_fetch_add(&job->activity, ACTIVITY_ENTER);
+    if (atomic_load(&job->state) == JOB_OPEN)
+        reclaim_chunk(child, job, status);
+    atomic_fetch_sub(&job->activity, ACTIVITY_LEAVE);
+    atomic_store(&mine->job, 0);
+}
+
+static void repair(struct weir__control *control)
+{
+    uint32_t used = atomic_load(&control->jobs_used);
+
+    for (uint32_t i = 0; i < used && i < WEIR__JOBS_MAX; i++) {
+        struct weir__job *job = &control->jobs[i];
+
+        if (atomic_load(&job->state) != JOB_OPEN)
+            continue;
+        weir__ready_add(control, i);
+        /* seq_cst, then the ring; pairs with work_jobs.c, leave_job() */
+        atomic_store(&job->recount, 1);
+        weir__host_ring(control, job);
+    }
+    /* The dead worker may have been about to notify the host; and the queue has calls. */
+    atomic_store(&control->notified_all, 1);
+    weir__event_write(control);
+    weir__host_wake(control);
+    weir__wake_all(control);
+}
+
+/* ---- forking -------------------------------------------------------------------------------- */
+
+/* Draining is known here before the host's order is read: a worker may have ended because of it. */
+static bool replaces_workers(const struct supervisor *supervisor)
+{
+    return !supervisor->ending && atomic_load(&supervisor->control->state) != POOL_DRAINING;
+}
+
+static void give_up(struct weir__control *control, const weir_error *why)
+{
+    control->broken = *why;
+    /* seq_cst; pairs with pool/host/result.h, weir__is_without_workers(): `broken` is read after
+     * the state */
+    atomic_store(&control->state, POOL_BROKEN);
+    repair(control);
+}
+
+static void give_up_if_all_broken(struct supervisor *supervisor, const weir_error *why)
+{
+    struct weir__control *control = supervisor->control;
+
+    for (int i = 0; i < control->workers; i++) {
+        if (atomic_load(&control->slots[i].state) != SLOT_BROKEN)
+            return;
+    }
+    give_up(control, why);
+}
+
+/* A fork has failed. It is tried again soon; but a pool that has been without any worker for long
+ * would leave its callers waiting for ever. */
+static void note_failed_fork(struct supervisor *supervisor, int error)
+{
+    int64_t now = weir__now_ns();
+    weir_error why = {.code = -error, .worker = -1, .exit_status = -1};
+
+    supervisor->fork_ns = now + FORK_AGAIN_NS;
+    if (supervisor->alive > 0 || !replaces_workers(supervisor)) {
+        supervisor->without_since_ns = 0;
+    } else if (supervisor->without_since_ns == 0) {
+        supervisor->without_since_ns = now;
+    } else if (now - supervisor->without_since_ns > WITHOUT_WORKER_NS &&
+               atomic_load(&supervisor->control->state) == POOL_RUNNING) {
+        snprintf(why.message, sizeof(why.message), "no worker could be forked for %d s: %s",
+                 (int)(WITHOUT_WORKER_NS / 1000000000), strerror(error));
+        give_up(supervisor->control, &why);
+    }
+}
+
+static void note_failed_start(struct child *child, int status)
+{
+    struct weir__slot *slot = &child->supervisor->control->slots[child->slot];
+    weir_error why;
+    char how[128];
+
+    if (++child->failed_starts < (WIFSIGNALED(status) ? KILLED_STARTS_MAX : FAILED_STARTS_MAX))
+        return;
+    fill_death(&why, child, status);
+    describe_status(how, sizeof(how), status);
+    snprintf(why.message, sizeof(why.message),
+             "no worker can be started: worker %u (pid %d) %s, %d times in a row", child->slot,
+             (int)child->pid, how, child->failed_starts);
+    atomic_store(&slot->state, SLOT_BROKEN);
+    give_up_if_all_broken(child->supervisor, &why);
+}
+
+static void fork_again(struct supervisor *supervisor)
+{
+    for (int i = 0; i < supervisor->control->workers && replaces_workers(supervisor); i++) {
+        struct child *child = &supervisor->children[i];
+
+        if (child->pid == 0 && atomic_load(&supervisor->control->slots[i].state) == SLOT_EMPTY)
+            fork_into(child);
+    }
+}
+
+static void note_process_end(struct weir__control *control, int status)
+{
+    control->exit_status = status;
+    /* seq_cst; pairs with process.c, weir_process_join(): exit_status is read after it */
+    atomic_store(&control->ended, 1);
+    weir__host_wake(control);
+}
+
+/* What the worker of a slot had begun is for others, and the slot is empty. It has been reaped. */
+static void clear_slot(struct child *child, int status)
+{
+    struct weir__control *control = child->supervisor->control;
+    struct weir__slot *slot = &control->slots[child->slot];
+    uint64_t bit = UINT64_C(1) << (child->slot % 64);
+
+    settle_job(child, status);
+    atomic_store(&slot->job, 0);
+    atomic_store(&slot->killed, KILLED_NOT);
+    atomic_store(&slot->pid, 0);
+    atomic_fetch_and(&control->meeting[child->slot / 64].parked, ~bit);
+    atomic_fetch_and(&control->meeting[child->slot / 64].spinning, ~bit);
+    atomic_store(&slot->state, SLOT_EMPTY);
+}
+
+static void reap_worker(struct child *child, int status)
+{
+    struct supervisor *supervisor = child->supervisor;
+    struct weir__control *control = supervisor->control;
+    struct weir__slot *slot = &control->slots[child->slot];
+    bool ready = atomic_load(&slot->state) == SLOT_READY;
+
+    supervisor->alive--;
+    if (control->process_target != NULL) {
+        note_process_end(control, status);
+        supervisor->ending = true;
+        child->pid = 0;
+        return;
+    }
+    clear_slot(child, status);
+    if (ready)
+        child->failed_starts = 0;
+    else if (!supervisor->ending)
+        note_failed_start(child, status);
+    child->pid = 0;
+    repair(control);
+}
+
+static void on_child(struct child *child)
+{
+    struct supervisor *supervisor = child->supervisor;
+    struct pollfd *polled = &supervisor->polled[POLL_CHILDREN + child->slot];
+    int status;
+
+    if (waitpid(child->pid, &status, WNOHANG) != child->pid)
+        return;
+    close(polled->fd);
+    polled->fd = -1;
+    reap_worker(child, status);
+    if (replaces_workers(supervisor) &&
+        atomic_load(&supervisor->control->slots[child->slot].state) == SLOT_EMPTY)
+        fork_into(child);
+}
+
+/* In the worker: only what a worker needs stays open. The lifeline stays, so that the host sees its
+ * end only when the workers are gone too. */
+_Noreturn static void become_worker(struct child *child)
+{
+    struct supervisor *supervisor = child->supervisor;
+    struct sigaction fresh = {.sa_handler = SIG_DFL};
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != supervisor->pid)
+        _exit(1);
+    sigaction(SIGTERM, &fresh, NULL);
+    for (int i = 0; i < supervisor->control->workers; i++) {
+        if (supervisor->polled[POLL_CHILDREN + i].fd >= 0)
+            close(supervisor->polled[POLL_CHILDREN + i].fd);
+    }
+    weir__worker_main(supervisor->control, supervisor->scope, child->slot);
+}
+
+static void watch_child(struct child *child)
+{
+    int pidfd = (int)syscall(SYS_pidfd_open, child->pid, 0), error = errno, status = 0;
+
+    if (pidfd < 0) {
+        /* Without it a death would go unnoticed. It may have begun to work already. */
+        kill(child->pid, SIGKILL);
+        while (waitpid(child->pid, &status, 0) < 0 && errno == EINTR)
+            ;
+        clear_slot(child, status);
+        repair(child->supervisor->control);
+        child->pid = 0;
+        errno = error;
+    }
+    child->supervisor->polled[POLL_CHILDREN + child->slot].fd = pidfd;
+}
+
+/* No worker is forked that could not be watched: it would work until it is killed for that. */
+static pid_t fork_watchable(struct supervisor *supervisor)
+{
+    int place = fcntl(supervisor->lifeline, F_DUPFD_CLOEXEC, 0);
+
+    if (place < 0)
+        return -1;
+    close(place);
+    return fork();
+}
+
+/* On failure pid is 0 and errno set, and the fork is tried again later. */
+static void fork_into(struct child *child)
+{
+    struct supervisor *supervisor = child->supervisor;
+    struct weir__slot *slot = &supervisor->control->slots[child->slot];
+    sigset_t all, before;
+    int error;
+
+    (void)!weir_scope_sync(supervisor->scope); /* the worker does it again */
+    atomic_fetch_add(&slot->incarnation, 1);
+    atomic_store(&slot->state, SLOT_STARTING);
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &before);
+    child->pid = fork_watchable(supervisor);
+    error = errno;
+    if (child->pid == 0)
+        become_worker(child);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    if (child->pid > 0) {
+        watch_child(child);
+        error = errno;
+    }
+    if (child->pid <= 0) {
+        child->pid = 0;
+        atomic_store(&slot->state, SLOT_EMPTY);
+        note_failed_fork(supervisor, error);
+        errno = error;
+        return;
+    }
+    supervisor->without_since_ns = 0;
+    supervisor->alive++;
+    atomic_store(&slot->pid, child->pid);
+}
+
+/* ---- the loop ------------------------------------------------------------------------------- */
+
+static void kill_all(struct supervisor *supervisor)
+{
+    supervisor->ending = true;
+    for (int i = 0; i < supervisor->control->workers; i++) {
+        /* not reaped yet, so the pid is still its own */
+        if (supervisor->children[i].pid > 0)
+            kill(supervisor->children[i].pid, SIGKILL);
+    }
+}
+
+static void kill_worker(void *context, unsigned slot)
+{
+    struct supervisor *supervisor = context;
+
+    /* not reaped yet, so the pid is still its own */
+    if (supervisor->children[slot].pid > 0)
+        kill(supervisor->children[slot].pid, SIGKILL);
+}
+
+static void look_at_deadlines(struct supervisor *supervisor, int64_t now)
+{
+    /* The host counts a job before it orders this, so a job that is not seen here orders again. */
+    if (atomic_load(&supervisor->control->timed_jobs) == 0)
+        return;
+    supervisor->deadline_ns = now + WEIR__DEADLINE_LOOK_MS * INT64_C(1000000);
+    weir__deadlines_look(supervisor->control, kill_worker, supervisor);
+}
+
+/* True when the host has ended what it sends, but is there: it ends this pool, not its scope. */
+static bool host_ends_pool(const struct supervisor *supervisor)
+{
+    struct pollfd lifeline = {.fd = supervisor->lifeline};
+
+    return poll(&lifeline, 1, 0) == 0; /* POLLHUP would say that the host's end is closed */
+}
+
+/* The host is gone, or done with this pool: nothing to report to anybody. */
+_Noreturn static void end_with_host(struct supervisor *supervisor, bool scope_lives)
+{
+    kill_all(supervisor);
+    for (int i = 0; i < supervisor->control->workers; i++) {
+        pid_t pid = supervisor->children[i].pid;
+
+        while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+    }
+    if (!scope_lives)
+        weir__scope_clean_after_host(supervisor->scope);
+    _exit(0);
+}
+
+static void on_lifeline(struct supervisor *supervisor)
+{
+    unsigned char order;
+    ssize_t got = recv(supervisor->lifeline, &order, 1, MSG_DONTWAIT);
+
+    if (got < 0 && errno != ECONNRESET) {
+        /* nothing there; or not now, and it still is there. That the pool ends stands elsewhere
+         * too */
+        if (supervisor->ending || atomic_load(&supervisor->control->state) != POOL_DRAINING)
+            return;
+        got = 1;
+        order = SUPERVISOR_FINISH;
+    }
+    if (got <= 0)
+        end_with_host(supervisor, host_ends_pool(supervisor));
+    if (order & SUPERVISOR_SIGNAL) {
+        /* It is this process's child and not reaped yet, so the number is its own. */
+        if (supervisor->children[0].pid > 0)
+            kill(supervisor->children[0].pid, order & ~SUPERVISOR_SIGNAL);
+    } else if (order == SUPERVISOR_KILL) {
+        kill_all(supervisor);
+    } else if (order == SUPERVISOR_WATCH) {
+        supervisor->deadline_ns = weir__now_ns();
+    } else if (order == SUPERVISOR_FINISH) {
+        supervisor->ending = true;
+        supervisor->finish_ns = weir__now_ns() + FINISH_NS;
+    }
+}
+
+static bool is_due(int64_t *when_ns, int64_t now)
+{
+    if (*when_ns == 0 || *when_ns > now)
+        return false;
+    *when_ns = 0;
+    return true;
+}
+
+static void do_what_is_due(struct supervisor *supervisor)
+{
+    int64_t now = weir__now_ns();
+
+    if (is_due(&supervisor->deadline_ns, now))
+        look_at_deadlines(supervisor, now);
+    if (is_due(&supervisor->fork_ns, now))
+        fork_again(supervisor);
+    if (is_due(&supervisor->finish_ns, now))
+        kill_all(supervisor);
+}
+
+/* Rounded up, so that what it was for is due when poll() returns; -1: nothing will be. */
+static int next_timeout_ms(const struct supervisor *supervisor)
+{
+    const int64_t due[] = {supervisor->finish_ns, supervisor->fork_ns, supervisor->deadline_ns};
+    int64_t first = INT64_MAX, remaining;
+
+    for (size_t i = 0; i < sizeof(due) / sizeof(due[0]); i++) {
+        if (due[i] != 0 && due[i] < first)
+            first = due[i];
+    }
+    if (first == INT64_MAX)
+        return -1;
+    remaining = first - weir__now_ns();
+    return remaining > 0 ? (int)((remaining + 999999) / 1000000) : 0;
+}
+
+/* A kernel that cannot poll for now (ENOMEM) leaves everything to be looked at in turn, a little
+ * later; what looks does not wait. Only the host's end is seen by its lifeline alone then. */
+static void wait_for_events(struct supervisor *supervisor)
+{
+    nfds_t count = POLL_CHILDREN + (nfds_t)supervisor->control->workers;
+
+    if (poll(supervisor->polled, count, next_timeout_ms(supervisor)) >= 0)
+        return;
+    if (errno != EINTR)
+        nanosleep(&(struct timespec){.tv_nsec = POLL_AGAIN_NS}, NULL);
+    for (nfds_t i = 0; i < count; i++)
+        supervisor->polled[i].revents = i == POLL_HOST ? 0 : POLLIN;
+}
+
+static void supervise(struct supervisor *supervisor)
+{
+    struct pollfd *polled = supervisor->polled;
+
+    while (!supervisor->ending || supervisor->alive > 0) {
+        wait_for_events(supervisor);
+        for (int i = 0; i < supervisor->control->workers; i++) {
+            if (polled[POLL_CHILDREN + i].revents != 0 && supervisor->children[i].pid > 0)
+                on_child(&supervisor->children[i]);
+        }
+        if (polled[POLL_LIFELINE].revents != 0)
+            on_lifeline(supervisor);
+        if (polled[POLL_HOST].revents != 0)
+            end_with_host(supervisor, false);
+        do_what_is_due(supervisor);
+    }
+}
+
+/* ---- the start ------------------------------------------------------------------------------ */
+
+/* NULL: no memory. It is never given back, as it ends with the process. */
+static struct supervisor *make_supervisor(const struct weir__supervision *supervision, int lifeline)
+{
+    size_t workers = (size_t)supervision->control->workers;
+    size_t children = workers * sizeof(struct child);
+    size_t polled = (POLL_CHILDREN + workers) * sizeof(struct pollfd);
+    struct supervisor *supervisor =
+        mmap(NULL, sizeof(*supervisor) + children + polled, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (supervisor == MAP_FAILED)
+        return NULL;
+    supervisor->control = supervision->control;
+    supervisor->scope = supervision->scope;
+    supervisor->lifeline = lifeline;
+    supervisor->pid = getpid();
+    supervisor->children = (struct child *)(supervisor + 1);
+    supervisor->polled = (struct pollfd *)((char *)supervisor->children + children);
+    for (size_t i = 0; i < workers; i++)
+        supervisor->children[i] = (struct child){.supervisor = supervisor, .slot = (unsigned)i};
+    for (size_t i = 0; i < POLL_CHILDREN + workers; i++)
+        supervisor->polled[i] = (struct pollfd){.fd = -1, .events = POLLIN};
+    supervisor->polled[POLL_LIFELINE].fd = lifeline;
+    supervisor->polled[POLL_HOST].fd = weir__scope_host_pidfd(supervisor->scope);
+    return supervisor;
+}
+
+static int fork_workers(struct supervisor *supervisor, struct weir__hello *hello)
+{
+    for (int i = 0; i < supervisor->control->workers; i++) {
+        fork_into(&supervisor->children[i]);
+        if (supervisor->children[i].pid == 0) {
+            int error = errno;
+
+            snprintf(hello->message, sizeof(hello->message), "cannot fork worker %d of %d: %s", i,
+                     supervisor->control->workers, strerror(error));
+            return -error;
+        }
+    }
+    return 0;
+}
+
+void weir__supervisor_main(void *context, int lifeline)
+{
+    const struct weir__supervision *supervision = context;
+    struct weir__hello hello = {.pid = getpid()};
+    struct supervisor *supervisor = make_supervisor(supervision, lifeline);
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    sigset_t none;
+
+    prctl(PR_SET_NAME, "weir-supervisor");
+    sigaction(SIGTERM, &ignore, NULL);
+    if (supervisor == NULL) {
+        hello.code = -errno;
+        snprintf(hello.message, sizeof(hello.message), "the supervisor cannot start: %s",
+                 strerror(errno));
+    } else {
+        hello.code = fork_workers(supervisor, &hello);
+    }
+    if (!weir__say_hello(lifeline, &hello) || hello.code != 0) {
+        /* what was forked ends with this process */
+        _exit(1);
+    }
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    supervise(supervisor);
+    _exit(0);
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * task.c: running one chunk or call, and what a task can ask of the worker that runs it.
+ *
+ * Killed in the task: the cell still says RUNNING, and the supervisor makes it free or failed.
+ * While a failure is written: the supervisor takes the record back (failure.h). After the cell is
+ * settled: the chunk counts.
+ */
+#include "pool/worker/task.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdio_ext.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "manager/internal.h"
+#include "pool/control/calls.h"
+#include "pool/control/failure.h"
+#include "pool/control/result.h"
+#include "shm/error.h"
+
+static void describe_failure(struct weir_task *task, int returned)
+{
+    weir_range range = task->at;
+    weir_error *error = weir__failure_claim(task->failures, task->slot);
+
+    if (error == NULL)
+        return;
+    error->code = WEIR_EFAILED;
+    error->worker = (int)task->slot;
+    error->pid = getpid();
+    error->exit_status = -1;
+    error->attempt = (int)task->attempt;
+    error->task_code = task->fail_code != 0 ? task->fail_code : returned;
+    error->range = range;
+    if (task->message[0] != '\0')
+        snprintf(error->message, sizeof(error->message),
+                 "task failed on [%lld, %lld) with code %d: %s", (long long)range.begin,
+                 (long long)range.end, error->task_code, task->message);
+    else
+        snprintf(error->message, sizeof(error->message), "task failed on [%lld, %lld) with code %d",
+                 (long long)range.begin, (long long)range.end, error->task_code);
+}
+
+/* An object that is gone by now is only missed if it is used. Others are tried again. */
+static void map_what_is_new(struct weir_task *task)
+{
+    uint64_t generation = atomic_load_explicit(task->generation, memory_order_acquire);
+    int result;
+
+    if (generation == task->synced)
+        return;
+    result = weir_scope_sync(task->scope);
+    if (result == 0 || result == -ENOENT)
+        task->synced = generation;
+}
+
+void weir__task_run(struct weir_task *task, int (*run)(struct weir_task *task, weir_range range),
+                    weir_range range)
+{
+    struct weir__job *job = task->job;
+    int returned;
+
+    task->fail_code = 0;
+    task->message[0] = '\0';
+    task->at = range;
+    map_what_is_new(task);
+
+    returned = run(task, range);
+
+    if (__fpending(stdout) > 0)
+        fflush(stdout);
+    if (returned == 0 && task->fail_code == 0) {
+        weir__cell_settle(task->cell, CELL_DONE);
+    } else {
+        describe_failure(task, returned); /* it counts when the cell is FAILED */
+        weir__cell_settle(task->cell, CELL_FAILED);
+        /* After the cell: killed in between, the failure stands and only more is done than need be.
+         * The other way round the job would stop for a chunk that is free again. */
+        if (!job->keep_going)
+            atomic_fetch_or(&job->stop, STOP_FAILED);
+    }
+    task->settled++;
+    task->total++;
+}
+
+int weir_task_fail(weir_task *task, int code, const char *format, ...)
+{
+    va_list args;
+
+    task->fail_code = code != 0 ? code : 1;
+    va_start(args, format);
+    vsnprintf(task->message, sizeof(task->message), format, args);
+    va_end(args);
+    return task->fail_code;
+}
+
+int weir_task_worker(const weir_task *task)
+{
+    return (int)task->slot;
+}
+
+int weir_task_attempt(const weir_task *task)
+{
+    return (int)task->attempt;
+}
+
+int64_t weir_task_chunk(const weir_task *task)
+{
+    return task->call == NULL ? task->chunk : 0;
+}
+
+bool weir_task_cancelled(const weir_task *task)
+{
+    return task->call == NULL ? weir__job_stopped(task->control, task->job)
+                              : weir__call_stopped(task->control, task->call);
+}
+
+int weir_task_result(weir_task *task, const void *data, size_t size)
+{
+    struct weir__result *result = NULL;
+    weir_shm *block;
+
+    if (task->call != NULL) {
+        task->call->gave = 1; /* first: whatever is given up half-way is found */
+        result = &task->call->result;
+    } else if (task->job->kind->has_result) {
+        result = &task->job->result;
+    }
+    if (result == NULL)
+        return weir__fail(-EINVAL, "only a task of weir_pool_submit() has a result");
+    if (data == NULL && size > 0)
+        return weir__fail(-EINVAL, "the result is NULL, but its size is %zu", size);
+    weir__result_drop(result);
+    result->size = 0;
+    if (size <= WEIR__RESULT_INLINE) {
+        if (size > 0)
+            memcpy(result->bytes, data, size);
+    } else {
+        block = weir_scope_shm(task->scope, size);
+        if (block == NULL)
+            return weir_last_error()->code;
+        memcpy(weir_shm_buf(block), data, size);
+        atomic_store(&result->block, block);
+    }
+    result->size = size;
+    return 0;
+}

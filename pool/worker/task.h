@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * task.h: the task that a worker runs.
+ */
+#ifndef WEIR_TASK_H
+#define WEIR_TASK_H
+
+#include "pool/control/control.h"
+#include "pool/control/failure.h"
+#include "pool/control/park.h"
+#include "pool/control/ready.h"
+
+/* What the public weir_task is. Private to the worker: all fields are written by it alone. */
+struct weir_task {
+    struct weir__control *control;
+    struct weir__job *job;
+    weir_scope *scope;
+    const _Atomic uint64_t *generation; /* of the scope's objects, ... */
+    uint64_t synced;                    /* ... and the one that is mapped here */
+    unsigned slot;
+    uint32_t incarnation;
+    unsigned attempt;
+    int64_t chunk;
+    weir__cell *cell;               /* of the chunk */
+    struct weir__failures failures; /* where its failure goes */
+    struct weir__call *call;        /* NULL: not a call of the queue */
+    uint64_t cursor;                /* in the queue, no cell below it is FREE */
+    uint64_t tail;                  /* of the queue, when it was looked at last */
+    int64_t settled;                /* since it entered the job */
+    int64_t total;                  /* chunks since it was forked */
+    weir_range at;               /* what a failure is about: the chunk, or the element of a map */
+    struct weir__gather *gather; /* map_reduce.c: its table, while it is in a job that needs one */
+    bool may_emit;               /* map_reduce.c: in a map function */
+    int fail_code;               /* 0: weir_task_fail() was not called */
+    char message[WEIR__TASK_MESSAGE];
+};
+
+/* Runs the chunk or call that the task has claimed, and settles it. */
+void weir__task_run(struct weir_task *task, int (*run)(struct weir_task *task, weir_range range),
+                    weir_range range);
+
+/* Whether the worker has run as many chunks as it may. */
+static inline bool weir__task_worn_out(const struct weir_task *task)
+{
+    return task->control->chunks_per_worker > 0 && task->total >= task->control->chunks_per_worker;
+}
+
+/* The chain: a worker that takes work and leaves `more` of it wakes one more worker, which does the
+ * same. For a job whose caller waits it does so only after the caller has found the job long enough
+ * to be worth it. */
+static inline void weir__task_wake_next(struct weir_task *task, bool more)
+{
+    struct weir__control *control = task->control;
+
+    if (((more && atomic_load_explicit(&task->job->wake_more, memory_order_relaxed)) ||
+         weir__ready_other(control, (unsigned)(task->job - control->jobs))) &&
+        weir__any_parked(control))
+        weir__wake_one(control);
+}
+
+#endif
