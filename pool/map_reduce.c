@@ -25,8 +25,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pool/map_reduce/table.h"
 #include "pool/park.h"
-#include "pool/table.h"
 #include "pool/worker.h"
 #include "shm/error.h"
 

@@ -13,7 +13,7 @@
 #include <stdatomic.h>
 #include <weir-pool.h>
 
-#include "pool/gather.h"
+#include "pool/map_reduce/combiner.h"
 
 #define WEIR__PART_MAGIC  UINT64_C(0x7472617072696577) /* "weirpart" */
 #define WEIR__SHARD_MAGIC UINT64_C(0x6472617368736577)

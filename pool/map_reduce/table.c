@@ -9,8 +9,8 @@
  *
  * Killed: a block that has its name but that nobody has noted yet stays until the scope ends.
  */
-#include "pool/table.h"
-#include "pool/key_hash.h"
+#include "pool/map_reduce/table.h"
+#include "pool/map_reduce/key_hash.h"
 
 #include <errno.h>
 #include <stdlib.h>

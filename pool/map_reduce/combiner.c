@@ -15,7 +15,7 @@
  * Invariants: the log's records are complete; `index` leads to each exactly once; bytes[] is what
  * publishing needs. After an error nothing more is added.
  */
-#include "pool/gather.h"
+#include "pool/map_reduce/combiner.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -24,7 +24,7 @@
 #include <sys/mman.h>
 #include <weir-pool.h>
 
-#include "pool/key_hash.h"
+#include "pool/map_reduce/key_hash.h"
 
 #define DEPTH       32 /* of the queue; a power of two, and at least three groups */
 #define GROUP       8

@@ -4,8 +4,8 @@
  */
 #include "support.h"
 
-#include "pool/gather.h"
-#include "pool/key_hash.h"
+#include "pool/map_reduce/combiner.h"
+#include "pool/map_reduce/key_hash.h"
 
 #define LENGTHS 41 /* of keys: 0 to 40 */
 
