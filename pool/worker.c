@@ -276,7 +276,7 @@ static void work_on(struct weir_task *task, unsigned index)
     weir__announce_spin(task->control, task->slot);
     leave(task);
     atomic_store_explicit(&slot->job, 0, memory_order_release);
-    if (task->gather != NULL)
+    if (task->combiner != NULL)
         weir__map_reduce_leave(task);
 }
 

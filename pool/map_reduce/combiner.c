@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * gather.c: the private hash table of a worker.
+ * combiner.c: the private hash table of a worker.
  *
  * Nearly all the time of a word count is waiting for memory: the slot, then the record. So a pair
  * is not looked up when it comes. It is put into a short queue and its slot is fetched into the
@@ -48,18 +48,18 @@ struct pending {
         own_key[(KEY_SHORT + 1) / 8]; /* of up to WEIR__KEY_WORDS bytes also that of a record */
 };
 
-struct weir__gather {
+struct weir__combiner {
     uint64_t *index;
     size_t slots, used;
     unsigned char *log;
-    size_t log_used, log_room; /* the first 8 bytes are not used, so that no offset is 0 */
-    struct weir__rule rule;
+    size_t log_used, log_capacity; /* the first 8 bytes are not used, so that no offset is 0 */
+    struct weir__combine_rule rule;
     bool sums; /* the rule is to add up int64_t */
     size_t limit;
     int error;
     unsigned first, fetched, next; /* of the queue; they run on and wrap: from `first` the records
                                       are fetched, from `fetched` only the slots */
-    uint64_t bytes[WEIR__PARTITIONS];
+    uint64_t bytes[WEIR__HASH_GROUPS];
     struct pending queue[DEPTH];
 };
 
@@ -86,67 +86,68 @@ static void *map_memory(size_t size)
     return memory + before;
 }
 
-struct weir__gather *weir__gather_new(void)
+struct weir__combiner *weir__combiner_new(void)
 {
-    struct weir__gather *gather = calloc(1, sizeof(*gather));
+    struct weir__combiner *combiner = calloc(1, sizeof(*combiner));
 
-    if (gather == NULL)
+    if (combiner == NULL)
         return NULL;
-    gather->slots = SLOTS_FIRST;
-    gather->log_room = LOG_FIRST;
-    gather->index = map_memory(gather->slots * sizeof(*gather->index));
-    gather->log = map_memory(gather->log_room);
-    if (gather->index != NULL && gather->log != NULL)
-        return gather;
-    weir__gather_free(gather);
+    combiner->slots = SLOTS_FIRST;
+    combiner->log_capacity = LOG_FIRST;
+    combiner->index = map_memory(combiner->slots * sizeof(*combiner->index));
+    combiner->log = map_memory(combiner->log_capacity);
+    if (combiner->index != NULL && combiner->log != NULL)
+        return combiner;
+    weir__combiner_free(combiner);
     return NULL;
 }
 
-void weir__gather_free(struct weir__gather *gather)
+void weir__combiner_free(struct weir__combiner *combiner)
 {
-    if (gather == NULL)
+    if (combiner == NULL)
         return;
-    if (gather->index != NULL)
-        munmap(gather->index, gather->slots * sizeof(*gather->index));
-    if (gather->log != NULL)
-        munmap(gather->log, gather->log_room);
-    free(gather);
+    if (combiner->index != NULL)
+        munmap(combiner->index, combiner->slots * sizeof(*combiner->index));
+    if (combiner->log != NULL)
+        munmap(combiner->log, combiner->log_capacity);
+    free(combiner);
 }
 
-void weir__gather_begin(struct weir__gather *gather, const struct weir__rule *rule, size_t limit)
+void weir__combiner_begin(struct weir__combiner *combiner, const struct weir__combine_rule *rule,
+                          size_t limit)
 {
-    if (gather->used > 0)
-        memset(gather->index, 0, gather->slots * sizeof(*gather->index));
-    memset(gather->bytes, 0, sizeof(gather->bytes));
-    gather->used = 0;
-    gather->log_used = 8;
-    gather->rule = *rule;
-    gather->limit = limit;
-    gather->sums = rule->value_size == sizeof(int64_t) && rule->combine == weir_sum_int64;
-    gather->error = 0;
-    gather->first = gather->fetched = gather->next = 0;
+    if (combiner->used > 0)
+        memset(combiner->index, 0, combiner->slots * sizeof(*combiner->index));
+    memset(combiner->bytes, 0, sizeof(combiner->bytes));
+    combiner->used = 0;
+    combiner->log_used = 8;
+    combiner->rule = *rule;
+    combiner->limit = limit;
+    combiner->sums = rule->value_size == sizeof(int64_t) && rule->combine == weir_sum_int64;
+    combiner->error = 0;
+    combiner->first = combiner->fetched = combiner->next = 0;
 }
 
-/* Makes room for `size` bytes more in the log. */
-static bool reserve_log(struct weir__gather *gather, size_t size)
+/* Makes capacity for `size` bytes more in the log. */
+static bool reserve_log(struct weir__combiner *combiner, size_t size)
 {
-    size_t room = gather->log_room;
+    size_t capacity = combiner->log_capacity;
     void *log;
 
-    if (size > LOG_MAX || gather->log_used > LOG_MAX - size ||
-        gather->log_used - 8 + size > gather->limit)
+    if (size > LOG_MAX || combiner->log_used > LOG_MAX - size ||
+        combiner->log_used - 8 + size > combiner->limit)
         return false;
-    while (room < gather->log_used + size)
-        room *= 2;
-    if (room == gather->log_room)
+    while (capacity < combiner->log_used + size)
+        capacity *= 2;
+    if (capacity == combiner->log_capacity)
         return true;
-    log = map_memory(room);
+    log = map_memory(capacity);
     if (log == NULL)
         return false;
-    memcpy(log, gather->log, gather->log_used);
-    munmap(gather->log, gather->log_room);
-    gather->log = log;
-    gather->log_room = room;
+    memcpy(log, combiner->log, combiner->log_used);
+    munmap(combiner->log, combiner->log_capacity);
+    combiner->log = log;
+    combiner->log_capacity = capacity;
     return true;
 }
 
@@ -168,21 +169,21 @@ static void index_add(uint64_t *index, size_t slots, uint64_t hash, uint64_t off
     index[i] = weir__slot(hash, offset);
 }
 
-static bool grow_index(struct weir__gather *gather)
+static bool grow_index(struct weir__combiner *combiner)
 {
-    size_t slots = gather->slots * 2;
+    size_t slots = combiner->slots * 2;
     uint64_t *index = map_memory(slots * sizeof(*index));
-    const struct weir__record *record;
+    const struct weir__pair_record *record;
     uint64_t offset = 0;
 
     if (index == NULL)
         return false;
-    while ((record = weir__gather_next(gather, &offset)) != NULL)
+    while ((record = weir__combiner_next(combiner, &offset)) != NULL)
         index_add(index, slots, record->hash,
-                  (uint64_t)((const unsigned char *)record - gather->log));
-    munmap(gather->index, gather->slots * sizeof(*gather->index));
-    gather->index = index;
-    gather->slots = slots;
+                  (uint64_t)((const unsigned char *)record - combiner->log));
+    munmap(combiner->index, combiner->slots * sizeof(*combiner->index));
+    combiner->index = index;
+    combiner->slots = slots;
     return true;
 }
 
@@ -198,38 +199,39 @@ struct link {
 
 #define LINK UINT32_MAX
 
-_Static_assert(sizeof(struct link) == sizeof(struct weir__record) &&
-                   offsetof(struct link, mark) == offsetof(struct weir__record, key_size),
+_Static_assert(sizeof(struct link) == sizeof(struct weir__pair_record) &&
+                   offsetof(struct link, mark) == offsetof(struct weir__pair_record, key_size),
                "links and records are told apart by one field");
 
-static int append_value(struct weir__gather *gather, uint64_t at, const void *value, size_t size)
+static int append_value(struct weir__combiner *combiner, uint64_t at, const void *value,
+                        size_t size)
 {
-    struct weir__record *record;
+    struct weir__pair_record *record;
     struct weir__chain *chain;
     struct link *link;
     uint64_t before, offset;
 
     if (size == 0)
         return 0;
-    if (!reserve_log(gather, sizeof(*link) + weir__padded(size)))
+    if (!reserve_log(combiner, sizeof(*link) + weir__padded(size)))
         return -ENOMEM;
-    record = (struct weir__record *)(gather->log + at);
-    chain = (struct weir__chain *)weir__record_value(record);
-    if (chain->size + size > WEIR__VALUE_MAX)
+    record = (struct weir__pair_record *)(combiner->log + at);
+    chain = (struct weir__chain *)weir__pair_record_value(record);
+    if (chain->size + size > WEIR__PAIR_VALUE_MAX)
         return -E2BIG;
-    offset = gather->log_used;
-    link = (struct link *)(gather->log + offset);
+    offset = combiner->log_used;
+    link = (struct link *)(combiner->log + offset);
     *link = (struct link){0, LINK, (uint32_t)size};
     memcpy(link + 1, value, size);
-    gather->log_used += sizeof(*link) + weir__padded(size);
+    combiner->log_used += sizeof(*link) + weir__padded(size);
     if (chain->first == 0)
         chain->first = offset;
     else
-        ((struct link *)(gather->log + chain->last))->next = offset;
+        ((struct link *)(combiner->log + chain->last))->next = offset;
     chain->last = offset;
     before = chain->size;
     chain->size += size;
-    gather->bytes[weir__partition_of(record->hash)] +=
+    combiner->bytes[weir__hash_group_of(record->hash)] +=
         weir__padded(chain->size) - weir__padded(before);
     return 0;
 }
@@ -262,106 +264,108 @@ static void copy_words(unsigned char *to, const unsigned char *from, size_t size
         memcpy(to + i, from + i, 8);
 }
 
-static int insert(struct weir__gather *gather, const struct pending *pair, size_t slot)
+static int insert(struct weir__combiner *combiner, const struct pending *pair, size_t slot)
 {
-    const size_t fixed = gather->rule.value_size;
+    const size_t fixed = combiner->rule.value_size;
     const size_t value_size = fixed > 0 ? fixed : sizeof(struct weir__chain);
-    const size_t size = weir__record_size(pair->key_size, value_size);
-    struct weir__record *record;
+    const size_t size = weir__pair_record_size(pair->key_size, value_size);
+    struct weir__pair_record *record;
     uint64_t offset;
 
-    if (!reserve_log(gather, size))
+    if (!reserve_log(combiner, size))
         return -ENOMEM;
-    offset = gather->log_used;
-    record = (struct weir__record *)(gather->log + offset);
-    *record = (struct weir__record){pair->hash, pair->key_size, (uint32_t)value_size};
+    offset = combiner->log_used;
+    record = (struct weir__pair_record *)(combiner->log + offset);
+    *record = (struct weir__pair_record){pair->hash, pair->key_size, (uint32_t)value_size};
     if (fixed == 8) {
         memcpy(record + 1, pair->value, 8);
     } else {
-        memset(weir__record_value(record), 0, weir__padded(value_size));
+        memset(weir__pair_record_value(record), 0, weir__padded(value_size));
         if (fixed > 0)
             memcpy(record + 1, pair->value, fixed);
     }
-    copy_words(weir__record_key(record), pair->key, weir__padded((size_t)pair->key_size + 1));
-    gather->log_used += size;
-    gather->bytes[weir__partition_of(pair->hash)] +=
-        fixed > 0 ? size : weir__record_size(pair->key_size, 0);
-    gather->index[slot] = weir__slot(pair->hash, offset);
-    gather->used++;
-    if (gather->used > gather->slots / 4 * 3 && !grow_index(gather))
+    copy_words(weir__pair_record_key(record), pair->key, weir__padded((size_t)pair->key_size + 1));
+    combiner->log_used += size;
+    combiner->bytes[weir__hash_group_of(pair->hash)] +=
+        fixed > 0 ? size : weir__pair_record_size(pair->key_size, 0);
+    combiner->index[slot] = weir__slot(pair->hash, offset);
+    combiner->used++;
+    if (combiner->used > combiner->slots / 4 * 3 && !grow_index(combiner))
         return -ENOMEM;
-    return fixed > 0 ? 0 : append_value(gather, offset, pair->value, pair->value_size);
+    return fixed > 0 ? 0 : append_value(combiner, offset, pair->value, pair->value_size);
 }
 
-static inline int merge(struct weir__gather *gather, uint64_t offset, const struct pending *pair)
+static inline int merge(struct weir__combiner *combiner, uint64_t offset,
+                        const struct pending *pair)
 {
-    unsigned char *value = gather->log + offset + sizeof(struct weir__record);
+    unsigned char *value = combiner->log + offset + sizeof(struct weir__pair_record);
     uint64_t into, from; /* unsigned: a sum wraps */
 
-    if (gather->sums) {
+    if (combiner->sums) {
         memcpy(&into, value, sizeof(into));
         memcpy(&from, pair->value, sizeof(from));
         into += from;
         memcpy(value, &into, sizeof(into));
         return 0;
     }
-    if (gather->rule.value_size == 0)
-        return append_value(gather, offset, pair->value, pair->value_size);
-    gather->rule.combine(value, pair->value, gather->rule.arg);
+    if (combiner->rule.value_size == 0)
+        return append_value(combiner, offset, pair->value, pair->value_size);
+    combiner->rule.combine(value, pair->value, combiner->rule.arg);
     return 0;
 }
 
-static int search(struct weir__gather *gather, const struct pending *pair)
+static int search(struct weir__combiner *combiner, const struct pending *pair)
 {
-    const size_t mask = gather->slots - 1;
-    size_t i = pair->slots == gather->slots ? pair->slot : pair->hash & mask;
+    const size_t mask = combiner->slots - 1;
+    size_t i = pair->slots == combiner->slots ? pair->slot : pair->hash & mask;
 
     for (;; i = (i + 1) & mask) {
-        const uint64_t slot = gather->index[i];
-        const struct weir__record *record;
+        const uint64_t slot = combiner->index[i];
+        const struct weir__pair_record *record;
 
         if (slot == 0)
-            return insert(gather, pair, i);
+            return insert(combiner, pair, i);
         if ((slot ^ pair->hash) >> 32 != 0)
             continue;
-        record = (const struct weir__record *)(gather->log + weir__slot_offset(slot));
+        record = (const struct weir__pair_record *)(combiner->log + weir__slot_offset(slot));
         if (record->hash == pair->hash && record->key_size == pair->key_size &&
-            same_key(weir__record_key(record), pair))
-            return merge(gather, weir__slot_offset(slot), pair);
+            same_key(weir__pair_record_key(record), pair))
+            return merge(combiner, weir__slot_offset(slot), pair);
     }
 }
 
 /* Records stay where they are: a key that is at a slot that was found once is there. */
-static inline int place(struct weir__gather *gather, const struct pending *pair)
+static inline int place(struct weir__combiner *combiner, const struct pending *pair)
 {
     const uint64_t offset = weir__slot_offset(pair->found);
-    const struct weir__record *record = (const struct weir__record *)(gather->log + offset);
+    const struct weir__pair_record *record =
+        (const struct weir__pair_record *)(combiner->log + offset);
 
     if (__builtin_expect(pair->found != 0 && record->key_size == pair->key_size, 1) &&
-        same_key(weir__record_key(record), pair))
-        return merge(gather, offset, pair);
-    return search(gather, pair);
+        same_key(weir__pair_record_key(record), pair))
+        return merge(combiner, offset, pair);
+    return search(combiner, pair);
 }
 
 /* ---- the queue ------------------------------------------------------------------------------ */
 
 /* Places the pairs up to `end`, whose records have been fetched. */
-static void place_up_to(struct weir__gather *gather, unsigned end)
+static void place_up_to(struct weir__combiner *combiner, unsigned end)
 {
-    for (unsigned i = gather->first; i != end && gather->error == 0; i++)
-        gather->error = place(gather, &gather->queue[i % DEPTH]);
-    gather->first = end;
+    for (unsigned i = combiner->first; i != end && combiner->error == 0; i++)
+        combiner->error = place(combiner, &combiner->queue[i % DEPTH]);
+    combiner->first = end;
 }
 
 /* For the pairs up to `end`: finds the slot that seems to be the key's, which the index has kept
  * for it if it is there, as nothing is ever taken out. */
-static void fetch_up_to(struct weir__gather *gather, unsigned end)
+static void fetch_up_to(struct weir__combiner *combiner, unsigned end)
 {
-    const size_t mask = gather->slots - 1;
-    const uint64_t *index = gather->index;
+    const size_t mask = combiner->slots - 1;
+    const uint64_t *index = combiner->index;
 
-    for (; gather->fetched != end; gather->fetched++) {
-        struct pending *pair = &gather->queue[gather->fetched % DEPTH];
+    for (; combiner->fetched != end; combiner->fetched++) {
+        struct pending *pair = &combiner->queue[combiner->fetched % DEPTH];
         size_t i = pair->hash & mask;
         uint64_t slot;
 
@@ -369,9 +373,9 @@ static void fetch_up_to(struct weir__gather *gather, unsigned end)
             i = (i + 1) & mask;
         pair->found = slot;
         pair->slot = i;
-        pair->slots = gather->slots;
+        pair->slots = combiner->slots;
         if (slot != 0) {
-            const unsigned char *record = gather->log + weir__slot_offset(slot);
+            const unsigned char *record = combiner->log + weir__slot_offset(slot);
 
             __builtin_prefetch(record, 1);
             __builtin_prefetch(record + 31, 1); /* it may lie on two lines */
@@ -380,31 +384,32 @@ static void fetch_up_to(struct weir__gather *gather, unsigned end)
 }
 
 /* The place for one more pair, which is the queue's last after pushed(). */
-static struct pending *push(struct weir__gather *gather)
+static struct pending *push(struct weir__combiner *combiner)
 {
-    return &gather->queue[gather->next % DEPTH];
+    return &combiner->queue[combiner->next % DEPTH];
 }
 
-static inline void pushed(struct weir__gather *gather, const struct pending *pair)
+static inline void pushed(struct weir__combiner *combiner, const struct pending *pair)
 {
-    __builtin_prefetch(&gather->index[pair->hash & (gather->slots - 1)], 0);
-    if (++gather->next % GROUP != 0)
+    __builtin_prefetch(&combiner->index[pair->hash & (combiner->slots - 1)], 0);
+    if (++combiner->next % GROUP != 0)
         return;
-    place_up_to(gather, gather->fetched);
-    fetch_up_to(gather, gather->next - GROUP);
+    place_up_to(combiner, combiner->fetched);
+    fetch_up_to(combiner, combiner->next - GROUP);
 }
 
-int weir__gather_end(struct weir__gather *gather)
+int weir__combiner_end(struct weir__combiner *combiner)
 {
-    place_up_to(gather, gather->fetched);
-    fetch_up_to(gather, gather->next);
-    place_up_to(gather, gather->next);
-    gather->first = gather->fetched = gather->next = 0; /* groups begin at multiples of GROUP */
-    return gather->error;
+    place_up_to(combiner, combiner->fetched);
+    fetch_up_to(combiner, combiner->next);
+    place_up_to(combiner, combiner->next);
+    combiner->first = combiner->fetched = combiner->next =
+        0; /* groups begin at multiples of GROUP */
+    return combiner->error;
 }
 
 /* A pair that does not fit into the queue. */
-static int add_long(struct weir__gather *gather, const void *key, size_t key_size,
+static int add_long(struct weir__combiner *combiner, const void *key, size_t key_size,
                     const void *value, size_t value_size)
 {
     struct pending pair = {
@@ -415,17 +420,17 @@ static int add_long(struct weir__gather *gather, const void *key, size_t key_siz
     };
     unsigned char *padded;
 
-    if (weir__gather_end(gather) != 0)
-        return gather->error;
+    if (weir__combiner_end(combiner) != 0)
+        return combiner->error;
     padded = calloc(1, weir__padded(key_size + 1));
     if (padded == NULL)
-        return gather->error = -ENOMEM;
+        return combiner->error = -ENOMEM;
     memcpy(padded, key, key_size);
     pair.key = padded;
     memcpy(pair.own_key, padded, key_size <= WEIR__KEY_WORDS ? weir__padded(key_size + 1) : 0);
-    gather->error = search(gather, &pair);
+    combiner->error = search(combiner, &pair);
     free(padded);
-    return gather->error;
+    return combiner->error;
 }
 
 /* The words of a key of more than WEIR__KEY_WORDS bytes; its hash. */
@@ -444,14 +449,14 @@ static uint64_t load_key(uint64_t *words, const unsigned char *key, size_t size)
     return weir__hash_end(weir__hash_word(hash, le64toh(words[i])));
 }
 
-int weir__gather_add(struct weir__gather *gather, const void *key, size_t key_size,
-                     const void *value, size_t value_size)
+int weir__combiner_add(struct weir__combiner *combiner, const void *key, size_t key_size,
+                       const void *value, size_t value_size)
 {
     struct pending *pair;
 
     if (key_size > KEY_SHORT || value_size > VALUE_SHORT)
-        return add_long(gather, key, key_size, value, value_size);
-    pair = push(gather);
+        return add_long(combiner, key, key_size, value, value_size);
+    pair = push(combiner);
     if (key_size <= WEIR__KEY_WORDS) {
         const uint64_t first = key_size < 8 ? weir__load_tail(key, key_size) : weir__load_word(key);
         const uint64_t second = key_size < 8 ? 0 : weir__load_second(key, key_size);
@@ -470,93 +475,97 @@ int weir__gather_add(struct weir__gather *gather, const void *key, size_t key_si
         memcpy(pair->own_value, value, value_size);
     pair->key = (const unsigned char *)pair->own_key;
     pair->value = pair->own_value;
-    pushed(gather, pair);
-    return gather->error;
+    pushed(combiner, pair);
+    return combiner->error;
 }
 
-int weir__gather_add_record(struct weir__gather *gather, const struct weir__record *record)
+int weir__combiner_add_record(struct weir__combiner *combiner,
+                              const struct weir__pair_record *record)
 {
-    struct pending *pair = push(gather);
+    struct pending *pair = push(combiner);
 
     pair->hash = record->hash;
     pair->key_size = record->key_size;
     pair->value_size = record->value_size;
-    pair->value = weir__record_value(record);
-    pair->key = weir__record_key(record);
+    pair->value = weir__pair_record_value(record);
+    pair->key = weir__pair_record_key(record);
     if (pair->key_size <= WEIR__KEY_WORDS) {
         const size_t last = pair->key_size / 8;
 
         memcpy(&pair->own_key[0], pair->key, 8);
         memcpy(&pair->own_key[last], pair->key + 8 * last, 8);
     }
-    pushed(gather, pair);
-    return gather->error;
+    pushed(combiner, pair);
+    return combiner->error;
 }
 
 /* ---- after the end -------------------------------------------------------------------------- */
 
-size_t weir__gather_count(const struct weir__gather *gather)
+size_t weir__combiner_count(const struct weir__combiner *combiner)
 {
-    return gather->used;
+    return combiner->used;
 }
 
-const uint64_t *weir__gather_bytes(const struct weir__gather *gather)
+const uint64_t *weir__combiner_bytes(const struct weir__combiner *combiner)
 {
-    return gather->bytes;
+    return combiner->bytes;
 }
 
-const struct weir__record *weir__gather_next(const struct weir__gather *gather, uint64_t *offset)
+const struct weir__pair_record *weir__combiner_next(const struct weir__combiner *combiner,
+                                                    uint64_t *offset)
 {
     uint64_t at = *offset == 0 ? 8 : *offset;
 
-    while (at < gather->log_used) {
-        const struct weir__record *record = (const struct weir__record *)(gather->log + at);
+    while (at < combiner->log_used) {
+        const struct weir__pair_record *record =
+            (const struct weir__pair_record *)(combiner->log + at);
 
         if (record->key_size == LINK) {
             at += sizeof(struct link) + weir__padded(((const struct link *)record)->size);
             continue;
         }
-        *offset = at + weir__record_size(record->key_size, record->value_size);
+        *offset = at + weir__pair_record_size(record->key_size, record->value_size);
         return record;
     }
     return NULL;
 }
 
-static const struct weir__chain *chain_of(const struct weir__record *record)
+static const struct weir__chain *chain_of(const struct weir__pair_record *record)
 {
-    return (const struct weir__chain *)weir__record_value(record);
+    return (const struct weir__chain *)weir__pair_record_value(record);
 }
 
-size_t weir__gather_size_of(const struct weir__gather *gather, const struct weir__record *record)
+size_t weir__combiner_published_size(const struct weir__combiner *combiner,
+                                     const struct weir__pair_record *record)
 {
-    return weir__record_size(record->key_size, gather->rule.value_size > 0
-                                                   ? record->value_size
-                                                   : chain_of(record)->size);
+    return weir__pair_record_size(record->key_size, combiner->rule.value_size > 0
+                                                        ? record->value_size
+                                                        : chain_of(record)->size);
 }
 
-void weir__gather_write(const struct weir__gather *gather, const struct weir__record *record,
-                        unsigned char *to)
+void weir__combiner_write(const struct weir__combiner *combiner,
+                          const struct weir__pair_record *record, unsigned char *to)
 {
-    struct weir__record *written = (struct weir__record *)to;
+    struct weir__pair_record *written = (struct weir__pair_record *)to;
     const struct weir__chain *chain = chain_of(record);
     const struct link *link;
     unsigned char *value;
 
-    if (gather->rule.value_size > 0) {
+    if (combiner->rule.value_size > 0) {
         copy_words(to, (const unsigned char *)record,
-                   weir__record_size(record->key_size, record->value_size));
+                   weir__pair_record_size(record->key_size, record->value_size));
         return;
     }
-    *written = (struct weir__record){record->hash, record->key_size, (uint32_t)chain->size};
-    value = weir__record_value(written);
+    *written = (struct weir__pair_record){record->hash, record->key_size, (uint32_t)chain->size};
+    value = weir__pair_record_value(written);
     if (chain->size % 8 != 0)
         memset(value + (chain->size & ~(uint64_t)7), 0, 8);
     for (uint64_t at = chain->first; at != 0; at = link->next) {
-        link = (const struct link *)(gather->log + at);
+        link = (const struct link *)(combiner->log + at);
         memcpy(value, link + 1, link->size);
         value += link->size;
     }
-    copy_words(weir__record_key(written), weir__record_key(record),
+    copy_words(weir__pair_record_key(written), weir__pair_record_key(record),
                weir__padded((size_t)record->key_size + 1));
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * gather.h: a worker's private table, in which pairs of one key become one.
+ * combiner.h: a worker's private table, in which pairs of one key become one.
  *
  * Records lie in a log in the order in which their keys came first; an index of slots leads to
  * them. Both are memory of this process alone: a worker that is killed takes them with it.
@@ -15,13 +15,13 @@
 /* A pair. Behind it the value, padded to 8 bytes, and the key with a NUL behind it, padded with
  * NULs to 8 bytes. The same in the log and in the published tables, but for values of variable
  * size, in whose place the log has a struct weir__chain. */
-struct weir__record {
+struct weir__pair_record {
     uint64_t hash;
     uint32_t key_size;
     uint32_t value_size; /* of the log's records of variable size: of the chain */
 };
 
-_Static_assert(sizeof(struct weir__record) == 16, "a record's head is 16 bytes");
+_Static_assert(sizeof(struct weir__pair_record) == 16, "a record's head is 16 bytes");
 
 /* A value of variable size in the log: links, each with the offset of the next one. */
 struct weir__chain {
@@ -29,16 +29,16 @@ struct weir__chain {
     uint64_t size;        /* of all its bytes */
 };
 
-#define WEIR__KEY_MAX   ((size_t)1 << 30)
-#define WEIR__VALUE_MAX ((size_t)1 << 31)
+#define WEIR__PAIR_KEY_MAX   ((size_t)1 << 30)
+#define WEIR__PAIR_VALUE_MAX ((size_t)1 << 31)
 
 /* Partitions are made by the highest bits of the hash. */
-#define WEIR__PARTITION_BITS 6
-#define WEIR__PARTITIONS     (1 << WEIR__PARTITION_BITS)
+#define WEIR__HASH_GROUP_BITS 6
+#define WEIR__HASH_GROUPS     (1 << WEIR__HASH_GROUP_BITS)
 
-static inline unsigned weir__partition_of(uint64_t hash)
+static inline unsigned weir__hash_group_of(uint64_t hash)
 {
-    return (unsigned)(hash >> (64 - WEIR__PARTITION_BITS));
+    return (unsigned)(hash >> (64 - WEIR__HASH_GROUP_BITS));
 }
 
 static inline size_t weir__padded(size_t size)
@@ -46,17 +46,17 @@ static inline size_t weir__padded(size_t size)
     return (size + 7) & ~(size_t)7;
 }
 
-static inline size_t weir__record_size(size_t key_size, size_t value_size)
+static inline size_t weir__pair_record_size(size_t key_size, size_t value_size)
 {
-    return sizeof(struct weir__record) + weir__padded(value_size) + weir__padded(key_size + 1);
+    return sizeof(struct weir__pair_record) + weir__padded(value_size) + weir__padded(key_size + 1);
 }
 
-static inline unsigned char *weir__record_value(const struct weir__record *record)
+static inline unsigned char *weir__pair_record_value(const struct weir__pair_record *record)
 {
     return (unsigned char *)(record + 1);
 }
 
-static inline unsigned char *weir__record_key(const struct weir__record *record)
+static inline unsigned char *weir__pair_record_key(const struct weir__pair_record *record)
 {
     return (unsigned char *)(record + 1) + weir__padded(record->value_size);
 }
@@ -78,45 +78,49 @@ static inline uint64_t weir__slot_offset(uint64_t slot)
 /* The number of slots for `count` keys: a power of two, at most three quarters of them used. */
 size_t weir__slots_for(size_t count);
 
-struct weir__gather;
+struct weir__combiner;
 
 /* What pairs are gathered by. */
-struct weir__rule {
+struct weir__combine_rule {
     size_t value_size; /* 0: variable, values of a key are appended */
     void (*combine)(void *into, const void *from, void *arg);
     void *arg;
 };
 
 /* NULL: no memory. */
-struct weir__gather *weir__gather_new(void);
-void weir__gather_free(struct weir__gather *gather);
+struct weir__combiner *weir__combiner_new(void);
+void weir__combiner_free(struct weir__combiner *combiner);
 
 /* Empties it, but keeps its memory. `limit`: bytes that its log may have. */
-void weir__gather_begin(struct weir__gather *gather, const struct weir__rule *rule, size_t limit);
+void weir__combiner_begin(struct weir__combiner *combiner, const struct weir__combine_rule *rule,
+                          size_t limit);
 
-/* Adds a pair: copies the key (at most WEIR__KEY_MAX bytes) and the value. Pairs are combined in
+/* Adds a pair: copies the key (at most WEIR__PAIR_KEY_MAX bytes) and the value. Pairs are combined in
  * the order in which they are added, though some time after; what goes wrong shows in later calls
- * and in weir__gather_end(). 0, -ENOMEM (the system's or the limit), or -E2BIG (a value too long).
+ * and in weir__combiner_end(). 0, -ENOMEM (the system's or the limit), or -E2BIG (a value too long).
  */
-int weir__gather_add(struct weir__gather *gather, const void *key, size_t key_size,
-                     const void *value, size_t value_size);
+int weir__combiner_add(struct weir__combiner *combiner, const void *key, size_t key_size,
+                       const void *value, size_t value_size);
 
 /* The same for a record of a published table, which stays as it is until the end. */
-int weir__gather_add_record(struct weir__gather *gather, const struct weir__record *record);
+int weir__combiner_add_record(struct weir__combiner *combiner,
+                              const struct weir__pair_record *record);
 
 /* Combines what is pending. 0 or the error. */
-int weir__gather_end(struct weir__gather *gather);
+int weir__combiner_end(struct weir__combiner *combiner);
 
 /* After the end. */
-size_t weir__gather_count(const struct weir__gather *gather);
+size_t weir__combiner_count(const struct weir__combiner *combiner);
 /* Bytes that the records of each partition have when they are published. */
-const uint64_t *weir__gather_bytes(const struct weir__gather *gather);
+const uint64_t *weir__combiner_bytes(const struct weir__combiner *combiner);
 /* The record at *offset of the log (0 at first), which is moved on; NULL: that was the last. */
-const struct weir__record *weir__gather_next(const struct weir__gather *gather, uint64_t *offset);
+const struct weir__pair_record *weir__combiner_next(const struct weir__combiner *combiner,
+                                                    uint64_t *offset);
 /* The size that the record has when it is published. */
-size_t weir__gather_size_of(const struct weir__gather *gather, const struct weir__record *record);
+size_t weir__combiner_published_size(const struct weir__combiner *combiner,
+                                     const struct weir__pair_record *record);
 /* Writes it as it is published. */
-void weir__gather_write(const struct weir__gather *gather, const struct weir__record *record,
-                        unsigned char *to);
+void weir__combiner_write(const struct weir__combiner *combiner,
+                          const struct weir__pair_record *record, unsigned char *to);
 
 #endif

@@ -32,17 +32,17 @@ struct weir_table {
     uint64_t records;
     uint32_t shards; /* a power of two, or 0 */
     uint32_t shift;  /* partition >> shift is the shard */
-    struct shard_of_table shard[WEIR__PARTITIONS];
+    struct shard_of_table shard[WEIR__HASH_GROUPS];
 };
 
 /* ---- parts ---------------------------------------------------------------------------------- */
 
-size_t weir__part_size(const struct weir__gather *gather)
+size_t weir__map_output_size(const struct weir__combiner *combiner)
 {
-    const uint64_t *bytes = weir__gather_bytes(gather);
-    size_t size = sizeof(struct weir__part);
+    const uint64_t *bytes = weir__combiner_bytes(combiner);
+    size_t size = sizeof(struct weir__map_output);
 
-    for (int i = 0; i < WEIR__PARTITIONS; i++)
+    for (int i = 0; i < WEIR__HASH_GROUPS; i++)
         size += bytes[i];
     return size;
 }
@@ -56,48 +56,48 @@ static weir_shm *make_block(weir_scope *scope, size_t size)
     return block;
 }
 
-int weir__part_publish(weir_scope *scope, const struct weir__gather *gather,
-                       struct weir__published *published)
+int weir__map_output_publish(weir_scope *scope, const struct weir__combiner *combiner,
+                             struct weir__published *published)
 {
-    const uint64_t *bytes = weir__gather_bytes(gather);
-    uint64_t at[WEIR__PARTITIONS], offset = 0;
-    const struct weir__record *record;
-    struct weir__part *part;
+    const uint64_t *bytes = weir__combiner_bytes(combiner);
+    uint64_t at[WEIR__HASH_GROUPS], offset = 0;
+    const struct weir__pair_record *record;
+    struct weir__map_output *part;
     weir_shm *block;
 
-    published->records = weir__gather_count(gather);
+    published->records = weir__combiner_count(combiner);
     if (published->records == 0)
         return 0;
-    block = make_block(scope, weir__part_size(gather));
+    block = make_block(scope, weir__map_output_size(combiner));
     if (block == NULL)
         return weir_last_error()->code;
     /* Killed before the next line has run: the block stays until the scope ends. */
     atomic_store(&published->block, block);
     part = weir_shm_buf(block);
-    part->magic = WEIR__PART_MAGIC;
+    part->magic = WEIR__MAP_OUTPUT_MAGIC;
     part->records = published->records;
     part->begin[0] = sizeof(*part);
-    for (int i = 0; i < WEIR__PARTITIONS; i++) {
+    for (int i = 0; i < WEIR__HASH_GROUPS; i++) {
         at[i] = part->begin[i];
         part->begin[i + 1] = at[i] + bytes[i];
     }
-    while ((record = weir__gather_next(gather, &offset)) != NULL) {
-        unsigned partition = weir__partition_of(record->hash);
+    while ((record = weir__combiner_next(combiner, &offset)) != NULL) {
+        unsigned partition = weir__hash_group_of(record->hash);
 
-        weir__gather_write(gather, record, (unsigned char *)part + at[partition]);
-        at[partition] += weir__gather_size_of(gather, record);
+        weir__combiner_write(combiner, record, (unsigned char *)part + at[partition]);
+        at[partition] += weir__combiner_published_size(combiner, record);
     }
     return 0;
 }
 
-bool weir__part_span(const weir_shm *block, unsigned first, unsigned last,
-                     const unsigned char **begin, const unsigned char **end)
+bool weir__map_output_span(const weir_shm *block, unsigned first, unsigned last,
+                           const unsigned char **begin, const unsigned char **end)
 {
-    const struct weir__part *part = weir_shm_buf(block);
+    const struct weir__map_output *part = weir_shm_buf(block);
     const size_t size = weir_shm_size(block);
     uint64_t from, to;
 
-    if (size < sizeof(*part) || part->magic != WEIR__PART_MAGIC)
+    if (size < sizeof(*part) || part->magic != WEIR__MAP_OUTPUT_MAGIC)
         return false;
     from = part->begin[first];
     to = part->begin[last];
@@ -108,34 +108,35 @@ bool weir__part_span(const weir_shm *block, unsigned first, unsigned last,
     return true;
 }
 
-const struct weir__record *weir__record_check(const unsigned char *at, const unsigned char *end)
+const struct weir__pair_record *weir__pair_record_check(const unsigned char *at,
+                                                        const unsigned char *end)
 {
-    const struct weir__record *record = (const struct weir__record *)at;
+    const struct weir__pair_record *record = (const struct weir__pair_record *)at;
     const size_t left = (size_t)(end - at);
 
-    if (left < sizeof(*record) || record->key_size > WEIR__KEY_MAX ||
-        record->value_size > WEIR__VALUE_MAX ||
-        weir__record_size(record->key_size, record->value_size) > left)
+    if (left < sizeof(*record) || record->key_size > WEIR__PAIR_KEY_MAX ||
+        record->value_size > WEIR__PAIR_VALUE_MAX ||
+        weir__pair_record_size(record->key_size, record->value_size) > left)
         return NULL;
     return record;
 }
 
 /* ---- shards --------------------------------------------------------------------------------- */
 
-size_t weir__shard_size(const struct weir__gather *gather)
+size_t weir__partition_size(const struct weir__combiner *combiner)
 {
-    const size_t records = weir__part_size(gather) - sizeof(struct weir__part);
+    const size_t records = weir__map_output_size(combiner) - sizeof(struct weir__map_output);
 
-    return sizeof(struct weir__shard) +
-           weir__slots_for(weir__gather_count(gather)) * sizeof(uint64_t) + records;
+    return sizeof(struct weir__partition) +
+           weir__slots_for(weir__combiner_count(combiner)) * sizeof(uint64_t) + records;
 }
 
-static uint64_t *index_of(struct weir__shard *shard)
+static uint64_t *index_of(struct weir__partition *shard)
 {
     return (uint64_t *)(shard + 1);
 }
 
-static void add_slot(struct weir__shard *shard, uint64_t hash, uint64_t offset)
+static void add_slot(struct weir__partition *shard, uint64_t hash, uint64_t offset)
 {
     uint64_t *index = index_of(shard), mask = shard->slots - 1, i = hash & mask;
 
@@ -144,36 +145,36 @@ static void add_slot(struct weir__shard *shard, uint64_t hash, uint64_t offset)
     index[i] = weir__slot(hash, offset);
 }
 
-static weir_pair pair_of(const struct weir__record *record)
+static weir_pair pair_of(const struct weir__pair_record *record)
 {
     return (weir_pair){
-        .key = (const char *)weir__record_key(record),
+        .key = (const char *)weir__pair_record_key(record),
         .key_size = record->key_size,
-        .value = weir__record_value(record),
+        .value = weir__pair_record_value(record),
         .value_size = record->value_size,
     };
 }
 
 /* Lets the user's function look at a record that has just been written; a value that became smaller
  * moves the key up. */
-static int reduce_record(struct weir__record *record, int (*keep)(void *context, weir_pair *pair),
-                         void *context)
+static int reduce_record(struct weir__pair_record *record,
+                         int (*keep)(void *context, weir_pair *pair), void *context)
 {
     weir_pair pair = pair_of(record);
-    unsigned char *key = weir__record_key(record);
+    unsigned char *key = weir__pair_record_key(record);
     int result = keep(context, &pair);
 
     if (result != 0 || pair.value_size == record->value_size)
         return result;
     record->value_size = (uint32_t)pair.value_size;
     if (pair.value_size % 8 != 0) /* the pad is zero, as of every value */
-        memset(weir__record_value(record) + pair.value_size, 0, 8 - pair.value_size % 8);
-    memmove(weir__record_key(record), key, weir__padded((size_t)record->key_size + 1));
+        memset(weir__pair_record_value(record) + pair.value_size, 0, 8 - pair.value_size % 8);
+    memmove(weir__pair_record_key(record), key, weir__padded((size_t)record->key_size + 1));
     return 0;
 }
 
 /* Gives back whole pages behind the last record: keys may have been left out. */
-static void give_back(struct weir__shard *shard, size_t size)
+static void give_back(struct weir__partition *shard, size_t size)
 {
     uintptr_t from = ((uintptr_t)shard + shard->log_end + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
     uintptr_t to = ((uintptr_t)shard + size) & ~(uintptr_t)(PAGE - 1);
@@ -182,18 +183,18 @@ static void give_back(struct weir__shard *shard, size_t size)
         madvise((void *)from, to - from, MADV_REMOVE);
 }
 
-static int fill_shard(struct weir__shard *shard, const struct weir__gather *gather,
+static int fill_shard(struct weir__partition *shard, const struct weir__combiner *combiner,
                       int (*keep)(void *context, weir_pair *pair), void *context)
 {
     unsigned char *log = (unsigned char *)shard + shard->log_begin;
-    const struct weir__record *from;
+    const struct weir__pair_record *from;
     uint64_t offset = 0, at = 0;
 
-    while ((from = weir__gather_next(gather, &offset)) != NULL) {
-        struct weir__record *record = (struct weir__record *)(log + at);
+    while ((from = weir__combiner_next(combiner, &offset)) != NULL) {
+        struct weir__pair_record *record = (struct weir__pair_record *)(log + at);
         int result = 0;
 
-        weir__gather_write(gather, from, (unsigned char *)record);
+        weir__combiner_write(combiner, from, (unsigned char *)record);
         if (keep != NULL)
             result = reduce_record(record, keep, context);
         if (result != 0 && result != WEIR_SKIP)
@@ -201,36 +202,36 @@ static int fill_shard(struct weir__shard *shard, const struct weir__gather *gath
         if (result == WEIR_SKIP)
             continue;
         add_slot(shard, record->hash, at);
-        at += weir__record_size(record->key_size, record->value_size);
+        at += weir__pair_record_size(record->key_size, record->value_size);
         shard->records++;
     }
     shard->log_end = shard->log_begin + at;
     return 0;
 }
 
-int weir__shard_publish(weir_scope *scope, const struct weir__gather *gather,
-                        int (*keep)(void *context, weir_pair *pair), void *context,
-                        struct weir__published *published)
+int weir__partition_publish(weir_scope *scope, const struct weir__combiner *combiner,
+                            int (*keep)(void *context, weir_pair *pair), void *context,
+                            struct weir__published *published)
 {
-    const size_t size = weir__shard_size(gather);
-    struct weir__shard *shard;
+    const size_t size = weir__partition_size(combiner);
+    struct weir__partition *shard;
     weir_shm *block;
     int result;
 
     published->records = 0;
-    if (weir__gather_count(gather) == 0)
+    if (weir__combiner_count(combiner) == 0)
         return 0;
     block = make_block(scope, size);
     if (block == NULL)
         return weir_last_error()->code;
     atomic_store(&published->block, block);
     shard = weir_shm_buf(block);
-    *shard = (struct weir__shard){
-        .magic = WEIR__SHARD_MAGIC,
-        .slots = weir__slots_for(weir__gather_count(gather)),
+    *shard = (struct weir__partition){
+        .magic = WEIR__PARTITION_MAGIC,
+        .slots = weir__slots_for(weir__combiner_count(combiner)),
     };
     shard->log_begin = sizeof(*shard) + shard->slots * sizeof(uint64_t);
-    result = fill_shard(shard, gather, keep, context);
+    result = fill_shard(shard, combiner, keep, context);
     if (result != 0)
         return result;
     give_back(shard, size);
@@ -261,7 +262,7 @@ weir_table *weir__table_new(weir_scope *scope, struct weir__published *shards, u
         return NULL;
     table = weir_shm_buf(block);
     *table = (weir_table){.block = block, .shards = count};
-    while (count > 0 && count << table->shift < WEIR__PARTITIONS)
+    while (count > 0 && count << table->shift < WEIR__HASH_GROUPS)
         table->shift++;
     for (unsigned i = 0; i < count; i++) {
         table->shard[i] = (struct shard_of_table){
@@ -278,7 +279,7 @@ static int check_table(const weir_table *table)
 {
     if (table == NULL)
         return weir__fail(-EINVAL, "the table is NULL");
-    if (table->magic != WEIR__TABLE_MAGIC || table->shards > WEIR__PARTITIONS)
+    if (table->magic != WEIR__TABLE_MAGIC || table->shards > WEIR__HASH_GROUPS)
         return weir__fail(-EBADMSG, "the table at %p is damaged", (const void *)table);
     return 0;
 }
@@ -309,10 +310,10 @@ int64_t weir_table_len(const weir_table *table)
 }
 
 /* The shard, if it is sound; NULL without a message: it has no records; with one: it is damaged. */
-static struct weir__shard *open_shard(const weir_table *table, uint32_t i, int *error)
+static struct weir__partition *open_shard(const weir_table *table, uint32_t i, int *error)
 {
     weir_shm *block = table->shard[i].block;
-    struct weir__shard *shard;
+    struct weir__partition *shard;
     size_t size;
 
     *error = 0;
@@ -320,7 +321,7 @@ static struct weir__shard *open_shard(const weir_table *table, uint32_t i, int *
         return NULL;
     shard = weir_shm_buf(block);
     size = weir_shm_size(block);
-    if (size >= sizeof(*shard) && shard->magic == WEIR__SHARD_MAGIC && shard->slots > 0 &&
+    if (size >= sizeof(*shard) && shard->magic == WEIR__PARTITION_MAGIC && shard->slots > 0 &&
         (shard->slots & (shard->slots - 1)) == 0 && shard->slots <= size / sizeof(uint64_t) &&
         shard->log_begin == sizeof(*shard) + shard->slots * sizeof(uint64_t) &&
         shard->log_begin <= shard->log_end && shard->log_end <= size)
@@ -330,8 +331,8 @@ static struct weir__shard *open_shard(const weir_table *table, uint32_t i, int *
     return NULL;
 }
 
-static const struct weir__record *look_up(struct weir__shard *shard, uint64_t hash, const void *key,
-                                          size_t key_size)
+static const struct weir__pair_record *look_up(struct weir__partition *shard, uint64_t hash,
+                                               const void *key, size_t key_size)
 {
     const unsigned char *log = (const unsigned char *)shard + shard->log_begin;
     const unsigned char *end = (const unsigned char *)shard + shard->log_end;
@@ -340,13 +341,13 @@ static const struct weir__record *look_up(struct weir__shard *shard, uint64_t ha
     for (uint64_t i = hash & mask, looks = 0; index[i] != 0 && looks <= mask;
          i = (i + 1) & mask, looks++) {
         uint64_t offset = weir__slot_offset(index[i]);
-        const struct weir__record *record;
+        const struct weir__pair_record *record;
 
         if ((index[i] ^ hash) >> 32 != 0 || offset >= (uint64_t)(end - log))
             continue;
-        record = weir__record_check(log + offset, end);
+        record = weir__pair_record_check(log + offset, end);
         if (record != NULL && record->hash == hash && record->key_size == key_size &&
-            memcmp(weir__record_key(record), key, key_size) == 0)
+            memcmp(weir__pair_record_key(record), key, key_size) == 0)
             return record;
     }
     return NULL;
@@ -354,8 +355,8 @@ static const struct weir__record *look_up(struct weir__shard *shard, uint64_t ha
 
 int weir_table_get(const weir_table *table, const void *key, size_t key_size, weir_pair *pair)
 {
-    const struct weir__record *record = NULL;
-    struct weir__shard *shard;
+    const struct weir__pair_record *record = NULL;
+    struct weir__partition *shard;
     uint64_t hash;
     int error = check_table(table);
 
@@ -365,7 +366,7 @@ int weir_table_get(const weir_table *table, const void *key, size_t key_size, we
         return weir__fail(-EINVAL, "the %s is NULL", pair == NULL ? "pair" : "key");
     hash = weir__hash(key, key_size);
     if (table->shards > 0) {
-        shard = open_shard(table, weir__partition_of(hash) >> table->shift & (table->shards - 1),
+        shard = open_shard(table, weir__hash_group_of(hash) >> table->shift & (table->shards - 1),
                            &error);
         if (error < 0)
             return error;
@@ -393,8 +394,8 @@ int weir_table_next(const weir_table *table, weir_table_cursor *cursor, weir_pai
         return weir__fail(-EINVAL, "the %s is NULL", cursor == NULL ? "cursor" : "pair");
     place = cursor->at & POSITION_PLACE;
     for (uint64_t i = cursor->at >> POSITION_SHIFT; i < table->shards; i++, place = 0) {
-        struct weir__shard *shard = open_shard(table, (uint32_t)i, &error);
-        const struct weir__record *record;
+        struct weir__partition *shard = open_shard(table, (uint32_t)i, &error);
+        const struct weir__pair_record *record;
         uint64_t at;
 
         if (error < 0)
@@ -404,12 +405,12 @@ int weir_table_next(const weir_table *table, weir_table_cursor *cursor, weir_pai
         at = shard->log_begin + place * 8;
         if (at >= shard->log_end)
             continue;
-        record = weir__record_check((const unsigned char *)shard + at,
-                                    (const unsigned char *)shard + shard->log_end);
+        record = weir__pair_record_check((const unsigned char *)shard + at,
+                                         (const unsigned char *)shard + shard->log_end);
         if (record == NULL)
             return weir__fail(-EBADMSG, "a record of the table at %p is damaged",
                               (const void *)table);
-        place += weir__record_size(record->key_size, record->value_size) / 8;
+        place += weir__pair_record_size(record->key_size, record->value_size) / 8;
         cursor->at = i << POSITION_SHIFT | place;
         *pair = pair_of(record);
         return 1;
