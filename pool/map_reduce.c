@@ -25,7 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pool/map_reduce/table.h"
+#include "pool/map_reduce/table_build.h"
 #include "pool/park.h"
 #include "pool/worker.h"
 #include "shm/error.h"

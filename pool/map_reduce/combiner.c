@@ -2,18 +2,22 @@
  *
  * combiner.c: the private hash table of a worker.
  *
- * Nearly all the time of a word count is waiting for memory: the slot, then the record. So a pair
- * is not looked up when it comes. It is put into a short queue and its slot is fetched into the
- * cache; a group of pairs later its slot is read and its record fetched; and one group after that
- * both are there. Whole groups, as a loop over some pairs overlaps what is left of the waiting. The
- * queue is first in, first out, so the order of the pairs, and with it every bit of the result, is
- * that in which they came. Keys and values that are too long for the queue wait until it is empty.
+ * A word count spends nearly all its time waiting for memory: the slot, then the record. A pair is
+ * therefore not looked up when it comes. It is put into a short queue and its slot is fetched into
+ * the cache; a group of pairs later its slot is read and its record fetched; one group after that
+ * both are in the cache. Pairs are taken in whole groups because the processor overlaps the waiting
+ * of the pairs in one loop. The queue is first in, first out, so the order of the pairs, and with it
+ * every bit of the result, is that in which they came. A key or a value that is too long for the
+ * queue is added when the queue has been emptied.
  *
- * Keys of up to WEIR__KEY_WORDS bytes are two words in the queue, compared without a loop, as they
- * are hashed (see key_hash.h).
+ * Keys of up to WEIR__KEY_WORDS bytes are two words in the queue. They are compared without a loop,
+ * as they are hashed (see key_hash.h).
  *
- * Invariants: the log's records are complete; `index` leads to each exactly once; bytes[] is what
- * publishing needs. After an error nothing more is added.
+ * Invariants: the log's records are complete; `index` leads to each exactly once; bytes[] is the
+ * memory that publishing needs. After an error nothing more is added.
+ *
+ * Failure modes: there is no memory, of the system or within the limit (-ENOMEM), or a value becomes
+ * too long (-E2BIG); the combiner then keeps the error until it begins anew.
  */
 #include "pool/map_reduce/combiner.h"
 
@@ -37,15 +41,15 @@
 
 struct pending {
     uint64_t hash;
-    uint64_t found; /* the slot that was the key's, as it seems; 0: there was none */
+    uint64_t found; /* the slot that seems to be the key's; 0: there was none */
     size_t slot;    /* no slot before this one is the key's, ... */
     size_t slots;   /* ... if the index still has so many; else the search begins at the hash */
     uint32_t key_size, value_size;
     const void *value;
     const unsigned char *key; /* padded with NULs to 8 bytes, at least one */
     uint64_t own_value[VALUE_SHORT / 8];
-    uint64_t
-        own_key[(KEY_SHORT + 1) / 8]; /* of up to WEIR__KEY_WORDS bytes also that of a record */
+    /* The key's words. Of a record's key they are set only if it has up to WEIR__KEY_WORDS bytes. */
+    uint64_t own_key[(KEY_SHORT + 1) / 8];
 };
 
 struct weir__combiner {
@@ -57,16 +61,17 @@ struct weir__combiner {
     bool sums; /* the rule is to add up int64_t */
     size_t limit;
     int error;
-    unsigned first, fetched, next; /* of the queue; they run on and wrap: from `first` the records
-                                      are fetched, from `fetched` only the slots */
+    /* Of the queue; they run on and wrap: from `first` the records are fetched, from `fetched` only
+     * the slots. */
+    unsigned first, fetched, next;
     uint64_t bytes[WEIR__HASH_GROUPS];
     struct pending queue[DEPTH];
 };
 
 /* ---- memory --------------------------------------------------------------------------------- */
 
-/* Large memory begins at a huge page and consists of such, if the system has them: with small pages
- * most of the waiting would be for translations. */
+/* Large memory begins at a huge page and consists of huge pages, if the system has them: with small
+ * pages address translation would take most of the time. */
 static void *map_memory(size_t size)
 {
     const size_t more = size >= HUGE_PAGE ? HUGE_PAGE : 0;
@@ -82,7 +87,7 @@ static void *map_memory(size_t size)
     if (before > 0)
         munmap(memory, before);
     munmap(memory + before + size, more - before);
-    madvise(memory + before, size, MADV_HUGEPAGE); /* a wish */
+    madvise(memory + before, size, MADV_HUGEPAGE); /* it may fail */
     return memory + before;
 }
 
@@ -128,7 +133,8 @@ void weir__combiner_begin(struct weir__combiner *combiner, const struct weir__co
     combiner->first = combiner->fetched = combiner->next = 0;
 }
 
-/* Makes capacity for `size` bytes more in the log. */
+/* Makes the log's capacity enough for `size` bytes more. False: there is no memory, or it would pass
+ * the limit. */
 static bool reserve_log(struct weir__combiner *combiner, size_t size)
 {
     size_t capacity = combiner->log_capacity;
@@ -151,24 +157,6 @@ static bool reserve_log(struct weir__combiner *combiner, size_t size)
     return true;
 }
 
-size_t weir__slots_for(size_t count)
-{
-    size_t slots = 8;
-
-    while (slots / 4 * 3 < count)
-        slots *= 2;
-    return slots;
-}
-
-static void index_add(uint64_t *index, size_t slots, uint64_t hash, uint64_t offset)
-{
-    size_t i = hash & (slots - 1);
-
-    while (index[i] != 0)
-        i = (i + 1) & (slots - 1);
-    index[i] = weir__slot(hash, offset);
-}
-
 static bool grow_index(struct weir__combiner *combiner)
 {
     size_t slots = combiner->slots * 2;
@@ -179,8 +167,8 @@ static bool grow_index(struct weir__combiner *combiner)
     if (index == NULL)
         return false;
     while ((record = weir__combiner_next(combiner, &offset)) != NULL)
-        index_add(index, slots, record->hash,
-                  (uint64_t)((const unsigned char *)record - combiner->log));
+        weir__index_add(index, slots, record->hash,
+                        (uint64_t)((const unsigned char *)record - combiner->log));
     munmap(combiner->index, combiner->slots * sizeof(*combiner->index));
     combiner->index = index;
     combiner->slots = slots;
@@ -189,26 +177,34 @@ static bool grow_index(struct weir__combiner *combiner)
 
 /* ---- values of variable size ---------------------------------------------------------------- */
 
-/* In the log, behind a chain's record: a piece of its value. To tell it from a record when the log
- * is walked, its head looks like that of one with a key that no record has. */
-struct link {
+/* The value of a record of variable size: a list of value links. */
+struct value_chain {
+    uint64_t first, last; /* offsets in the log; 0: none */
+    uint64_t size;        /* of the whole value, in bytes */
+};
+
+/* A piece of a value, in the log behind the record whose value it belongs to. A walk over the log
+ * tells it from a record by its mark, which lies where a record has the size of its key and is a
+ * size that no key has. */
+struct value_link {
     uint64_t next;
-    uint32_t mark; /* LINK */
+    uint32_t mark; /* VALUE_LINK */
     uint32_t size;
 };
 
-#define LINK UINT32_MAX
+#define VALUE_LINK UINT32_MAX
 
-_Static_assert(sizeof(struct link) == sizeof(struct weir__pair_record) &&
-                   offsetof(struct link, mark) == offsetof(struct weir__pair_record, key_size),
+_Static_assert(sizeof(struct value_link) == sizeof(struct weir__pair_record) &&
+                   offsetof(struct value_link, mark) ==
+                       offsetof(struct weir__pair_record, key_size),
                "links and records are told apart by one field");
 
 static int append_value(struct weir__combiner *combiner, uint64_t at, const void *value,
                         size_t size)
 {
     struct weir__pair_record *record;
-    struct weir__chain *chain;
-    struct link *link;
+    struct value_chain *chain;
+    struct value_link *link;
     uint64_t before, offset;
 
     if (size == 0)
@@ -216,18 +212,18 @@ static int append_value(struct weir__combiner *combiner, uint64_t at, const void
     if (!reserve_log(combiner, sizeof(*link) + weir__padded(size)))
         return -ENOMEM;
     record = (struct weir__pair_record *)(combiner->log + at);
-    chain = (struct weir__chain *)weir__pair_record_value(record);
+    chain = (struct value_chain *)weir__pair_record_value(record);
     if (chain->size + size > WEIR__PAIR_VALUE_MAX)
         return -E2BIG;
     offset = combiner->log_used;
-    link = (struct link *)(combiner->log + offset);
-    *link = (struct link){0, LINK, (uint32_t)size};
+    link = (struct value_link *)(combiner->log + offset);
+    *link = (struct value_link){0, VALUE_LINK, (uint32_t)size};
     memcpy(link + 1, value, size);
     combiner->log_used += sizeof(*link) + weir__padded(size);
     if (chain->first == 0)
         chain->first = offset;
     else
-        ((struct link *)(combiner->log + chain->last))->next = offset;
+        ((struct value_link *)(combiner->log + chain->last))->next = offset;
     chain->last = offset;
     before = chain->size;
     chain->size += size;
@@ -258,16 +254,16 @@ static inline bool same_key(const unsigned char *key, const struct pending *pair
     return different == 0;
 }
 
-static void copy_words(unsigned char *to, const unsigned char *from, size_t size)
+static void copy_padded(unsigned char *to, const unsigned char *from, size_t size)
 {
     for (size_t i = 0; i < size; i += 8)
         memcpy(to + i, from + i, 8);
 }
 
-static int insert(struct weir__combiner *combiner, const struct pending *pair, size_t slot)
+static int insert_pair(struct weir__combiner *combiner, const struct pending *pair, size_t slot)
 {
     const size_t fixed = combiner->rule.value_size;
-    const size_t value_size = fixed > 0 ? fixed : sizeof(struct weir__chain);
+    const size_t value_size = fixed > 0 ? fixed : sizeof(struct value_chain);
     const size_t size = weir__pair_record_size(pair->key_size, value_size);
     struct weir__pair_record *record;
     uint64_t offset;
@@ -284,7 +280,7 @@ static int insert(struct weir__combiner *combiner, const struct pending *pair, s
         if (fixed > 0)
             memcpy(record + 1, pair->value, fixed);
     }
-    copy_words(weir__pair_record_key(record), pair->key, weir__padded((size_t)pair->key_size + 1));
+    copy_padded(weir__pair_record_key(record), pair->key, weir__padded((size_t)pair->key_size + 1));
     combiner->log_used += size;
     combiner->bytes[weir__hash_group_of(pair->hash)] +=
         fixed > 0 ? size : weir__pair_record_size(pair->key_size, 0);
@@ -295,8 +291,8 @@ static int insert(struct weir__combiner *combiner, const struct pending *pair, s
     return fixed > 0 ? 0 : append_value(combiner, offset, pair->value, pair->value_size);
 }
 
-static inline int merge(struct weir__combiner *combiner, uint64_t offset,
-                        const struct pending *pair)
+static inline int combine_pair(struct weir__combiner *combiner, uint64_t offset,
+                               const struct pending *pair)
 {
     unsigned char *value = combiner->log + offset + sizeof(struct weir__pair_record);
     uint64_t into, from; /* unsigned: a sum wraps */
@@ -314,7 +310,7 @@ static inline int merge(struct weir__combiner *combiner, uint64_t offset,
     return 0;
 }
 
-static int search(struct weir__combiner *combiner, const struct pending *pair)
+static int search_pair(struct weir__combiner *combiner, const struct pending *pair)
 {
     const size_t mask = combiner->slots - 1;
     size_t i = pair->slots == combiner->slots ? pair->slot : pair->hash & mask;
@@ -324,18 +320,19 @@ static int search(struct weir__combiner *combiner, const struct pending *pair)
         const struct weir__pair_record *record;
 
         if (slot == 0)
-            return insert(combiner, pair, i);
+            return insert_pair(combiner, pair, i);
         if ((slot ^ pair->hash) >> 32 != 0)
             continue;
         record = (const struct weir__pair_record *)(combiner->log + weir__slot_offset(slot));
         if (record->hash == pair->hash && record->key_size == pair->key_size &&
             same_key(weir__pair_record_key(record), pair))
-            return merge(combiner, weir__slot_offset(slot), pair);
+            return combine_pair(combiner, weir__slot_offset(slot), pair);
     }
 }
 
-/* Records stay where they are: a key that is at a slot that was found once is there. */
-static inline int place(struct weir__combiner *combiner, const struct pending *pair)
+/* Records are never moved within the log: if the slot that was found was the key's, it still leads
+ * to the key's record. */
+static inline int place_pair(struct weir__combiner *combiner, const struct pending *pair)
 {
     const uint64_t offset = weir__slot_offset(pair->found);
     const struct weir__pair_record *record =
@@ -343,8 +340,8 @@ static inline int place(struct weir__combiner *combiner, const struct pending *p
 
     if (__builtin_expect(pair->found != 0 && record->key_size == pair->key_size, 1) &&
         same_key(weir__pair_record_key(record), pair))
-        return merge(combiner, offset, pair);
-    return search(combiner, pair);
+        return combine_pair(combiner, offset, pair);
+    return search_pair(combiner, pair);
 }
 
 /* ---- the queue ------------------------------------------------------------------------------ */
@@ -353,12 +350,12 @@ static inline int place(struct weir__combiner *combiner, const struct pending *p
 static void place_up_to(struct weir__combiner *combiner, unsigned end)
 {
     for (unsigned i = combiner->first; i != end && combiner->error == 0; i++)
-        combiner->error = place(combiner, &combiner->queue[i % DEPTH]);
+        combiner->error = place_pair(combiner, &combiner->queue[i % DEPTH]);
     combiner->first = end;
 }
 
-/* For the pairs up to `end`: finds the slot that seems to be the key's, which the index has kept
- * for it if it is there, as nothing is ever taken out. */
+/* Finds the slots that seem to be those of the pairs up to `end`, and fetches their records. The
+ * slots stay valid because nothing is ever taken out of the index. */
 static void fetch_up_to(struct weir__combiner *combiner, unsigned end)
 {
     const size_t mask = combiner->slots - 1;
@@ -378,18 +375,18 @@ static void fetch_up_to(struct weir__combiner *combiner, unsigned end)
             const unsigned char *record = combiner->log + weir__slot_offset(slot);
 
             __builtin_prefetch(record, 1);
-            __builtin_prefetch(record + 31, 1); /* it may lie on two lines */
+            __builtin_prefetch(record + 31, 1); /* a record may lie on two lines */
         }
     }
 }
 
-/* The place for one more pair, which is the queue's last after pushed(). */
-static struct pending *push(struct weir__combiner *combiner)
+/* The queue's next entry. The caller fills it and then calls queue_pending(). */
+static struct pending *next_pending(struct weir__combiner *combiner)
 {
     return &combiner->queue[combiner->next % DEPTH];
 }
 
-static inline void pushed(struct weir__combiner *combiner, const struct pending *pair)
+static inline void queue_pending(struct weir__combiner *combiner, const struct pending *pair)
 {
     __builtin_prefetch(&combiner->index[pair->hash & (combiner->slots - 1)], 0);
     if (++combiner->next % GROUP != 0)
@@ -403,8 +400,8 @@ int weir__combiner_end(struct weir__combiner *combiner)
     place_up_to(combiner, combiner->fetched);
     fetch_up_to(combiner, combiner->next);
     place_up_to(combiner, combiner->next);
-    combiner->first = combiner->fetched = combiner->next =
-        0; /* groups begin at multiples of GROUP */
+    /* Groups begin at multiples of GROUP. */
+    combiner->first = combiner->fetched = combiner->next = 0;
     return combiner->error;
 }
 
@@ -428,7 +425,7 @@ static int add_long(struct weir__combiner *combiner, const void *key, size_t key
     memcpy(padded, key, key_size);
     pair.key = padded;
     memcpy(pair.own_key, padded, key_size <= WEIR__KEY_WORDS ? weir__padded(key_size + 1) : 0);
-    combiner->error = search(combiner, &pair);
+    combiner->error = search_pair(combiner, &pair);
     free(padded);
     return combiner->error;
 }
@@ -456,7 +453,7 @@ int weir__combiner_add(struct weir__combiner *combiner, const void *key, size_t 
 
     if (key_size > KEY_SHORT || value_size > VALUE_SHORT)
         return add_long(combiner, key, key_size, value, value_size);
-    pair = push(combiner);
+    pair = next_pending(combiner);
     if (key_size <= WEIR__KEY_WORDS) {
         const uint64_t first = key_size < 8 ? weir__load_tail(key, key_size) : weir__load_word(key);
         const uint64_t second = key_size < 8 ? 0 : weir__load_second(key, key_size);
@@ -475,14 +472,14 @@ int weir__combiner_add(struct weir__combiner *combiner, const void *key, size_t 
         memcpy(pair->own_value, value, value_size);
     pair->key = (const unsigned char *)pair->own_key;
     pair->value = pair->own_value;
-    pushed(combiner, pair);
+    queue_pending(combiner, pair);
     return combiner->error;
 }
 
 int weir__combiner_add_record(struct weir__combiner *combiner,
                               const struct weir__pair_record *record)
 {
-    struct pending *pair = push(combiner);
+    struct pending *pair = next_pending(combiner);
 
     pair->hash = record->hash;
     pair->key_size = record->key_size;
@@ -495,7 +492,7 @@ int weir__combiner_add_record(struct weir__combiner *combiner,
         memcpy(&pair->own_key[0], pair->key, 8);
         memcpy(&pair->own_key[last], pair->key + 8 * last, 8);
     }
-    pushed(combiner, pair);
+    queue_pending(combiner, pair);
     return combiner->error;
 }
 
@@ -520,8 +517,9 @@ const struct weir__pair_record *weir__combiner_next(const struct weir__combiner 
         const struct weir__pair_record *record =
             (const struct weir__pair_record *)(combiner->log + at);
 
-        if (record->key_size == LINK) {
-            at += sizeof(struct link) + weir__padded(((const struct link *)record)->size);
+        if (record->key_size == VALUE_LINK) {
+            at +=
+                sizeof(struct value_link) + weir__padded(((const struct value_link *)record)->size);
             continue;
         }
         *offset = at + weir__pair_record_size(record->key_size, record->value_size);
@@ -530,9 +528,9 @@ const struct weir__pair_record *weir__combiner_next(const struct weir__combiner 
     return NULL;
 }
 
-static const struct weir__chain *chain_of(const struct weir__pair_record *record)
+static const struct value_chain *chain_of(const struct weir__pair_record *record)
 {
-    return (const struct weir__chain *)weir__pair_record_value(record);
+    return (const struct value_chain *)weir__pair_record_value(record);
 }
 
 size_t weir__combiner_published_size(const struct weir__combiner *combiner,
@@ -547,13 +545,13 @@ void weir__combiner_write(const struct weir__combiner *combiner,
                           const struct weir__pair_record *record, unsigned char *to)
 {
     struct weir__pair_record *written = (struct weir__pair_record *)to;
-    const struct weir__chain *chain = chain_of(record);
-    const struct link *link;
+    const struct value_chain *chain = chain_of(record);
+    const struct value_link *link;
     unsigned char *value;
 
     if (combiner->rule.value_size > 0) {
-        copy_words(to, (const unsigned char *)record,
-                   weir__pair_record_size(record->key_size, record->value_size));
+        copy_padded(to, (const unsigned char *)record,
+                    weir__pair_record_size(record->key_size, record->value_size));
         return;
     }
     *written = (struct weir__pair_record){record->hash, record->key_size, (uint32_t)chain->size};
@@ -561,12 +559,12 @@ void weir__combiner_write(const struct weir__combiner *combiner,
     if (chain->size % 8 != 0)
         memset(value + (chain->size & ~(uint64_t)7), 0, 8);
     for (uint64_t at = chain->first; at != 0; at = link->next) {
-        link = (const struct link *)(combiner->log + at);
+        link = (const struct value_link *)(combiner->log + at);
         memcpy(value, link + 1, link->size);
         value += link->size;
     }
-    copy_words(weir__pair_record_key(written), weir__pair_record_key(record),
-               weir__padded((size_t)record->key_size + 1));
+    copy_padded(weir__pair_record_key(written), weir__pair_record_key(record),
+                weir__padded((size_t)record->key_size + 1));
 }
 
 /* ---- the usual ways to combine -------------------------------------------------------------- */

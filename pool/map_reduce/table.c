@@ -1,285 +1,32 @@
 /* SPDX-License-Identifier: MIT
  *
- * table.c: writing parts and shards, and what a program does with a table.
+ * table.c: reading a table: looking up a key, going through the pairs, sorting them.
  *
  * A table is an object of the scope: its address is the same in all processes, so a pointer to it
- * can be handed to tasks. What is read from parts and shards is checked against the
- * sizes of their blocks: one that a process has overwritten gives wrong pairs, or none, or is
- * reported, but leads nowhere else. The table's own block, which names the shards, is believed.
+ * can be handed to tasks.
  *
- * Killed: a block that has its name but that nobody has noted yet stays until the scope ends.
+ * Invariants: a function here writes to a table only to free it. Whatever a partition says about
+ * itself is checked against the size of its block. The table's own block, which names the
+ * partitions, is not checked further.
+ *
+ * Failure modes: a table or a partition that a process has overwritten is reported as damaged
+ * (-EBADMSG) or gives wrong pairs, but no address outside the partition's block is read. There may
+ * be no memory for sorted pairs.
  */
 #include "pool/map_reduce/table.h"
-#include "pool/map_reduce/key_hash.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
+#include "pool/map_reduce/key_hash.h"
 #include "shm/error.h"
-
-#define PAGE 4096
-
-struct shard_of_table {
-    weir_shm *block;
-    uint64_t records;
-};
-
-struct weir_table {
-    uint64_t magic;
-    weir_shm *block; /* this one */
-    uint64_t records;
-    uint32_t shards; /* a power of two, or 0 */
-    uint32_t shift;  /* partition >> shift is the shard */
-    struct shard_of_table shard[WEIR__HASH_GROUPS];
-};
-
-/* ---- parts ---------------------------------------------------------------------------------- */
-
-size_t weir__map_output_size(const struct weir__combiner *combiner)
-{
-    const uint64_t *bytes = weir__combiner_bytes(combiner);
-    size_t size = sizeof(struct weir__map_output);
-
-    for (int i = 0; i < WEIR__HASH_GROUPS; i++)
-        size += bytes[i];
-    return size;
-}
-
-static weir_shm *make_block(weir_scope *scope, size_t size)
-{
-    weir_shm *block = weir_scope_shm(scope, size);
-
-    if (block != NULL)
-        madvise(weir_shm_buf(block), size, MADV_HUGEPAGE); /* a wish */
-    return block;
-}
-
-int weir__map_output_publish(weir_scope *scope, const struct weir__combiner *combiner,
-                             struct weir__published *published)
-{
-    const uint64_t *bytes = weir__combiner_bytes(combiner);
-    uint64_t at[WEIR__HASH_GROUPS], offset = 0;
-    const struct weir__pair_record *record;
-    struct weir__map_output *part;
-    weir_shm *block;
-
-    published->records = weir__combiner_count(combiner);
-    if (published->records == 0)
-        return 0;
-    block = make_block(scope, weir__map_output_size(combiner));
-    if (block == NULL)
-        return weir_last_error()->code;
-    /* Killed before the next line has run: the block stays until the scope ends. */
-    atomic_store(&published->block, block);
-    part = weir_shm_buf(block);
-    part->magic = WEIR__MAP_OUTPUT_MAGIC;
-    part->records = published->records;
-    part->begin[0] = sizeof(*part);
-    for (int i = 0; i < WEIR__HASH_GROUPS; i++) {
-        at[i] = part->begin[i];
-        part->begin[i + 1] = at[i] + bytes[i];
-    }
-    while ((record = weir__combiner_next(combiner, &offset)) != NULL) {
-        unsigned partition = weir__hash_group_of(record->hash);
-
-        weir__combiner_write(combiner, record, (unsigned char *)part + at[partition]);
-        at[partition] += weir__combiner_published_size(combiner, record);
-    }
-    return 0;
-}
-
-bool weir__map_output_span(const weir_shm *block, unsigned first, unsigned last,
-                           const unsigned char **begin, const unsigned char **end)
-{
-    const struct weir__map_output *part = weir_shm_buf(block);
-    const size_t size = weir_shm_size(block);
-    uint64_t from, to;
-
-    if (size < sizeof(*part) || part->magic != WEIR__MAP_OUTPUT_MAGIC)
-        return false;
-    from = part->begin[first];
-    to = part->begin[last];
-    if (from < sizeof(*part) || from > to || to > size || ((from | to) & 7) != 0)
-        return false;
-    *begin = (const unsigned char *)part + from;
-    *end = (const unsigned char *)part + to;
-    return true;
-}
-
-const struct weir__pair_record *weir__pair_record_check(const unsigned char *at,
-                                                        const unsigned char *end)
-{
-    const struct weir__pair_record *record = (const struct weir__pair_record *)at;
-    const size_t left = (size_t)(end - at);
-
-    if (left < sizeof(*record) || record->key_size > WEIR__PAIR_KEY_MAX ||
-        record->value_size > WEIR__PAIR_VALUE_MAX ||
-        weir__pair_record_size(record->key_size, record->value_size) > left)
-        return NULL;
-    return record;
-}
-
-/* ---- shards --------------------------------------------------------------------------------- */
-
-size_t weir__partition_size(const struct weir__combiner *combiner)
-{
-    const size_t records = weir__map_output_size(combiner) - sizeof(struct weir__map_output);
-
-    return sizeof(struct weir__partition) +
-           weir__slots_for(weir__combiner_count(combiner)) * sizeof(uint64_t) + records;
-}
-
-static uint64_t *index_of(struct weir__partition *shard)
-{
-    return (uint64_t *)(shard + 1);
-}
-
-static void add_slot(struct weir__partition *shard, uint64_t hash, uint64_t offset)
-{
-    uint64_t *index = index_of(shard), mask = shard->slots - 1, i = hash & mask;
-
-    while (index[i] != 0)
-        i = (i + 1) & mask;
-    index[i] = weir__slot(hash, offset);
-}
-
-static weir_pair pair_of(const struct weir__pair_record *record)
-{
-    return (weir_pair){
-        .key = (const char *)weir__pair_record_key(record),
-        .key_size = record->key_size,
-        .value = weir__pair_record_value(record),
-        .value_size = record->value_size,
-    };
-}
-
-/* Lets the user's function look at a record that has just been written; a value that became smaller
- * moves the key up. */
-static int reduce_record(struct weir__pair_record *record,
-                         int (*keep)(void *context, weir_pair *pair), void *context)
-{
-    weir_pair pair = pair_of(record);
-    unsigned char *key = weir__pair_record_key(record);
-    int result = keep(context, &pair);
-
-    if (result != 0 || pair.value_size == record->value_size)
-        return result;
-    record->value_size = (uint32_t)pair.value_size;
-    if (pair.value_size % 8 != 0) /* the pad is zero, as of every value */
-        memset(weir__pair_record_value(record) + pair.value_size, 0, 8 - pair.value_size % 8);
-    memmove(weir__pair_record_key(record), key, weir__padded((size_t)record->key_size + 1));
-    return 0;
-}
-
-/* Gives back whole pages behind the last record: keys may have been left out. */
-static void give_back(struct weir__partition *shard, size_t size)
-{
-    uintptr_t from = ((uintptr_t)shard + shard->log_end + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
-    uintptr_t to = ((uintptr_t)shard + size) & ~(uintptr_t)(PAGE - 1);
-
-    if (from < to)
-        madvise((void *)from, to - from, MADV_REMOVE);
-}
-
-static int fill_shard(struct weir__partition *shard, const struct weir__combiner *combiner,
-                      int (*keep)(void *context, weir_pair *pair), void *context)
-{
-    unsigned char *log = (unsigned char *)shard + shard->log_begin;
-    const struct weir__pair_record *from;
-    uint64_t offset = 0, at = 0;
-
-    while ((from = weir__combiner_next(combiner, &offset)) != NULL) {
-        struct weir__pair_record *record = (struct weir__pair_record *)(log + at);
-        int result = 0;
-
-        weir__combiner_write(combiner, from, (unsigned char *)record);
-        if (keep != NULL)
-            result = reduce_record(record, keep, context);
-        if (result != 0 && result != WEIR_SKIP)
-            return result;
-        if (result == WEIR_SKIP)
-            continue;
-        add_slot(shard, record->hash, at);
-        at += weir__pair_record_size(record->key_size, record->value_size);
-        shard->records++;
-    }
-    shard->log_end = shard->log_begin + at;
-    return 0;
-}
-
-int weir__partition_publish(weir_scope *scope, const struct weir__combiner *combiner,
-                            int (*keep)(void *context, weir_pair *pair), void *context,
-                            struct weir__published *published)
-{
-    const size_t size = weir__partition_size(combiner);
-    struct weir__partition *shard;
-    weir_shm *block;
-    int result;
-
-    published->records = 0;
-    if (weir__combiner_count(combiner) == 0)
-        return 0;
-    block = make_block(scope, size);
-    if (block == NULL)
-        return weir_last_error()->code;
-    atomic_store(&published->block, block);
-    shard = weir_shm_buf(block);
-    *shard = (struct weir__partition){
-        .magic = WEIR__PARTITION_MAGIC,
-        .slots = weir__slots_for(weir__combiner_count(combiner)),
-    };
-    shard->log_begin = sizeof(*shard) + shard->slots * sizeof(uint64_t);
-    result = fill_shard(shard, combiner, keep, context);
-    if (result != 0)
-        return result;
-    give_back(shard, size);
-    published->records = shard->records;
-    return 0;
-}
-
-void weir__published_drop(struct weir__published *published)
-{
-    weir_shm *block = atomic_exchange(&published->block, NULL);
-
-    atomic_store(&published->size, 0);
-    published->records = 0;
-    if (block == NULL)
-        return;
-    weir_shm_unlink(block);
-    weir_shm_close(block);
-}
-
-/* ---- tables --------------------------------------------------------------------------------- */
-
-weir_table *weir__table_new(weir_scope *scope, struct weir__published *shards, unsigned count)
-{
-    weir_shm *block = weir_scope_shm(scope, sizeof(struct weir_table));
-    weir_table *table;
-
-    if (block == NULL)
-        return NULL;
-    table = weir_shm_buf(block);
-    *table = (weir_table){.block = block, .shards = count};
-    while (count > 0 && count << table->shift < WEIR__HASH_GROUPS)
-        table->shift++;
-    for (unsigned i = 0; i < count; i++) {
-        table->shard[i] = (struct shard_of_table){
-            atomic_exchange(&shards[i].block, NULL),
-            shards[i].records,
-        };
-        table->records += shards[i].records;
-    }
-    table->magic = WEIR__TABLE_MAGIC;
-    return table;
-}
 
 static int check_table(const weir_table *table)
 {
     if (table == NULL)
         return weir__fail(-EINVAL, "the table is NULL");
-    if (table->magic != WEIR__TABLE_MAGIC || table->shards > WEIR__HASH_GROUPS)
+    if (table->magic != WEIR__TABLE_MAGIC || table->partitions > WEIR__HASH_GROUPS)
         return weir__fail(-EBADMSG, "the table at %p is damaged", (const void *)table);
     return 0;
 }
@@ -291,11 +38,11 @@ void weir_table_free(weir_table *table)
     if (table == NULL || check_table(table) < 0)
         return;
     table->magic = 0;
-    for (uint32_t i = 0; i < table->shards; i++) {
-        if (table->shard[i].block == NULL)
+    for (uint32_t i = 0; i < table->partitions; i++) {
+        if (table->partition[i].block == NULL)
             continue;
-        weir_shm_unlink(table->shard[i].block);
-        weir_shm_close(table->shard[i].block);
+        weir_shm_unlink(table->partition[i].block);
+        weir_shm_close(table->partition[i].block);
     }
     block = table->block;
     weir_shm_unlink(block);
@@ -309,34 +56,35 @@ int64_t weir_table_len(const weir_table *table)
     return error < 0 ? error : (int64_t)table->records;
 }
 
-/* The shard, if it is sound; NULL without a message: it has no records; with one: it is damaged. */
-static struct weir__partition *open_shard(const weir_table *table, uint32_t i, int *error)
+/* The partition, if it is sound. NULL: it has no records, or, with *error set, it is damaged. */
+static struct weir__partition *open_partition(const weir_table *table, uint32_t i, int *error)
 {
-    weir_shm *block = table->shard[i].block;
-    struct weir__partition *shard;
+    weir_shm *block = table->partition[i].block;
+    struct weir__partition *partition;
     size_t size;
 
     *error = 0;
     if (block == NULL)
         return NULL;
-    shard = weir_shm_buf(block);
+    partition = weir_shm_buf(block);
     size = weir_shm_size(block);
-    if (size >= sizeof(*shard) && shard->magic == WEIR__PARTITION_MAGIC && shard->slots > 0 &&
-        (shard->slots & (shard->slots - 1)) == 0 && shard->slots <= size / sizeof(uint64_t) &&
-        shard->log_begin == sizeof(*shard) + shard->slots * sizeof(uint64_t) &&
-        shard->log_begin <= shard->log_end && shard->log_end <= size)
-        return shard;
-    *error = weir__fail(-EBADMSG, "shard %u of the table at %p is damaged", (unsigned)i,
+    if (size >= sizeof(*partition) && partition->magic == WEIR__PARTITION_MAGIC &&
+        partition->slots > 0 && (partition->slots & (partition->slots - 1)) == 0 &&
+        partition->slots <= size / sizeof(uint64_t) &&
+        partition->log_begin == sizeof(*partition) + partition->slots * sizeof(uint64_t) &&
+        partition->log_begin <= partition->log_end && partition->log_end <= size)
+        return partition;
+    *error = weir__fail(-EBADMSG, "partition %u of the table at %p is damaged", (unsigned)i,
                         (const void *)table);
     return NULL;
 }
 
-static const struct weir__pair_record *look_up(struct weir__partition *shard, uint64_t hash,
-                                               const void *key, size_t key_size)
+static const struct weir__pair_record *
+table_look_up(struct weir__partition *partition, uint64_t hash, const void *key, size_t key_size)
 {
-    const unsigned char *log = (const unsigned char *)shard + shard->log_begin;
-    const unsigned char *end = (const unsigned char *)shard + shard->log_end;
-    const uint64_t *index = index_of(shard), mask = shard->slots - 1;
+    const unsigned char *log = (const unsigned char *)partition + partition->log_begin;
+    const unsigned char *end = (const unsigned char *)partition + partition->log_end;
+    const uint64_t *index = weir__partition_index(partition), mask = partition->slots - 1;
 
     for (uint64_t i = hash & mask, looks = 0; index[i] != 0 && looks <= mask;
          i = (i + 1) & mask, looks++) {
@@ -356,7 +104,7 @@ static const struct weir__pair_record *look_up(struct weir__partition *shard, ui
 int weir_table_get(const weir_table *table, const void *key, size_t key_size, weir_pair *pair)
 {
     const struct weir__pair_record *record = NULL;
-    struct weir__partition *shard;
+    struct weir__partition *partition;
     uint64_t hash;
     int error = check_table(table);
 
@@ -365,23 +113,23 @@ int weir_table_get(const weir_table *table, const void *key, size_t key_size, we
     if ((key == NULL && key_size > 0) || pair == NULL)
         return weir__fail(-EINVAL, "the %s is NULL", pair == NULL ? "pair" : "key");
     hash = weir__hash(key, key_size);
-    if (table->shards > 0) {
-        shard = open_shard(table, weir__hash_group_of(hash) >> table->shift & (table->shards - 1),
-                           &error);
+    if (table->partitions > 0) {
+        partition = open_partition(
+            table, weir__hash_group_of(hash) >> table->shift & (table->partitions - 1), &error);
         if (error < 0)
             return error;
-        if (shard != NULL)
-            record = look_up(shard, hash, key, key_size);
+        if (partition != NULL)
+            record = table_look_up(partition, hash, key, key_size);
     }
     if (record == NULL)
-        return -ENOENT; /* not a failure to speak of: no message, as for a dictionary */
-    *pair = pair_of(record);
+        return -ENOENT; /* without a message, as of a dictionary: a missing key is no failure */
+    *pair = weir__pair_of(record);
     return 0;
 }
 
-/* A position is the shard above 8-byte places in its log. */
-#define POSITION_SHIFT 40
-#define POSITION_PLACE ((UINT64_C(1) << POSITION_SHIFT) - 1)
+/* A cursor has the partition's number above the record's place in its log, in units of 8 bytes. */
+#define CURSOR_SHIFT 40
+#define CURSOR_PLACE ((UINT64_C(1) << CURSOR_SHIFT) - 1)
 
 int weir_table_next(const weir_table *table, weir_table_cursor *cursor, weir_pair *pair)
 {
@@ -392,27 +140,27 @@ int weir_table_next(const weir_table *table, weir_table_cursor *cursor, weir_pai
         return error;
     if (cursor == NULL || pair == NULL)
         return weir__fail(-EINVAL, "the %s is NULL", cursor == NULL ? "cursor" : "pair");
-    place = cursor->at & POSITION_PLACE;
-    for (uint64_t i = cursor->at >> POSITION_SHIFT; i < table->shards; i++, place = 0) {
-        struct weir__partition *shard = open_shard(table, (uint32_t)i, &error);
+    place = cursor->at & CURSOR_PLACE;
+    for (uint64_t i = cursor->at >> CURSOR_SHIFT; i < table->partitions; i++, place = 0) {
+        struct weir__partition *partition = open_partition(table, (uint32_t)i, &error);
         const struct weir__pair_record *record;
         uint64_t at;
 
         if (error < 0)
             return error;
-        if (shard == NULL)
+        if (partition == NULL)
             continue;
-        at = shard->log_begin + place * 8;
-        if (at >= shard->log_end)
+        at = partition->log_begin + place * 8;
+        if (at >= partition->log_end)
             continue;
-        record = weir__pair_record_check((const unsigned char *)shard + at,
-                                         (const unsigned char *)shard + shard->log_end);
+        record = weir__pair_record_check((const unsigned char *)partition + at,
+                                         (const unsigned char *)partition + partition->log_end);
         if (record == NULL)
             return weir__fail(-EBADMSG, "a record of the table at %p is damaged",
                               (const void *)table);
         place += weir__pair_record_size(record->key_size, record->value_size) / 8;
-        cursor->at = i << POSITION_SHIFT | place;
-        *pair = pair_of(record);
+        cursor->at = i << CURSOR_SHIFT | place;
+        *pair = weir__pair_of(record);
         return 1;
     }
     return 0;
@@ -445,12 +193,12 @@ int weir_pair_by_double(const weir_pair *a, const weir_pair *b)
     memcpy(&y, b->value, b->value_size < sizeof(y) ? b->value_size : sizeof(y));
     if (x != y && x == x && y == y)
         return (x < y) - (x > y);
-    if ((x != x) != (y != y)) /* what is not a number comes last */
+    if ((x != x) != (y != y)) /* NaNs come last */
         return (x != x) - (y != y);
     return weir_pair_by_key(a, b);
 }
 
-/* A heap of the pairs that come first so far, the last of them on top. */
+/* A heap of pairs; the one that comes last in the order is on top. */
 static void sift_down(weir_pair *heap, size_t count, size_t i,
                       int (*compare)(const weir_pair *, const weir_pair *))
 {
@@ -478,7 +226,7 @@ static void make_heap(weir_pair *heap, size_t count,
         sift_down(heap, count, i, compare);
 }
 
-/* Takes the last one off, and again, which leaves them in order. */
+/* Moves the pair on top behind the heap until the heap is empty: the pairs are then in order. */
 static void sort_heap(weir_pair *heap, size_t count,
                       int (*compare)(const weir_pair *, const weir_pair *))
 {
@@ -491,7 +239,7 @@ static void sort_heap(weir_pair *heap, size_t count,
     }
 }
 
-/* 0, or weir_table_next()'s error. */
+/* Leaves the first `most` pairs of the order in `heap`. 0, or weir_table_next()'s error. */
 static int select_first(const weir_table *table,
                         int (*compare)(const weir_pair *, const weir_pair *), weir_pair *heap,
                         size_t most, size_t *selected)

@@ -1,28 +1,27 @@
 /* SPDX-License-Identifier: MIT
  *
- * table.h: tables as they are published, in blocks of the scope.
+ * table.h: tables as they lie in blocks of the scope.
  *
- * A *part* is what one chunk gave: its records, grouped by partition. A *shard* is a run of
- * partitions of the result, with an index. A *table* is a block that names the shards. All are
- * written before anybody else knows of them, and never changed after (but for values that the
- * program itself changes).
+ * A *map output* is the table of one chunk: its records, hash group by hash group. A *partition* is
+ * a run of hash groups of the result, with an index. A *table* is a block that names its
+ * partitions. Each is written before another process knows of it, and never changed after that (but
+ * for values that the program itself changes).
  */
 #ifndef WEIR_TABLE_H
 #define WEIR_TABLE_H
 
-#include <stdatomic.h>
 #include <weir-pool.h>
 
-#include "pool/map_reduce/combiner.h"
+#include "pool/map_reduce/pair_record.h"
 
-#define WEIR__MAP_OUTPUT_MAGIC UINT64_C(0x7472617072696577) /* "weirpart" */
-#define WEIR__PARTITION_MAGIC  UINT64_C(0x6472617368736577)
+#define WEIR__MAP_OUTPUT_MAGIC UINT64_C(0x6f70616d72696577) /* "weirmapo" */
+#define WEIR__PARTITION_MAGIC  UINT64_C(0x7472617072696577) /* "weirpart" */
 #define WEIR__TABLE_MAGIC      UINT64_C(0x656c626174726577)
 
 struct weir__map_output {
     uint64_t magic;
     uint64_t records;
-    uint64_t begin[WEIR__HASH_GROUPS + 1]; /* of each partition's records, from the block's begin */
+    uint64_t begin[WEIR__HASH_GROUPS + 1]; /* of each group's records, from the block's begin */
 };
 
 _Static_assert(sizeof(struct weir__map_output) == 16 + 8 * (WEIR__HASH_GROUPS + 1), "fixed width");
@@ -37,42 +36,33 @@ struct weir__partition {
 
 _Static_assert(sizeof(struct weir__partition) == 40, "fixed width");
 
-/* What one chunk of a job has published. Written by the worker that has the chunk, before it
- * settles it; by the host when the job has ended. */
-struct weir__published {
-    weir_shm *_Atomic block; /* NULL: nothing */
-    _Atomic uint64_t size;   /* bytes of shared memory that it has, or is about to have */
+struct weir__table_partition {
+    weir_shm *block; /* NULL: it has no records */
     uint64_t records;
 };
 
-/* Worker: writes the gathered records as a part, or nothing if there are none. 0 or a negative
- * error. */
-int weir__map_output_publish(weir_scope *scope, const struct weir__combiner *combiner,
-                             struct weir__published *published);
-size_t weir__map_output_size(const struct weir__combiner *combiner);
+struct weir_table {
+    uint64_t magic;
+    weir_shm *block; /* this one */
+    uint64_t records;
+    uint32_t partitions; /* a power of two, or 0 */
+    uint32_t shift;      /* hash group >> shift is the partition */
+    struct weir__table_partition partition[WEIR__HASH_GROUPS];
+};
 
-/* Checks a part that another process has written, and gives the records of partitions [first,
- * last). False: it is damaged. */
-bool weir__map_output_span(const weir_shm *block, unsigned first, unsigned last,
-                           const unsigned char **begin, const unsigned char **end);
+static inline uint64_t *weir__partition_index(struct weir__partition *partition)
+{
+    return (uint64_t *)(partition + 1);
+}
 
-/* The record at `at`, if all of it lies before `end`; NULL: it is damaged. */
-const struct weir__pair_record *weir__pair_record_check(const unsigned char *at,
-                                                        const unsigned char *end);
-
-/* Worker: writes the gathered records as a shard. `keep` is called for each; it may change the
- * value and make it smaller: 0 keeps the record, 1 leaves it out, anything else is an error that is
- * passed on. NULL: all are kept. */
-int weir__partition_publish(weir_scope *scope, const struct weir__combiner *combiner,
-                            int (*keep)(void *context, weir_pair *pair), void *context,
-                            struct weir__published *published);
-size_t weir__partition_size(const struct weir__combiner *combiner);
-
-/* Host: a table of these shards, which are the table's from then on. `count` is a power of two up
- * to WEIR__HASH_GROUPS, or 0. NULL with the last error set: the shards are still the caller's. */
-weir_table *weir__table_new(weir_scope *scope, struct weir__published *shards, unsigned count);
-
-/* Unlinks and closes what has been published, if anything. */
-void weir__published_drop(struct weir__published *published);
+static inline weir_pair weir__pair_of(const struct weir__pair_record *record)
+{
+    return (weir_pair){
+        .key = (const char *)weir__pair_record_key(record),
+        .key_size = record->key_size,
+        .value = weir__pair_record_value(record),
+        .value_size = record->value_size,
+    };
+}
 
 #endif
