@@ -114,14 +114,16 @@ static double list_get(void)
 {
     double begin = now_us();
     int64_t sum = 0;
+    int failed = 0;
 
     for (int pass = 0; pass < PASSES; pass++)
         for (int64_t i = 0; i < INTS; i++) {
             weir_value value;
 
-            weir_list_get(list, i, &value);
+            failed |= weir_list_get(list, i, &value);
             sum += value.integer;
         }
+    must(failed == 0, "weir_list_get");
     sink = sum;
     return (now_us() - begin) / PASSES / INTS;
 }
@@ -129,10 +131,12 @@ static double list_get(void)
 static double list_set(void)
 {
     double begin = now_us();
+    int failed = 0;
 
     for (int pass = 0; pass < PASSES; pass++)
         for (int64_t i = 0; i < INTS; i++)
-            weir_list_set(list, i, weir_int(i * i));
+            failed |= weir_list_set(list, i, weir_int(i * i));
+    must(failed == 0, "weir_list_set");
     return (now_us() - begin) / PASSES / INTS;
 }
 
