@@ -8,8 +8,8 @@
  *
  *   cc array.c $(pkg-config --cflags --libs weir) -o array && ./array python3 array.py
  *
- * The arguments are a command; the array's path is added to it. Without one, nobody changes the
- * matrix.
+ * The arguments are a command; the array's path is added to it. Without a command the matrix stays
+ * as the workers have filled it. Prints the sum of the matrix.
  */
 #include <weir.h>
 
@@ -21,6 +21,7 @@
 #define ROWS    1000
 #define COLUMNS 1000
 #define CHUNKS  16
+#define WORDS   15 /* of the command, at most */
 
 /* What the workers share. It is copied to them; the pointers are good everywhere. */
 struct job {
@@ -34,10 +35,11 @@ static int fill(weir_task *task, weir_range rows, void *arg)
     const struct job *job = arg;
     double *items = weir_array_data(job->matrix);
 
-    if (weir_array_populate(job->matrix, (weir_range){rows.begin * COLUMNS, rows.end * COLUMNS}) <
-        0)
+    const weir_range range = {rows.begin * COLUMNS, rows.end * COLUMNS};
+
+    if (weir_array_populate(job->matrix, range) < 0)
         return weir_task_fail(task, 1, "%s", weir_last_error()->message);
-    for (int64_t i = rows.begin * COLUMNS; i < rows.end * COLUMNS; i++)
+    for (int64_t i = range.begin; i < range.end; i++)
         items[i] = (double)i;
     return 0;
 }
@@ -54,11 +56,12 @@ static int add_up(weir_task *task, weir_range rows, void *arg)
     return 0;
 }
 
-/* Runs the command with the path of the array as its last argument. */
+/* Runs the command with the path of the array as its last argument. Returns 0, or 1 with a message
+ * printed. */
 static int run_command(char **command, int words, const weir_array *array)
 {
     extern char **environ;
-    char path[300], *arguments[16] = {NULL};
+    char path[300], *arguments[WORDS + 2] = {NULL};
     int status;
     pid_t pid;
 
@@ -70,29 +73,37 @@ static int run_command(char **command, int words, const weir_array *array)
     fflush(stdout);
     if (posix_spawnp(&pid, arguments[0], NULL, NULL, arguments, environ) != 0) {
         fprintf(stderr, "array: cannot run %s\n", arguments[0]);
-        return -1;
+        return 1;
     }
     if (waitpid(pid, &status, 0) == pid && status == 0)
         return 0;
     fprintf(stderr, "array: %s failed\n", arguments[0]);
-    return -1;
+    return 1;
 }
 
-/* 0; 1: the command failed; -1: weir did. */
+/* Returns 0, 1 if the command failed, or -1 if weir did. */
 static int run(weir_scope *scope, char **command, int words)
 {
     const int64_t shape[] = {ROWS, COLUMNS};
     const weir_range rows = {0, ROWS};
     const weir_job_options options = {.chunks = CHUNKS, .arg_size = sizeof(struct job)};
-    weir_array *matrix =
-        weir_scope_array(scope, WEIR_FLOAT64, 2, shape, WEIR_ARRAY_NPY | WEIR_ARRAY_LAZY);
-    struct job job = {matrix, weir_scope_alloc(scope, CHUNKS * sizeof(double))};
-    weir_pool *pool = weir_pool_new(scope, NULL);
+    const unsigned flags = WEIR_ARRAY_NPY | WEIR_ARRAY_LAZY;
+    struct job job;
     double sum = 0;
 
-    if (!matrix || !job.parts || !pool || weir_pool_for(pool, rows, fill, &job, &options) < 0)
+    weir_pool *pool = weir_pool_new(scope, NULL);
+    if (pool == NULL)
         return -1;
-    if (run_command(command, words, matrix) < 0)
+    job.matrix = weir_scope_array(scope, WEIR_FLOAT64, 2, shape, flags);
+    if (job.matrix == NULL)
+        return -1;
+    job.parts = weir_scope_alloc(scope, CHUNKS * sizeof(double));
+    if (job.parts == NULL)
+        return -1;
+
+    if (weir_pool_for(pool, rows, fill, &job, &options) < 0)
+        return -1;
+    if (run_command(command, words, job.matrix) != 0)
         return 1;
     if (weir_pool_for(pool, rows, add_up, &job, &options) < 0)
         return -1;
@@ -104,15 +115,16 @@ static int run(weir_scope *scope, char **command, int words)
 
 int main(int argc, char **argv)
 {
-    int result = -1;
+    int status = -1;
 
-    if (argc > 15) {
+    if (argc - 1 > WORDS) {
         fprintf(stderr, "usage: array [COMMAND [ARGUMENT...]]\n");
         return 2;
     }
-    WEIR_SCOPE (scope, NULL)
-        result = run(scope, argv + 1, argc - 1);
-    if (result < 0)
+    WEIR_SCOPE (scope, NULL) {
+        status = run(scope, argv + 1, argc - 1);
+    }
+    if (status < 0)
         fprintf(stderr, "array: %s\n", weir_last_error()->message);
-    return result != 0;
+    return status != 0;
 }

@@ -8,6 +8,9 @@
  * at the same time; the program waits for all of them together, with bars on a terminal.
  *
  *   cc at_once.c $(pkg-config --cflags --libs weir) -o at_once && ./at_once [THROWS [WORKERS]]
+ *
+ * Prints how often each sum was thrown, the mean, the letters of the first throws, and how many
+ * doubles came in a row at most.
  */
 #include <weir.h>
 
@@ -37,8 +40,7 @@ static int throw_dice(weir_task *task, weir_range range, void *arg)
     return 0;
 }
 
-/* ---- the questions, each in a worker -----------------------------------------------------------
- */
+/* ---- the questions, each in a worker --------------------------------------------------------- */
 
 static int emit_sums(weir_task *task, weir_range range, void *arg)
 {
@@ -91,24 +93,31 @@ static int find_run(weir_task *task, void *arg)
 
 /* ---- here ------------------------------------------------------------------------------------ */
 
-static void print_answers(weir_future *const *futures, const char *letters, double count)
+/* Returns 0, or -1 with the last error set. */
+static int print_answers(weir_future *const *futures, const char *letters, double count)
 {
     weir_table *table = weir_future_table(futures[0]);
+    const double *sum = weir_future_result(futures[1], NULL);
+    const int64_t *doubles = weir_future_result(futures[3], NULL);
     weir_pair *pairs;
-    size_t keys = 0;
+    size_t keys;
 
+    if (table == NULL || sum == NULL || doubles == NULL)
+        return -1;
     pairs = weir_table_sorted(table, weir_pair_by_key, 0, &keys);
+    if (pairs == NULL)
+        return -1;
     for (size_t i = 0; i < keys; i++)
         printf("%2d %8" PRId64 "\n", pairs[i].key[0], *(const int64_t *)pairs[i].value);
     free(pairs);
     weir_table_free(table);
-    printf("mean %.9g\n", *(const double *)weir_future_result(futures[1], NULL) / count);
+    printf("mean %.9g\n", *sum / count);
     printf("first %.40s\n", letters);
-    printf("doubles in a row %" PRId64 "\n",
-           *(const int64_t *)weir_future_result(futures[3], NULL));
+    printf("doubles in a row %" PRId64 "\n", *doubles);
+    return 0;
 }
 
-/* 0, or -1 with the last error set. */
+/* Returns 0, or -1 with the last error set. */
 static int ask_all(weir_pool *pool, struct toss *throws, char *letters, int64_t count)
 {
     const weir_map_reduction sums = {
@@ -125,19 +134,41 @@ static int ask_all(weir_pool *pool, struct toss *throws, char *letters, int64_t 
                             NULL, &(weir_job_options){.progress = "letters"}),
         weir_pool_submit(pool, find_run, &all, sizeof(all), NULL),
     };
-    int64_t failed = 0;
+    int result = 0;
 
+    for (int i = 0; i < 4; i++) {
+        if (futures[i] == NULL)
+            result = -1;
+    }
+    /* 4: all have ended, and none has failed */
+    if (result == 0 && weir_future_wait_many(futures, 4, WEIR_WHEN_FIRST_ERROR, -1) != 4)
+        result = -1;
+    if (result == 0)
+        result = print_answers(futures, letters, (double)count);
     for (int i = 0; i < 4; i++)
-        failed |= futures[i] == NULL;
-    if (!failed)
-        failed = weir_future_wait_many(futures, 4, WEIR_WHEN_FIRST_ERROR, -1) != 4;
-    if (!failed)
-        print_answers(futures, letters, (double)count);
-    for (int i = 0; i < 4; i++)
-        weir_future_free(futures[i]); /* cancels those that have not ended */
-    return failed ? -1 : 0;
+        weir_future_free(futures[i]); /* cancels a job that has not ended */
+    return result;
 }
 
+/* Returns 0, or 1 with the last error set. */
+static int run(weir_scope *scope, int64_t count, int workers)
+{
+    weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = workers});
+    if (pool == NULL)
+        return 1;
+    weir_shm *dice = weir_scope_shm(scope, (size_t)count * sizeof(struct toss));
+    if (dice == NULL)
+        return 1;
+    weir_shm *letters = weir_scope_shm(scope, (size_t)count + 1); /* a NUL follows the last one */
+    if (letters == NULL)
+        return 1;
+
+    if (weir_pool_for(pool, (weir_range){0, count}, throw_dice, weir_shm_buf(dice), NULL) < 0)
+        return 1;
+    return ask_all(pool, weir_shm_buf(dice), weir_shm_buf(letters), count) < 0;
+}
+
+/* A decimal number from 1 to max, or -1. */
 static int64_t parse(const char *text, int64_t max)
 {
     char *end;
@@ -150,7 +181,7 @@ int main(int argc, char **argv)
 {
     int64_t count = argc > 1 ? parse(argv[1], INT64_C(1) << 32) : 2000000;
     int64_t workers = argc > 2 ? parse(argv[2], WEIR_WORKERS_MAX) : weir_cpu_count();
-    int result = -1;
+    int status = 1;
 
     if (count < 0 || workers < 0 || argc > 3) {
         fprintf(stderr, "usage: at_once [THROWS (1 to 2^32) [WORKERS (1 to %d)]]\n",
@@ -158,17 +189,9 @@ int main(int argc, char **argv)
         return 2;
     }
     WEIR_SCOPE (scope, NULL) {
-        weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = (int)workers});
-        weir_shm *dice = weir_scope_shm(scope, (size_t)count * sizeof(struct toss));
-        weir_shm *letters = weir_scope_shm(scope, (size_t)count + 1);
-
-        if (pool && dice && letters &&
-            weir_pool_for(pool, (weir_range){0, count}, throw_dice, weir_shm_buf(dice), NULL) == 0)
-            result = ask_all(pool, weir_shm_buf(dice), weir_shm_buf(letters), count);
+        status = run(scope, count, (int)workers);
     }
-    if (result < 0) {
+    if (status != 0)
         fprintf(stderr, "at_once: %s\n", weir_last_error()->message);
-        return 1;
-    }
-    return 0;
+    return status;
 }

@@ -2,13 +2,15 @@
  *
  * checksums: the checksum of each file whose name is a line of its input, as cksum(1) prints them.
  *
- * A stream, as Python's Pool.imap: nobody knows how many names there will be, some files are long
- * and some short, and the lines come out in the order of the names (with -u: as they are ready).
- * Only so many calls are out at a time, so a list of any length needs little memory. A file that
- * cannot be read is an item with an error; the others go on. Each worker makes its table once, in
- * the initializer.
+ * A stream, as Python's Pool.imap: the number of names is not known before, some files are long and
+ * some short, and the lines come out in the order of the names (with -u: as they are ready). A
+ * limited number of calls is out at a time, so a list of any length needs little memory. A file
+ * that cannot be read is an item with an error; the others go on. Each worker makes its table once,
+ * in the initializer.
  *
  *   cc checksums.c $(pkg-config --cflags --libs weir) -o checksums && find . -type f | ./checksums
+ *
+ * Prints the checksum, the size and the name of each file. Exit status: 1 if one could not be read.
  */
 #include <weir.h>
 
@@ -16,6 +18,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct sum {
     uint32_t crc;
@@ -49,11 +52,14 @@ static int sum_file(weir_task *task, void *arg)
 {
     struct sum sum = {0};
     unsigned char bytes[65536];
-    FILE *file = fopen(arg, "r");
+    FILE *file;
     size_t got;
     int failed;
 
-    if (!file)
+    if (strlen(arg) >= sizeof(sum.path))
+        return weir_task_fail(task, ENAMETOOLONG, "%.40s...: the name is too long", (char *)arg);
+    file = fopen(arg, "r");
+    if (file == NULL)
         return weir_task_fail(task, errno, "%s: %s", (const char *)arg, strerror(errno));
     while ((got = fread(bytes, 1, sizeof(bytes), file)) > 0) {
         for (size_t i = 0; i < got; i++)
@@ -66,64 +72,80 @@ static int sum_file(weir_task *task, void *arg)
         return weir_task_fail(task, failed, "%s: %s", (const char *)arg, strerror(failed));
     for (int64_t size = sum.size; size > 0; size >>= 8) /* and the length, lowest byte first */
         sum.crc = add_byte(sum.crc, (unsigned char)size);
-    snprintf(sum.path, sizeof(sum.path), "%s", (const char *)arg);
+    strcpy(sum.path, arg);
     return weir_task_result(task, &sum, sizeof(sum));
 }
 
-/* Prints the results that come within timeout_ms (0: that are there). Returns how many are errors.
- */
-static int print_results(weir_stream *stream, int timeout_ms)
+/* Prints the results that come within timeout_ms (0: those that are there already), and adds the
+ * number of files without a checksum to *errors. Returns 0, or -1 with the last error set. */
+static int print_results(weir_stream *stream, int timeout_ms, int64_t *errors)
 {
     weir_item item;
-    int errors = 0;
+    int result;
 
-    while (weir_stream_next(stream, &item, timeout_ms) == 1) {
+    while ((result = weir_stream_next(stream, &item, timeout_ms)) == 1) {
         const struct sum *sum = item.data;
 
-        if (item.code == 0)
+        if (item.code == 0) {
             printf("%" PRIu32 " %" PRId64 " %s\n", ~sum->crc, sum->size, sum->path);
-        else
+        } else {
             fprintf(stderr, "checksums: %s\n", item.error->message);
-        errors += item.code != 0;
+            (*errors)++;
+        }
     }
-    return errors;
+    return result == 0 || result == -ETIMEDOUT ? 0 : -1;
 }
 
-/* Returns how many files have none, or -1. */
-static int sum_all(weir_stream *stream)
+/* Puts each line of the input into the stream. Returns 0, or -1 with the last error set. */
+static int sum_all(weir_stream *stream, int64_t *errors)
 {
     char *line = NULL;
-    size_t room = 0;
-    ssize_t size;
-    int errors = 0, result = 0;
+    size_t capacity = 0;
+    int result = 0;
 
-    while (result == 0 && (size = getline(&line, &room, stdin)) > 0) {
+    while (result == 0 && getline(&line, &capacity, stdin) > 0) {
         line[strcspn(line, "\n")] = '\0';
         result = weir_stream_put(stream, line, strlen(line) + 1);
-        errors += print_results(stream, 0);
+        if (result == 0)
+            result = print_results(stream, 0, errors);
     }
     free(line);
-    return result < 0 ? -1 : errors + print_results(stream, -1);
+    if (result == 0 && !feof(stdin)) {
+        fprintf(stderr, "checksums: the input cannot be read\n");
+        (*errors)++;
+    }
+    return result < 0 ? -1 : print_results(stream, -1, errors);
+}
+
+/* Returns 0, or 1 with the last error set. */
+static int run(weir_scope *scope, const weir_stream_options *options, int64_t *errors)
+{
+    weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.initializer = make_table});
+    if (pool == NULL)
+        return 1;
+    weir_stream *stream = weir_stream_new(pool, sum_file, options);
+    if (stream == NULL)
+        return 1;
+
+    int status = sum_all(stream, errors) < 0;
+    weir_stream_free(stream);
+    return status;
 }
 
 int main(int argc, char **argv)
 {
     const weir_stream_options options = {.unordered = argc > 1 && strcmp(argv[1], "-u") == 0};
-    int errors = -1;
+    int64_t errors = 0;
+    int status = 1;
 
     if (argc > 1 + options.unordered) {
         fprintf(stderr, "usage: checksums [-u] < NAMES\n");
         return 2;
     }
     WEIR_SCOPE (scope, NULL) {
-        weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.initializer = make_table});
-        weir_stream *stream = pool ? weir_stream_new(pool, sum_file, &options) : NULL;
-
-        if (stream)
-            errors = sum_all(stream);
-        weir_stream_free(stream);
+        status = run(scope, &options, &errors);
     }
-    if (errors < 0)
+    if (status != 0)
         fprintf(stderr, "checksums: %s\n", weir_last_error()->message);
-    return errors != 0;
+    return status != 0 || errors > 0;
 }

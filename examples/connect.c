@@ -7,7 +7,7 @@
  * connects and leaves a list there, which outlives it.
  *
  *   cc connect.c $(pkg-config --cflags --libs weir) -o connect
- *   ./connect host /tmp/weir-example/door        in one terminal
+ *   ./connect host /tmp/weir-example/door           in one terminal
  *   ./connect put  /tmp/weir-example/door 3 14 15   in another, as often as you like
  *
  * With CONNECT_KEY in the environment of both, each proves to the other that it knows this key
@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MOST 64
+#define MOST 64 /* numbers of a list, and blocks that are looked at */
 
 static int complain(const char *what)
 {
@@ -40,66 +40,90 @@ static size_t key_size(void)
     return key() ? strlen(key()) : 0;
 }
 
+/* Returns 0, or 1 with a message printed, as all functions from here on. */
 static int print_list(const weir_block_info *block)
 {
     weir_list *list = weir_list_attach(block->name);
+    int status = 0;
 
-    if (!list)
+    if (list == NULL)
         return complain(block->name);
     printf("process %d left", (int)block->pid);
-    for (int64_t i = 0; i < weir_list_len(list); i++) {
+    for (int64_t i = 0; i < weir_list_len(list) && status == 0; i++) {
         weir_value value;
 
-        if (weir_list_get(list, i, &value) == 0)
+        if (weir_list_get(list, i, &value) < 0)
+            status = complain(block->name);
+        else
             printf(" %" PRId64, value.integer);
     }
     printf("\n");
     weir_list_close(list);
-    return 0;
+    return status;
+}
+
+static int print_lists(weir_scope *scope)
+{
+    weir_block_info blocks[MOST];
+    int64_t count = weir_scope_blocks(scope, blocks, MOST);
+    int status = 0;
+
+    if (count < 0)
+        return complain("no list of the blocks");
+    if (count > MOST)
+        fprintf(stderr, "connect: %d of %" PRId64 " blocks are looked at\n", MOST, count);
+    for (int64_t i = 0; i < count && i < MOST; i++) {
+        if (strcmp(blocks[i].kind, "list") == 0)
+            status |= print_list(&blocks[i]);
+    }
+    return status;
 }
 
 static int host(const char *address)
 {
-    weir_scope *scope = weir_scope_begin(
-        &(weir_scope_options){.address = address, .authkey = key(), .authkey_size = key_size()});
-    weir_block_info blocks[MOST];
-    int64_t count;
-    int failed = 0;
+    const weir_scope_options options = {
+        .address = address, .authkey = key(), .authkey_size = key_size()};
+    int c, status = 1;
+    bool begun = false;
 
-    if (!scope)
-        return complain("no scope");
-    printf("waiting at %s\n", address);
-    fflush(stdout);
-    while (getchar() != '\n' && !feof(stdin))
-        ;
-    count = weir_scope_blocks(scope, blocks, MOST);
-    if (count < 0)
-        failed = complain("blocks");
-    for (int64_t i = 0; i < count && i < MOST; i++) {
-        if (strcmp(blocks[i].kind, "list") == 0)
-            failed |= print_list(&blocks[i]);
-    }
-    return weir_scope_end(scope) < 0 ? complain("end") : failed;
+    WEIR_SCOPE (scope, &options) {
+        begun = true;
+        printf("waiting at %s\n", address);
+        fflush(stdout);
+        while ((c = getchar()) != '\n' && c != EOF)
+            ;
+        status = print_lists(scope);
+    } /* the lists are unlinked here */
+    return begun ? status : complain("no scope");
 }
 
 static int put(const char *address, char **numbers, int count)
 {
-    weir_scope *scope = weir_scope_connect(address, key(), key_size());
     weir_value values[MOST];
+    weir_scope *scope;
     weir_list *list;
+    int status = 0;
 
-    if (!scope)
+    for (int i = 0; i < count; i++) {
+        char *end;
+
+        values[i] = weir_int(strtoll(numbers[i], &end, 10));
+        if (*end != '\0') {
+            fprintf(stderr, "connect: %s is not a number\n", numbers[i]);
+            return 1;
+        }
+    }
+    scope = weir_scope_connect(address, key(), key_size());
+    if (scope == NULL)
         return complain("cannot connect");
-    for (int i = 0; i < count; i++)
-        values[i] = weir_int(strtoll(numbers[i], NULL, 10));
     list = weir_scope_list(scope, values, (size_t)count);
-    if (list)
-        printf("left %d numbers in %s\n", count, weir_shm_name(weir_list_shm(list)));
+    if (list == NULL)
+        status = complain("no list");
     else
-        complain("no list");
+        printf("left %d numbers in %s\n", count, weir_shm_name(weir_list_shm(list)));
     weir_list_close(list);
     weir_scope_disconnect(scope);
-    return list ? 0 : 1;
+    return status;
 }
 
 int main(int argc, char **argv)
@@ -108,6 +132,6 @@ int main(int argc, char **argv)
         return host(argv[2]);
     if (argc > 3 && argc <= 3 + MOST && strcmp(argv[1], "put") == 0)
         return put(argv[2], argv + 3, argc - 3);
-    fprintf(stderr, "usage: %s host ADDRESS | put ADDRESS NUMBER...\n", argv[0]);
+    fprintf(stderr, "usage: connect host ADDRESS | put ADDRESS NUMBER...\n");
     return 2;
 }

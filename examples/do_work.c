@@ -3,10 +3,11 @@
  * do_work: two processes share a list and each works on half of it.
  *
  * It is the example of Python's SharedMemoryManager, twice: once with two processes that are
- * started and joined by hand, once with a pool that cuts the range by itself. Both must come to the
- * same total.
+ * started and joined by hand, once with a pool that cuts the range by itself.
  *
  *   cc do_work.c $(pkg-config --cflags --libs weir) -o do_work && ./do_work
+ *
+ * Prints the total that each of them comes to, which must be the same.
  */
 #include <weir.h>
 
@@ -15,7 +16,7 @@
 
 #define COUNT 2000
 
-/* The work: an element becomes its square. */
+/* The work: an element becomes its square. Returns 0, or -1 with the last error set. */
 static int square(weir_list *list, weir_range range)
 {
     for (int64_t i = range.begin; i < range.end; i++) {
@@ -28,7 +29,7 @@ static int square(weir_list *list, weir_range range)
     return 0;
 }
 
-/* The partial results lie in the list; here they are put together. -1 on error. */
+/* The partial results lie in the list; here they are put together. -1 with the last error set. */
 static int64_t sum(const weir_list *list)
 {
     int64_t total = 0;
@@ -49,21 +50,26 @@ static int complain(const char *what)
     return -1;
 }
 
-/* ---- with processes: Process(target=do_work, args=(list, 0, 1000)) ----------------------------
- */
+/* ---- with processes: Process(target=do_work, args=(list, 0, 1000)) --------------------------- */
 
 struct half {
     weir_list *list;
     weir_range range;
 };
 
+/* Its result is the exit status of the process. */
 static int do_half(void *arg)
 {
     const struct half *half = arg;
 
-    return square(half->list, half->range) < 0 ? 1 : 0; /* the exit status */
+    if (square(half->list, half->range) < 0) {
+        complain("a half");
+        return 1;
+    }
+    return 0;
 }
 
+/* Returns the total, or -1 with a message printed. */
 static int64_t with_processes(weir_scope *scope)
 {
     weir_list *list = weir_scope_list_range(scope, 0, COUNT, 1);
@@ -72,29 +78,31 @@ static int64_t with_processes(weir_scope *scope)
         {list, {COUNT / 2, COUNT}},
     };
     weir_process *process[2];
-    int status;
+    int64_t total;
 
-    if (!list)
+    if (list == NULL)
         return complain("no list");
     for (int i = 0; i < 2; i++) {
         process[i] = weir_process_start(scope, do_half, &halves[i]);
-        if (!process[i])
-            return complain("no process"); /* the scope's end takes care of the other one */
+        if (process[i] == NULL)
+            return complain("no process"); /* the scope's end kills the other one */
     }
     for (int i = 0; i < 2; i++) {
-        if (weir_process_join(process[i], -1, &status) < 0)
-            return complain("join");
+        int exit_code;
+
+        if (weir_process_join(process[i], -1, &exit_code) < 0)
+            return complain("a process that cannot be joined");
         weir_process_free(process[i]);
-        if (status != 0) {
-            fprintf(stderr, "do_work: process %d ended with status %d\n", i, status);
+        if (exit_code != 0) {
+            fprintf(stderr, "do_work: process %d ended with exit code %d\n", i, exit_code);
             return -1;
         }
     }
-    return sum(list);
+    total = sum(list);
+    return total < 0 ? complain("no sum") : total;
 }
 
-/* ---- with a pool ------------------------------------------------------------------------------
- */
+/* ---- with a pool ----------------------------------------------------------------------------- */
 
 static int do_work(weir_task *task, weir_range range, void *arg)
 {
@@ -103,22 +111,28 @@ static int do_work(weir_task *task, weir_range range, void *arg)
     return 0;
 }
 
+/* Returns the total, or -1 with a message printed. */
 static int64_t with_pool(weir_scope *scope)
 {
     weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = 2});
-    weir_list *list = weir_scope_list_range(scope, 0, COUNT, 1); /* younger than the workers */
+    weir_list *list;
+    int64_t total;
 
-    if (!pool || !list)
-        return complain("no pool or list");
+    if (pool == NULL)
+        return complain("no pool");
+    list = weir_scope_list_range(scope, 0, COUNT, 1); /* younger than the workers */
+    if (list == NULL)
+        return complain("no list");
     if (weir_pool_for(pool, (weir_range){0, COUNT}, do_work, list, NULL) < 0)
         return complain("the job failed");
-    return sum(list);
+    total = sum(list);
+    return total < 0 ? complain("no sum") : total;
 }
 
 int main(void)
 {
-    bool begun = false;
     int64_t by_processes = -1, by_pool = -1;
+    bool begun = false;
 
     WEIR_SCOPE (scope, NULL) {
         begun = true;

@@ -8,14 +8,15 @@
  * status: 0 if a line was found, 1 if not, 2 for an error.
  *
  * Each worker emits the lines it finds, with the number of the file as the key. Values of variable
- * size are put one behind the other in the order of the range, whoever found them: so the value of
- * a key is a file's lines in their order.
+ * size are put one behind the other in the order of the range, whichever worker found them: so the
+ * value of a key is a file's lines in their order.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* memmem() */
 #endif
 #include <weir.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -40,7 +41,7 @@ static int search(weir_task *task, weir_range range, void *arg)
     return 0;
 }
 
-/* What was emitted are places in the text, which are the same here. */
+/* The lines of a file. What was emitted are places in the text, which has the same address here. */
 static void print(const char *path, const weir_pair *pair)
 {
     const weir_text_record *lines = pair->value;
@@ -49,27 +50,33 @@ static void print(const char *path, const weir_pair *pair)
         printf("%s:%.*s\n", path, (int)lines[i].size, lines[i].data);
 }
 
-/* Returns the program's exit status. */
+/* Returns 0 if a line was found, 1 if not, or -1 with the last error set. */
 static int run(weir_scope *scope, struct search *wanted, char **paths, size_t count)
 {
     const weir_map_reduction searching = {.map = search};
-    weir_pool *pool = weir_pool_new(scope, NULL);
-    weir_text *text = pool ? weir_text_open_many(scope, (const char *const *)paths, count) : NULL;
-    weir_table *table = NULL;
+    const weir_job_options options = {.arg_size = sizeof *wanted};
     int status = 1;
 
+    weir_pool *pool = weir_pool_new(scope, NULL);
+    if (pool == NULL)
+        return -1;
+    weir_text *text = weir_text_open_many(scope, (const char *const *)paths, count);
+    if (text == NULL)
+        return -1;
     wanted->text = text;
-    if (text != NULL)
-        table = weir_pool_map_reduce(pool, weir_text_range(text), &searching, wanted,
-                                     &(weir_job_options){.arg_size = sizeof *wanted});
+    weir_table *table =
+        weir_pool_map_reduce(pool, weir_text_range(text), &searching, wanted, &options);
     if (table == NULL)
         return -1;
+
     for (size_t file = 0; file < count; file++) {
         weir_pair pair;
+        int result = weir_table_get(table, &file, sizeof file, &pair);
 
-        if (weir_text_data(text, file, NULL) == NULL ||
-            weir_table_get(table, &file, sizeof file, &pair) < 0)
-            continue;
+        if (result == -ENOENT)
+            continue; /* no line of this file */
+        if (result < 0 || weir_text_data(text, file, NULL) == NULL)
+            return -1;
         print(paths[file], &pair);
         status = 0;
     }
@@ -86,8 +93,9 @@ int main(int argc, char **argv)
         return 2;
     }
     strcpy(wanted.string, argv[1]);
-    WEIR_SCOPE (scope, NULL)
+    WEIR_SCOPE (scope, NULL) {
         status = run(scope, &wanted, &argv[2], (size_t)argc - 2);
+    }
     if (status < 0) {
         fprintf(stderr, "grep: %s\n", weir_last_error()->message);
         status = 2;

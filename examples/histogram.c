@@ -27,15 +27,14 @@ static int fold(weir_task *task, weir_range range, void *accumulator, void *arg)
 
     for (size_t file = 0; file < weir_text_files(text); file++) {
         size_t size;
-        const char *data = weir_text_data(text, file, &size);
-        int64_t from = range.begin > begin ? range.begin - begin : 0;
-        int64_t to = range.end < begin + (int64_t)size ? range.end - begin : (int64_t)size;
+        const unsigned char *data = (const unsigned char *)weir_text_data(text, file, &size);
+        const int64_t end = begin + (int64_t)size;
 
         if (data == NULL)
             return weir_task_fail(task, 1, "%s", weir_last_error()->message);
-        for (int64_t i = from; i < to; i++)
-            histogram->count[(unsigned char)data[i]]++;
-        begin += (int64_t)size;
+        for (int64_t i = range.begin > begin ? range.begin : begin; i < end && i < range.end; i++)
+            histogram->count[data[i - begin]]++;
+        begin = end;
     }
     return 0;
 }
@@ -66,30 +65,39 @@ static void print(const struct histogram *histogram)
     }
 }
 
-int main(int argc, char **argv)
+/* Returns 0, or 1 with the last error set. */
+static int run(weir_scope *scope, char **paths, size_t count)
 {
     const weir_reduction counting = {
         .size = sizeof(struct histogram), .fold = fold, .combine = combine};
+    const weir_job_options options = {.arg_size = sizeof(weir_text *)};
     struct histogram histogram;
-    int result = -1;
+
+    weir_pool *pool = weir_pool_new(scope, NULL);
+    if (pool == NULL)
+        return 1;
+    weir_text *text = weir_text_open_many(scope, (const char *const *)paths, count);
+    if (text == NULL)
+        return 1;
+
+    if (weir_pool_reduce(pool, weir_text_range(text), &counting, &histogram, &text, &options) < 0)
+        return 1;
+    print(&histogram);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    int status = 1;
 
     if (argc < 2) {
         fprintf(stderr, "usage: histogram FILE...\n");
         return 2;
     }
     WEIR_SCOPE (scope, NULL) {
-        weir_pool *pool = weir_pool_new(scope, NULL);
-        weir_text *text =
-            pool ? weir_text_open_many(scope, (const char *const *)&argv[1], (size_t)argc - 1)
-                 : NULL;
-
-        if (text != NULL)
-            result = weir_pool_reduce(pool, weir_text_range(text), &counting, &histogram, &text,
-                                      &(weir_job_options){.arg_size = sizeof text});
-        if (result == 0)
-            print(&histogram);
+        status = run(scope, argv + 1, (size_t)argc - 1);
     }
-    if (result < 0)
+    if (status != 0)
         fprintf(stderr, "histogram: %s\n", weir_last_error()->message);
-    return result < 0;
+    return status;
 }

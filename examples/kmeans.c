@@ -8,6 +8,8 @@
  * changes its centre; the result has the same bits for any number of workers.
  *
  *   cc kmeans.c $(pkg-config --cflags --libs weir) -o kmeans && ./kmeans [COUNT [WORKERS]]
+ *
+ * Prints the number of rounds, and the centres.
  */
 #include <weir.h>
 
@@ -109,22 +111,22 @@ static void combine(void *into, const void *from, void *arg)
     a->moved += b->moved;
 }
 
-/* Returns the number of rounds, or a negative error. */
-static int iterate(weir_pool *pool, const struct job *job, int64_t count)
+/* Returns the number of rounds, or -1 with the last error set. */
+static int iterate(weir_pool *pool, struct job *job, int64_t count)
 {
     const weir_reduction step = {.size = sizeof(struct sums), .fold = assign, .combine = combine};
-    /* a chunk that was killed half way has written some of `nearest`: not to be run again */
+    /* A chunk that was killed has written some of `nearest`, so it must not be run again. */
     const weir_job_options options = {.arg_size = sizeof(*job), .retries = WEIR_RETRIES_NONE};
     const weir_range all = {0, count};
     struct sums sums;
 
     for (int c = 0; c < CLUSTERS; c++)
-        job->centres[c] = job->points[c]; /* one of each cloud, but nobody tells */
+        job->centres[c] = job->points[c]; /* one of each cloud, as it happens */
     for (int round = 1; round <= ROUNDS_MAX; round++) {
-        int result = weir_pool_reduce(pool, all, &step, &sums, (void *)job, &options);
-
-        if (result < 0 || sums.moved == 0)
-            return result < 0 ? result : round;
+        if (weir_pool_reduce(pool, all, &step, &sums, job, &options) < 0)
+            return -1;
+        if (sums.moved == 0)
+            return round;
         for (int c = 0; c < CLUSTERS; c++) {
             if (sums.count[c] > 0)
                 job->centres[c] = (struct point){sums.sum[c].x / (double)sums.count[c],
@@ -134,24 +136,32 @@ static int iterate(weir_pool *pool, const struct job *job, int64_t count)
     return ROUNDS_MAX;
 }
 
+/* Returns 0, or 1 with the last error set. */
 static int run(weir_scope *scope, int64_t count, int workers)
 {
-    weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = workers});
-    weir_shm *points = weir_scope_shm(scope, (size_t)count * sizeof(struct point));
-    weir_shm *nearest = weir_scope_shm(scope, (size_t)count);
-    weir_shm *centres = weir_scope_shm(scope, CLUSTERS * sizeof(struct point));
+    const weir_job_options options = {.arg_size = sizeof(struct job)};
     struct job job;
     int rounds;
 
-    if (!pool || !points || !nearest || !centres)
-        return -1;
+    weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = workers});
+    if (pool == NULL)
+        return 1;
+    weir_shm *points = weir_scope_shm(scope, (size_t)count * sizeof(struct point));
+    if (points == NULL)
+        return 1;
+    weir_shm *nearest = weir_scope_shm(scope, (size_t)count);
+    if (nearest == NULL)
+        return 1;
+    weir_shm *centres = weir_scope_shm(scope, CLUSTERS * sizeof(struct point));
+    if (centres == NULL)
+        return 1;
+
     job = (struct job){weir_shm_buf(points), weir_shm_buf(nearest), weir_shm_buf(centres)};
-    if (weir_pool_for(pool, (weir_range){0, count}, fill, &job,
-                      &(weir_job_options){.arg_size = sizeof(job)}) < 0)
-        return -1;
+    if (weir_pool_for(pool, (weir_range){0, count}, fill, &job, &options) < 0)
+        return 1;
     rounds = iterate(pool, &job, count);
     if (rounds < 0)
-        return -1;
+        return 1;
     printf("%d rounds\n", rounds);
     for (int c = 0; c < CLUSTERS; c++)
         printf("%.17g %.17g\n", job.centres[c].x, job.centres[c].y);
@@ -171,16 +181,17 @@ int main(int argc, char **argv)
 {
     int64_t count = argc > 1 ? parse(argv[1], CLUSTERS, INT64_C(1) << 36) : 1000000;
     int64_t workers = argc > 2 ? parse(argv[2], 1, WEIR_WORKERS_MAX) : weir_cpu_count();
-    int result = -1;
+    int status = 1;
 
     if (count < 0 || workers < 0 || argc > 3) {
         fprintf(stderr, "usage: kmeans [COUNT (%d to 2^36) [WORKERS (1 to %d)]]\n", CLUSTERS,
                 WEIR_WORKERS_MAX);
         return 2;
     }
-    WEIR_SCOPE (scope, NULL)
-        result = run(scope, count, (int)workers);
-    if (result < 0)
+    WEIR_SCOPE (scope, NULL) {
+        status = run(scope, count, (int)workers);
+    }
+    if (status != 0)
         fprintf(stderr, "kmeans: %s\n", weir_last_error()->message);
-    return result < 0 ? 1 : 0;
+    return status;
 }

@@ -8,13 +8,15 @@
  *
  *   cc linear_regression.c $(pkg-config --cflags --libs weir) -o linear_regression
  *   ./linear_regression [COUNT [WORKERS]]
+ *
+ * Prints the line's slope and intercept, and how well it fits.
  */
 #include <weir.h>
 
 #include <stdio.h>
 #include <stdlib.h>
 
-/* What is known of some of the points: squared deviations from the means, and their products. */
+/* The moments of some of the points: squared deviations from the means, and their products. */
 struct moments {
     double count, mean_x, mean_y, xx, xy, yy;
 };
@@ -79,23 +81,41 @@ static void combine(void *into, const void *from, void *arg)
     a->count = count;
 }
 
-static int run(weir_scope *scope, int64_t count, int workers, struct moments *result)
+static void print(const struct moments *m)
+{
+    double slope = m->xy / m->xx;
+
+    printf("slope     %.17g\n", slope);
+    printf("intercept %.17g\n", m->mean_y - slope * m->mean_x);
+    printf("r squared %.17g\n", slope * m->xy / m->yy);
+}
+
+/* Returns 0, or 1 with the last error set. */
+static int run(weir_scope *scope, int64_t count, int workers)
 {
     const weir_reduction fit = {
         .size = sizeof(struct moments), .fold = add_points, .combine = combine};
     const weir_job_options options = {.arg_size = sizeof(struct points)};
     const weir_range all = {0, count};
-    weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = workers});
-    weir_array *x = weir_scope_array(scope, WEIR_FLOAT64, 1, &count, 0);
-    weir_array *y = weir_scope_array(scope, WEIR_FLOAT64, 1, &count, 0);
     struct points points;
+    struct moments moments;
 
-    if (!pool || !x || !y)
-        return -1;
+    weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = workers});
+    if (pool == NULL)
+        return 1;
+    weir_array *x = weir_scope_array(scope, WEIR_FLOAT64, 1, &count, 0);
+    if (x == NULL)
+        return 1;
+    weir_array *y = weir_scope_array(scope, WEIR_FLOAT64, 1, &count, 0);
+    if (y == NULL)
+        return 1;
+
     points = (struct points){weir_array_data(x), weir_array_data(y)};
-    if (weir_pool_for(pool, all, fill, &points, &options) < 0)
-        return -1;
-    return weir_pool_reduce(pool, all, &fit, result, &points, &options);
+    if (weir_pool_for(pool, all, fill, &points, &options) < 0 ||
+        weir_pool_reduce(pool, all, &fit, &moments, &points, &options) < 0)
+        return 1;
+    print(&moments);
+    return 0;
 }
 
 /* A decimal number from min to max, or -1. */
@@ -111,24 +131,17 @@ int main(int argc, char **argv)
 {
     int64_t count = argc > 1 ? parse(argv[1], 2, INT64_C(1) << 40) : 4000000;
     int64_t workers = argc > 2 ? parse(argv[2], 1, WEIR_WORKERS_MAX) : weir_cpu_count();
-    struct moments m = {0};
-    double slope;
-    int result = -1;
+    int status = 1;
 
     if (count < 0 || workers < 0 || argc > 3) {
         fprintf(stderr, "usage: linear_regression [COUNT (2 to 2^40) [WORKERS (1 to %d)]]\n",
                 WEIR_WORKERS_MAX);
         return 2;
     }
-    WEIR_SCOPE (scope, NULL)
-        result = run(scope, count, (int)workers, &m);
-    if (result < 0) {
-        fprintf(stderr, "linear_regression: %s\n", weir_last_error()->message);
-        return 1;
+    WEIR_SCOPE (scope, NULL) {
+        status = run(scope, count, (int)workers);
     }
-    slope = m.xy / m.xx;
-    printf("slope     %.17g\n", slope);
-    printf("intercept %.17g\n", m.mean_y - slope * m.mean_x);
-    printf("r squared %.17g\n", slope * m.xy / m.yy);
-    return 0;
+    if (status != 0)
+        fprintf(stderr, "linear_regression: %s\n", weir_last_error()->message);
+    return status;
 }

@@ -7,6 +7,8 @@
  *
  *   cc matrix_multiply.c $(pkg-config --cflags --libs weir) -o matrix_multiply
  *   ./matrix_multiply [SIZE [WORKERS]]
+ *
+ * Prints the sum of all items of C, and the sum that was expected.
  */
 #include <weir.h>
 
@@ -81,31 +83,39 @@ static double expected_sum(const struct job *job)
     return sum;
 }
 
-static int run(weir_scope *scope, int64_t size, int workers, bool *right)
+/* Returns 0, 1 if the product is wrong, or -1 with the last error set. */
+static int run(weir_scope *scope, int64_t size, int workers)
 {
+    const weir_range rows = {0, size};
     const int64_t shape[] = {size, size};
     weir_job_options options = {.grain = BAND, .arg_size = sizeof(struct job)};
-    weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = workers});
-    weir_array *a = weir_scope_array(scope, WEIR_FLOAT64, 2, shape, 0);
-    weir_array *b = weir_scope_array(scope, WEIR_FLOAT64, 2, shape, 0);
-    weir_array *c = weir_scope_array(scope, WEIR_FLOAT64, 2, shape, 0);
     double sum = 0, expected;
     struct job job;
 
-    if (!pool || !a || !b || !c)
+    weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = workers});
+    if (pool == NULL)
         return -1;
+    weir_array *a = weir_scope_array(scope, WEIR_FLOAT64, 2, shape, 0);
+    if (a == NULL)
+        return -1;
+    weir_array *b = weir_scope_array(scope, WEIR_FLOAT64, 2, shape, 0);
+    if (b == NULL)
+        return -1;
+    weir_array *c = weir_scope_array(scope, WEIR_FLOAT64, 2, shape, 0);
+    if (c == NULL)
+        return -1;
+
     job = (struct job){size, weir_array_data(a), weir_array_data(b), weir_array_data(c)};
-    if (weir_pool_for(pool, (weir_range){0, size}, fill, &job, &options) < 0)
+    if (weir_pool_for(pool, rows, fill, &job, &options) < 0)
         return -1;
     options.retries = 1; /* a band can be computed again */
-    if (weir_pool_for(pool, (weir_range){0, size}, multiply, &job, &options) < 0)
+    if (weir_pool_for(pool, rows, multiply, &job, &options) < 0)
         return -1;
     for (int64_t i = 0; i < size * size; i++)
         sum += job.c[i];
     expected = expected_sum(&job);
-    *right = sum == expected;
     printf("sum %.0f, expected %.0f\n", sum, expected);
-    return 0;
+    return sum == expected ? 0 : 1;
 }
 
 /* A decimal number from 1 to max, or -1. */
@@ -121,17 +131,17 @@ int main(int argc, char **argv)
 {
     int64_t size = argc > 1 ? parse(argv[1], 1 << 16) : 768;
     int64_t workers = argc > 2 ? parse(argv[2], WEIR_WORKERS_MAX) : weir_cpu_count();
-    bool right = false;
-    int result = -1;
+    int status = -1;
 
     if (size < 0 || workers < 0 || argc > 3) {
         fprintf(stderr, "usage: matrix_multiply [SIZE (1 to 65536) [WORKERS (1 to %d)]]\n",
                 WEIR_WORKERS_MAX);
         return 2;
     }
-    WEIR_SCOPE (scope, NULL)
-        result = run(scope, size, (int)workers, &right);
-    if (result < 0)
+    WEIR_SCOPE (scope, NULL) {
+        status = run(scope, size, (int)workers);
+    }
+    if (status < 0)
         fprintf(stderr, "matrix_multiply: %s\n", weir_last_error()->message);
-    return result < 0 || !right ? 1 : 0;
+    return status != 0;
 }

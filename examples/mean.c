@@ -8,6 +8,8 @@
  * result, to the last bit.
  *
  *   cc mean.c $(pkg-config --cflags --libs weir) -o mean && ./mean [COUNT [WORKERS]]
+ *
+ * Prints the count, the mean and the variance of 0, 1, ..., COUNT - 1.
  */
 #include <weir.h>
 
@@ -17,7 +19,7 @@
 
 #define CHUNKS 64
 
-/* What is known about some of the values. */
+/* The moments of some of the values. */
 struct moments {
     double count;
     double mean;
@@ -73,23 +75,33 @@ static int measure(weir_task *task, weir_range range, void *arg)
     return 0;
 }
 
-static int run(weir_scope *scope, int64_t count, int workers, struct moments *total)
+/* Returns 0, or 1 with the last error set. */
+static int run(weir_scope *scope, int64_t count, int workers)
 {
     const weir_job_options options = {.chunks = CHUNKS, .arg_size = sizeof(struct job)};
     const weir_range all = {0, count};
-    weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = workers});
-    weir_shm *values = weir_scope_shm(scope, (size_t)count * sizeof(double));
-    weir_shm *parts = weir_scope_shm(scope, CHUNKS * sizeof(struct moments));
+    struct moments total = {0};
     struct job job;
 
-    if (!pool || !values || !parts)
-        return -1;
+    weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = workers});
+    if (pool == NULL)
+        return 1;
+    weir_shm *values = weir_scope_shm(scope, (size_t)count * sizeof(double));
+    if (values == NULL)
+        return 1;
+    weir_shm *parts = weir_scope_shm(scope, CHUNKS * sizeof(struct moments));
+    if (parts == NULL)
+        return 1;
+
     job = (struct job){weir_shm_buf(values), weir_shm_buf(parts)};
     if (weir_pool_for(pool, all, fill, &job, &options) < 0 ||
         weir_pool_for(pool, all, measure, &job, &options) < 0)
-        return -1;
+        return 1;
     for (int i = 0; i < CHUNKS; i++)
-        add_moments(total, &job.parts[i]);
+        add_moments(&total, &job.parts[i]);
+    printf("count    %" PRId64 "\n", count);
+    printf("mean     %.17g\n", total.mean);
+    printf("variance %.17g\n", total.squares / total.count);
     return 0;
 }
 
@@ -106,21 +118,16 @@ int main(int argc, char **argv)
 {
     int64_t count = argc > 1 ? parse(argv[1], INT64_C(1) << 40) : 4000000;
     int64_t workers = argc > 2 ? parse(argv[2], WEIR_WORKERS_MAX) : weir_cpu_count();
-    struct moments total = {0};
-    int result = -1;
+    int status = 1;
 
     if (count < 0 || workers < 0 || argc > 3) {
         fprintf(stderr, "usage: mean [COUNT (1 to 2^40) [WORKERS (1 to %d)]]\n", WEIR_WORKERS_MAX);
         return 2;
     }
-    WEIR_SCOPE (scope, NULL)
-        result = run(scope, count, (int)workers, &total);
-    if (result < 0) {
-        fprintf(stderr, "mean: %s\n", weir_last_error()->message);
-        return 1;
+    WEIR_SCOPE (scope, NULL) {
+        status = run(scope, count, (int)workers);
     }
-    printf("count    %" PRId64 "\n", count);
-    printf("mean     %.17g\n", total.mean);
-    printf("variance %.17g\n", total.squares / total.count);
-    return 0;
+    if (status != 0)
+        fprintf(stderr, "mean: %s\n", weir_last_error()->message);
+    return status;
 }

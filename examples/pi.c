@@ -8,6 +8,8 @@
  * far it is.
  *
  *   cc pi.c $(pkg-config --cflags --libs weir) -o pi && ./pi [STEPS [WORKERS]]
+ *
+ * Prints the area, which is pi.
  */
 #include <weir.h>
 
@@ -37,6 +39,22 @@ static void add(void *into, const void *from, void *arg)
     *(double *)into += *(const double *)from;
 }
 
+/* Returns 0, or 1 with the last error set. */
+static int run(weir_scope *scope, int64_t steps, int workers)
+{
+    const weir_reduction sum = {.size = sizeof(double), .fold = add_steps, .combine = add};
+    const weir_job_options options = {.chunks = 256, .arg_size = sizeof(double), .progress = "pi"};
+    double step = 1 / (double)steps, pi;
+    weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = workers});
+
+    if (pool == NULL)
+        return 1;
+    if (weir_pool_reduce(pool, (weir_range){0, steps}, &sum, &pi, &step, &options) < 0)
+        return 1;
+    printf("%.15f\n", pi);
+    return 0;
+}
+
 /* A decimal number from 1 to max, or -1. */
 static int64_t parse(const char *text, int64_t max)
 {
@@ -48,29 +66,18 @@ static int64_t parse(const char *text, int64_t max)
 
 int main(int argc, char **argv)
 {
-    const weir_reduction sum = {.size = sizeof(double), .fold = add_steps, .combine = add};
     int64_t steps = argc > 1 ? parse(argv[1], INT64_C(1) << 40) : 100000000;
     int64_t workers = argc > 2 ? parse(argv[2], WEIR_WORKERS_MAX) : weir_cpu_count();
-    double step = 1 / (double)steps, pi = 0;
-    int result = -1;
+    int status = 1;
 
     if (steps < 0 || workers < 0 || argc > 3) {
         fprintf(stderr, "usage: pi [STEPS (1 to 2^40) [WORKERS (1 to %d)]]\n", WEIR_WORKERS_MAX);
         return 2;
     }
     WEIR_SCOPE (scope, NULL) {
-        weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = (int)workers});
-
-        if (!pool)
-            break;
-        result = weir_pool_reduce(
-            pool, (weir_range){0, steps}, &sum, &pi, &step,
-            &(weir_job_options){.chunks = 256, .arg_size = sizeof(step), .progress = "pi"});
+        status = run(scope, steps, (int)workers);
     }
-    if (result < 0) {
+    if (status != 0)
         fprintf(stderr, "pi: %s\n", weir_last_error()->message);
-        return 1;
-    }
-    printf("%.15f\n", pi);
-    return 0;
+    return status;
 }

@@ -4,9 +4,11 @@
  *
  * What Python does with Manager().dict(), without a server: the processes write into the dictionary
  * themselves, all at once, and count in it too. One of them is killed in the middle of it, and the
- * others do not even notice. At the end everything is printed, in the order of the pids.
+ * others do not even notice.
  *
  *   cc pid_lines.c $(pkg-config --cflags --libs weir) -o pid_lines && ./pid_lines [PROCESSES]
+ *
+ * Prints the lines in the order of the pids, their number, and how far the processes have counted.
  */
 #include <weir.h>
 
@@ -31,15 +33,16 @@ static int complain(const char *what)
     return 1;
 }
 
-/* What each process does. */
+/* The function of each process; its result is the exit status. */
 static int record(void *arg)
 {
     const struct job *job = arg;
     char line[100];
 
-    for (int i = 0; i < COUNTS; i++)
+    for (int i = 0; i < COUNTS; i++) {
         if (weir_dict_add(job->dict, weir_str("counted"), 1, NULL) < 0)
             return complain("weir_dict_add");
+    }
     if (job->number == 0) /* dies, and leaves nothing but what it has counted */
         kill(getpid(), SIGKILL);
     snprintf(line, sizeof line, "I am process %d of this run", job->number);
@@ -48,7 +51,8 @@ static int record(void *arg)
     return 0;
 }
 
-static int run(weir_scope *scope, weir_dict *dict, int count)
+/* Returns 0, or 1 with a message printed, as the functions below. */
+static int run_processes(weir_scope *scope, weir_dict *dict, int count)
 {
     weir_process *processes[PROCESSES_MAX];
     struct job jobs[PROCESSES_MAX];
@@ -65,7 +69,7 @@ static int run(weir_scope *scope, weir_dict *dict, int count)
 
         if (weir_process_join(processes[i], -1, &exit_code) < 0)
             return complain("weir_process_join");
-        failed += i != 0 && exit_code != 0;
+        failed |= i != 0 && exit_code != 0; /* it has said why */
         weir_process_free(processes[i]);
     }
     return failed;
@@ -86,9 +90,10 @@ static int print(const weir_dict *dict)
     int count = 0, result;
     char line[200];
 
-    while ((result = weir_dict_next(dict, &cursor, &key, &value, line, sizeof line)) > 0)
+    while ((result = weir_dict_next(dict, &cursor, &key, &value, line, sizeof line)) == 1) {
         if (key.type == WEIR_INT && count < PROCESSES_MAX)
             pids[count++] = key.integer;
+    }
     if (result < 0)
         return complain("weir_dict_next");
     qsort(pids, (size_t)count, sizeof pids[0], compare);
@@ -103,21 +108,27 @@ static int print(const weir_dict *dict)
     return 0;
 }
 
+static int run(weir_scope *scope, int count)
+{
+    weir_dict *dict = weir_scope_dict(scope, NULL);
+
+    if (dict == NULL)
+        return complain("weir_scope_dict");
+    if (run_processes(scope, dict, count) != 0)
+        return 1;
+    return print(dict);
+}
+
 int main(int argc, char **argv)
 {
-    int count = argc > 1 ? atoi(argv[1]) : PROCESSES, status = 1;
+    int count = argc > 1 ? atoi(argv[1]) : PROCESSES, status = -1;
 
     if (argc > 2 || count < 1 || count > PROCESSES_MAX) {
-        fprintf(stderr, "usage: pid_lines [PROCESSES]     1 to %d\n", PROCESSES_MAX);
+        fprintf(stderr, "usage: pid_lines [PROCESSES (1 to %d)]\n", PROCESSES_MAX);
         return 2;
     }
     WEIR_SCOPE (scope, NULL) {
-        weir_dict *dict = weir_scope_dict(scope, NULL);
-
-        if (dict == NULL)
-            status = complain("weir_scope_dict");
-        else
-            status = run(scope, dict, count) != 0 || print(dict) != 0;
+        status = run(scope, count);
     }
-    return status;
+    return status < 0 ? complain("weir_scope_begin") : status;
 }

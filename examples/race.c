@@ -8,6 +8,8 @@
  * comes: the handler cancels what runs and what would be begun (weir_pool_interrupt).
  *
  *   cc race.c $(pkg-config --cflags --libs weir) -o race && ./race [BITS [WORKERS]]
+ *
+ * Prints the number and its hash.
  */
 #include <weir.h>
 
@@ -17,8 +19,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PIECE 200000
-#define OUT   8 /* pieces at a time */
+#define PIECE 200000 /* numbers of a piece */
+#define OUT   8      /* pieces at a time */
 
 struct piece {
     uint64_t first;
@@ -41,7 +43,7 @@ static uint64_t hash(uint64_t number)
     return number ^ number >> 31;
 }
 
-/* In a worker: gives the first number of the piece that will do; nothing if there is none. */
+/* In a worker: its result is the first number of the piece that will do; none if there is none. */
 static int search(weir_task *task, void *arg)
 {
     const struct piece *piece = arg;
@@ -50,71 +52,118 @@ static int search(weir_task *task, void *arg)
         if (hash(i) >> (64 - piece->bits) == 0)
             return weir_task_result(task, &i, sizeof(i));
         if (i % 4096 == 0 && weir_task_cancelled(task))
-            return 0; /* it does not matter any more */
+            return 0; /* the result is no longer of interest */
     }
     return 0;
 }
 
-/* 0, or the error of the call that failed. *found: the number. */
-static int race(int bits, uint64_t *found)
-{
-    weir_future *futures[OUT] = {NULL};   /* of the pieces with these numbers modulo OUT */
-    uint64_t next = 0, last = UINT64_MAX; /* pieces: to be begun, and the one with the number */
-    int result = 0;
+struct race {
+    weir_future *futures[OUT]; /* of the pieces with these numbers modulo OUT */
+    uint64_t next;             /* the next piece to be begun */
+    uint64_t last;             /* the piece with the lowest number so far; UINT64_MAX: none */
+    uint64_t found;            /* that number */
+};
 
-    do {
+/* Begins as many pieces as may be out. Returns 0, or -1 with the last error set. */
+static int begin_pieces(struct race *race, int bits)
+{
+    for (; race->next < race->last && race->futures[race->next % OUT] == NULL; race->next++) {
+        const struct piece piece = {race->next * PIECE, bits};
+        weir_future *future = weir_pool_submit(pool, search, &piece, sizeof(piece), NULL);
+
+        if (future == NULL)
+            return -1;
+        race->futures[race->next % OUT] = future;
+    }
+    return 0;
+}
+
+static void free_future(weir_future **future)
+{
+    weir_future_free(*future); /* cancels it, unless it has ended */
+    *future = NULL;
+}
+
+/* Takes the result of a piece that has ended. Returns 0, or -1 with the last error set. */
+static int take_result(struct race *race, weir_future **future)
+{
+    const uint64_t *number;
+
+    if (weir_future_wait(*future, 0) < 0)
+        return -1;
+    number = weir_future_result(*future, NULL);
+    if (number != NULL) {
+        race->found = *number;
+        race->last = race->found / PIECE;
+        for (uint64_t i = race->last + 1; i < race->next; i++)
+            free_future(&race->futures[i % OUT]);
+        race->next = race->last;
+    }
+    free_future(future);
+    return 0;
+}
+
+/* Returns 0, or -1 with the last error set. */
+static int run_race(struct race *race, int bits)
+{
+    for (;;) {
         int64_t ended;
 
-        for (; next < last && !futures[next % OUT] && result == 0; next++) {
-            const struct piece piece = {next * PIECE, bits};
+        if (begin_pieces(race, bits) < 0)
+            return -1;
+        ended = weir_future_wait_many(race->futures, OUT, WEIR_WHEN_ANY, -1);
+        if (ended < 0)
+            return -1;
+        if (ended == OUT)
+            return 0; /* no piece is out: all below the number have been searched */
+        if (take_result(race, &race->futures[ended]) < 0)
+            return -1;
+    }
+}
 
-            futures[next % OUT] = weir_pool_submit(pool, search, &piece, sizeof(piece), NULL);
-            if (!futures[next % OUT])
-                result = weir_last_error()->code;
-        }
-        ended = weir_future_wait_many(futures, OUT, WEIR_WHEN_ANY, -1);
-        if (ended < 0 || ended == OUT)
-            break; /* OUT: there is none left */
-        if (weir_future_wait(futures[ended], 0) < 0) {
-            result = weir_last_error()->code;
-        } else if (weir_future_result(futures[ended], NULL)) {
-            *found = *(const uint64_t *)weir_future_result(futures[ended], NULL);
-            last = *found / PIECE;
-        }
-        weir_future_free(futures[ended]);
-        futures[ended] = NULL;
-        for (uint64_t i = last + 1; i < next && last != UINT64_MAX; i++) {
-            weir_future_free(futures[i % OUT]); /* cancels it, unless it has ended */
-            futures[i % OUT] = NULL;
-        }
-        next = last == UINT64_MAX ? next : last;
-    } while (result == 0);
+/* Returns 0, or 1 with the last error set. */
+static int run(weir_scope *scope, int bits, int workers)
+{
+    struct race race = {.last = UINT64_MAX};
+    int result;
+
+    pool = weir_pool_new(scope, &(weir_pool_options){.workers = workers});
+    if (pool == NULL)
+        return 1;
+    signal(SIGINT, on_interrupt);
+    result = run_race(&race, bits);
+    signal(SIGINT, SIG_DFL);
     for (int i = 0; i < OUT; i++)
-        weir_future_free(futures[i]);
-    return result;
+        free_future(&race.futures[i]);
+    if (result < 0)
+        return 1;
+    printf("%" PRIu64 " has the hash %016" PRIx64 "\n", race.found, hash(race.found));
+    return 0;
+}
+
+/* A decimal number from 1 to max, or -1. */
+static int64_t parse(const char *text, int64_t max)
+{
+    char *end;
+    long long number = strtoll(text, &end, 10);
+
+    return *end || number < 1 || number > max ? -1 : number;
 }
 
 int main(int argc, char **argv)
 {
-    int bits = argc > 1 ? atoi(argv[1]) : 26, workers = argc > 2 ? atoi(argv[2]) : 0, result = -1;
-    uint64_t found = 0;
+    int64_t bits = argc > 1 ? parse(argv[1], 40) : 26;
+    int64_t workers = argc > 2 ? parse(argv[2], WEIR_WORKERS_MAX) : weir_cpu_count();
+    int status = 1;
 
-    if (bits < 1 || bits > 40 || workers < 0 || argc > 3) {
-        fprintf(stderr, "usage: race [BITS (1 to 40) [WORKERS]]\n");
+    if (bits < 0 || workers < 0 || argc > 3) {
+        fprintf(stderr, "usage: race [BITS (1 to 40) [WORKERS (1 to %d)]]\n", WEIR_WORKERS_MAX);
         return 2;
     }
     WEIR_SCOPE (scope, NULL) {
-        pool = weir_pool_new(scope, &(weir_pool_options){.workers = workers});
-        if (!pool)
-            break;
-        signal(SIGINT, on_interrupt);
-        result = race(bits, &found);
-        signal(SIGINT, SIG_DFL);
+        status = run(scope, (int)bits, (int)workers);
     }
-    if (result < 0) {
+    if (status != 0)
         fprintf(stderr, "race: %s\n", weir_last_error()->message);
-        return 1;
-    }
-    printf("%" PRIu64 " has the hash %016" PRIx64 "\n", found, hash(found));
-    return 0;
+    return status;
 }

@@ -7,6 +7,8 @@
  * it, and one of the pieces crashes its worker at the first try, which the program hardly notices.
  *
  *   cc uv_host.c $(pkg-config --cflags --libs weir libuv) -o uv_host && ./uv_host
+ *
+ * Prints the number of primes, and whether the loop was free.
  */
 #include <weir.h>
 
@@ -21,7 +23,8 @@
 struct state {
     uv_timer_t timer;
     int64_t primes;
-    int left, ticks;
+    int pieces; /* that have not ended */
+    int failed, ticks;
 };
 
 static bool is_prime(int64_t n)
@@ -40,7 +43,7 @@ static int count_primes(weir_task *task, void *arg)
     int64_t count = 0;
 
     if (piece->begin == 0 && weir_task_attempt(task) == 1)
-        abort(); /* something must go wrong; this piece may be tried again */
+        abort(); /* a crash; the piece is run again, by another worker */
     for (int64_t n = piece->begin; n < piece->end; n++)
         count += is_prime(n);
     return weir_task_result(task, &count, sizeof(count));
@@ -52,12 +55,14 @@ static void on_counted(weir_future *future, void *arg)
     struct state *state = arg;
     const int64_t *count = weir_future_result(future, NULL);
 
-    if (count)
+    if (count != NULL) {
         state->primes += *count;
-    else
+    } else {
         fprintf(stderr, "uv_host: %s\n", weir_future_error(future)->message);
+        state->failed++;
+    }
     weir_future_free(future);
-    if (--state->left == 0)
+    if (--state->pieces == 0)
         uv_close((uv_handle_t *)&state->timer, NULL);
 }
 
@@ -68,6 +73,7 @@ static void on_tick(uv_timer_t *timer)
     state->ticks++;
 }
 
+/* Returns 0, or -1 with the last error set. */
 static int submit_all(weir_pool *pool, struct state *state)
 {
     for (int64_t i = 0; i < PIECES; i++) {
@@ -75,41 +81,65 @@ static int submit_all(weir_pool *pool, struct state *state)
         weir_future *future = weir_pool_submit(pool, count_primes, &piece, sizeof(piece),
                                                &(weir_job_options){.retries = 1});
 
-        if (!future || weir_future_then(future, on_counted, state) < 0)
+        if (future == NULL || weir_future_then(future, on_counted, state) < 0)
             return -1;
-        state->left++;
+        state->pieces++;
     }
     return 0;
 }
 
+/* Starts the timer. Returns 0, or 1 with a message printed. */
+static int start_timer(uv_loop_t *loop, struct state *state)
+{
+    int result = uv_timer_init(loop, &state->timer);
+
+    state->timer.data = state;
+    if (result == 0)
+        result = uv_timer_start(&state->timer, on_tick, 1, 1);
+    if (result != 0)
+        fprintf(stderr, "uv_host: %s\n", uv_strerror(result));
+    return result != 0;
+}
+
+/* Returns 0, 1 with a message printed, or -1 with the last error set. */
 static int run(weir_scope *scope, uv_loop_t *loop, struct state *state)
 {
     weir_pool *pool = weir_pool_new(scope, NULL);
 
-    if (!pool || weir_pool_use_loop(pool, loop) < 0 || submit_all(pool, state) < 0)
+    if (pool == NULL)
         return -1;
-    uv_timer_init(loop, &state->timer);
-    state->timer.data = state;
-    uv_timer_start(&state->timer, on_tick, 1, 1);
+    if (start_timer(loop, state) != 0)
+        return 1;
+    if (weir_pool_use_loop(pool, loop) < 0 || submit_all(pool, state) < 0)
+        return -1;
     uv_run(loop, UV_RUN_DEFAULT); /* until all callbacks have come */
     weir_pool_free(pool);
-    return uv_run(loop, UV_RUN_DEFAULT); /* lets libuv finish what the pool has closed */
+    uv_run(loop, UV_RUN_DEFAULT); /* libuv closes the handles of the pool */
+    if (state->failed > 0)
+        return 1;
+    printf("%" PRId64 " primes below %d\n", state->primes, LIMIT);
+    printf("the loop was %s meanwhile\n", state->ticks > 0 ? "free" : "blocked");
+    return 0;
 }
 
 int main(void)
 {
     uv_loop_t *loop = uv_default_loop();
     struct state state = {0};
-    int result = -1;
+    int status = -1;
 
-    WEIR_SCOPE (scope, NULL)
-        result = run(scope, loop, &state);
-    if (result < 0) {
-        fprintf(stderr, "uv_host: %s\n", weir_last_error()->message);
+    if (loop == NULL) {
+        fprintf(stderr, "uv_host: no loop\n");
         return 1;
     }
-    uv_loop_close(loop);
-    printf("%" PRId64 " primes below %d\n", state.primes, LIMIT);
-    printf("the loop was %s meanwhile\n", state.ticks > 0 ? "free" : "blocked");
-    return 0;
+    WEIR_SCOPE (scope, NULL) {
+        status = run(scope, loop, &state);
+    }
+    if (status < 0)
+        fprintf(stderr, "uv_host: %s\n", weir_last_error()->message);
+    if (status == 0 && uv_loop_close(loop) != 0) {
+        fprintf(stderr, "uv_host: the loop has a handle left\n");
+        status = 1;
+    }
+    return status != 0;
 }

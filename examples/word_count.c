@@ -8,6 +8,8 @@
  *
  *   cc word_count.c $(pkg-config --cflags --libs weir) -o word_count
  *   ./word_count FILE [TOP (10; 0: all) [WORKERS (0: one a CPU)]]
+ *
+ * Prints the count and the word, the most frequent one first.
  */
 #include <weir.h>
 
@@ -15,7 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Runs in the workers, on one chunk after the other. */
+/* In a worker: emits the words of a chunk. */
 static int count(weir_task *task, weir_range range, void *text)
 {
     weir_text_cursor words;
@@ -28,28 +30,30 @@ static int count(weir_task *task, weir_range range, void *text)
     return 0;
 }
 
-static const weir_map_reduction counting = {
-    .map = count, .value_size = sizeof(int64_t), .combine = weir_sum_int64};
-
-/* Returns the program's exit status. */
+/* Returns 0, or 1 with the last error set. */
 static int run(weir_scope *scope, const char *path, size_t top, int workers)
 {
-    weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = workers});
-    weir_text *text = pool != NULL ? weir_text_open(scope, path) : NULL;
-    weir_table *table = NULL;
-    weir_pair *pairs = NULL;
-    size_t found = 0;
+    const weir_map_reduction counting = {
+        .map = count, .value_size = sizeof(int64_t), .combine = weir_sum_int64};
+    size_t found;
 
-    if (text != NULL)
-        table = weir_pool_map_reduce(pool, weir_text_range(text), &counting, text, NULL);
-    if (table != NULL)
-        pairs = weir_table_sorted(table, weir_pair_by_int64, top, &found);
+    weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = workers});
+    if (pool == NULL)
+        return 1;
+    weir_text *text = weir_text_open(scope, path);
+    if (text == NULL)
+        return 1;
+    weir_table *table = weir_pool_map_reduce(pool, weir_text_range(text), &counting, text, NULL);
+    if (table == NULL)
+        return 1;
+    weir_pair *pairs = weir_table_sorted(table, weir_pair_by_int64, top, &found);
+    if (pairs == NULL)
+        return 1;
+
     for (size_t i = 0; i < found; i++)
         printf("%7" PRId64 " %s\n", *(const int64_t *)pairs[i].value, pairs[i].key);
     free(pairs);
-    if (pairs == NULL)
-        fprintf(stderr, "word_count: %s\n", weir_last_error()->message);
-    return pairs == NULL;
+    return 0;
 }
 
 /* A decimal number from 0 to max, or -1. */
@@ -65,17 +69,16 @@ int main(int argc, char **argv)
 {
     long top = argc > 2 ? parse(argv[2], INT32_MAX) : 10;
     long workers = argc > 3 ? parse(argv[3], WEIR_WORKERS_MAX) : 0;
-    int status = -1;
+    int status = 1;
 
     if (argc < 2 || argc > 4 || top < 0 || workers < 0) {
         fprintf(stderr, "usage: word_count FILE [TOP (10; 0: all) [WORKERS (0: one a CPU)]]\n");
         return 2;
     }
-    WEIR_SCOPE (scope, NULL)
+    WEIR_SCOPE (scope, NULL) {
         status = run(scope, argv[1], (size_t)top, (int)workers);
-    if (status < 0) {
-        fprintf(stderr, "word_count: %s\n", weir_last_error()->message);
-        status = 1;
     }
+    if (status != 0)
+        fprintf(stderr, "word_count: %s\n", weir_last_error()->message);
     return status;
 }

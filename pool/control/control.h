@@ -96,7 +96,7 @@ struct weir__map_reduce;
 struct weir__job_kind {
     /* Worker: calls the user's function on a chunk. */
     int (*run)(struct weir_task *task, weir_range range);
-    /* Worker, after it has left a job for which task->gather was made: gives that back. */
+    /* Worker, after it has left a job for which task->combiner was made: gives that back. */
     void (*leave)(struct weir_task *task);
     /* Host, before the job is open: fills the memory for which the spec asked. */
     void (*prepare)(const struct weir__job_spec *spec, struct weir__job *job, unsigned char *data);

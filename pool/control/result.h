@@ -7,7 +7,7 @@
 
 #include <stdalign.h>
 #include <stdatomic.h>
-#include <weir-pool.h>
+#include <weir.h>
 
 #define WEIR__RESULT_INLINE 64
 

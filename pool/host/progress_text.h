@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <weir-pool.h>
+#include <weir.h>
 
 #define WEIR__PROGRESS_TEXT 1024 /* longest line, in bytes */
 

@@ -2,21 +2,21 @@
  *
  * map_reduce.c: keyed map-reduce, in two jobs.
  *
- * The first job runs the user's map function over the chunks. A worker gathers what a chunk emits
- * in a private table and publishes it as a part, in a block of the scope; then the chunk's cell
- * says DONE, and that one store is what makes the part count. The host then opens the second job,
- * each chunk of which makes one shard of the result: it goes through the parts in the order of
- * their chunks, so pairs of one key are combined in the order of the range, whoever did what and
- * when.
+ * The first job runs the user's map function over the chunks. A worker combines the pairs that
+ * a chunk emits in a private table and publishes that as a map output, in a block of the scope;
+ * then the chunk's cell says DONE, and that one store makes the map output count. The host then
+ * opens the second job, each chunk of which makes one partition of the table: it goes through the
+ * map outputs in the order of their chunks, so pairs of one key are combined in the order of the
+ * range, whichever worker ran a chunk, and whenever.
  *
  * Invariants: a part or shard is named by its chunk's record in the job's memory before anything is
  * written to it, and only by the worker that has the chunk; when the job has ended the host alone
  * touches the records. What one holds depends on range and options only.
  *
- * Killed: in the map function, or while it gathers: the private table goes with the worker, and the
- * chunk is run again. While it publishes: the next attempt at the chunk, or the host, drops the
- * block. Between the making of a block and its being noted: the block stays until the scope ends.
- * The host: the scope ends, and all blocks with it.
+ * Killed: in the map function, or while pairs are combined: the private table goes with the worker,
+ * and the chunk is run again. While it publishes: the next attempt at the chunk, or the host, drops
+ * the block. Between the making of a block and its being noted: the block stays until the scope
+ * ends. The host: the scope ends, and all blocks with it.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -24,31 +24,31 @@
 #include <string.h>
 
 #include "pool/host/job_future.h"
-#include "pool/table.h"
+#include "pool/map_reduce/table_build.h"
 #include "pool/worker/task.h"
 #include "shm/clock.h"
 #include "shm/error.h"
 
-#define CHUNKS_DEFAULT    16
-#define CHUNKS_MAX        4096
-#define RECORDS_PER_SHARD 8192
+#define CHUNKS_DEFAULT        16
+#define CHUNKS_MAX            4096
+#define RECORDS_PER_PARTITION 8192
 
 /* In the job's memory, shared. */
 struct weir__map_reduce_memory {
     _Atomic int32_t error; /* by a worker: of the library, not of the task; 0: none */
-    uint32_t shards;       /* of the second job */
-    int64_t parts_count;
-    uint64_t parts_size;               /* bytes of all parts */
+    uint32_t partitions;   /* of the second job */
+    int64_t outputs_count;
+    uint64_t outputs_size;             /* bytes of all map outputs */
     struct weir__published *published; /* one a chunk of this job */
-    struct weir__published *parts;     /* of the second job: what the first one has published */
+    struct weir__published *outputs;   /* of the second job: what the first one has published */
 };
 
 /* The host's record, from the call to the freeing of the future. */
 struct weir__map_reduce {
     weir_pool *pool;
     weir_scope *scope;
-    struct weir__published *parts;
-    int64_t parts_count;
+    struct weir__published *outputs;
+    int64_t outputs_count;
     void *arg; /* a copy, for the second job; NULL: it is passed as it is */
     weir_table *table;
     bool taken; /* the table is the caller's */
@@ -59,8 +59,8 @@ struct weir__map_reduce {
 
 static void free_gather(struct weir_task *task)
 {
-    weir__gather_free(task->gather);
-    task->gather = NULL;
+    weir__combiner_free(task->combiner);
+    task->combiner = NULL;
 }
 
 /* Makes the task fail for a reason of the library, which the call then returns. */
@@ -79,7 +79,7 @@ static int fail_memory(struct weir_task *task, int code)
 
     if (code == -E2BIG)
         snprintf(message, sizeof(message), "the values of one key are longer than %zu bytes",
-                 WEIR__VALUE_MAX);
+                 WEIR__PAIR_VALUE_MAX);
     else if (limit > 0)
         snprintf(message, sizeof(message), "tables need more than the memory limit of %zu bytes",
                  limit);
@@ -88,20 +88,21 @@ static int fail_memory(struct weir_task *task, int code)
     return fail_task(task, code, message);
 }
 
-static int begin_gather(struct weir_task *task)
+static int begin_combiner(struct weir_task *task)
 {
     const weir_map_reduction *reduction = &task->job->data.map_reduction;
-    const struct weir__rule rule = {
+    const struct weir__combine_rule rule = {
         .value_size = reduction->value_size,
         .combine = reduction->combine,
         .arg = task->job->arg,
     };
 
-    if (task->gather == NULL)
-        task->gather = weir__gather_new();
-    if (task->gather == NULL)
+    if (task->combiner == NULL)
+        task->combiner = weir__combiner_new();
+    if (task->combiner == NULL)
         return fail_task(task, -ENOMEM, "no memory for a worker's table");
-    weir__gather_begin(task->gather, &rule, reduction->memory > 0 ? reduction->memory : SIZE_MAX);
+    weir__combiner_begin(task->combiner, &rule,
+                         reduction->memory > 0 ? reduction->memory : SIZE_MAX);
     return 0;
 }
 
@@ -111,7 +112,7 @@ static int claim_memory(struct weir_task *task, struct weir__published *mine, si
 {
     const struct weir__job *job = task->job;
     const size_t limit = job->data.map_reduction.memory;
-    uint64_t sum = job->data.map_reduce_memory->parts_size;
+    uint64_t sum = job->data.map_reduce_memory->outputs_size;
 
     atomic_store(&mine->size, size);
     if (limit == 0)
@@ -132,7 +133,7 @@ static struct weir__published *begin_chunk(struct weir_task *task)
 static int run_map_chunk(weir_task *task, weir_range range)
 {
     struct weir__published *mine = begin_chunk(task);
-    int result = begin_gather(task);
+    int result = begin_combiner(task);
 
     if (result != 0)
         return result;
@@ -141,12 +142,12 @@ static int run_map_chunk(weir_task *task, weir_range range)
     task->may_emit = false;
     if (result != 0 || task->fail_code != 0)
         return result;
-    result = weir__gather_end(task->gather);
+    result = weir__combiner_end(task->combiner);
     if (result == 0)
-        result = claim_memory(task, mine, weir__part_size(task->gather));
+        result = claim_memory(task, mine, weir__map_output_size(task->combiner));
     if (result != 0)
         return fail_memory(task, result);
-    result = weir__part_publish(task->scope, task->gather, mine);
+    result = weir__map_output_publish(task->scope, task->combiner, mine);
     return result == 0 ? 0 : fail_task(task, result, weir_last_error()->message);
 }
 
@@ -156,32 +157,34 @@ static int add_span(struct weir_task *task, const unsigned char *at, const unsig
     int result = 0;
 
     while (at < end && result == 0) {
-        const struct weir__record *record = weir__record_check(at, end);
+        const struct weir__pair_record *record = weir__pair_record_check(at, end);
 
         if (record == NULL || (fixed > 0 && record->value_size != fixed))
             return -EBADMSG;
-        result = weir__gather_add_record(task->gather, record);
-        at += weir__record_size(record->key_size, record->value_size);
+        result = weir__combiner_add_record(task->combiner, record);
+        at += weir__pair_record_size(record->key_size, record->value_size);
     }
     return result;
 }
 
-static int add_parts(struct weir_task *task, unsigned first, unsigned last)
+static int add_map_outputs(struct weir_task *task, unsigned first, unsigned last)
 {
     const struct weir__map_reduce_memory *shared = task->job->data.map_reduce_memory;
     int result = 0;
 
-    for (int64_t i = 0; i < shared->parts_count && result == 0; i++) {
-        const weir_shm *block = atomic_load_explicit(&shared->parts[i].block, memory_order_relaxed);
+    for (int64_t i = 0; i < shared->outputs_count && result == 0; i++) {
+        const weir_shm *block =
+            atomic_load_explicit(&shared->outputs[i].block, memory_order_relaxed);
         const unsigned char *begin, *end;
 
         if (block == NULL)
             continue;
-        result = weir__part_span(block, first, last, &begin, &end) ? add_span(task, begin, end)
-                                                                   : -EBADMSG;
+        result = weir__map_output_span(block, first, last, &begin, &end)
+                     ? add_span(task, begin, end)
+                     : -EBADMSG;
     }
     if (result == 0)
-        result = weir__gather_end(task->gather);
+        result = weir__combiner_end(task->combiner);
     if (result == -EBADMSG)
         return fail_task(task, result, "a chunk's table in shared memory has been overwritten");
     return result == 0 ? 0 : fail_memory(task, result);
@@ -208,21 +211,21 @@ static int reduce_key(void *context, weir_pair *pair)
 static int run_merge_chunk(weir_task *task, weir_range range)
 {
     const struct weir__map_reduce_memory *shared = task->job->data.map_reduce_memory;
-    const unsigned width = WEIR__PARTITIONS / shared->shards;
+    const unsigned width = WEIR__HASH_GROUPS / shared->partitions;
     const unsigned first = (unsigned)range.begin * width;
     struct weir__published *mine = begin_chunk(task);
-    int result = begin_gather(task);
+    int result = begin_combiner(task);
 
     if (result == 0)
-        result = add_parts(task, first, first + width);
+        result = add_map_outputs(task, first, first + width);
     if (result != 0)
         return result;
-    result = claim_memory(task, mine, weir__shard_size(task->gather));
+    result = claim_memory(task, mine, weir__partition_size(task->combiner));
     if (result != 0)
         return fail_memory(task, result);
-    result = weir__shard_publish(task->scope, task->gather,
-                                 task->job->data.map_reduction.reduce != NULL ? reduce_key : NULL,
-                                 task, mine);
+    result = weir__partition_publish(
+        task->scope, task->combiner,
+        task->job->data.map_reduction.reduce != NULL ? reduce_key : NULL, task, mine);
     return result == 0 || task->fail_code != 0
                ? result
                : fail_task(task, result, weir_last_error()->message);
@@ -240,12 +243,12 @@ static int refuse_emit(weir_task *task, const void *key, size_t key_size, const 
     if (key == NULL || (value == NULL && value_size > 0))
         return weir_task_fail(task, -EINVAL, "the %s that is emitted is NULL",
                               key == NULL ? "key" : "value");
-    if (key_size > WEIR__KEY_MAX)
+    if (key_size > WEIR__PAIR_KEY_MAX)
         return weir_task_fail(task, -EINVAL, "a key of %zu bytes; the longest has %zu", key_size,
-                              WEIR__KEY_MAX);
+                              WEIR__PAIR_KEY_MAX);
     return weir_task_fail(task, -EINVAL,
                           "a value of %zu bytes is emitted; the job's values have %zu", value_size,
-                          fixed > 0 ? fixed : WEIR__VALUE_MAX);
+                          fixed > 0 ? fixed : WEIR__PAIR_VALUE_MAX);
 }
 
 static inline int emit_pair(weir_task *task, const void *key, size_t key_size, const void *value,
@@ -255,11 +258,11 @@ static inline int emit_pair(weir_task *task, const void *key, size_t key_size, c
     int result;
 
     if (__builtin_expect(!task->may_emit || key == NULL || (value == NULL && value_size > 0) ||
-                             key_size > WEIR__KEY_MAX ||
-                             (fixed > 0 ? value_size != fixed : value_size > WEIR__VALUE_MAX),
+                             key_size > WEIR__PAIR_KEY_MAX ||
+                             (fixed > 0 ? value_size != fixed : value_size > WEIR__PAIR_VALUE_MAX),
                          0))
         return refuse_emit(task, key, key_size, value, value_size);
-    result = weir__gather_add(task->gather, key, key_size, value, value_size);
+    result = weir__combiner_add(task->combiner, key, key_size, value, value_size);
     if (__builtin_expect(result != 0, 0))
         fail_memory(task, result);
     return result;
@@ -297,12 +300,12 @@ static void release_record(struct weir__map_reduce *record)
         return;
     /* After the scope's end there is nothing left to free. */
     if (weir__scope_check_owner(record->scope, "a table") == 0) {
-        drop_all(record->parts, record->parts_count);
+        drop_all(record->outputs, record->outputs_count);
         if (!record->taken)
             weir_table_free(record->table);
     }
     weir__fail_with(&before);
-    free(record->parts);
+    free(record->outputs);
     free(record->arg);
     free(record);
 }
@@ -326,13 +329,13 @@ static void prepare_merge_job(const struct weir__job_spec *spec, struct weir__jo
     const struct weir__map_reduce *record = spec->map_reduce;
 
     memset(memory, 0, spec->memory);
-    shared->shards = (uint32_t)spec->count;
-    shared->parts_count = record->parts_count;
+    shared->partitions = (uint32_t)spec->count;
+    shared->outputs_count = record->outputs_count;
     shared->published = (struct weir__published *)(shared + 1);
-    shared->parts = shared->published + spec->count;
-    for (int64_t i = 0; i < record->parts_count; i++) {
-        atomic_store(&shared->parts[i].block, atomic_load(&record->parts[i].block));
-        shared->parts_size += atomic_load(&record->parts[i].size);
+    shared->outputs = shared->published + spec->count;
+    for (int64_t i = 0; i < record->outputs_count; i++) {
+        atomic_store(&shared->outputs[i].block, atomic_load(&record->outputs[i].block));
+        shared->outputs_size += atomic_load(&record->outputs[i].size);
     }
     job->data.map_reduce_memory = shared;
 }
@@ -340,17 +343,17 @@ static void prepare_merge_job(const struct weir__job_spec *spec, struct weir__jo
 static int finish_merge_job(weir_future *future, struct weir__job *job)
 {
     struct weir__map_reduce *record = weir__job_future_of(future)->map_reduce;
-    struct weir__published *shards = job->data.map_reduce_memory->published;
+    struct weir__published *partitions = job->data.map_reduce_memory->published;
 
-    drop_all(record->parts, record->parts_count);
+    drop_all(record->outputs, record->outputs_count);
     set_code(future, job);
     if (future->code == 0)
-        record->table = weir__table_new(record->scope, shards, (unsigned)job->count);
+        record->table = weir__table_new(record->scope, partitions, (unsigned)job->count);
     if (record->table != NULL)
         return 0;
     if (future->code == 0)
         future->code = weir_last_error()->code;
-    drop_all(shards, job->count);
+    drop_all(partitions, job->count);
     return future->code;
 }
 
@@ -362,13 +365,13 @@ static const struct weir__job_kind merge_kind = {
     .release = release_record,
 };
 
-static uint32_t shards_for(uint64_t records)
+static uint32_t partitions_for(uint64_t records)
 {
-    uint32_t shards = 1;
+    uint32_t partitions = 1;
 
-    while (shards < WEIR__PARTITIONS && records / shards > RECORDS_PER_SHARD)
-        shards *= 2;
-    return shards;
+    while (partitions < WEIR__HASH_GROUPS && records / partitions > RECORDS_PER_PARTITION)
+        partitions *= 2;
+    return partitions;
 }
 
 /* Describes the second job by the first. */
@@ -376,7 +379,7 @@ static int plan_merge(struct weir__map_reduce *record, const struct weir__job *j
                       uint64_t records)
 {
     struct weir__job_spec *spec = &record->merge;
-    const uint32_t shards = shards_for(records);
+    const uint32_t partitions = partitions_for(records);
 
     if (spec->arg_size > 0) {
         record->arg = malloc(spec->arg_size);
@@ -391,29 +394,31 @@ static int plan_merge(struct weir__map_reduce *record, const struct weir__job *j
             spec->timeout_ns = 1;
     }
     spec->async = true; /* so that its workers are all woken */
-    spec->range = (weir_range){0, shards};
-    spec->count = shards;
+    spec->range = (weir_range){0, partitions};
+    spec->count = partitions;
     spec->grain = 1;
     spec->kind = &merge_kind;
-    spec->memory = sizeof(struct weir__map_reduce_memory) +
-                   ((size_t)shards + (size_t)record->parts_count) * sizeof(struct weir__published);
+    spec->memory =
+        sizeof(struct weir__map_reduce_memory) +
+        ((size_t)partitions + (size_t)record->outputs_count) * sizeof(struct weir__published);
     return 0;
 }
 
-/* Takes the parts over from the job, which is about to be closed. */
-static int take_parts(struct weir__map_reduce *record, struct weir__job *job, uint64_t *records)
+/* Takes the map outputs over from the job, which is about to be closed. */
+static int take_map_outputs(struct weir__map_reduce *record, struct weir__job *job,
+                            uint64_t *records)
 {
     struct weir__published *published = job->data.map_reduce_memory->published;
 
-    record->parts = calloc((size_t)job->count, sizeof(*record->parts));
-    if (record->parts == NULL)
+    record->outputs = calloc((size_t)job->count, sizeof(*record->outputs));
+    if (record->outputs == NULL)
         return weir__fail(-ENOMEM, "no memory for the record of %lld chunks",
                           (long long)job->count);
-    record->parts_count = job->count;
+    record->outputs_count = job->count;
     *records = 0;
     for (int64_t i = 0; i < job->count; i++) {
-        atomic_store(&record->parts[i].size, atomic_load(&published[i].size));
-        atomic_store(&record->parts[i].block, atomic_exchange(&published[i].block, NULL));
+        atomic_store(&record->outputs[i].size, atomic_load(&published[i].size));
+        atomic_store(&record->outputs[i].block, atomic_exchange(&published[i].block, NULL));
         *records += published[i].records;
     }
     return 0;
@@ -433,7 +438,7 @@ static int finish_map_job(weir_future *future, struct weir__job *job)
         weir__fail_with(&error);
         return 0;
     }
-    result = take_parts(record, job, &records);
+    result = take_map_outputs(record, job, &records);
     if (result < 0) {
         drop_all(job->data.map_reduce_memory->published, job->count);
         return result;
@@ -478,9 +483,9 @@ static int check_map_reduction(const weir_map_reduction *reduction)
     }
     if (reduction->map == NULL)
         return weir__fail(-EINVAL, "the map-reduction's map is NULL");
-    if (reduction->value_size > WEIR__VALUE_MAX)
+    if (reduction->value_size > WEIR__PAIR_VALUE_MAX)
         return weir__fail(-EINVAL, "value_size is %zu; the largest is %zu", reduction->value_size,
-                          WEIR__VALUE_MAX);
+                          WEIR__PAIR_VALUE_MAX);
     if ((reduction->value_size > 0) != (reduction->combine != NULL))
         return weir__fail(-EINVAL,
                           reduction->combine == NULL

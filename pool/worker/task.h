@@ -28,10 +28,11 @@ struct weir_task {
     uint64_t tail;                  /* of the queue, when it was looked at last */
     int64_t settled;                /* since it entered the job */
     int64_t total;                  /* chunks since it was forked */
-    weir_range at;               /* what a failure is about: the chunk, or the element of a map */
-    struct weir__gather *gather; /* map_reduce.c: its table, while it is in a job that needs one */
-    bool may_emit;               /* map_reduce.c: in a map function */
-    int fail_code;               /* 0: weir_task_fail() was not called */
+    weir_range at; /* what a failure is about: the chunk, or the element of a map */
+    /* map_reduce.c: its private table, while it is in a job that needs one. */
+    struct weir__combiner *combiner;
+    bool may_emit; /* map_reduce.c: in a map function */
+    int fail_code; /* 0: weir_task_fail() was not called */
     char message[WEIR__TASK_MESSAGE];
 };
 

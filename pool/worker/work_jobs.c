@@ -178,7 +178,7 @@ void weir__work_on_job(struct weir_task *task, unsigned index)
     atomic_store_explicit(&slot->job, index + 1, memory_order_release);
     atomic_fetch_add(&job->activity, ACTIVITY_ENTER);
     work_inside(task, index);
-    if (task->gather != NULL)
+    if (task->combiner != NULL)
         kind = job->kind; /* now: after this worker has left, the job may be another one */
     weir__announce_spin(task->control, task->slot);
     leave_job(task);

@@ -17,26 +17,35 @@ static int add_one(weir_task *task, weir_range range, void *arg)
     return 0;
 }
 
+static long complain()
+{
+    std::fprintf(stderr, "use: %s\n", weir_last_error()->message);
+    return -1;
+}
+
 static long sum()
 {
     WEIR_SCOPE (scope, nullptr) {
-        weir_list *list = weir_scope_list_range(scope, 0, 1000, 1);
         weir_pool_options options{};
-        long total = 0;
-
         options.workers = 2;
-        if (weir_pool_for(weir_pool_new(scope, &options), {0, 1000}, add_one, list, nullptr) < 0)
+        weir_pool *pool = weir_pool_new(scope, &options);
+        if (!pool)
             break;
+        weir_list *list = weir_scope_list_range(scope, 0, 1000, 1);
+        if (!list || weir_pool_for(pool, {0, 1000}, add_one, list, nullptr) < 0)
+            break;
+
+        long total = 0;
         for (int64_t i = 0; i < weir_list_len(list); i++) {
             weir_value value;
 
-            if (weir_list_get(list, i, &value) == 0)
-                total += value.integer;
+            if (weir_list_get(list, i, &value) < 0)
+                return complain();
+            total += value.integer;
         }
         return total;
     }
-    std::printf("%s\n", weir_last_error()->message);
-    return -1;
+    return complain();
 }
 
 int main()

@@ -176,12 +176,12 @@ static void print_format(void)
     int64_t size = weir_list_format(list, NULL, 0);
     char *text = size < 0 ? NULL : malloc((size_t)size + 1);
 
-    if (text == NULL) {
+    if (text != NULL)
+        size = weir_list_format(list, text, (size_t)size + 1);
+    if (text == NULL || size < 0)
         printf("%" PRId64 "\n", size);
-        return;
-    }
-    weir_list_format(list, text, (size_t)size + 1);
-    puts(text);
+    else
+        puts(text);
     free(text);
 }
 

@@ -37,21 +37,30 @@ int main(int argc, char **argv)
 {
     const weir_value values[] = {weir_int(1), weir_int(2), weir_int(3)};
     const int64_t shape[] = {3, 4};
-    weir_scope *scope = weir_scope_begin(NULL);
     weir_array *matrix, *plain;
     weir_list *numbers;
+    weir_scope *scope;
     int failed;
 
-    if (argc != 2 || !scope)
+    if (argc != 2) {
+        fprintf(stderr, "usage: readme PREFIX\n");
+        return 2;
+    }
+    scope = weir_scope_begin(NULL);
+    if (scope == NULL)
         return complain("weir_scope_begin");
     snprintf(names[0], sizeof names[0], "%snumbers", argv[1]);
     snprintf(names[1], sizeof names[1], "%smatrix", argv[1]);
     snprintf(names[2], sizeof names[2], "%splain", argv[1]);
     numbers = weir_scope_list_named(scope, names[0], values, 3);
+    if (numbers == NULL)
+        return complain(names[0]);
     matrix = weir_scope_array_named(scope, names[1], WEIR_FLOAT64, 2, shape, WEIR_ARRAY_NPY);
+    if (matrix == NULL)
+        return complain(names[1]);
     plain = weir_scope_array_named(scope, names[2], WEIR_FLOAT64, 2, shape, 0);
-    if (!numbers || !matrix || !plain)
-        return complain("the objects");
+    if (plain == NULL)
+        return complain(names[2]);
     puts("ready");
     fflush(stdout);
     while (getchar() != EOF)

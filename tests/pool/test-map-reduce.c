@@ -65,7 +65,7 @@ static void keys_of_any_length_are_found__when_there_are_many(void **state)
                                                   COUNTING(.map = emit_lengths), NULL, NULL));
 
     (void)state;
-    assert_true(weir_table_len(table) > count * 9 / 10); /* several shards */
+    assert_true(weir_table_len(table) > count * 9 / 10); /* several partitions */
     assert_lengths(table, count);
     weir_table_free(table);
     weir_pool_free(pool);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * The tables of a map-reduce: in order by values that are doubles, and the memory that all of a
- * job's tables have together.
+ * The tables of a map-reduce: in order by values that are doubles, overwritten by a process, and
+ * the memory that all of a job's tables have together.
  */
 #include "support.h"
 
 #include <errno.h>
 #include <math.h>
+
+#include "pool/map_reduce/table.h"
 
 /* ---- by doubles ------------------------------------------------------------------------------ */
 
@@ -86,7 +88,7 @@ static void the_order_is_one__whichever_two_doubles_are_compared(void **state)
 
 /* ---- the limit ------------------------------------------------------------------------------- */
 
-#define CHUNK  16384 /* so that the parts of the result, too, are smaller than that */
+#define CHUNK  16384 /* so that the partitions of the result, too, are smaller than that */
 #define CHUNKS 16
 
 static int emit_keys(weir_task *task, weir_range range, void *arg)
@@ -134,8 +136,8 @@ static size_t least_memory(weir_pool *pool, weir_range range)
     return high;
 }
 
-/* Each chunk alone has room, its worker's table and its part of the result included: it is the
- * chunks' tables that are too much together, or these and the parts of the result. */
+/* The limit is enough for each chunk alone, with its worker's table and its partition of the
+ * result. The chunks' tables together pass it, or these and the partitions do. */
 static void the_limit_is_of_all_tables_together__when_each_of_them_fits(void **state)
 {
     const weir_range all = {0, (int64_t)CHUNKS * CHUNK}, last = {all.end - CHUNK, all.end};
@@ -159,11 +161,140 @@ static void the_limit_is_of_all_tables_together__when_each_of_them_fits(void **s
     weir_scope_end(scope);
 }
 
+/* ---- damage ---------------------------------------------------------------------------------- */
+
+#define PARTITIONS 4 /* of a table of CHUNK + 1 keys or more, up to twice that */
+#define KEYS       (CHUNK + 1000)
+
+/* Pairs that come before the error; -1: there was no error. */
+static int64_t pairs_before_damage(const weir_table *table)
+{
+    weir_table_cursor cursor = {0};
+    int64_t count = 0;
+    weir_pair pair;
+    int result;
+
+    while ((result = weir_table_next(table, &cursor, &pair)) == 1)
+        count++;
+    if (result == 0)
+        return -1;
+    assert_int_equal(result, -EBADMSG);
+    assert_int_equal(weir_last_error()->code, -EBADMSG);
+    return count;
+}
+
+static void assert_not_sorted(const weir_table *table, size_t most)
+{
+    size_t count = 1;
+
+    assert_null(weir_table_sorted(table, weir_pair_by_key, most, &count));
+    assert_int_equal(weir_last_error()->code, -EBADMSG);
+    assert_int_equal(count, 0);
+}
+
+static void assert_sound(const weir_table *table)
+{
+    size_t count = 0;
+    weir_pair *sorted = weir_table_sorted(table, weir_pair_by_key, 0, &count);
+
+    assert_int_equal(pairs_before_damage(table), -1);
+    assert_non_null(sorted);
+    assert_int_equal(count, KEYS);
+    free(sorted);
+}
+
+static weir_table *new_table(weir_pool *pool)
+{
+    const weir_map_reduction reduction = {
+        .map = emit_keys, .value_size = sizeof(int64_t), .combine = weir_sum_int64};
+    weir_table *table = weir_pool_map_reduce(pool, (weir_range){0, KEYS}, &reduction, NULL, NULL);
+
+    assert_non_null(table);
+    assert_int_equal(table->partitions, PARTITIONS);
+    return table;
+}
+
+static void iteration_and_sorting_fail__when_a_partition_is_damaged(void **state)
+{
+    weir_scope *scope = begin();
+    weir_pool *pool = new_pool(scope, 2);
+    weir_table *table = new_table(pool);
+    struct weir__partition *partition = weir_shm_buf(table->partition[PARTITIONS - 1].block);
+    const struct weir__partition sound = *partition;
+    const uint64_t size = weir_shm_size(table->partition[PARTITIONS - 1].block);
+    struct weir__partition damaged[7];
+
+    (void)state;
+    for (int i = 0; i < 7; i++)
+        damaged[i] = sound;
+    damaged[0].magic = 0;
+    damaged[1].slots = 0;
+    damaged[2].slots--;
+    damaged[3].slots *= 2;
+    damaged[4].log_begin += 8;
+    damaged[5].log_end = size + 8;
+    damaged[6].log_end = sound.log_begin - 8;
+    for (int i = 0; i < 7; i++) {
+        *partition = damaged[i];
+        assert_int_equal(pairs_before_damage(table), KEYS - sound.records);
+        assert_message_has("partition 3 of the table");
+        assert_not_sorted(table, 0);
+        assert_message_has("partition 3 of the table");
+        assert_not_sorted(table, 1);
+    }
+    *partition = sound;
+    assert_sound(table);
+    weir_table_free(table);
+    weir_pool_free(pool);
+    weir_scope_end(scope);
+}
+
+static void iteration_and_sorting_fail__when_a_record_is_damaged(void **state)
+{
+    weir_scope *scope = begin();
+    weir_pool *pool = new_pool(scope, 2);
+    weir_table *table = new_table(pool);
+    struct weir__partition *partition = weir_shm_buf(table->partition[0].block);
+    const uint64_t log_end = partition->log_end;
+    struct weir__pair_record *first =
+        (struct weir__pair_record *)((unsigned char *)partition + partition->log_begin);
+    struct weir__pair_record *second =
+        (struct weir__pair_record *)((unsigned char *)first +
+                                     weir__pair_record_size(first->key_size, first->value_size));
+    const struct weir__pair_record sound = *second;
+    struct weir__pair_record damaged[] = {sound, sound, sound, sound};
+
+    (void)state;
+    damaged[0].key_size = UINT32_MAX;
+    damaged[1].value_size = UINT32_MAX;
+    damaged[2].key_size = (uint32_t)log_end; /* not too long for a key, but for the partition */
+    damaged[3].value_size = (uint32_t)log_end;
+    for (int i = 0; i < 4; i++) {
+        *second = damaged[i];
+        assert_int_equal(pairs_before_damage(table), 1);
+        assert_message_has("a record of the table");
+        assert_not_sorted(table, 0);
+        assert_message_has("a record of the table");
+        assert_not_sorted(table, 1);
+    }
+    *second = sound;
+    partition->log_end = partition->log_begin + 8; /* in the midst of the first record */
+    assert_int_equal(pairs_before_damage(table), 0);
+    assert_not_sorted(table, 0);
+    partition->log_end = log_end;
+    assert_sound(table);
+    weir_table_free(table);
+    weir_pool_free(pool);
+    weir_scope_end(scope);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         UNIT(pairs_come_largest_first_and_no_numbers_last__when_sorted_by_doubles),
         UNIT(the_order_is_one__whichever_two_doubles_are_compared),
+        UNIT(iteration_and_sorting_fail__when_a_partition_is_damaged),
+        UNIT(iteration_and_sorting_fail__when_a_record_is_damaged),
         UNIT(the_limit_is_of_all_tables_together__when_each_of_them_fits),
     };
 

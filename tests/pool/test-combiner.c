@@ -1,42 +1,43 @@
 /* SPDX-License-Identifier: MIT
  *
- * The private table in which a worker gathers pairs.
+ * The private table in which a worker combines pairs.
  */
 #include "support.h"
 
-#include "pool/gather.h"
-#include "pool/key_hash.h"
+#include "pool/map_reduce/combiner.h"
+#include "pool/map_reduce/key_hash.h"
 
 #define LENGTHS 41 /* of keys: 0 to 40 */
 
-static struct weir__gather *new_gather(const struct weir__rule *rule)
+static struct weir__combiner *new_combiner(const struct weir__combine_rule *rule)
 {
-    struct weir__gather *gather = weir__gather_new();
+    struct weir__combiner *combiner = weir__combiner_new();
 
-    assert_non_null(gather);
-    weir__gather_begin(gather, rule, SIZE_MAX);
-    return gather;
+    assert_non_null(combiner);
+    weir__combiner_begin(combiner, rule, SIZE_MAX);
+    return combiner;
 }
 
 /* A published record in its own memory, with a key of `size` times a byte, but for one. */
-static struct weir__record *make_record(int byte, size_t size, size_t place, int64_t value)
+static struct weir__pair_record *make_record(int byte, size_t size, size_t place, int64_t value)
 {
-    struct weir__record *record = calloc(1, weir__record_size(size, sizeof value));
+    struct weir__pair_record *record = calloc(1, weir__pair_record_size(size, sizeof value));
 
     assert_non_null(record);
-    *record = (struct weir__record){0x0123456789abcdef, (uint32_t)size, sizeof value};
-    memcpy(weir__record_value(record), &value, sizeof value);
-    memset(weir__record_key(record), byte, size);
+    *record = (struct weir__pair_record){0x0123456789abcdef, (uint32_t)size, sizeof value};
+    memcpy(weir__pair_record_value(record), &value, sizeof value);
+    memset(weir__pair_record_key(record), byte, size);
     if (place < size)
-        weir__record_key(record)[place] = 'x';
+        weir__pair_record_key(record)[place] = 'x';
     return record;
 }
 
 static void keys_stay_apart__when_their_hashes_are_equal(void **state)
 {
-    static struct weir__record *records[LENGTHS * (LENGTHS + 1)];
-    struct weir__gather *gather = new_gather(&(struct weir__rule){8, weir_sum_int64, NULL});
-    const struct weir__record *record;
+    static struct weir__pair_record *records[LENGTHS * (LENGTHS + 1)];
+    struct weir__combiner *combiner =
+        new_combiner(&(struct weir__combine_rule){8, weir_sum_int64, NULL});
+    const struct weir__pair_record *record;
     uint64_t offset = 0;
     int count = 0;
 
@@ -48,19 +49,19 @@ static void keys_stay_apart__when_their_hashes_are_equal(void **state)
         records[count] = make_record('\0', size, size, count);
     for (int round = 0; round < 2; round++)
         for (int i = 0; i < count; i++)
-            assert_int_equal(weir__gather_add_record(gather, records[i]), 0);
-    assert_int_equal(weir__gather_end(gather), 0);
-    assert_int_equal(weir__gather_count(gather), count);
+            assert_int_equal(weir__combiner_add_record(combiner, records[i]), 0);
+    assert_int_equal(weir__combiner_end(combiner), 0);
+    assert_int_equal(weir__combiner_count(combiner), count);
     for (int i = 0; i < count; i++, free(records[i - 1])) {
-        record = weir__gather_next(gather, &offset); /* in the order in which they came */
+        record = weir__combiner_next(combiner, &offset); /* in the order in which they came */
         assert_non_null(record);
         assert_int_equal(record->key_size, records[i]->key_size);
-        assert_memory_equal(weir__record_key(record), weir__record_key(records[i]),
+        assert_memory_equal(weir__pair_record_key(record), weir__pair_record_key(records[i]),
                             record->key_size + 1);
-        assert_int_equal(*(int64_t *)weir__record_value(record), 2 * i);
+        assert_int_equal(*(int64_t *)weir__pair_record_value(record), 2 * i);
     }
-    assert_null(weir__gather_next(gather, &offset));
-    weir__gather_free(gather);
+    assert_null(weir__combiner_next(combiner, &offset));
+    weir__combiner_free(combiner);
 }
 
 /* ---- order ---------------------------------------------------------------------------------- */
@@ -85,8 +86,9 @@ static void chain(void *into, const void *from, void *arg)
 
 static void assert_order(size_t value_size)
 {
-    struct weir__gather *gather = new_gather(&(struct weir__rule){value_size, chain, NULL});
-    const struct weir__record *record;
+    struct weir__combiner *combiner =
+        new_combiner(&(struct weir__combine_rule){value_size, chain, NULL});
+    const struct weir__pair_record *record;
     uint64_t expected[KEYS] = {0}, offset = 0, random = 1;
     int first[KEYS], found = 0;
 
@@ -103,22 +105,22 @@ static void assert_order(size_t value_size)
         if (expected[which] == 0)
             first[found++] = (int)which;
         expected[which] = expected[which] == 0 ? value.number : expected[which] * 31 + value.number;
-        assert_int_equal(weir__gather_add(gather, key, size, &value, value_size), 0);
+        assert_int_equal(weir__combiner_add(combiner, key, size, &value, value_size), 0);
     }
-    assert_int_equal(weir__gather_end(gather), 0);
-    assert_int_equal(weir__gather_count(gather), found);
+    assert_int_equal(weir__combiner_end(combiner), 0);
+    assert_int_equal(weir__combiner_count(combiner), found);
     for (int i = 0; i < found; i++) {
         uint16_t which;
 
-        record = weir__gather_next(gather, &offset);
+        record = weir__combiner_next(combiner, &offset);
         assert_non_null(record);
-        memcpy(&which, weir__record_key(record) + record->key_size - 2, 2);
+        memcpy(&which, weir__pair_record_key(record) + record->key_size - 2, 2);
         assert_int_equal(which, first[i]);
-        assert_int_equal(weir__record_key(record)[record->key_size], 0);
-        assert_int_equal(record->hash, weir__hash(weir__record_key(record), record->key_size));
-        assert_int_equal(*(uint64_t *)weir__record_value(record), expected[which]);
+        assert_int_equal(weir__pair_record_key(record)[record->key_size], 0);
+        assert_int_equal(record->hash, weir__hash(weir__pair_record_key(record), record->key_size));
+        assert_int_equal(*(uint64_t *)weir__pair_record_value(record), expected[which]);
     }
-    weir__gather_free(gather);
+    weir__combiner_free(combiner);
 }
 
 static void pairs_are_combined_as_they_came__when_short_and_long_ones_mix(void **state)

@@ -3,18 +3,19 @@
  * text.c: files as one range of bytes, in every process of a scope, without a copy.
  *
  * A text is a lazy block of the scope: a table of the files, one page or more of marks, and for
- * each file as many addresses as it has bytes, without memory. A process that first touches a file
- * opens it by its path, sees that it is the same one, and maps it over those addresses, privately
- * and for reading only; so the text lies at one address everywhere, and a fork, before or after,
- * changes nothing. The marks say what is mapped: each process puts a private page over them, which
- * a forked child inherits together with the mappings.
+ * each file as many addresses as it has bytes, without memory. When a process first needs a file,
+ * it opens the file by its path, checks that it is the same one, and maps it over those addresses,
+ * privately and for reading only; so the text lies at one address everywhere, and a fork, before or
+ * after, changes nothing. The marks say which files are mapped: each process puts a private page
+ * over them, which a forked child inherits together with the mappings.
  *
  * Invariants: the table never changes after weir_text_open_many(); in a process a file's mark is 1
- * only if the file is mapped there. When the block is closed, each process maps nothing over the
- * whole span at its next sync, files included.
+ * only if the file is mapped there. When the block has been closed, each process replaces the whole
+ * span, files included, by an empty mapping at its next sync.
  *
- * Failure modes: a file that is gone, or another one, or shorter, is refused; one that is cut while
- * it is mapped is a SIGBUS of whoever reads on, which for a worker is the death of a chunk.
+ * Failure modes: a file that is gone, has been replaced or has become shorter is refused. Reading a
+ * file that is truncated while it is mapped raises SIGBUS, which kills a worker and so fails its
+ * chunk.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,7 +32,7 @@
 
 #define TEXT_MAGIC UINT64_C(0x7478657472696577)
 
-/* In the block's table. */
+/* A file's entry in the block's table. */
 struct text_file {
     uint64_t begin;  /* in the range */
     uint64_t size;   /* in bytes */
@@ -45,9 +46,9 @@ struct weir_text {
     uint64_t magic;
     weir_array *array;
     uint64_t files;
-    uint64_t size;  /* of all files, in bytes */
-    uint64_t marks; /* offset: one byte that says that the marks are this process's own, then one a
-                       file */
+    uint64_t size; /* of all files, in bytes */
+    /* Offset of the marks: a byte that is 1 if they are this process's own, then one a file. */
+    uint64_t marks;
     struct text_file file[];
 };
 
@@ -56,7 +57,8 @@ struct plan {
     struct text_file *file;
     char **path;
     size_t count;
-    uint64_t size, paths, marks, end; /* of the text; of all paths; offsets in the block */
+    uint64_t size;       /* of the text, in bytes */
+    uint64_t marks, end; /* offsets in the block */
 };
 
 static uint64_t page_size(void)
@@ -64,7 +66,7 @@ static uint64_t page_size(void)
     return (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-static uint64_t round_up(uint64_t size)
+static uint64_t round_up_to_page(uint64_t size)
 {
     return (size + page_size() - 1) & ~(page_size() - 1);
 }
@@ -84,7 +86,7 @@ static int look_at_file(struct plan *plan, const char *path)
         return weir__fail(-EINVAL, "%s: not a regular file", path);
     if (access(path, R_OK) < 0)
         return weir__fail(-errno, "%s: %s", path, weir_strerror(-errno));
-    plan->path[plan->count] = realpath(path, NULL); /* the directory may change */
+    plan->path[plan->count] = realpath(path, NULL); /* the working directory may change */
     if (plan->path[plan->count] == NULL)
         return weir__fail(-errno, "%s: %s", path, weir_strerror(-errno));
     *file = (struct text_file){
@@ -94,7 +96,6 @@ static int look_at_file(struct plan *plan, const char *path)
         .ino = (uint64_t)status.st_ino,
     };
     plan->size += file->size;
-    plan->paths += strlen(plan->path[plan->count]) + 1;
     plan->count++;
     if (plan->size > INT64_MAX / 4)
         return weir__fail(-E2BIG, "the files have more than %lld bytes together",
@@ -102,7 +103,7 @@ static int look_at_file(struct plan *plan, const char *path)
     return 0;
 }
 
-static void lay_out(struct plan *plan)
+static void lay_out_text(struct plan *plan)
 {
     uint64_t at = sizeof(struct weir_text) + plan->count * sizeof(struct text_file);
 
@@ -110,11 +111,11 @@ static void lay_out(struct plan *plan)
         plan->file[i].path = at;
         at += strlen(plan->path[i]) + 1;
     }
-    plan->marks = round_up(at);
-    at = plan->marks + round_up(1 + plan->count);
+    plan->marks = round_up_to_page(at);
+    at = plan->marks + round_up_to_page(1 + plan->count);
     for (size_t i = 0; i < plan->count; i++) {
         plan->file[i].offset = at;
-        at += round_up(plan->file[i].size);
+        at += round_up_to_page(plan->file[i].size);
     }
     plan->end = at;
 }
@@ -122,7 +123,7 @@ static void lay_out(struct plan *plan)
 static weir_text *make_text(weir_scope *scope, const struct plan *plan)
 {
     const int64_t shape = (int64_t)plan->end;
-    const int64_t table = (int64_t)(plan->marks + round_up(1 + plan->count));
+    const int64_t table = (int64_t)(plan->marks + round_up_to_page(1 + plan->count));
     weir_array *array = weir_scope_array(scope, WEIR_UINT8, 1, &shape, WEIR_ARRAY_LAZY);
     weir_text *text = array != NULL ? weir_array_data(array) : NULL;
 
@@ -169,7 +170,7 @@ weir_text *weir_text_open_many(weir_scope *scope, const char *const *paths, size
     for (size_t i = 0; i < count && error == 0; i++)
         error = look_at_file(&plan, paths[i]);
     if (error == 0) {
-        lay_out(&plan);
+        lay_out_text(&plan);
         text = make_text(scope, &plan);
     }
     free_plan(&plan);
@@ -217,7 +218,7 @@ const char *weir_text_path(const weir_text *text, size_t file)
     if (check_text(text) < 0)
         return NULL;
     if (file >= text->files) {
-        weir__fail(-ERANGE, "file %zu; the text has files 0 to %llu", file,
+        weir__fail(-ERANGE, "the text has no file %zu; its files are 0 to %llu", file,
                    (unsigned long long)text->files - 1);
         return NULL;
     }
@@ -237,15 +238,17 @@ static _Atomic unsigned char *own_marks(const weir_text *text)
     unsigned char *marks = (unsigned char *)(uintptr_t)text + text->marks;
     _Atomic unsigned char *own = (_Atomic unsigned char *)marks;
 
+    /* pairs with the release below, in another thread of this process */
     if (atomic_load_explicit(own, memory_order_acquire) != 0)
         return own;
-    /* Should another thread do so too, a file is mapped once more, at the same place. */
-    if (mmap(marks, round_up(1 + text->files), PROT_READ | PROT_WRITE,
+    /* If another thread does so too, a file is mapped once more, at the same address. */
+    if (mmap(marks, round_up_to_page(1 + text->files), PROT_READ | PROT_WRITE,
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED) {
         weir__fail(-ENOMEM, "no memory for the marks of %llu files",
                    (unsigned long long)text->files);
         return NULL;
     }
+    /* pairs with the acquire above, in other threads of this process */
     atomic_store_explicit(own, 1, memory_order_release);
     return own;
 }
@@ -263,7 +266,8 @@ static int open_same(const weir_text *text, size_t i)
         (uint64_t)status.st_ino == file->ino && (uint64_t)status.st_size >= file->size)
         return fd;
     close(fd);
-    return weir__fail(-ESTALE, "%s: not the file that was opened, or shorter by now", path);
+    return weir__fail(
+        -ESTALE, "%s: the file has been replaced or truncated since the text was opened", path);
 }
 
 static int map_file(const weir_text *text, size_t i)
@@ -275,6 +279,7 @@ static int map_file(const weir_text *text, size_t i)
 
     if (marks == NULL)
         return weir_last_error()->code;
+    /* pairs with the release below, in another thread of this process */
     if (file->size == 0 || atomic_load_explicit(&marks[1 + i], memory_order_acquire) != 0)
         return 0;
     fd = open_same(text, i);
@@ -318,7 +323,7 @@ static size_t find_file(const weir_text *text, uint64_t place)
     return low;
 }
 
-/* Passes over the rest of a record that began before the cursor's range. */
+/* Skips the rest of a record that began before the cursor's range. */
 static void skip_begun(weir_text_cursor *cursor)
 {
     const char *newline;

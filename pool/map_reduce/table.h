@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * table.h: tables as they lie in blocks of the scope.
+ *
+ * A *map output* is the table of one chunk: its records, hash group by hash group. A *partition* is
+ * a run of hash groups of the result, with an index. A *table* is a block that names its
+ * partitions. Each is written before another process knows of it, and never changed after that (but
+ * for values that the program itself changes).
+ */
+#ifndef WEIR_TABLE_H
+#define WEIR_TABLE_H
+
+#include <weir.h>
+
+#include "pool/map_reduce/pair_record.h"
+
+#define WEIR__MAP_OUTPUT_MAGIC UINT64_C(0x6f70616d72696577) /* "weirmapo" */
+#define WEIR__PARTITION_MAGIC  UINT64_C(0x7472617072696577) /* "weirpart" */
+#define WEIR__TABLE_MAGIC      UINT64_C(0x656c626174726577)
+
+struct weir__map_output {
+    uint64_t magic;
+    uint64_t records;
+    uint64_t begin[WEIR__HASH_GROUPS + 1]; /* of each group's records, from the block's begin */
+};
+
+_Static_assert(sizeof(struct weir__map_output) == 16 + 8 * (WEIR__HASH_GROUPS + 1), "fixed width");
+
+struct weir__partition {
+    uint64_t magic;
+    uint64_t records;
+    uint64_t slots;     /* of the index behind this; a power of two */
+    uint64_t log_begin; /* from the block's begin; a slot's offset counts from here */
+    uint64_t log_end;
+};
+
+_Static_assert(sizeof(struct weir__partition) == 40, "fixed width");
+
+struct weir__table_partition {
+    weir_shm *block; /* NULL: it has no records */
+    uint64_t records;
+};
+
+struct weir_table {
+    uint64_t magic;
+    weir_shm *block; /* this one */
+    uint64_t records;
+    uint32_t partitions; /* a power of two, or 0 */
+    uint32_t shift;      /* hash group >> shift is the partition */
+    struct weir__table_partition partition[WEIR__HASH_GROUPS];
+};
+
+static inline uint64_t *weir__partition_index(struct weir__partition *partition)
+{
+    return (uint64_t *)(partition + 1);
+}
+
+static inline weir_pair weir__pair_of(const struct weir__pair_record *record)
+{
+    return (weir_pair){
+        .key = (const char *)weir__pair_record_key(record),
+        .key_size = record->key_size,
+        .value = weir__pair_record_value(record),
+        .value_size = record->value_size,
+    };
+}
+
+#endif

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * table_build.c: the making of a table: map outputs, partitions, and the block that names them.
+ *
+ * Invariants: a block is noted in its chunk's record before anything is written to it; a reader
+ * learns of a block when it is complete. A partition has each key once.
+ *
+ * Failure modes: there is no memory for a block; the user's function fails; a map output has been
+ * overwritten, which weir__map_output_span() and weir__pair_record_check() find. A worker that is
+ * killed between the making of a block and its being noted leaves it until the scope ends.
+ */
+#include "pool/map_reduce/table_build.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#include "pool/map_reduce/table.h"
+
+#define PAGE 4096
+
+/* ---- map outputs ----------------------------------------------------------------------------- */
+
+size_t weir__map_output_size(const struct weir__combiner *combiner)
+{
+    const uint64_t *bytes = weir__combiner_bytes(combiner);
+    size_t size = sizeof(struct weir__map_output);
+
+    for (int i = 0; i < WEIR__HASH_GROUPS; i++)
+        size += bytes[i];
+    return size;
+}
+
+static weir_shm *make_table_block(weir_scope *scope, size_t size)
+{
+    weir_shm *block = weir_scope_shm(scope, size);
+
+    if (block != NULL)
+        madvise(weir_shm_buf(block), size, MADV_HUGEPAGE); /* it may fail */
+    return block;
+}
+
+int weir__map_output_publish(weir_scope *scope, const struct weir__combiner *combiner,
+                             struct weir__published *published)
+{
+    const uint64_t *bytes = weir__combiner_bytes(combiner);
+    uint64_t at[WEIR__HASH_GROUPS], offset = 0;
+    const struct weir__pair_record *record;
+    struct weir__map_output *output;
+    weir_shm *block;
+
+    published->records = weir__combiner_count(combiner);
+    if (published->records == 0)
+        return 0;
+    block = make_table_block(scope, weir__map_output_size(combiner));
+    if (block == NULL)
+        return weir_last_error()->code;
+    /* If the worker is killed before the next line runs, the block stays until the scope ends. */
+    atomic_store(&published->block, block);
+    output = weir_shm_buf(block);
+    output->magic = WEIR__MAP_OUTPUT_MAGIC;
+    output->records = published->records;
+    output->begin[0] = sizeof(*output);
+    for (int i = 0; i < WEIR__HASH_GROUPS; i++) {
+        at[i] = output->begin[i];
+        output->begin[i + 1] = at[i] + bytes[i];
+    }
+    while ((record = weir__combiner_next(combiner, &offset)) != NULL) {
+        unsigned group = weir__hash_group_of(record->hash);
+
+        weir__combiner_write(combiner, record, (unsigned char *)output + at[group]);
+        at[group] += weir__combiner_published_size(combiner, record);
+    }
+    return 0;
+}
+
+bool weir__map_output_span(const weir_shm *block, unsigned first, unsigned last,
+                           const unsigned char **begin, const unsigned char **end)
+{
+    const struct weir__map_output *output = weir_shm_buf(block);
+    const size_t size = weir_shm_size(block);
+    uint64_t from, to;
+
+    if (size < sizeof(*output) || output->magic != WEIR__MAP_OUTPUT_MAGIC)
+        return false;
+    from = output->begin[first];
+    to = output->begin[last];
+    if (from < sizeof(*output) || from > to || to > size || ((from | to) & 7) != 0)
+        return false;
+    *begin = (const unsigned char *)output + from;
+    *end = (const unsigned char *)output + to;
+    return true;
+}
+
+/* ---- partitions ------------------------------------------------------------------------------ */
+
+/* The number of slots for `count` keys: a power of two, at most three quarters of them used. */
+static size_t slots_for(size_t count)
+{
+    size_t slots = 8;
+
+    while (slots / 4 * 3 < count)
+        slots *= 2;
+    return slots;
+}
+
+size_t weir__partition_size(const struct weir__combiner *combiner)
+{
+    const size_t records = weir__map_output_size(combiner) - sizeof(struct weir__map_output);
+
+    return sizeof(struct weir__partition) +
+           slots_for(weir__combiner_count(combiner)) * sizeof(uint64_t) + records;
+}
+
+/* Calls the user's function with a record that has just been written. If the value became smaller,
+ * the key is moved up behind it. */
+static int reduce_record(struct weir__pair_record *record,
+                         int (*keep)(void *context, weir_pair *pair), void *context)
+{
+    weir_pair pair = weir__pair_of(record);
+    unsigned char *key = weir__pair_record_key(record);
+    int result = keep(context, &pair);
+
+    if (result != 0 || pair.value_size == record->value_size)
+        return result;
+    record->value_size = (uint32_t)pair.value_size;
+    if (pair.value_size % 8 != 0) /* the pad is zero, as of every value */
+        memset(weir__pair_record_value(record) + pair.value_size, 0, 8 - pair.value_size % 8);
+    memmove(weir__pair_record_key(record), key, weir__padded((size_t)record->key_size + 1));
+    return 0;
+}
+
+/* Gives back the whole pages behind the last record, which are there if keys were left out. */
+static void give_back_pages(struct weir__partition *partition, size_t size)
+{
+    uintptr_t from =
+        ((uintptr_t)partition + partition->log_end + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
+    uintptr_t to = ((uintptr_t)partition + size) & ~(uintptr_t)(PAGE - 1);
+
+    if (from < to)
+        madvise((void *)from, to - from, MADV_REMOVE);
+}
+
+static int fill_partition(struct weir__partition *partition, const struct weir__combiner *combiner,
+                          int (*keep)(void *context, weir_pair *pair), void *context)
+{
+    unsigned char *log = (unsigned char *)partition + partition->log_begin;
+    const struct weir__pair_record *from;
+    uint64_t offset = 0, at = 0;
+
+    while ((from = weir__combiner_next(combiner, &offset)) != NULL) {
+        struct weir__pair_record *record = (struct weir__pair_record *)(log + at);
+        int result = 0;
+
+        weir__combiner_write(combiner, from, (unsigned char *)record);
+        if (keep != NULL)
+            result = reduce_record(record, keep, context);
+        if (result != 0 && result != WEIR_SKIP)
+            return result;
+        if (result == WEIR_SKIP)
+            continue;
+        weir__index_add(weir__partition_index(partition), partition->slots, record->hash, at);
+        at += weir__pair_record_size(record->key_size, record->value_size);
+        partition->records++;
+    }
+    partition->log_end = partition->log_begin + at;
+    return 0;
+}
+
+int weir__partition_publish(weir_scope *scope, const struct weir__combiner *combiner,
+                            int (*keep)(void *context, weir_pair *pair), void *context,
+                            struct weir__published *published)
+{
+    const size_t size = weir__partition_size(combiner);
+    struct weir__partition *partition;
+    weir_shm *block;
+    int result;
+
+    published->records = 0;
+    if (weir__combiner_count(combiner) == 0)
+        return 0;
+    block = make_table_block(scope, size);
+    if (block == NULL)
+        return weir_last_error()->code;
+    atomic_store(&published->block, block);
+    partition = weir_shm_buf(block);
+    *partition = (struct weir__partition){
+        .magic = WEIR__PARTITION_MAGIC,
+        .slots = slots_for(weir__combiner_count(combiner)),
+    };
+    partition->log_begin = sizeof(*partition) + partition->slots * sizeof(uint64_t);
+    result = fill_partition(partition, combiner, keep, context);
+    if (result != 0)
+        return result;
+    give_back_pages(partition, size);
+    published->records = partition->records;
+    return 0;
+}
+
+void weir__published_drop(struct weir__published *published)
+{
+    weir_shm *block = atomic_exchange(&published->block, NULL);
+
+    atomic_store(&published->size, 0);
+    published->records = 0;
+    if (block == NULL)
+        return;
+    weir_shm_unlink(block);
+    weir_shm_close(block);
+}
+
+/* ---- tables --------------------------------------------------------------------------------- */
+
+weir_table *weir__table_new(weir_scope *scope, struct weir__published *partitions, unsigned count)
+{
+    weir_shm *block = weir_scope_shm(scope, sizeof(struct weir_table));
+    weir_table *table;
+
+    if (block == NULL)
+        return NULL;
+    table = weir_shm_buf(block);
+    *table = (weir_table){.block = block, .partitions = count};
+    while (count > 0 && count << table->shift < WEIR__HASH_GROUPS)
+        table->shift++;
+    for (unsigned i = 0; i < count; i++) {
+        table->partition[i] = (struct weir__table_partition){
+            atomic_exchange(&partitions[i].block, NULL),
+            partitions[i].records,
+        };
+        table->records += partitions[i].records;
+    }
+    table->magic = WEIR__TABLE_MAGIC;
+    return table;
+}
