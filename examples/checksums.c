@@ -4,9 +4,9 @@
  *
  * A stream, as Python's Pool.imap: the number of names is not known before, some files are long and
  * some short, and the lines come out in the order of the names (with -u: as they are ready). A
- * limited number of calls is out at a time, so a list of any length needs little memory. A file that
- * cannot be read is an item with an error; the others go on. Each worker makes its table once, in
- * the initializer.
+ * limited number of calls is out at a time, so a list of any length needs little memory. A file
+ * that cannot be read is an item with an error; the others go on. Each worker makes its table once,
+ * in the initializer.
  *
  *   cc checksums.c $(pkg-config --cflags --libs weir) -o checksums && find . -type f | ./checksums
  *

@@ -78,7 +78,7 @@ static uint64_t parse(const char *text)
     return number > 0 && *end == '\0' && errno == 0 ? number : 0;
 }
 
-/* Returns 0, or -1 with the last error set; a line that is not a number is reported, and skipped. */
+/* Returns 0, or -1 with the last error set. A line that is not a number is only reported. */
 static int ask(weir_pool *pool, const char *text)
 {
     const weir_job_options options = {.chunk_timeout_ms = TIMEOUT_MS};

@@ -15,8 +15,8 @@
  *
  * Killed: in the map function, or while pairs are combined: the private table goes with the worker,
  * and the chunk is run again. While it publishes: the next attempt at the chunk, or the host, drops
- * the block. Between the making of a block and its being noted: the block stays until the scope ends.
- * The host: the scope ends, and all blocks with it.
+ * the block. Between the making of a block and its being noted: the block stays until the scope
+ * ends. The host: the scope ends, and all blocks with it.
  */
 #include "pool/map_reduce.h"
 

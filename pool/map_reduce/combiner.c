@@ -6,8 +6,8 @@
  * therefore not looked up when it comes. It is put into a short queue and its slot is fetched into
  * the cache; a group of pairs later its slot is read and its record fetched; one group after that
  * both are in the cache. Pairs are taken in whole groups because the processor overlaps the waiting
- * of the pairs in one loop. The queue is first in, first out, so the order of the pairs, and with it
- * every bit of the result, is that in which they came. A key or a value that is too long for the
+ * of the pairs in one loop. The queue is first in, first out, so the order of the pairs, and with
+ * it every bit of the result, is that in which they came. A key or a value that is too long for the
  * queue is added when the queue has been emptied.
  *
  * Keys of up to WEIR__KEY_WORDS bytes are two words in the queue. They are compared without a loop,
@@ -16,8 +16,8 @@
  * Invariants: the log's records are complete; `index` leads to each exactly once; bytes[] is the
  * memory that publishing needs. After an error nothing more is added.
  *
- * Failure modes: there is no memory, of the system or within the limit (-ENOMEM), or a value becomes
- * too long (-E2BIG); the combiner then keeps the error until it begins anew.
+ * Failure modes: there is no memory, of the system or within the limit (-ENOMEM), or a value
+ * becomes too long (-E2BIG); the combiner then keeps the error until it begins anew.
  */
 #include "pool/map_reduce/combiner.h"
 
@@ -48,7 +48,7 @@ struct pending {
     const void *value;
     const unsigned char *key; /* padded with NULs to 8 bytes, at least one */
     uint64_t own_value[VALUE_SHORT / 8];
-    /* The key's words. Of a record's key they are set only if it has up to WEIR__KEY_WORDS bytes. */
+    /* The key's words; those of a record's key only if it has up to WEIR__KEY_WORDS bytes. */
     uint64_t own_key[(KEY_SHORT + 1) / 8];
 };
 
@@ -133,8 +133,8 @@ void weir__combiner_begin(struct weir__combiner *combiner, const struct weir__co
     combiner->first = combiner->fetched = combiner->next = 0;
 }
 
-/* Makes the log's capacity enough for `size` bytes more. False: there is no memory, or it would pass
- * the limit. */
+/* Makes the log's capacity enough for `size` bytes more. False: there is no memory, or the log
+ * would pass the limit. */
 static bool reserve_log(struct weir__combiner *combiner, size_t size)
 {
     size_t capacity = combiner->log_capacity;

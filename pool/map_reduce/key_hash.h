@@ -2,9 +2,9 @@
  *
  * key_hash.h: the hash of a key, as a whole and word by word.
  *
- * Keys of up to WEIR__KEY_WORDS bytes, which most are, are two words, hashed without a loop, whose
- * length the processor would have to guess. Words are little-endian, so the hash, and with it the
- * order of a table, is the same on every machine.
+ * Most keys have up to WEIR__KEY_WORDS bytes. Such a key is two words, which are hashed without a
+ * loop: the processor would mispredict the loop's end. Words are little-endian, so the hash, and
+ * with it the order of a table, is the same on every machine.
  */
 #ifndef WEIR_KEY_HASH_H
 #define WEIR_KEY_HASH_H
@@ -30,8 +30,8 @@ static inline uint64_t weir__hash_begin(size_t size)
     return WEIR__HASH_SEED ^ (size * UINT64_C(0xa0761d6478bd642f));
 }
 
-/* A key of up to WEIR__KEY_WORDS bytes. What is added keeps one word from making the other one
- * count for nothing. */
+/* A key of up to WEIR__KEY_WORDS bytes. The sum keeps both words in the hash even if a
+ * factor of the product is 0. */
 static inline uint64_t weir__hash_words(uint64_t first, uint64_t second, size_t size)
 {
     const uint64_t seed = weir__hash_begin(size);
@@ -67,8 +67,8 @@ static inline uint64_t weir__load_half(const unsigned char *from)
     return le32toh(half);
 }
 
-/* The first `size` (below 8) bytes as a word padded with NULs. Bytes that are read twice fall on
- * themselves. */
+/* The first `size` (below 8) bytes as a word padded with NULs. A byte that is read twice comes to
+ * the same place both times. */
 static inline uint64_t weir__load_tail(const unsigned char *from, size_t size)
 {
     if (size >= 4)
@@ -85,7 +85,7 @@ static inline uint64_t weir__load_second(const unsigned char *from, size_t size)
     return weir__load_word(from + size - 8) >> 8 * (WEIR__KEY_WORDS - size) >> 8;
 }
 
-/* The same for a key wherever and whenever. */
+/* The hash of a key of any length. */
 static inline uint64_t weir__hash(const void *key, size_t size)
 {
     const unsigned char *from = key;

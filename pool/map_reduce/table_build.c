@@ -54,7 +54,7 @@ int weir__map_output_publish(weir_scope *scope, const struct weir__combiner *com
     block = make_table_block(scope, weir__map_output_size(combiner));
     if (block == NULL)
         return weir_last_error()->code;
-    /* If the worker is killed before the next line has run, the block stays until the scope ends. */
+    /* If the worker is killed before the next line runs, the block stays until the scope ends. */
     atomic_store(&published->block, block);
     output = weir_shm_buf(block);
     output->magic = WEIR__MAP_OUTPUT_MAGIC;

@@ -14,7 +14,8 @@
  * span, files included, by an empty mapping at its next sync.
  *
  * Failure modes: a file that is gone, has been replaced or has become shorter is refused. Reading a
- * file that is truncated while it is mapped raises SIGBUS, which kills a worker and fails its chunk.
+ * file that is truncated while it is mapped raises SIGBUS, which kills a worker and so fails its
+ * chunk.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -46,7 +47,7 @@ struct weir_text {
     weir_array *array;
     uint64_t files;
     uint64_t size; /* of all files, in bytes */
-    /* Offset of the marks: a byte that is 1 if the marks are this process's own, then one a file. */
+    /* Offset of the marks: a byte that is 1 if they are this process's own, then one a file. */
     uint64_t marks;
     struct text_file file[];
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The tables of a map-reduce: in order by values that are doubles, overwritten by a process, and the
- * memory that all of a job's tables have together.
+ * The tables of a map-reduce: in order by values that are doubles, overwritten by a process, and
+ * the memory that all of a job's tables have together.
  */
 #include "support.h"
 
@@ -136,8 +136,8 @@ static size_t least_memory(weir_pool *pool, weir_range range)
     return high;
 }
 
-/* The limit is enough for each chunk alone, with its worker's table and its partition of the result.
- * The chunks' tables together pass it, or these and the partitions do. */
+/* The limit is enough for each chunk alone, with its worker's table and its partition of the
+ * result. The chunks' tables together pass it, or these and the partitions do. */
 static void the_limit_is_of_all_tables_together__when_each_of_them_fits(void **state)
 {
     const weir_range all = {0, (int64_t)CHUNKS * CHUNK}, last = {all.end - CHUNK, all.end};
