@@ -30,8 +30,8 @@ static inline uint64_t weir__hash_begin(size_t size)
     return WEIR__HASH_SEED ^ (size * UINT64_C(0xa0761d6478bd642f));
 }
 
-/* A key of up to WEIR__KEY_WORDS bytes. The sum at the end keeps both words in the hash even if the
- * product of the two becomes 0. */
+/* A key of up to WEIR__KEY_WORDS bytes. The sum keeps both words in the hash even if a
+ * factor of the product is 0. */
 static inline uint64_t weir__hash_words(uint64_t first, uint64_t second, size_t size)
 {
     const uint64_t seed = weir__hash_begin(size);
