@@ -99,6 +99,10 @@ need_to_test() {
     need spin has_command spin
     want clang has_command clang
     want libclang-rt-dev has_fuzzer
+    want clang-format has_command clang-format
+    want clang-tidy has_command clang-tidy
+    want cppcheck has_command cppcheck
+    want shellcheck has_command shellcheck
 }
 
 as_root() {
