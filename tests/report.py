@@ -3,6 +3,7 @@
 
     report.py BUILD-FOLDER BUILD...
 
+BUILD.results in the folder stands for a test log: a line "NAME passed|failed|skipped REASON" a check, as tests/lint/run writes them.
 A program of cmocka's or of Python's unittest counts as the cases it ran, any other test as one. A test that ends badly counts as at
 least one failure, and so does a build without a test log, unless BUILD.skipped says why there is none. Each skip is printed with its reason: what the
 test said before it skipped. What the cases of tests/faults measured is printed too.
@@ -76,6 +77,19 @@ def tally(build, test, count):
         print("FAILED %s (%s)%s" % (name, result, "".join("\n    " + case[1] for case in failed)))
 
 
+def tally_results(build, lines, count):
+    """The same with a file of results."""
+    checks = [(line.split(None, 2) + [""])[:3] for line in lines if line.strip()]
+    for name, outcome, reason in checks:
+        count[outcome] += 1
+        if outcome != "passed":
+            print("%s %s: %s%s" % ("FAILED" if outcome == "failed" else outcome, build, name,
+                                   ": " + reason.strip() if reason.strip() else ""))
+    if not checks:
+        count["failed"] += 1
+        print("FAILED %s: no check was made" % build)
+
+
 def main():
     folder, builds = sys.argv[1], sys.argv[2:]
     count = {"passed": 0, "failed": 0, "skipped": 0}
@@ -88,6 +102,10 @@ def main():
             continue
         except OSError:
             pass
+        if os.path.exists(os.path.join(folder, build + ".results")):
+            with open(os.path.join(folder, build + ".results")) as results:
+                tally_results(build, results, count)
+            continue
         try:
             with open(os.path.join(folder, build, "meson-logs", "testlog.json")) as log:
                 tests = [json.loads(line) for line in log]

@@ -59,6 +59,7 @@ has_fuzzer() {
 }
 
 # How such a build is configured, with CC=clang: in a folder of its own, as it is another compiler.
+# shellcheck disable=SC2034 # used by who sources this
 fuzz_options='-Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false -Dexamples=false'
 
 missing=
@@ -98,6 +99,10 @@ need_to_test() {
     need spin has_command spin
     want clang has_command clang
     want libclang-rt-dev has_fuzzer
+    want clang-format has_command clang-format
+    want clang-tidy has_command clang-tidy
+    want cppcheck has_command cppcheck
+    want shellcheck has_command shellcheck
 }
 
 as_root() {
@@ -148,6 +153,7 @@ compile() {
 configure() {
     folder=$1
     shift
+    # shellcheck disable=SC2154 # root is set by who sources this
     if [ -f "$folder/meson-private/coredata.dat" ]; then
         meson setup --reconfigure "$@" "$folder" "$root" >"$folder.log" 2>&1 && return 0
         rm -rf "$folder"

@@ -12,9 +12,9 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "median.h"
+#include "now.h"
 
 #define CHUNKS     64
 #define WORKERS    2
@@ -31,14 +31,6 @@ static void must(bool good, const char *what)
         return;
     fprintf(stderr, "%s: %s\n", what, weir_last_error()->message);
     exit(1);
-}
-
-static double now_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec * 1e3 + (double)ts.tv_nsec / 1e6;
 }
 
 /* Eight sums, so that no addition waits for the one before it. */

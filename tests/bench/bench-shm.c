@@ -11,24 +11,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "median.h"
+#include "now.h"
 
 enum { ROUNDS = 101, BLOCKS = 200, INTS = 2000, PASSES = 50 };
 
 static weir_list *list;
 static int64_t *array;
 static volatile int64_t sink; /* what is read must not be left out */
-
-static double now_us(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
-}
 
 static void must(int good, const char *what)
 {

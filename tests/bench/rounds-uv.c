@@ -8,21 +8,14 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <uv.h>
+
+#include "now.h"
 
 #define TASKS 10000
 
 static uv_work_t requests[TASKS];
 static int told;
-
-static double now_us(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
-}
 
 static void nothing(uv_work_t *request)
 {

@@ -11,8 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "now.h"
 
 #define LIST_COUNT 1000
 #define TASKS      10000
@@ -38,14 +39,6 @@ static void must(bool good, const char *what)
         return;
     fprintf(stderr, "%s: %s\n", what, weir_last_error()->message);
     exit(1);
-}
-
-static double now_us(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
 }
 
 static int nothing(weir_task *task, weir_range range, void *arg)

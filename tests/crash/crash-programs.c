@@ -3,9 +3,9 @@
  * crash-programs.c: the programs that crash kills: a job with a known result, a host, and a whole
  * life.
  */
+#include "child.h"
 #include "crash.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -66,8 +66,7 @@ static void host_main(int rounds)
     weir_pool *pool;
     int result = 0;
 
-    for (int i = 1; i < NSIG; i++)
-        signal(i, SIG_DFL);
+    child_reset();
     setpgid(0, 0);
     board->phase = 1;
     scope = weir_scope_begin(NULL);

@@ -31,27 +31,6 @@
 
 struct board *board;
 
-double now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
-}
-
-int files(void)
-{
-    DIR *directory = opendir("/dev/shm");
-    struct dirent *entry;
-    int count = 0;
-
-    while (directory != NULL && (entry = readdir(directory)) != NULL)
-        count += entry->d_name[0] != '.';
-    if (directory != NULL)
-        closedir(directory);
-    return count;
-}
-
 void print_files(void)
 {
     DIR *directory = opendir("/dev/shm");
@@ -62,14 +41,6 @@ void print_files(void)
             fprintf(stderr, "left behind: /dev/shm/%s\n", entry->d_name);
     if (directory != NULL)
         closedir(directory);
-}
-
-void sleep_us(int us)
-{
-    struct timespec time = {us / 1000000, us % 1000000 * 1000L};
-
-    while (nanosleep(&time, &time) < 0 && errno == EINTR)
-        ;
 }
 
 void note(struct sample *sample, double ms)

@@ -8,6 +8,9 @@
 #ifndef TEST_CRASH_H
 #define TEST_CRASH_H
 
+#include "entries.h"
+#include "now.h"
+
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -38,9 +41,12 @@ struct sample {
 void note(struct sample *sample, double ms);
 void wrong(struct sample *sample, int trial, const char *what, int got);
 
-double now_ms(void);
-void sleep_us(int us);
-int files(void); /* in /dev/shm */
+/* In /dev/shm. */
+static inline int files(void)
+{
+    return count_entries("/dev/shm");
+}
+
 void print_files(void);
 
 /* The milliseconds until no process is left, and no file (if files_too); -1 when there is still one

@@ -12,6 +12,7 @@
  * none after the scope.
  */
 #include "leak.h"
+#include "now.h"
 
 #include "reductions.h"
 
@@ -31,14 +32,6 @@
 #define CHUNKS   48
 #define KILL_US  5000
 #define SHARE_MS 300 /* a job takes at most about so long, storm and all */
-
-static double now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
-}
 
 static int blocks(void)
 {

@@ -12,7 +12,9 @@
  * And the same with dictionaries that begin empty and grow, in buckets and in memory, while those
  * who fill them are killed.
  */
+#include "child.h"
 #include "leak.h"
+#include "random.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -43,12 +45,6 @@ static struct journal *journals;
 static weir_dict *dict;
 static weir_dict *sources[WRITERS]; /* what each writer updates from: its own */
 static int trials = 300;
-
-static uint64_t next_random(uint64_t *seed)
-{
-    *seed = *seed * 6364136223846793005u + 1442695040888963407u;
-    return *seed >> 33;
-}
 
 static weir_value key_of(int who, int i)
 {
@@ -168,8 +164,7 @@ static void write_without_end(int who, uint64_t seed)
 {
     struct journal *journal = &journals[who];
 
-    for (int s = 1; s < NSIG; s++)
-        signal(s, SIG_DFL);
+    child_reset();
     for (;;) {
         own_call(journal, who, next_random(&seed));
         shared_call(journal, next_random(&seed));
@@ -327,8 +322,7 @@ static _Atomic int64_t *noted; /* how many keys each writer has stored */
 
 static void fill_without_end(int who)
 {
-    for (int s = 1; s < NSIG; s++)
-        signal(s, SIG_DFL);
+    child_reset();
     for (int64_t i = 0;; i++) {
         if (weir_dict_set(dict, weir_int((int64_t)who << 32 | i),
                           i % 4 ? weir_int(i) : weir_str("a value that takes a box")) != 0)

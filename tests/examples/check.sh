@@ -183,7 +183,7 @@ race)
         # a shell's background job ignores it until the program has its handler
         (sleep $delay && while kill -INT $pid; do sleep 0.2; done) 2>/dev/null &
         wait $pid && fail 'it ends well after Ctrl-C' || status=$?
-        [ $status = 1 ] && grep -q cancelled err || fail "status $status: $(cat err)"
+        [ "$status" = 1 ] && grep -q cancelled err || fail "status $status: $(cat err)"
     done
     refused 2 usage 41
     ;;
@@ -216,9 +216,9 @@ connect)
         [ ! -S door ] || break
         sleep 0.1
     done
-    "$program" put "$work/door" 3 14 15 >put || fail "put: status $?"
-    grep -q '^left 3 numbers in weir-' put || fail "$(cat put)"
-    block=/dev/shm/$(sed 's/.* in //' put)
+    "$program" put "$work/door" 3 14 15 >put.out || fail "put: status $?"
+    grep -q '^left 3 numbers in weir-' put.out || fail "$(cat put.out)"
+    block=/dev/shm/$(sed 's/.* in //' put.out)
     [ -f "$block" ] || fail 'the list is gone with the program that made it'
     echo >&3
     wait $host || fail "host: status $?"
@@ -240,7 +240,7 @@ connect)
         [ ! -S door ] || break
         sleep 0.1
     done
-    CONNECT_KEY=secret "$program" put "$work/door" 92 65 >put || fail "put with the key: status $?"
+    CONNECT_KEY=secret "$program" put "$work/door" 92 65 >put.out || fail "put with the key: status $?"
     CONNECT_KEY=guessed refused 1 'key' put "$work/door" 1
     refused 1 'key' put "$work/door" 1
     echo >&3
@@ -270,7 +270,7 @@ word_count)
     ;;
 histogram)
     cat /usr/include/*.h | head -c 1000000 >text
-    printf 'aab\377' >tail
+    printf 'aab\377' >"tail"
     : >empty
     "$program" text empty tail >out || fail "status $?"
     cat text tail | od -An -v -tx1 -w1 | sort | uniq -c | awk '{ print $2, $1 }' >expected
@@ -282,7 +282,7 @@ histogram)
     ;;
 grep)
     cat /usr/include/*.h | head -c 1000000 >text
-    printf 'int\n\nno newline, but int' >tail
+    printf 'int\n\nno newline, but int' >"tail"
     : >empty
     for string in int '#define' '};' ' ' typedefx; do
         status=0 wanted=0

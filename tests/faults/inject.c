@@ -18,6 +18,8 @@
  *
  * Prints one JSON line on descriptor 3. Whatever still lives after LIMIT_S is killed: "hang".
  */
+#include "now.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -32,7 +34,6 @@
 #include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define LIMIT_S   20
@@ -67,14 +68,6 @@ static bool fired;
 static double fired_at; /* the last time */
 static pid_t host;
 static int host_status = -1;
-
-static double now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
-}
 
 static struct process *find(pid_t pid)
 {

@@ -12,31 +12,12 @@
  */
 #include "subject.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #define ITEMS 1000
-
-double now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
-}
-
-void sleep_ms(double ms)
-{
-    struct timespec time = {(time_t)(ms / 1e3), (long)((ms - 1e3 * (int)(ms / 1e3)) * 1e6)};
-
-    while (nanosleep(&time, &time) < 0 && errno == EINTR)
-        ;
-}
 
 int give_up(const char *what)
 {

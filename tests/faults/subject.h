@@ -7,6 +7,9 @@
 #ifndef TEST_FAULTS_SUBJECT_H
 #define TEST_FAULTS_SUBJECT_H
 
+#include "entries.h"
+#include "now.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -24,8 +27,10 @@ struct mode {
 
 extern const struct mode endings[], hosts[], limits[], others[], pools[], served[];
 
-double now_ms(void);
-void sleep_ms(double ms);
+static inline void sleep_ms(double ms)
+{
+    sleep_us((int)(ms * 1e3));
+}
 /* Prints the last error as {"code":…,"name":…,"message":…}, and returns GAVE_UP. */
 int give_up(const char *what);
 /* For a tracer: only what is done between mark(1) and mark(0) is weir's business. */

@@ -10,7 +10,6 @@
  */
 #include "subject.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -245,18 +244,6 @@ static int foreground(int argc, char **argv)
 /* ---- a long life ------------------------------------------------------------------------------
  */
 
-static int count_entries(const char *path)
-{
-    DIR *directory = opendir(path);
-    int count = 0;
-
-    MUST(directory != NULL);
-    while (readdir(directory) != NULL)
-        count++;
-    closedir(directory);
-    return count;
-}
-
 static long resident_kib(void)
 {
     long pages = 0;
@@ -340,6 +327,7 @@ static int soak(int argc, char **argv)
     for (int i = 0; i < 50; i++)
         one_scope(&seed, &faults);
     descriptors = count_entries("/proc/self/fd");
+    MUST(descriptors > 0);
     mappings = mapping_count();
     resident = resident_kib();
     while (now_ms() < end) {

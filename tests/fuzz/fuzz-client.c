@@ -12,9 +12,9 @@
  * are gone and what they made is released, there are as many descriptors, files and records as
  * before.
  */
+#include "entries.h"
 #include "fuzz.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -48,17 +48,6 @@ static struct client {
 } clients[CLIENTS];
 
 /* ---- around --------------------------------------------------------------------------------- */
-
-static int count_files(const char *folder)
-{
-    DIR *dir = opendir(folder);
-    int count = 0;
-
-    while (readdir(dir))
-        count++;
-    closedir(dir);
-    return count;
-}
 
 /* All but pipes: libFuzzer starts a symbolizer when it likes. */
 static int count_descriptors(void)
@@ -414,7 +403,7 @@ static void check_all_gone(int files)
     }
     HOLD(count_descriptors() == descriptors);
     release_all();
-    HOLD(count_files("/dev/shm") == files);
+    HOLD(count_entries("/dev/shm") == files);
     HOLD(inode_of("/dev/shm/precious") == precious);
     HOLD(requests[door].used == 0);
     left = weir__scope_file_read(requests[door].scope_fd, requests[door].id, &entry, NULL, &record);
@@ -429,7 +418,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (descriptors == 0)
         prepare();
     door = (int)fuzz_number(&input, 1) & 1 && doors[1];
-    files = count_files("/dev/shm");
+    files = count_entries("/dev/shm");
     for (int i = 0; i < STEPS && input.left > 0; i++)
         step(&input);
     run();

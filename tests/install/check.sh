@@ -28,9 +28,9 @@ quietly() {
     }
 }
 
-# install_weir OPTION...: under $work/prefix
+# Under $work/prefix.
 install_weir() {
-    quietly meson setup --prefix="$work/prefix" -Dtests=false -Dexamples=false "$@" "$work/build" "$root"
+    quietly meson setup --prefix="$work/prefix" -Dtests=false -Dexamples=false "$work/build" "$root"
     quietly meson install -C "$work/build"
     # The build tree is not there for its users.
     rm -rf "$work/build"
@@ -65,6 +65,7 @@ check_readme() {
         fail "README.md's program does not compile: $(cat "$work/log")"
     [ ! -s "$work/log" ] || fail "README.md's program compiles with warnings: $(cat "$work/log")"
     "$work/squares" >"$work/out" || fail "README.md's program ended with status $?"
+    # shellcheck disable=SC2016 # Markdown's
     for test in $(grep -o '`[a-z0-9_]*__[a-z0-9_]*`' "$root/README.md" | tr -d '`'); do
         grep -rq "^static void $test(\|^$test(" "$root/tests" || fail "README.md names a test that does not exist: $test"
     done
@@ -91,7 +92,7 @@ test_prefix() {
     for example in "$root"/examples/*.c; do
         compile "$(basename "$example" .c)"
     done
-    [ -z "$(ldd "$work/do_work" | grep -e libuv -e jansson | grep -v '=>')" ] || fail "$(ldd "$work/do_work")"
+    ! ldd "$work/do_work" | grep -e libuv -e jansson | grep -qv '=>' || fail "$(ldd "$work/do_work")"
     run_do_work 'under its prefix'
     "$work/mean" 1000 | grep -q '^mean *499\.5' || fail "mean: $("$work/mean" 1000)"
     [ "$("$work/uv_host" | head -n 1)" = '148933 primes below 2000000' ] || fail uv_host

@@ -4,9 +4,9 @@
  */
 #include "host.h"
 
-#include <dirent.h>
+#include "entries.h"
+
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,28 +14,11 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
-
-double now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
-}
 
 int shm_files(void)
 {
-    DIR *dir = opendir("/dev/shm");
-    struct dirent *item;
-    int count = 0;
-
-    while (dir && (item = readdir(dir)))
-        count += item->d_name[0] != '.';
-    if (dir)
-        closedir(dir);
-    return count;
+    return count_entries("/dev/shm");
 }
 
 double shm_clean_after_ms(int limit_ms)
@@ -73,13 +56,6 @@ bool pidfd_gone(int pidfd, int timeout_ms)
     struct pollfd item = {.fd = pidfd, .events = POLLIN};
 
     return poll(&item, 1, timeout_ms) == 1;
-}
-
-/* cmocka has handlers for the signals of a crash, which would report from the child. */
-void child_reset(void)
-{
-    for (int i = 1; i < NSIG; i++)
-        signal(i, SIG_DFL);
 }
 
 static void run_host(int objects, int report, int commands, int (*then)(weir_scope *))

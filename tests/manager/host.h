@@ -12,6 +12,8 @@
 #include <sys/types.h>
 #include <weir-scope.h>
 
+#include "child.h"
+#include "now.h"
 #include "scopes.h"
 
 struct host {
@@ -29,9 +31,6 @@ void host_release(struct host *host);
 /* Waits for the child; returns its wait status. Closes what host_start() opened. */
 int host_wait(struct host *host);
 
-/* Makes what a forked child must have made: signals as at the start of a program. */
-void child_reset(void);
-
 /* The number of files in /dev/shm (all of them a test's: see leak_isolate), and the milliseconds
  * until there are none; -1 when there still are after `limit_ms`. */
 int shm_files(void);
@@ -41,7 +40,6 @@ int if_named(int files);
 /* Pages of memory that files in /dev/shm (all of them this test's) or the anonymous scope have. */
 unsigned long scope_pages(weir_scope *scope);
 
-double now_ms(void);
 bool pidfd_gone(int pidfd, int timeout_ms);
 
 /* In a test that makes no sense with anonymous scopes. */

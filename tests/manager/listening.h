@@ -72,6 +72,25 @@ static inline void settle_child(void)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
+/* Runs a part of a test as another program would, perhaps as another user: in a child without the
+ * scope's descriptors. It reports by its exit status; 0 is good. */
+static inline int in_child(int (*run)(void), uid_t uid)
+{
+    int status = -1;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        settle_child();
+        for (int fd = 3; fd < 64; fd++)
+            close(fd);
+        if (uid && (setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0))
+            _exit(99);
+        _exit(run());
+    }
+    waitpid(pid, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
 /* A client that speaks the protocol by itself. */
 static inline int dial(void)
 {

@@ -16,23 +16,6 @@
 #include "manager/host/state.h"
 #include "manager/scope_file/scope_file.h"
 
-/* Runs a part of a test as another program would: in a child without the scope's descriptors. It
- * reports by its exit status; 0 is good. */
-static int in_child(int (*run)(void))
-{
-    int status = -1;
-    pid_t pid = fork();
-
-    if (pid == 0) {
-        settle_child();
-        for (int fd = 3; fd < 64; fd++)
-            close(fd);
-        _exit(run());
-    }
-    waitpid(pid, &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
-
 /* ---- making --------------------------------------------------------------------------------- */
 
 static int make_some(void)
@@ -67,7 +50,7 @@ static void objects_belong_to_the_scope__when_made_by_a_connected_program(void *
     weir_value value;
 
     (void)state;
-    assert_int_equal(in_child(make_some), 0);
+    assert_int_equal(in_child(make_some, 0), 0);
     assert_int_equal(shm_files(), 5); /* they outlive that program */
     shm = weir_shm_attach("weirtest-named");
     assert_non_null(shm);
@@ -227,7 +210,7 @@ static void forked_child_is_refused__when_it_speaks_on_its_parents_connection(vo
     (void)state;
     inherited = weir_scope_connect(address, NULL, 0);
     assert_non_null(inherited);
-    assert_int_equal(in_child(use_inherited), 0);
+    assert_int_equal(in_child(use_inherited, 0), 0);
     shm = weir_scope_shm(inherited, 1); /* the parent is not disturbed */
     assert_non_null(shm);
     weir_shm_close(shm);
@@ -352,7 +335,7 @@ static void name_stays__when_it_was_only_attached(void **state)
 {
     (void)state;
     assert_non_null(weir_scope_shm_named(scope, "weirtest-attached", 10));
-    assert_int_equal(in_child(attach_and_exit), 0);
+    assert_int_equal(in_child(attach_and_exit, 0), 0);
     assert_true(is_there("weirtest-attached"));
 }
 
@@ -376,7 +359,7 @@ static void scope_ends_well__when_pythons_tracker_has_unlinked_a_block(void **st
     (void)state;
     assert_non_null(shm);
     strcpy(weir_shm_buf(shm), "weir");
-    result = in_child(attach_in_python);
+    result = in_child(attach_in_python, 0);
     if (result == 77) {
         print_message("no Python from 3.8 to 3.12 here\n");
         skip();

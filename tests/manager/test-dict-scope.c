@@ -2,10 +2,10 @@
  *
  * A dictionary in a scope: one pointer for all its processes, and gone with the scope.
  */
+#include "child.h"
 #include "scoped.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,8 +22,7 @@ static void pointer_is_valid__when_used_by_processes_of_the_scope(void **state)
     assert_non_null(dict);
     for (int i = 0; i < 3; i++) {
         if (fork() == 0) {
-            for (int s = 1; s < NSIG; s++)
-                signal(s, SIG_DFL);
+            child_reset();
             for (int k = 0; k < 3000; k++)
                 if (weir_dict_add(dict, weir_int(k), 1, NULL) < 0)
                     _exit(1);

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -31,26 +30,6 @@ static void end_scope(void)
     assert_int_equal(weir_scope_end(scope), 0);
     scope = NULL;
     assert_int_equal(shm_files(), 0);
-}
-
-/* Runs a part of a test as another program would, perhaps as another user: in a child without the
- * scope's descriptors. It reports by its exit status; 0 is good. */
-static int in_child(int (*run)(void), uid_t uid)
-{
-    int status = -1;
-    pid_t pid = fork();
-
-    if (pid == 0) {
-        child_reset();
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        for (int fd = 3; fd < 64; fd++)
-            close(fd);
-        if (uid && (setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0))
-            _exit(99);
-        _exit(run());
-    }
-    waitpid(pid, &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
 /* ---- arrays and dictionaries ---------------------------------------------------------------- */

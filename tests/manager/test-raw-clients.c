@@ -3,9 +3,9 @@
  * Clients that speak the protocol by themselves, and wrongly: frames and requests of other forms,
  * descriptors that are not of a new block, and very many of them at once.
  */
+#include "entries.h"
 #include "leak.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -139,16 +139,9 @@ static void request_is_refused__when_it_is_of_another_form(void **state)
 static int count_descriptors(pid_t pid)
 {
     char path[64];
-    struct dirent *item;
-    int count = 0;
-    DIR *dir;
 
     snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
-    dir = opendir(path);
-    while (dir && (item = readdir(dir)))
-        count++;
-    closedir(dir);
-    return count;
+    return count_entries(path);
 }
 
 static int make_with(int fd, int passed)

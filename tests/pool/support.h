@@ -6,12 +6,12 @@
 #define TEST_POOL_SUPPORT_H
 
 #include "leak.h"
+#include "now.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 #include <weir.h>
 
@@ -26,14 +26,6 @@ static inline void *shared_memory(size_t size)
 
     assert_ptr_not_equal(memory, MAP_FAILED);
     return memory;
-}
-
-static inline double now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
 }
 
 static inline weir_scope *begin(void)

@@ -3,6 +3,7 @@
  * Progress: what a terminal would show of it, on a real pseudo-terminal; and that nothing is
  * written where nothing was asked for.
  */
+#include "child.h"
 #include "support.h"
 
 #include <errno.h>
@@ -102,14 +103,6 @@ static int open_terminal(int width, char *name, size_t size)
     return fd;
 }
 
-static void reset_signals(void)
-{
-    static const int signals[] = {SIGSEGV, SIGILL, SIGFPE, SIGBUS, SIGABRT, SIGPIPE};
-
-    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
-        signal(signals[i], SIG_DFL);
-}
-
 /* Runs program() in a process whose stderr is a terminal, and plays what it wrote. Its exit status
  * must be 0. */
 static void run_on_terminal(int (*program)(void), int width, struct screen *screen)
@@ -120,7 +113,7 @@ static void run_on_terminal(int (*program)(void), int width, struct screen *scre
     pid_t pid = fork();
 
     if (pid == 0) {
-        reset_signals();
+        child_reset();
         setsid();
         terminal = open(name, O_RDWR); /* it becomes this session's */
         dup2(terminal, STDERR_FILENO);
@@ -146,7 +139,7 @@ static const char *run_on_pipe(int (*program)(void))
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     pid = fork();
     if (pid == 0) {
-        reset_signals();
+        child_reset();
         dup2(ends[1], STDERR_FILENO);
         close(ends[0]);
         _exit(program());

@@ -2,6 +2,7 @@
  *
  * What a worker has of the program's surroundings: its signals and what it prints.
  */
+#include "child.h"
 #include "support.h"
 
 #include <pthread.h>
@@ -137,8 +138,7 @@ static void assert_said_once(bool held)
     fflush(NULL);
     child = fork();
     if (child == 0) {
-        for (int i = 1; i < NSIG; i++)
-            signal(i, SIG_DFL);
+        child_reset();
         dup2(fileno(file), 1);
         status = held ? say_all_while_held() : say_all();
         fflush(stdout);

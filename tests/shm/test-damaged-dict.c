@@ -6,10 +6,10 @@
  * whose neighbours cannot be touched here. tests/fuzz has the changes in between and of more than a
  * byte.
  */
+#include "child.h"
 #include "leak.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,8 +132,7 @@ static void assert_harmless(size_t from, size_t to, unsigned char change, int re
     assert_true(progress != MAP_FAILED);
     pid = fork();
     if (pid == 0) {
-        for (int s = 1; s < NSIG; s++)
-            signal(s, SIG_DFL);
+        child_reset();
         _exit(change_all(from, to, change, progress) < refused_min ? 98 : 0);
     }
     assert_true(waitpid(pid, &status, 0) == pid);

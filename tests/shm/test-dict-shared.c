@@ -2,48 +2,18 @@
  *
  * weir_dict: processes and threads that use one at once, against what each of them knows.
  */
-#include "leak.h"
+#include "child.h"
+#include "dicts.h"
+#include "random.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "shm/dict/layout.h"
-
-static weir_dict *make(size_t max_size)
-{
-    weir_dict *dict = weir_dict_create(leak_name("dict"), &(weir_dict_options){max_size, {0}});
-
-    if (dict == NULL)
-        fail_msg("%s", weir_last_error()->message);
-    return dict;
-}
-
-static void drop(weir_dict *dict)
-{
-    assert_int_equal(weir_shm_unlink(weir_dict_shm(dict)), 0);
-    weir_dict_close(dict);
-}
-
-static weir_value text(const char *string, size_t size)
-{
-    weir_value value = weir_bytes(string, size);
-
-    value.type = WEIR_STR;
-    return value;
-}
-
 enum { PROCESSES = 4, OWN_KEYS = 200, ROUNDS = 30000, COUNTERS = 8 };
-
-static uint64_t next_random(uint64_t *seed)
-{
-    *seed = *seed * 6364136223846793005u + 1442695040888963407u;
-    return *seed >> 33;
-}
 
 /* A value that shows whose it is and that it is whole: size bytes, all the same. */
 static weir_value pattern(char *to, int who, unsigned size)
@@ -167,8 +137,7 @@ static void all_is_as_each_knows__when_processes_work_at_once(void **state)
         if (fork() == 0) {
             weir_dict *mine = who % 2 ? dict : weir_dict_attach(leak_name("dict"));
 
-            for (int s = 1; s < NSIG; s++)
-                signal(s, SIG_DFL);
+            child_reset();
             alarm(100);
             _exit(mine == NULL ? 99 : work(mine, who));
         }

@@ -2,7 +2,7 @@
  *
  * weir_dict: every call, every type, every error.
  */
-#include "leak.h"
+#include "dicts.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -17,21 +17,6 @@
 
 static bool isolated;
 static char buf[4096];
-
-static weir_dict *make(size_t max_size)
-{
-    weir_dict *dict = weir_dict_create(leak_name("dict"), &(weir_dict_options){max_size, {0}});
-
-    if (dict == NULL)
-        fail_msg("%s", weir_last_error()->message);
-    return dict;
-}
-
-static void drop(weir_dict *dict)
-{
-    assert_int_equal(weir_shm_unlink(weir_dict_shm(dict)), 0);
-    weir_dict_close(dict);
-}
 
 static int code(int result)
 {
@@ -63,14 +48,6 @@ static void assert_int_at(const weir_dict *dict, weir_value key, int64_t wanted)
     assert_int_equal(weir_dict_get(dict, key, &value, NULL, 0), 0);
     assert_int_equal(value.type, WEIR_INT);
     assert_true(value.integer == wanted);
-}
-
-static weir_value text(const char *string, size_t size)
-{
-    weir_value value = weir_bytes(string, size);
-
-    value.type = WEIR_STR;
-    return value;
 }
 
 /* ---- values and keys ------------------------------------------------------------------------ */

@@ -3,6 +3,7 @@
  * The page behind a stand-alone block, in builds that have one: who runs over the end dies at the
  * first byte behind it. (A scope's blocks have such a page in every build: tests/manager.)
  */
+#include "child.h"
 #include "leak.h"
 
 #include <errno.h>
@@ -32,8 +33,7 @@ static void overrun(weir_shm *shm, bool write_there)
     char *volatile buf = weir_shm_buf(shm);
     size_t size = (weir_shm_size(shm) + page - 1) / page * page;
 
-    for (int i = 1; i < NSIG; i++)
-        signal(i, SIG_DFL);
+    child_reset();
     sigaction(SIGSEGV, &action, NULL);
     memset(buf, 1, size);
     expected = buf + size;

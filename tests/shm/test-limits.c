@@ -3,6 +3,7 @@
  * test-limits.c: what a full /dev/shm, a memory cgroup, resource limits and signals do to a new
  * block. Each is an error with its numbers, never a signal, and leaves nothing behind.
  */
+#include "child.h"
 #include "leak.h"
 
 #include <errno.h>
@@ -53,8 +54,7 @@ static int status_of_child(void (*function)(void))
     int status;
 
     if (child == 0) {
-        for (int number = 1; number < NSIG; number++)
-            signal(number, SIG_DFL);
+        child_reset();
         function();
         _exit(0);
     }

@@ -1,0 +1,87 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Runs clang-tidy over the library's own files: tidy.py BUILD-FOLDER [FILE...]. What it looks for stands in .clang-tidy; the
+build folder is for its compile_commands.json. A place that is right as it stands is in ALLOWED with the reason; it is known
+by the check and the line of code, so it may move."""
+
+import concurrent.futures
+import os
+import re
+import subprocess
+import sys
+
+from csource import files_of
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+FINDING = re.compile(r"^(\S+?):(\d+):\d+: (?:warning|error): (.*) \[([\w.,-]+)\]$")
+
+ERRNO = "errno is not 0 behind a call that failed, so the function that it calls has returned an error"
+CHECKED = "the caller, in another file, has refused that"
+ALLOWED = {
+    ("UndefinedBinaryOperatorResult", "error = sources[i] >= 0 ? posix_spawn_file_actions_adddup2(actions, sources[i], FIRST + i)"): ERRNO,
+    ("UndefinedBinaryOperatorResult", "if (fds[i] >= 0)"): ERRNO,
+    ("UndefinedBinaryOperatorResult", "return text[0] == '{' &&"): ERRNO,
+    ("UndefinedBinaryOperatorResult", "if (spec->count > CHUNKS_MAX)"): "weir__spec_init() sets the count where it succeeds",
+    ("CallAndMessage", "if (__builtin_mul_overflow(spec->data.out_size, (size_t)spec->count, &spec->room) ||"):
+        "weir__spec_init() sets the count where it succeeds",
+    ("UndefinedBinaryOperatorResult", "needed = (size_t)key.size + 1 + value.size + 1;"):
+        "weir_dict_next() sets both where the buffer is too small",
+    ("uninitialized.Assign", "size_t size = room->size;"): "the callers check the room first",
+    ("NullDereference", "table->entries[index].address = (uint64_t)(uintptr_t)space->base + (uint64_t)offset;"):
+        "a span can be taken only where there is a table",
+    ("NullDereference", "tail = puts->tail;"): "a place is refused only where there is a stock",
+    ("NonNullParamChecker", "pthread_mutex_unlock(&pool->lock);"): CHECKED,
+    ("NullDereference", "struct pollfd *polled = supervisor->polled;"): "the supervisor's memory was mapped before",
+    ("NonNullParamChecker", "memcmp(weir__pair_record_key(record), key, key_size) == 0)"): "a key that is NULL has size 0",
+    ("deadcode.DeadStores", "const size_t whole = weir__block_mapped_size(size);"): "read with guard pages",
+    ("bugprone-unused-return-value", "mmap(at, size, PROT_NONE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,"):
+        "there is nothing more to do if it fails",
+}
+
+
+def is_allowed(name, code):
+    return any(name.endswith(check) and code == line for check, line in ALLOWED)
+
+
+def code_at(path, line):
+    with open(path, encoding="utf-8") as file:
+        return file.read().split("\n")[int(line) - 1].strip()
+
+
+def check(build, path):
+    knows = [] if os.path.basename(path) == "error.c" else ["--extra-arg=-include", "--extra-arg=" + os.path.join(HERE, "analyzer.h")]
+    done = subprocess.run(["clang-tidy", "-p", build, "--quiet", "--extra-arg=-Wno-unknown-warning-option"] + knows + [path],
+                          cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    found, understood = [], False
+    for line in done.stdout.split("\n"):
+        finding = FINDING.match(line)
+        if finding:
+            understood = True
+            source, number, words, checks = finding.groups()
+            source = os.path.normpath(os.path.join(build, source) if not os.path.isabs(source) else source)
+            if not os.path.exists(source):
+                source = os.path.normpath(os.path.join(ROOT, finding.group(1)))
+            names = [name for name in checks.split(",") if not name.startswith("-")]
+            if not any(is_allowed(name, code_at(source, number)) for name in names):
+                found.append("%s:%s: %s [%s]\n    %s" % (os.path.relpath(source, ROOT), number, words, ",".join(names),
+                                                        code_at(source, number)))
+    if done.returncode != 0 and not understood:
+        found.append("%s: clang-tidy failed: %s" % (path, done.stdout.strip()))
+    return found
+
+
+def main(build, paths):
+    if not os.path.exists(os.path.join(build, "compile_commands.json")):
+        print("there is no compile_commands.json in %s" % build)
+        return 1
+    paths = paths or [path for path in files_of(ROOT) if path.endswith(".c")]
+    with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        found = [line for lines in pool.map(lambda path: check(os.path.abspath(build), path), paths) for line in lines]
+    for line in sorted(set(found)):
+        print(line)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2:]))
