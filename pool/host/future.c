@@ -58,7 +58,7 @@ int weir_future_wait(weir_future *future, int timeout_ms)
 
 bool weir_future_done(weir_future *future)
 {
-    return future != NULL && future->kind->done(future, false);
+    return check_future(future) == 0 && future->kind->done(future, false);
 }
 
 const void *weir_future_result(weir_future *future, size_t *size)
@@ -74,7 +74,7 @@ const void *weir_future_result(weir_future *future, size_t *size)
 
 const weir_error *weir_future_error(weir_future *future)
 {
-    if (future == NULL || !weir_future_done(future) || future->code == 0)
+    if (!weir_future_done(future) || future->code == 0)
         return NULL;
     return future->error;
 }

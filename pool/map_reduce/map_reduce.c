@@ -254,9 +254,12 @@ static int refuse_emit(weir_task *task, const void *key, size_t key_size, const 
 static inline int emit_pair(weir_task *task, const void *key, size_t key_size, const void *value,
                             size_t value_size)
 {
-    const size_t fixed = task->job->data.map_reduction.value_size;
+    size_t fixed;
     int result;
 
+    if (__builtin_expect(task == NULL, 0))
+        return weir__fail(-EINVAL, "the task is NULL");
+    fixed = task->job->data.map_reduction.value_size;
     if (__builtin_expect(!task->may_emit || key == NULL || (value == NULL && value_size > 0) ||
                              key_size > WEIR__PAIR_KEY_MAX ||
                              (fixed > 0 ? value_size != fixed : value_size > WEIR__PAIR_VALUE_MAX),

@@ -86,10 +86,17 @@ void weir__task_run(struct weir_task *task, int (*run)(struct weir_task *task, w
     task->total++;
 }
 
+static int check_task(const weir_task *task)
+{
+    return task != NULL ? 0 : weir__fail(-EINVAL, "the task is NULL");
+}
+
 int weir_task_fail(weir_task *task, int code, const char *format, ...)
 {
     va_list args;
 
+    if (check_task(task) < 0)
+        return -EINVAL;
     task->fail_code = code != 0 ? code : 1;
     va_start(args, format);
     vsnprintf(task->message, sizeof(task->message), format, args);
@@ -99,21 +106,25 @@ int weir_task_fail(weir_task *task, int code, const char *format, ...)
 
 int weir_task_worker(const weir_task *task)
 {
-    return (int)task->slot;
+    return check_task(task) < 0 ? -EINVAL : (int)task->slot;
 }
 
 int weir_task_attempt(const weir_task *task)
 {
-    return (int)task->attempt;
+    return check_task(task) < 0 ? -EINVAL : (int)task->attempt;
 }
 
 int64_t weir_task_chunk(const weir_task *task)
 {
+    if (check_task(task) < 0)
+        return -EINVAL;
     return task->call == NULL ? task->chunk : 0;
 }
 
 bool weir_task_cancelled(const weir_task *task)
 {
+    if (check_task(task) < 0)
+        return false;
     return task->call == NULL ? weir__job_stopped(task->control, task->job)
                               : weir__call_stopped(task->control, task->call);
 }
@@ -123,6 +134,8 @@ int weir_task_result(weir_task *task, const void *data, size_t size)
     struct weir__result *result = NULL;
     weir_shm *block;
 
+    if (check_task(task) < 0)
+        return -EINVAL;
     if (task->call != NULL) {
         task->call->gave = 1; /* first: whatever is given up half-way is found */
         result = &task->call->result;
