@@ -87,7 +87,8 @@ class Tree:
             before = clause[:match.start()].split()
             after_file = re.search(r"\0\s*,\s*$", clause[:match.start()]) is not None
             listed = bool(before) and (before[-1] in ("in", "of", "and", "or", "with") or before[-1].endswith(","))
-            if not (call or after_file or word.startswith("weir_") or (listed or not before) and self.is_defined(word, targets or [path])):
+            is_here = (listed or not before) and self.is_defined(word, targets or [path])
+            if not (call or after_file or word.startswith("weir_") or is_here):
                 continue
             if not call and not word.startswith("weir_") and word in NO_NAMES:
                 continue
@@ -96,8 +97,9 @@ class Tree:
                      (self.defined.get(word, []) if not targets and word.startswith("weir_") else [])
             if not places:
                 elsewhere = self.defined.get(word, [])
-                wrong.append("there is no function %s%s%s" % (word, " in " + " or ".join(named) if named else " in this file",
-                                                             ", but in " + " and ".join(elsewhere) if elsewhere else ""))
+                place = " or ".join(named) if named else "this file"
+                wrong.append("there is no function %s in %s%s" %
+                             (word, place, ", but in " + " and ".join(elsewhere) if elsewhere else ""))
             names.append((word, places))
         return names, targets, wrong
 
