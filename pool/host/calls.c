@@ -349,7 +349,7 @@ weir_future *weir__call_put(weir_pool *pool, weir_call_fn function, const void *
     weir_future *future = NULL;
     struct weir__call_ring *ring;
     bool idle = false;
-    int place = -1;
+    int place;
     uint64_t tail;
 
     if (function == NULL || (arg == NULL && arg_size > 0) || arg_size > WEIR__ARG_INLINE ||
@@ -358,8 +358,7 @@ weir_future *weir__call_put(weir_pool *pool, weir_call_fn function, const void *
     for (;;) {
         pthread_mutex_lock(&pool->lock);
         ring = get_ring(pool);
-        if (ring != NULL && !pool->ending)
-            place = take_call_place(pool, ring);
+        place = ring != NULL && !pool->ending ? take_call_place(pool, ring) : -1;
         if (place != -EAGAIN)
             break;
         tail = ring->tail;
