@@ -39,7 +39,7 @@ static int fill(weir_task *task, weir_range rows, void *arg)
 
     if (weir_array_populate(job->matrix, range) < 0)
         return weir_task_fail(task, 1, "%s", weir_last_error()->message);
-    for (int64_t i = range.begin; i < range.end; i++)
+    WEIR_EACH (i, range)
         items[i] = (double)i;
     return 0;
 }
@@ -85,7 +85,7 @@ static int run_command(char **command, int words, const weir_array *array)
 static int run(weir_scope *scope, char **command, int words)
 {
     const int64_t shape[] = {ROWS, COLUMNS};
-    const weir_range rows = {0, ROWS};
+    const weir_range rows = weir_range_of(ROWS);
     const weir_job_options options = {.chunks = CHUNKS, .arg_size = sizeof(struct job)};
     const unsigned flags = WEIR_ARRAY_NPY | WEIR_ARRAY_LAZY;
     struct job job;

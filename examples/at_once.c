@@ -35,7 +35,7 @@ static int throw_dice(weir_task *task, weir_range range, void *arg)
     struct toss *throws = arg;
 
     (void)task;
-    for (int64_t i = range.begin; i < range.end; i++)
+    WEIR_EACH (i, range)
         throws[i] = (struct toss){face(2 * (uint64_t)i), face(2 * (uint64_t)i + 1)};
     return 0;
 }
@@ -46,7 +46,7 @@ static int emit_sums(weir_task *task, weir_range range, void *arg)
 {
     const struct toss *throws = arg;
 
-    for (int64_t i = range.begin; i < range.end; i++) {
+    WEIR_EACH (i, range) {
         char sum = (char)(throws[i].first + throws[i].second);
 
         weir_emit_int64(task, &sum, 1, 1);
@@ -59,7 +59,7 @@ static int add_throws(weir_task *task, weir_range range, void *accumulator, void
     const struct toss *throws = arg;
 
     (void)task;
-    for (int64_t i = range.begin; i < range.end; i++)
+    WEIR_EACH (i, range)
         *(double *)accumulator += throws[i].first + throws[i].second;
     return 0;
 }
@@ -125,14 +125,14 @@ static int ask_all(weir_pool *pool, struct toss *throws, char *letters, int64_t 
     const weir_reduction mean = {
         .size = sizeof(double), .fold = add_throws, .combine = weir_sum_double};
     const struct all all = {throws, count};
-    const weir_range range = {0, count};
+    const weir_range range = weir_range_of(count);
     weir_future *futures[] = {
         weir_pool_map_reduce_async(pool, range, &sums, throws,
                                    &(weir_job_options){.progress = "sums"}),
         weir_pool_reduce_async(pool, range, &mean, throws, NULL),
         weir_pool_map_async(pool, to_letter, throws, sizeof(*throws), letters, 1, (size_t)count,
                             NULL, &(weir_job_options){.progress = "letters"}),
-        weir_pool_submit(pool, find_run, &all, sizeof(all), NULL),
+        WEIR_SUBMIT(pool, find_run, all, NULL),
     };
     int result = 0;
 
@@ -163,7 +163,7 @@ static int run(weir_scope *scope, int64_t count, int workers)
     if (letters == NULL)
         return 1;
 
-    if (weir_pool_for(pool, (weir_range){0, count}, throw_dice, weir_shm_buf(dice), NULL) < 0)
+    if (weir_pool_for(pool, weir_range_of(count), throw_dice, weir_shm_buf(dice), NULL) < 0)
         return 1;
     return ask_all(pool, weir_shm_buf(dice), weir_shm_buf(letters), count) < 0;
 }

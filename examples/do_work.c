@@ -19,7 +19,7 @@
 /* The work: an element becomes its square. Returns 0, or -1 with the last error set. */
 static int square(weir_list *list, weir_range range)
 {
-    for (int64_t i = range.begin; i < range.end; i++) {
+    WEIR_EACH (i, range) {
         weir_value value;
 
         if (weir_list_get(list, i, &value) < 0 ||
@@ -123,7 +123,7 @@ static int64_t with_pool(weir_scope *scope)
     list = weir_scope_list_range(scope, 0, COUNT, 1); /* younger than the workers */
     if (list == NULL)
         return complain("no list");
-    if (weir_pool_for(pool, (weir_range){0, COUNT}, do_work, list, NULL) < 0)
+    if (weir_pool_for(pool, weir_range_of(COUNT), do_work, list, NULL) < 0)
         return complain("the job failed");
     total = sum(list);
     return total < 0 ? complain("no sum") : total;

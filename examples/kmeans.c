@@ -52,7 +52,7 @@ static int fill(weir_task *task, weir_range range, void *arg)
     const struct job *job = arg;
 
     (void)task;
-    for (int64_t i = range.begin; i < range.end; i++) {
+    WEIR_EACH (i, range) {
         int64_t cloud = i % CLUSTERS;
 
         job->points[i].x = (double)(cloud * 10) + 10 * random_of(2 * (uint64_t)i) - 5;
@@ -85,7 +85,7 @@ static int assign(weir_task *task, weir_range range, void *accumulator, void *ar
     struct sums *sums = accumulator;
 
     (void)task;
-    for (int64_t i = range.begin; i < range.end; i++) {
+    WEIR_EACH (i, range) {
         int c = find_nearest(&job->points[i], job->centres);
 
         sums->sum[c].x += job->points[i].x;
@@ -117,7 +117,7 @@ static int iterate(weir_pool *pool, struct job *job, int64_t count)
     const weir_reduction step = {.size = sizeof(struct sums), .fold = assign, .combine = combine};
     /* A chunk that was killed has written some of `nearest`, so it must not be run again. */
     const weir_job_options options = {.arg_size = sizeof(*job), .retries = WEIR_RETRIES_NONE};
-    const weir_range all = {0, count};
+    const weir_range all = weir_range_of(count);
     struct sums sums;
 
     for (int c = 0; c < CLUSTERS; c++)
@@ -157,7 +157,7 @@ static int run(weir_scope *scope, int64_t count, int workers)
         return 1;
 
     job = (struct job){weir_shm_buf(points), weir_shm_buf(nearest), weir_shm_buf(centres)};
-    if (weir_pool_for(pool, (weir_range){0, count}, fill, &job, &options) < 0)
+    if (weir_pool_for(pool, weir_range_of(count), fill, &job, &options) < 0)
         return 1;
     rounds = iterate(pool, &job, count);
     if (rounds < 0)

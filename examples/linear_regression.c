@@ -32,7 +32,7 @@ static int fill(weir_task *task, weir_range range, void *arg)
     const struct points *points = arg;
 
     (void)task;
-    for (int64_t i = range.begin; i < range.end; i++) {
+    WEIR_EACH (i, range) {
         uint64_t noise = ((uint64_t)i + 1) * 0x9e3779b97f4a7c15;
 
         noise = (noise ^ noise >> 31) * 0xbf58476d1ce4e5b9;
@@ -48,13 +48,13 @@ static int add_points(weir_task *task, weir_range range, void *accumulator, void
     struct moments m = {.count = (double)(range.end - range.begin)};
 
     (void)task;
-    for (int64_t i = range.begin; i < range.end; i++) {
+    WEIR_EACH (i, range) {
         m.mean_x += points->x[i];
         m.mean_y += points->y[i];
     }
     m.mean_x /= m.count;
     m.mean_y /= m.count;
-    for (int64_t i = range.begin; i < range.end; i++) {
+    WEIR_EACH (i, range) {
         double dx = points->x[i] - m.mean_x, dy = points->y[i] - m.mean_y;
 
         m.xx += dx * dx;
@@ -96,21 +96,21 @@ static int run(weir_scope *scope, int64_t count, int workers)
     const weir_reduction fit = {
         .size = sizeof(struct moments), .fold = add_points, .combine = combine};
     const weir_job_options options = {.arg_size = sizeof(struct points)};
-    const weir_range all = {0, count};
+    const weir_range all = weir_range_of(count);
     struct points points;
     struct moments moments;
 
     weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = workers});
     if (pool == NULL)
         return 1;
-    weir_array *x = weir_scope_array(scope, WEIR_FLOAT64, 1, &count, 0);
+    double *x = weir_scope_doubles(scope, (size_t)count);
     if (x == NULL)
         return 1;
-    weir_array *y = weir_scope_array(scope, WEIR_FLOAT64, 1, &count, 0);
+    double *y = weir_scope_doubles(scope, (size_t)count);
     if (y == NULL)
         return 1;
 
-    points = (struct points){weir_array_data(x), weir_array_data(y)};
+    points = (struct points){x, y};
     if (weir_pool_for(pool, all, fill, &points, &options) < 0 ||
         weir_pool_reduce(pool, all, &fit, &moments, &points, &options) < 0)
         return 1;

@@ -59,7 +59,7 @@ static int fill(weir_task *task, weir_range range, void *arg)
     const struct job *job = arg;
 
     (void)task;
-    for (int64_t i = range.begin; i < range.end; i++)
+    WEIR_EACH (i, range)
         job->values[i] = (double)i;
     return 0;
 }
@@ -69,7 +69,7 @@ static int measure(weir_task *task, weir_range range, void *arg)
     const struct job *job = arg;
     struct moments m = {0};
 
-    for (int64_t i = range.begin; i < range.end; i++)
+    WEIR_EACH (i, range)
         add_value(&m, job->values[i]);
     job->parts[weir_task_chunk(task)] = m;
     return 0;
@@ -79,21 +79,21 @@ static int measure(weir_task *task, weir_range range, void *arg)
 static int run(weir_scope *scope, int64_t count, int workers)
 {
     const weir_job_options options = {.chunks = CHUNKS, .arg_size = sizeof(struct job)};
-    const weir_range all = {0, count};
+    const weir_range all = weir_range_of(count);
     struct moments total = {0};
     struct job job;
 
     weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = workers});
     if (pool == NULL)
         return 1;
-    weir_shm *values = weir_scope_shm(scope, (size_t)count * sizeof(double));
+    double *values = weir_scope_doubles(scope, (size_t)count);
     if (values == NULL)
         return 1;
     weir_shm *parts = weir_scope_shm(scope, CHUNKS * sizeof(struct moments));
     if (parts == NULL)
         return 1;
 
-    job = (struct job){weir_shm_buf(values), weir_shm_buf(parts)};
+    job = (struct job){values, weir_shm_buf(parts)};
     if (weir_pool_for(pool, all, fill, &job, &options) < 0 ||
         weir_pool_for(pool, all, measure, &job, &options) < 0)
         return 1;

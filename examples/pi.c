@@ -23,7 +23,7 @@ static int add_steps(weir_task *task, weir_range range, void *accumulator, void 
     double sum = 0;
 
     (void)task;
-    for (int64_t i = range.begin; i < range.end; i++) {
+    WEIR_EACH (i, range) {
         double x = ((double)i + 0.5) * step;
 
         sum += 4 / (1 + x * x);
@@ -49,7 +49,7 @@ static int run(weir_scope *scope, int64_t steps, int workers)
 
     if (pool == NULL)
         return 1;
-    if (weir_pool_reduce(pool, (weir_range){0, steps}, &sum, &pi, &step, &options) < 0)
+    if (weir_pool_reduce(pool, weir_range_of(steps), &sum, &pi, &step, &options) < 0)
         return 1;
     printf("%.15f\n", pi);
     return 0;

@@ -69,7 +69,7 @@ static int begin_pieces(struct race *race, int bits)
 {
     for (; race->next < race->last && race->futures[race->next % OUT] == NULL; race->next++) {
         const struct piece piece = {race->next * PIECE, bits};
-        weir_future *future = weir_pool_submit(pool, search, &piece, sizeof(piece), NULL);
+        weir_future *future = WEIR_SUBMIT(pool, search, piece, NULL);
 
         if (future == NULL)
             return -1;

@@ -78,8 +78,8 @@ static int submit_all(weir_pool *pool, struct state *state)
 {
     for (int64_t i = 0; i < PIECES; i++) {
         weir_range piece = {LIMIT / PIECES * i, LIMIT / PIECES * (i + 1)};
-        weir_future *future = weir_pool_submit(pool, count_primes, &piece, sizeof(piece),
-                                               &(weir_job_options){.retries = 1});
+        weir_future *future =
+            WEIR_SUBMIT(pool, count_primes, piece, &(weir_job_options){.retries = 1});
 
         if (future == NULL || weir_future_then(future, on_counted, state) < 0)
             return -1;

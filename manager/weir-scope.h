@@ -113,9 +113,9 @@ WEIR_API int weir_scope_end(weir_scope *scope);
  *         fprintf(stderr, "squares: %s\n", weir_last_error()->message);
  *     return status;
  */
-#define WEIR_SCOPE(name, options)                                                                  \
+#define WEIR_SCOPE(name, ...)                                                                      \
     for (weir_scope * name                                                                         \
-             __attribute__((__cleanup__(weir_scope_leave))) = weir_scope_begin(options),           \
+             __attribute__((__cleanup__(weir_scope_leave))) = weir_scope_begin(__VA_ARGS__),       \
              *name##_weir_once = name;                                                             \
          name##_weir_once; name##_weir_once = NULL)
 

@@ -44,9 +44,10 @@ WEIR_API WEIR_MUST_CHECK weir_future *weir_pool_submit(weir_pool *pool, weir_cal
  *
  *     struct piece piece = {begin, end};
  *     weir_future *future = WEIR_SUBMIT(pool, count_primes, piece, NULL);
- */
-#define WEIR_SUBMIT(pool, function, variable, options)                                             \
-    weir_pool_submit((pool), (function), &(variable), sizeof(variable), (options))
+ *
+ * The last argument is the options. */
+#define WEIR_SUBMIT(pool, function, variable, ...)                                                 \
+    weir_pool_submit((pool), (function), &(variable), sizeof(variable), __VA_ARGS__)
 
 /* The calls of weir-pool.h of the same name, without waiting.
  *
