@@ -114,8 +114,8 @@ static int write_node(const weir_dict *dict, uint32_t ref, const struct weir__di
         memcpy(&part, key->data + at, key->size - at < 8 ? key->size - at : 8);
         atomic_store_explicit(&node->key[at / 8], part, memory_order_relaxed);
     }
-    /* release: pairs with the acquire in weir__dict_load. A late reader of the incarnation before
-     * who sees this word sees the new life as well. */
+    /* release: pairs with the acquire in value.c, weir__dict_load, and the fence in same_life. A
+     * late reader of the incarnation before that sees this word sees the new life too. */
     atomic_store_explicit(&node->value, *word, memory_order_release);
     return 0;
 }
@@ -167,8 +167,8 @@ static int replace_value(const weir_dict *dict, const struct weir__dict_place *p
 
     if (result < 0)
         return result;
-    /* Killed up to here: nothing has happened. release: pairs with the acquire in weir__dict_load,
-     * for the box. */
+    /* Killed up to here: nothing has happened. release, so that the box is seen: pairs with the
+     * acquire in value.c, weir__dict_load. */
     if (!atomic_compare_exchange_strong_explicit(&place->node->value, &old, made,
                                                  memory_order_acq_rel, memory_order_relaxed)) {
         weir__dict_drop_word(dict, made);
@@ -186,7 +186,7 @@ static bool remove_place(const weir_dict *dict, const struct weir__dict_place *p
     uint64_t dead = weir__word_inline(WEIR__WORD_DEAD, place->life, 0), old = word;
     struct weir__dict_place past;
 
-    /* release: pairs with the acquire in weir__dict_mark. */
+    /* release: pairs with the acquires in table.c, weir__dict_mark, and value.c, weir__dict_load. */
     if (!atomic_compare_exchange_strong_explicit(&place->node->value, &old, dead,
                                                  memory_order_acq_rel, memory_order_relaxed))
         return false;

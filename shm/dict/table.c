@@ -219,7 +219,7 @@ static bool is_linked(uint64_t bucket)
 /* A bucket that was reached through the list is in the list. */
 static void clear_mark(_Atomic uint64_t *bucket, uint64_t word)
 {
-    /* release: pairs with the acquires of those who begin at this bucket. */
+    /* release: pairs with the acquires in begin_at, linked_parent and walk_from. */
     atomic_compare_exchange_strong_explicit(bucket, &word,
                                             weir__link(word & WEIR__LINK_TARGET, word),
                                             memory_order_release, memory_order_relaxed);
@@ -295,6 +295,7 @@ static int walk_from(const weir_dict *dict, uint32_t bucket, const struct weir__
     int result = WALK_ON;
 
     *place = (struct weir__dict_place){.link = &dict->buckets[bucket]};
+    /* acquire: pairs with the release in clear_mark. */
     place->word = atomic_load_explicit(place->link, memory_order_acquire);
     if (!is_linked(place->word))
         return weir__dict_damaged(dict, "a bucket is not in the list");
@@ -313,6 +314,7 @@ static uint32_t parent_of(uint32_t bucket)
 
 static uint32_t linked_parent(const weir_dict *dict, uint32_t bucket)
 {
+    /* acquire: pairs with the release in clear_mark. */
     while (bucket != 0 &&
            !is_linked(atomic_load_explicit(&dict->buckets[bucket], memory_order_acquire)))
         bucket = parent_of(bucket);
@@ -424,11 +426,11 @@ void weir__dict_mark(const struct weir__dict_place *place)
     struct weir__dict_node *node = place->node;
     uint64_t next = atomic_load_explicit(&node->next, memory_order_acquire);
 
-    /* The value is looked at after the link: a node that is used again by now has another one, and
-     * a link with another tag. */
+    /* The value is loaded after the link: a node that is used again by now has another value, and a
+     * link with another tag. acquire: pairs with the release in dict.c, remove_place. */
     while (!(next & WEIR__LINK_MARK) &&
            atomic_load_explicit(&node->value, memory_order_acquire) == dead)
-        /* release: who follows the link sees what it leads to. */
+        /* release: a reader that follows the link sees what it leads to. */
         if (atomic_compare_exchange_strong_explicit(
                 &node->next, &next, weir__link((next & WEIR__LINK_TARGET) | WEIR__LINK_MARK, next),
                 memory_order_acq_rel, memory_order_acquire))

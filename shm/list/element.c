@@ -7,10 +7,10 @@
  * leads into the data, a length never out of its slot. What was loaded may be out of date at once;
  * then the caller gets a mixture of old and new, or -EBADMSG, as the header says.
  *
- * Order. weir_list_set() writes data, code, format: the format with a release store that pairs with
- * the acquire load in weir__read_word(), so who sees the new format sees the new data too. Killed
- * between two of them, an element is a mixture that can be read and set, and nothing else is
- * affected. Numbers, bool and None have a slot word that is read and written in one step, with
+ * Order. weir_list_set() writes data, code, format: the format with weir__publish_word(), a release
+ * store. weir__read_word() loads it with acquire, so a reader that sees the new format sees the new
+ * data too. Killed between two of these stores, an element is a mixture that can be read and set,
+ * and nothing else is affected. Numbers, bool and None have a slot word that is read and written in one step, with
  * acquire and release, so that an int can say "the rest is written" to other processes; on x86 that
  * costs nothing.
  */
