@@ -101,6 +101,17 @@ bool weir__utf8_valid(const char *data, size_t size)
     return true;
 }
 
+size_t weir__utf8_decode(const char *text, size_t left, uint32_t *code)
+{
+    const unsigned char *at = (const unsigned char *)text;
+    size_t size = sequence_size(at, left);
+
+    *code = size == 1 ? at[0] : at[0] & (0x7fu >> size);
+    for (size_t i = 1; i < size; i++)
+        *code = *code << 6 | (at[i] & 0x3f);
+    return size;
+}
+
 /* ---- checking ------------------------------------------------------------------------------- */
 
 int weir__value_check(const weir_value *value)

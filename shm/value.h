@@ -12,6 +12,10 @@
 /* True for well-formed UTF-8: no overlong form, no surrogate, nothing above U+10FFFF. */
 bool weir__utf8_valid(const char *data, size_t size);
 
+/* Decodes the character that the text begins with. Returns its size in bytes; 0, and *code means
+ * nothing, where `left` bytes (from 1) begin with no well-formed one. */
+size_t weir__utf8_decode(const char *text, size_t left, uint32_t *code);
+
 /* Checks a value that a user gave: 0, or -EINVAL with a message. */
 int weir__value_check(const weir_value *value);
 
