@@ -222,7 +222,8 @@ static int compare_block_with_limits(int fd, size_t size, unsigned flags)
         (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize < size)
         return fail_no_space(fd, size);
     /* What is made before the limits are looked at the next time has to fit, too. */
-    return weir__memory_compare("a block", "", size, flags & WEIR__SHM_COMPARE ? AHEAD : 0);
+    return weir__memory_compare("a block", "", size, WEIR__BOOKKEEPING_OF(size),
+                                flags & WEIR__SHM_COMPARE ? AHEAD : 0);
 }
 
 static int fallocate_in_steps(const struct part *part, size_t size)

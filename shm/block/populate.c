@@ -91,7 +91,7 @@ static int compare_range_with_limits(const struct weir_shm *shm, size_t size)
     if (has_all_its_memory(shm))
         return 0;
     snprintf(who, sizeof who, "block \"%s\"", shm->name);
-    return weir__memory_compare(who, "more ", size, 0);
+    return weir__memory_compare(who, "more ", size, WEIR__BOOKKEEPING_OF(size), 0);
 }
 
 /* Reserves without the call that old kernels do not have. The errno, or 0. */

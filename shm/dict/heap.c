@@ -50,7 +50,7 @@ int weir__dict_reserve(void *buf, size_t at, size_t size)
     int saved = errno, result = 0, error;
 
     if (size >= WEIR__COMPARE_FROM) {
-        result = weir__memory_compare("a dictionary", "more ", size, 0);
+        result = weir__memory_compare("a dictionary", "more ", size, 0, 0);
         if (result < 0)
             return result;
     }
