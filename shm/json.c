@@ -22,6 +22,7 @@
 #include "shm/dict/block.h"
 #include "shm/error.h"
 #include "shm/list/list.h"
+#include "shm/value.h"
 
 #define FORM 1 /* the value of the member "weir" */
 
@@ -36,51 +37,40 @@ static bool member_add(json_t *object, const char *key, json_t *value)
 /* What every line has. NULL with the last error set. */
 static json_t *begin_line(const weir_shm *shm, const struct weir__object_kind *kind)
 {
-    json_t *object, *name;
+    json_t *object;
 
     if (weir__shm_is_anonymous(shm))
         return weir__fail_null(-ENOTSUP,
                                "%s is of an anonymous scope: it has no name that a handle could "
                                "carry (weir_shm_path() says where its memory is)",
                                shm->name);
-    name = json_string(shm->name);
-    if (name == NULL)
+    if (!weir__utf8_valid(shm->name, strlen(shm->name)))
         return weir__fail_null(-EINVAL, "the name \"%s\" cannot be in a handle: it is not UTF-8",
                                shm->name);
-    object = json_object();
-    if (member_add(object, "weir", json_integer(FORM)) &&
-        member_add(object, "kind", json_string(kind->name)) &&
-        member_add(object, "name", json_incref(name)) &&
-        member_add(object, "ino", json_integer((json_int_t)shm->ino)) &&
-        member_add(object, "size", json_integer((json_int_t)shm->size))) {
-        json_decref(name);
-        return object;
-    }
-    json_decref(name);
-    json_decref(object);
-    return weir__fail_null(-ENOMEM, "no memory for a handle");
+    object = json_pack("{s:i, s:s, s:s, s:I, s:I}", "weir", FORM, "kind", kind->name, "name",
+                       shm->name, "ino", (json_int_t)shm->ino, "size", (json_int_t)shm->size);
+    return object != NULL ? object : weir__fail_null(-ENOMEM, "no memory for a handle");
 }
 
 /* A line about an object, to which `facts` (NULL: nothing) adds what its kind has besides. */
 static char *write_line(const struct weir__object_kind *kind, const weir_shm *shm,
                         bool (*facts)(json_t *object, const void *handle), const void *handle)
 {
-    json_t *object = shm == NULL ? NULL : begin_line(shm, kind);
+    json_auto_t *object = shm == NULL ? NULL : begin_line(shm, kind);
     char *text = NULL;
 
     if (object == NULL)
         return NULL;
     if (facts == NULL || facts(object, handle))
         text = json_dumps(object, JSON_COMPACT);
-    json_decref(object);
     return text != NULL ? text : weir__fail_null(-ENOMEM, "no memory for a handle");
 }
 
 char *weir_shm_to_json(const weir_shm *shm)
 {
-    if (weir__object_is_null(&weir__block_kind, shm))
-        return NULL;
-    return write_line(&weir__block_kind, shm, NULL, NULL);
+    return weir__object_is_null(&weir__block_kind, shm)
+               ? NULL
+               : write_line(&weir__block_kind, shm, NULL, NULL);
 }
 
 static bool add_list_facts(json_t *object, const void *handle)
@@ -97,16 +87,16 @@ char *weir_list_to_json(const weir_list *list)
 static bool add_array_facts(json_t *object, const void *handle)
 {
     const weir_array *array = handle;
-    json_t *shape = json_array();
+    json_t *shape;
 
+    if (!member_add(object, "dtype", json_string(weir_dtype_name(array->dtype))) ||
+        !member_add(object, "shape", json_array()))
+        return false;
+    shape = json_object_get(object, "shape");
     for (int i = 0; i < array->ndim; i++)
-        if (json_array_append_new(shape, json_integer(array->shape[i])) < 0) {
-            json_decref(shape);
+        if (json_array_append_new(shape, json_integer(array->shape[i])) < 0)
             return false;
-        }
-    return member_add(object, "dtype", json_string(weir_dtype_name(array->dtype))) &&
-           member_add(object, "shape", shape) &&
-           member_add(object, "offset", json_integer(array->data - (char *)array->shm->buf));
+    return member_add(object, "offset", json_integer(array->data - (char *)array->shm->buf));
 }
 
 char *weir_array_to_json(const weir_array *array)
@@ -160,38 +150,35 @@ static json_t *member_take(json_t *object, const char *key)
 /* Takes an integer from `min` on. */
 static int member_take_integer(json_t *object, const char *key, int64_t min, int64_t *number)
 {
-    json_t *value = member_take(object, key);
-    bool good = json_is_integer(value) && json_integer_value(value) >= min;
+    json_auto_t *value = member_take(object, key);
 
     if (value == NULL)
         return -EINVAL;
     *number = json_integer_value(value);
-    json_decref(value);
-    return good ? 0
-                : weir__fail(-EINVAL, "\"%s\" of the handle is not an integer from %lld on", key,
-                             (long long)min);
+    if (!json_is_integer(value) || *number < min)
+        return weir__fail(-EINVAL, "\"%s\" of the handle is not an integer from %lld on", key,
+                          (long long)min);
+    return 0;
 }
 
 /* Takes a string of at most `capacity` - 1 bytes. */
 static int member_take_string(json_t *object, const char *key, char *string, size_t capacity)
 {
-    json_t *value = member_take(object, key);
-    bool good = json_is_string(value) && json_string_length(value) < capacity;
+    json_auto_t *value = member_take(object, key);
 
     if (value == NULL)
         return -EINVAL;
-    if (good)
-        strcpy(string, json_string_value(value)); /* it has no NUL inside: the parser refuses one */
-    json_decref(value);
-    return good ? 0
-                : weir__fail(-EINVAL, "\"%s\" of the handle is not a string of at most %zu bytes",
-                             key, capacity - 1);
+    if (!json_is_string(value) || json_string_length(value) >= capacity)
+        return weir__fail(-EINVAL, "\"%s\" of the handle is not a string of at most %zu bytes", key,
+                          capacity - 1);
+    strcpy(string, json_string_value(value)); /* it has no NUL inside: the parser refuses one */
+    return 0;
 }
 
 /* Takes the lengths of an array's axes. */
 static int member_take_shape(json_t *object, struct weir__npy *what)
 {
-    json_t *value = member_take(object, "shape");
+    json_auto_t *value = member_take(object, "shape");
     bool good = json_is_array(value) && json_array_size(value) <= WEIR_ARRAY_NDIM_MAX;
 
     if (value == NULL)
@@ -203,7 +190,6 @@ static int member_take_shape(json_t *object, struct weir__npy *what)
         good = json_is_integer(length) && json_integer_value(length) >= 0;
         what->shape[i] = json_integer_value(length);
     }
-    json_decref(value);
     return good ? 0
                 : weir__fail(-EINVAL, "\"shape\" of the handle is not a list of at most %d lengths",
                              WEIR_ARRAY_NDIM_MAX);
@@ -267,13 +253,12 @@ static weir_shm *open_named_block(const struct block_facts *facts)
 {
     weir_shm *shm = weir__shm_attach_inode(facts->name, (uint64_t)facts->ino);
 
-    if (shm != NULL && shm->size != (uint64_t)facts->size) {
-        weir__fail(-EBADMSG, "block \"%s\" has %zu bytes, not %lld as the handle says", shm->name,
-                   shm->size, (long long)facts->size);
-        weir_shm_close(shm);
-        shm = NULL;
-    }
-    return shm;
+    if (shm == NULL || shm->size == (uint64_t)facts->size)
+        return shm;
+    weir__fail(-EBADMSG, "block \"%s\" has %zu bytes, not %lld as the handle says", shm->name,
+               shm->size, (long long)facts->size);
+    weir_shm_close(shm);
+    return NULL;
 }
 
 /* The block that a line about this kind of object names. `take_facts` (NULL: nothing) takes what
@@ -282,7 +267,7 @@ static weir_shm *read_line(const char *text, const struct weir__object_kind *kin
                            int (*take_facts)(json_t *object, void *facts), void *facts)
 {
     struct block_facts block;
-    json_t *object = parse_line(text);
+    json_auto_t *object = parse_line(text);
     int result;
 
     if (object == NULL)
@@ -292,7 +277,6 @@ static weir_shm *read_line(const char *text, const struct weir__object_kind *kin
         result = take_facts(object, facts);
     if (result == 0)
         result = check_empty(object);
-    json_decref(object);
     return result < 0 ? NULL : open_named_block(&block);
 }
 
@@ -317,13 +301,12 @@ weir_list *weir_list_from_json(const char *handle)
     weir_list *list = weir__object_of(
         &weir__list_kind, read_line(handle, &weir__list_kind, take_list_facts, &count), NULL);
 
-    if (list != NULL && list->count != count) {
-        weir__fail(-EBADMSG, "list \"%s\" has %lld elements, not %lld as the handle says",
-                   list->shm->name, (long long)list->count, (long long)count);
-        weir_list_close(list);
-        list = NULL;
-    }
-    return list;
+    if (list == NULL || list->count == count)
+        return list;
+    weir__fail(-EBADMSG, "list \"%s\" has %lld elements, not %lld as the handle says",
+               list->shm->name, (long long)list->count, (long long)count);
+    weir_list_close(list);
+    return NULL;
 }
 
 static int take_array_facts(json_t *object, void *facts)
@@ -361,10 +344,9 @@ weir_array *weir_array_from_json(const char *handle)
     array = weir__object_of(&weir__array_kind, shm, what.offset == 0 ? &spec : NULL);
     if (array == NULL && weir_last_error()->code == -E2BIG)
         weir__fail(-EBADMSG, "the block of the handle is too small for its array");
-    if (array != NULL && !is_array_of(array, &what)) {
-        weir__fail(-EBADMSG, "array \"%s\" is not the one that the handle says", array->shm->name);
-        weir_array_close(array);
-        array = NULL;
-    }
-    return array;
+    if (array == NULL || is_array_of(array, &what))
+        return array;
+    weir__fail(-EBADMSG, "array \"%s\" is not the one that the handle says", array->shm->name);
+    weir_array_close(array);
+    return NULL;
 }
