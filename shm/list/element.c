@@ -221,28 +221,15 @@ int64_t weir_list_get_data(const weir_list *list, int64_t index, char *buf, size
 
 static void write_slot(const struct element *element, const weir_value *value, bool clear)
 {
-    switch (value->type) {
-    case WEIR_NONE:
-        weir__publish_word(element->slot, 0);
-        return;
-    case WEIR_BOOL:
-        weir__publish_word(element->slot, weir__word_of_bool(value->boolean));
-        return;
-    case WEIR_INT:
-        weir__publish_word(element->slot, (uint64_t)value->integer);
-        return;
-    case WEIR_FLOAT:
-        weir__publish_word(element->slot, weir__word_of_real(value->real));
-        return;
-    case WEIR_STR:
-    case WEIR_BYTES:
-        /* The value may be data of this very element (from weir_list_get). */
-        if (value->size > 0)
-            memmove(element->slot, value->data, value->size);
-        if (clear)
-            memset(element->slot + value->size, 0, element->slot_size - value->size);
+    if (!weir__has_data(value)) {
+        weir__publish_word(element->slot, weir__word_of_value(value));
         return;
     }
+    /* The value may be data of this very element (from weir_list_get). */
+    if (value->size > 0)
+        memmove(element->slot, value->data, value->size);
+    if (clear)
+        memset(element->slot + value->size, 0, element->slot_size - value->size);
 }
 
 static __attribute__((noinline)) int set_any_element(weir_list *list, uint64_t i,
