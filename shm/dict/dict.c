@@ -39,7 +39,7 @@ static int check_dict_key(const weir_dict *dict, const weir_value *value,
 
 static int check_dict_value(const weir_value *value)
 {
-    if ((value->type == WEIR_STR || value->type == WEIR_BYTES) && value->size > WEIR_DICT_VALUE_MAX)
+    if (weir__has_data(value) && value->size > WEIR_DICT_VALUE_MAX)
         return weir__fail(-E2BIG, "a value of %u bytes is longer than %d", value->size,
                           WEIR_DICT_VALUE_MAX);
     return weir__value_check(value);
@@ -108,12 +108,7 @@ static int write_node(const weir_dict *dict, uint32_t ref, const struct weir__di
     atomic_store_explicit(&node->order, key->order, memory_order_relaxed);
     atomic_store_explicit(&node->tie, key->tie, memory_order_relaxed);
     atomic_store_explicit(&node->size, key->size, memory_order_relaxed);
-    for (uint32_t at = 0; at < key->size; at += 8) {
-        uint64_t part = 0;
-
-        memcpy(&part, key->data + at, key->size - at < 8 ? key->size - at : 8);
-        atomic_store_explicit(&node->key[at / 8], part, memory_order_relaxed);
-    }
+    weir__dict_write_data(node->key, key->data, key->size);
     /* release: pairs with the acquire in value.c, weir__dict_load, and the fence in same_life. A
      * late reader of the incarnation before that sees this word sees the new life too. */
     atomic_store_explicit(&node->value, *word, memory_order_release);
@@ -130,7 +125,7 @@ static void discard_node(const weir_dict *dict, uint32_t ref)
                                             atomic_load_explicit(&node->life, memory_order_relaxed),
                                             0),
                           memory_order_release);
-    weir__dict_give_node(dict, ref);
+    weir__dict_give(dict, ref, true);
 }
 
 /* Puts a new key at the place where it was not found. 0, WEIR__AGAIN, or an error. */

@@ -227,8 +227,7 @@ static uint32_t take_memory(const weir_dict *dict, unsigned *class, bool node)
 
 uint32_t weir__dict_take_node(const weir_dict *dict, uint32_t key_size)
 {
-    unsigned class =
-        weir__dict_class_of((WEIR__DICT_NODE_SIZE + (uint64_t)key_size + 15) / WEIR__DICT_GRANULE);
+    unsigned class = weir__dict_class_of(weir__dict_node_granules(key_size));
     uint32_t ref = take_memory(dict, &class, true), life;
     struct weir__dict_node *node;
 
@@ -242,18 +241,9 @@ uint32_t weir__dict_take_node(const weir_dict *dict, uint32_t key_size)
     return ref;
 }
 
-void weir__dict_give_node(const weir_dict *dict, uint32_t ref)
-{
-    unsigned class = class_in_memory(dict, ref, true);
-
-    if (class < WEIR__DICT_CLASSES &&
-        weir__dict_ref_is_sound(dict, ref, weir__dict_class_granules(class)))
-        push_free(dict, class, true, ref);
-}
-
 uint32_t weir__dict_take_box(const weir_dict *dict, weir_type type, uint32_t size)
 {
-    unsigned class = weir__dict_class_of(((uint64_t)size + 8 + 15) / WEIR__DICT_GRANULE);
+    unsigned class = weir__dict_class_of(weir__dict_box_granules(size));
     uint32_t ref = take_memory(dict, &class, false);
     struct weir__dict_box *box;
     uint64_t version;
@@ -270,11 +260,11 @@ uint32_t weir__dict_take_box(const weir_dict *dict, weir_type type, uint32_t siz
     return ref;
 }
 
-void weir__dict_give_box(const weir_dict *dict, uint32_t ref)
+void weir__dict_give(const weir_dict *dict, uint32_t ref, bool node)
 {
-    unsigned class = class_in_memory(dict, ref, false);
+    unsigned class = class_in_memory(dict, ref, node);
 
     if (class < WEIR__DICT_CLASSES &&
         weir__dict_ref_is_sound(dict, ref, weir__dict_class_granules(class)))
-        push_free(dict, class, false, ref);
+        push_free(dict, class, node, ref);
 }

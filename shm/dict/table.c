@@ -50,21 +50,12 @@ static uint64_t mix(uint64_t hash)
     return hash ^ hash >> 31;
 }
 
-/* Up to eight bytes of a key as they stand in a node. */
-static uint64_t key_word(const unsigned char *data, uint32_t size, uint32_t at)
-{
-    uint64_t word = 0;
-
-    memcpy(&word, data + at, size - at < sizeof word ? size - at : sizeof word);
-    return word;
-}
-
 static void hash_bytes(const weir_dict *dict, struct weir__dict_key *key)
 {
     uint64_t first = dict->seed[0] ^ key->size, second = dict->seed[1];
 
     for (uint32_t at = 0; at < key->size; at += 8) {
-        uint64_t word = key_word(key->data, key->size, at);
+        uint64_t word = weir__dict_data_word(key->data, key->size, at);
 
         first = (first ^ word) * 0x9e3779b97f4a7c15u;
         first ^= first >> 32;
@@ -170,13 +161,11 @@ static bool has_key(const weir_dict *dict, const struct item *item,
     if ((key->order & 3) == 1)
         return true; /* an int is its tie */
     if (atomic_load_explicit(&item->node->size, memory_order_relaxed) != key->size ||
-        !weir__dict_ref_is_sound(dict, item->ref,
-                                 (WEIR__DICT_NODE_SIZE + (uint64_t)key->size + 15) /
-                                     WEIR__DICT_GRANULE))
+        !weir__dict_ref_is_sound(dict, item->ref, weir__dict_node_granules(key->size)))
         return false;
     for (uint32_t at = 0; at < key->size; at += 8)
         if (atomic_load_explicit(&item->node->key[at / 8], memory_order_relaxed) !=
-            key_word(key->data, key->size, at))
+            weir__dict_data_word(key->data, key->size, at))
             return false;
     return true;
 }
@@ -206,7 +195,7 @@ static bool unlink_node(const weir_dict *dict, _Atomic uint64_t *link, uint64_t 
                                                  memory_order_relaxed))
         return false;
     /* Killed here: the node is lost. */
-    weir__dict_give_node(dict, item->ref);
+    weir__dict_give(dict, item->ref, true);
     *word = next;
     return true;
 }

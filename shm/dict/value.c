@@ -126,7 +126,7 @@ static int read_box(const weir_dict *dict, const struct weir__dict_place *place,
     if (box == NULL)
         return unchanged(place, word) ? weir__dict_damaged(dict, "a value's box") : WEIR__AGAIN;
     value.type = weir__box_type(head);
-    if (value.type == WEIR_STR || value.type == WEIR_BYTES) {
+    if (weir__has_data(&value)) {
         value.size = weir__box_size(head);
         result = copy_data(&value, box->data, buffer);
     } else {
@@ -187,9 +187,7 @@ int weir__dict_read_key(const weir_dict *dict, const struct weir__dict_place *pl
     if (key.type != WEIR_INT) {
         key.size = atomic_load_explicit(&node->size, memory_order_relaxed);
         if (key.size > WEIR_DICT_KEY_MAX ||
-            !weir__dict_ref_is_sound(dict, place->ref,
-                                     (WEIR__DICT_NODE_SIZE + (uint64_t)key.size + 15) /
-                                         WEIR__DICT_GRANULE))
+            !weir__dict_ref_is_sound(dict, place->ref, weir__dict_node_granules(key.size)))
             return same_life(place) ? weir__dict_damaged(dict, "a key's size") : WEIR__AGAIN;
         result = copy_data(&key, node->key, &rest);
     }
@@ -205,20 +203,9 @@ int weir__dict_read_key(const weir_dict *dict, const struct weir__dict_place *pl
 
 /* ---- making --------------------------------------------------------------------------------- */
 
-static void write_data(struct weir__dict_box *box, const weir_value *value)
-{
-    for (uint32_t at = 0; at < value->size; at += 8) {
-        uint64_t word = 0;
-
-        memcpy(&word, value->data + at, value->size - at < 8 ? value->size - at : 8);
-        /* relaxed: the value word that will lead here publishes it. */
-        atomic_store_explicit(&box->data[at / 8], word, memory_order_relaxed);
-    }
-}
-
 static int make_box(const weir_dict *dict, const weir_value *value, uint64_t *word)
 {
-    bool long_data = value->type == WEIR_STR || value->type == WEIR_BYTES;
+    bool long_data = weir__has_data(value);
     uint32_t ref = weir__dict_take_box(dict, value->type, long_data ? value->size : 8);
     struct weir__dict_box *box;
 
@@ -226,7 +213,7 @@ static int make_box(const weir_dict *dict, const weir_value *value, uint64_t *wo
         return weir_last_error()->code;
     box = weir__dict_at(dict, ref);
     if (long_data)
-        write_data(box, value);
+        weir__dict_write_data(box->data, value->data, value->size);
     else
         atomic_store_explicit(&box->data[0],
                               value->type == WEIR_FLOAT ? weir__word_of_real(value->real)
@@ -265,5 +252,5 @@ int weir__dict_make_word(const weir_dict *dict, uint32_t life, const weir_value 
 void weir__dict_drop_word(const weir_dict *dict, uint64_t word)
 {
     if (weir__word_kind(word) == WEIR__WORD_BOX && weir__dict_ref_is_sound(dict, word >> 32, 1))
-        weir__dict_give_box(dict, (uint32_t)(word >> 32));
+        weir__dict_give(dict, (uint32_t)(word >> 32), false);
 }
