@@ -69,6 +69,9 @@ int weir__block_unlink(const char *name, uint64_t ino);
 /* Checks a user's name: -EINVAL or -ENAMETOOLONG with a message. */
 int weir__block_check_name(const char *name);
 
+/* -ENOSPC: "`who` needs SIZE `more`bytes, but /dev/shm has ...". */
+int weir__fail_no_space(const char *who, const char *more, size_t size) __attribute__((cold));
+
 /* Around a call that makes a file larger: beyond RLIMIT_FSIZE it fails with EFBIG, and the SIGXFSZ
  * that comes with it (`caused`) reaches nobody. */
 struct weir__held_signal {

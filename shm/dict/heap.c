@@ -17,7 +17,6 @@
 #include "shm/dict/heap.h"
 
 #include <errno.h>
-#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "shm/block/block.h"
@@ -31,19 +30,6 @@
 
 /* ---- memory behind the block ---------------------------------------------------------------- */
 
-static int fail_to_grow(int error, size_t size)
-{
-    struct statfs fs;
-
-    if (error != EFAULT || statfs(WEIR__SHM_DIR, &fs) < 0)
-        return weir__fail(-ENOMEM, "cannot reserve %zu bytes for a dictionary: %s", size,
-                          weir_strerror(-error));
-    return weir__fail(-ENOSPC,
-                      "a dictionary needs %zu more bytes, but /dev/shm has %llu of %llu bytes free",
-                      size, (unsigned long long)fs.f_bavail * (unsigned long long)fs.f_bsize,
-                      (unsigned long long)fs.f_blocks * (unsigned long long)fs.f_bsize);
-}
-
 int weir__dict_reserve(void *buf, size_t at, size_t size)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), begin = at & ~(page - 1);
@@ -56,7 +42,10 @@ int weir__dict_reserve(void *buf, size_t at, size_t size)
     }
     error = weir__populate_pages((char *)buf + begin, at + size - begin);
     if (error != 0 && error != EINVAL) /* without the call, all was reserved at creation */
-        result = fail_to_grow(error, size);
+        result = error == EFAULT
+                     ? weir__fail_no_space("a dictionary", "more ", size)
+                     : weir__fail(-ENOMEM, "cannot reserve %zu bytes for a dictionary: %s", size,
+                                  weir_strerror(-error));
     errno = saved;
     return result;
 }
