@@ -219,17 +219,15 @@ static int take_block_facts(json_t *object, const struct weir__object_kind *kind
     char said[16];
     int result = member_take_integer(object, "weir", 1, &form);
 
-    if (result < 0)
-        return result;
-    if (form != FORM)
+    if (result == 0 && form != FORM)
         return weir__fail(-EINVAL, "the handle is of form %lld, this library knows form %d",
                           (long long)form, FORM);
-    result = member_take_string(object, "kind", said, sizeof said);
-    if (result < 0)
-        return result;
-    if (strcmp(said, kind->name) != 0)
+    if (result == 0)
+        result = member_take_string(object, "kind", said, sizeof said);
+    if (result == 0 && strcmp(said, kind->name) != 0)
         return weir__fail(-EINVAL, "the handle is of kind \"%s\", not \"%s\"", said, kind->name);
-    result = member_take_string(object, "name", facts->name, sizeof facts->name);
+    if (result == 0)
+        result = member_take_string(object, "name", facts->name, sizeof facts->name);
     if (result == 0)
         result = weir__block_check_name(facts->name);
     if (result == 0)

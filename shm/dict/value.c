@@ -229,24 +229,16 @@ static int make_box(const weir_dict *dict, const weir_value *value, uint64_t *wo
 int weir__dict_make_word(const weir_dict *dict, uint32_t life, const weir_value *value,
                          uint64_t *word)
 {
-    switch (value->type) {
-    case WEIR_NONE:
+    if (value->type == WEIR_NONE)
         *word = weir__word_inline(WEIR__WORD_NONE, life, 0);
-        return 0;
-    case WEIR_BOOL:
+    else if (value->type == WEIR_BOOL)
         *word = weir__word_inline(WEIR__WORD_BOOL, life, value->boolean);
-        return 0;
-    case WEIR_INT:
-        if (value->integer < INLINE_MIN || value->integer > INLINE_MAX)
-            return make_box(dict, value, word);
+    else if (value->type == WEIR_INT && value->integer >= INLINE_MIN &&
+             value->integer <= INLINE_MAX)
         *word = weir__word_inline(WEIR__WORD_INT, life, (uint64_t)value->integer);
-        return 0;
-    case WEIR_FLOAT:
-    case WEIR_STR:
-    case WEIR_BYTES:
+    else
         return make_box(dict, value, word);
-    }
-    return -EINVAL;
+    return 0;
 }
 
 void weir__dict_drop_word(const weir_dict *dict, uint64_t word)
