@@ -165,7 +165,8 @@ static ssize_t left_out(const struct hierarchy *hierarchy, const char *mounted)
 }
 
 /* A line of mountinfo: "31 23 0:28 ROOT MOUNTPOINT options [tags] - TYPE source SUPER-OPTIONS".
- * True if it shows this process's cgroup. A first one that does not is noted for lack of another. */
+ * True if it shows this process's cgroup. The first mount that does not is noted, for lack of
+ * another. */
 static bool note_mount(struct hierarchy *hierarchy, char *line)
 {
     char *fields[5], *save = NULL, *type, *options, *tail = strstr(line, " - ");

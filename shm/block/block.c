@@ -304,8 +304,8 @@ size_t weir__block_mapped_size(size_t size)
     return (size + page - 1) / page * page + (WEIR_GUARD ? page : 0);
 }
 
-/* In a debug build the page behind the block is nobody's: who runs over the end dies there, and not
- * by what it would have done to a neighbour. A scope's range has such a page in every build. */
+/* In a debug build the page behind the block is inaccessible: a process that runs over the end dies
+ * there, before it damages a neighbour. A scope's range has such a page in every build. */
 static void *map_anywhere(size_t size, int fd)
 {
     const size_t whole = weir__block_mapped_size(size);
@@ -481,8 +481,8 @@ int weir__block_unlink(const char *name, uint64_t ino)
         return fail_unlink(errno, name, "look at");
     if (!S_ISREG(status.st_mode) || (uint64_t)status.st_ino != ino)
         return -ENOENT;
-    /* Somebody may put another file there right now. They would have to unlink ours first, which is
-     * theirs to coordinate; the kernel offers no unlink by inode. */
+    /* Another process may put another file there right now. It would have to unlink this block
+     * first, and has to agree with the others about that; the kernel offers no unlink by inode. */
     return unlink(path.text) < 0 ? fail_unlink(errno, name, "unlink") : 0;
 }
 

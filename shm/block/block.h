@@ -41,7 +41,7 @@ int weir__memory_file(const char *name);
 int weir__block_carve(struct weir__block *block, int file, uint64_t offset, size_t size,
                       unsigned flags, void *at);
 
-/* Gives the memory of such a part back, whoever has it mapped. */
+/* Gives the memory of such a part back, in every process that has it mapped. */
 void weir__block_clear(int file, uint64_t offset, size_t size);
 
 /* Gives the block its name. -EEXIST leaves the other file alone. */

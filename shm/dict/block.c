@@ -2,12 +2,12 @@
  *
  * dict/block.c: the block of a dictionary, and handles: made, filled, checked, opened and closed.
  *
- * Invariants. Where header, buckets and heap are follows from the block's size alone. A block gets
- * its name after it was written in full, so whoever opens one finds a dictionary, or what somebody
- * has damaged since: the numbers that everything else goes by are checked here.
+ * Invariants. The places of header, buckets and heap follow from the size of the block alone. A
+ * block gets its name after it was written in full, so a process that opens it finds a dictionary,
+ * or one that was damaged since: the numbers that all the rest depends on are checked here.
  *
- * Failure modes. Killed while making one: there is no name. Damage is -EBADMSG; what passes here
- * and is not sound all the same is found where it is used.
+ * Failure modes. Killed while making one: there is no name. Damage is -EBADMSG; damage that is not
+ * seen here is found where the damaged part is used.
  */
 #include "shm/dict/block.h"
 
@@ -61,7 +61,7 @@ static void lay_out_dict(weir_dict *dict, struct weir_shm *shm)
     dict->granules = (shm->size - heap_at) / WEIR__DICT_GRANULE;
 }
 
-/* Nobody else can see the block yet: plain stores do. */
+/* No other process can see the block yet: plain stores suffice. */
 static void write_dict_header(weir_dict *dict)
 {
     struct weir__dict_header *header = dict->header;

@@ -10,8 +10,8 @@
  *     a key is gone       the node's value word is swapped for DEAD, which is final (remove_place)
  *     a value is read     the value word is loaded, and found to be the same after copying
  *
- * Everything else comes before, in memory that nobody else can reach, or after, as tidying up that
- * anybody can do.
+ * All other steps come before that instant, in memory that no other call can reach, or after it, as
+ * tidying up that any call can do.
  *
  * Failure modes. Killed before that instant: not done, and the node or box that was prepared is
  * lost. After it: done; what was taken out may be lost; a dead node that is still in the list is
@@ -99,7 +99,7 @@ static int find_item(const weir_dict *dict, struct sought *sought)
     return result;
 }
 
-/* Writes a new node in full; nobody else can reach it. */
+/* Writes a new node in full; no other call can reach it. */
 static int write_node(const weir_dict *dict, uint32_t ref, const struct weir__dict_key *key,
                       const weir_value *value, uint64_t *word)
 {
@@ -184,11 +184,12 @@ static bool remove_place(const weir_dict *dict, const struct sought *sought)
     uint64_t dead = weir__word_inline(WEIR__WORD_DEAD, sought->place.life, 0), old = sought->word;
     struct weir__dict_place past;
 
-    /* release: pairs with the acquires in table.c, weir__dict_mark, and value.c, weir__dict_load. */
+    /* release: pairs with the acquires in table.c, weir__dict_mark, and value.c, weir__dict_load.
+     * */
     if (!atomic_compare_exchange_strong_explicit(&sought->place.node->value, &old, dead,
                                                  memory_order_acq_rel, memory_order_relaxed))
         return false;
-    /* Killed here, and below: done. The rest may be done by anybody, but for what is given back. */
+    /* Killed here, and below: done. Any call may do the rest, except giving back. */
     weir__dict_mark(&sought->place);
     weir__dict_drop_word(dict, sought->word);
     weir__dict_count(dict, -1);
@@ -257,7 +258,7 @@ int weir_dict_set(weir_dict *dict, weir_value key, weir_value value)
             result = replace_value(dict, &sought, &value);
         else if (result > 0)
             result = insert_item(dict, &sought, &value);
-    } while (result == WEIR__AGAIN); /* then somebody else has got on */
+    } while (result == WEIR__AGAIN); /* then another call was done */
     return result;
 }
 

@@ -3,12 +3,13 @@
  * dict/heap.c: memory inside a dictionary's block.
  *
  * The heap is granules 1 to `granules`; those below `used` have been taken at some time, those
- * below `reserved` have memory behind them. used <= reserved always: memory is got first
- * (idempotent, so it does not matter who is killed in it), then announced, then taken. What is
- * given back goes on the free list of its class, as a node or as a box, and is used as such again.
+ * below `reserved` have memory behind them. used <= reserved always: memory is got first (that is
+ * idempotent, so a kill in it does not matter), then announced, then taken. Memory that is given
+ * back goes on the free list of its class, as a node or as a box, and is used as such again.
  *
- * Invariants. A node's or a box's class never changes. Who took one is alone with it until it is
- * published; who removed the last word that leads to it is alone with it again and gives it back.
+ * Invariants. A node's or a box's class never changes. The call that took a node or box is alone
+ * with it until it is published; the call that removed the last word that leads to it is alone with
+ * it again and gives it back.
  *
  * Failure modes. Killed between taking and publishing, or removing and giving back: that node or
  * box is lost to the dictionary, and nothing else. A damaged free list is dropped where the damage
@@ -160,8 +161,8 @@ static uint32_t pop_free(const weir_dict *dict, unsigned class, bool node)
     }
 }
 
-/* A node's link on a free list is marked and has a new tag, so that whoever still looks at it as an
- * item begins again. */
+/* A node's link on a free list is marked and has a new tag, so that a call that still looks at it
+ * as an item begins again. */
 static void push_free(const weir_dict *dict, unsigned class, bool node, uint32_t ref)
 {
     struct weir__dict_free *list = free_list(dict, class, node);

@@ -34,7 +34,7 @@
 /* A walk that had to begin again this often met damage (or a process that writes without end). */
 #define WEIR__DICT_TRIES (1u << 20)
 
-/* What was read belongs to somebody else by now: seek again. */
+/* The memory that was read belongs to another item by now: seek again. */
 #define WEIR__AGAIN 1
 
 /* The head of a free list: tag << 32 | reference. On a cache line of its own. */

@@ -9,13 +9,14 @@
  * notices (split ordering, by Shalev and Shavit; the list is Harris's and Michael's, with tags).
  *
  * A bucket's link:  0 --claim--> marked, written by its claimer alone --linked--> marked, in the
- *                   list --cleared by whoever walks past--> a link like any other, for ever
+ *                   list --cleared by any walk--> a link like any other, for ever
  * A node's link:    written by its taker alone --link_node--> in the list --mark--> marked: final
- *                   --unlinked by whoever walks past, who gives the node back
+ *                   --unlinked by any walk, which gives the node back
  *
- * Invariants. Whoever follows a link reads what it leads to and then looks at the link once more:
- * only if it is still the same word, tag included, was the thing in the list while it was read. A
- * node is marked only when its value word is dead. Nothing waits for anybody.
+ * Invariants. A call that follows a link reads the node or bucket behind it and then looks at the
+ * link once more: only if it is still the same word, tag included, was the node or bucket in the
+ * list while it was read. A node is marked only when its value word is dead. No call waits for
+ * another.
  *
  * Failure modes. Killed after claiming a bucket: it stays unused, and its keys are found from the
  * bucket of half its number, with a few steps more. A damaged list is -EBADMSG: orders must rise at
@@ -144,7 +145,7 @@ static bool read_item(const weir_dict *dict, uint64_t word, struct item *item)
             return false;
         item->node = weir__dict_at(dict, item->ref);
         item->link = &item->node->next;
-        /* relaxed, these three: whoever linked the node released them with the link. */
+        /* relaxed, these three: the call that linked the node released them with the link. */
         item->order = atomic_load_explicit(&item->node->order, memory_order_relaxed);
         item->tie = atomic_load_explicit(&item->node->tie, memory_order_relaxed);
         item->life = atomic_load_explicit(&item->node->life, memory_order_relaxed);
@@ -310,8 +311,8 @@ static uint32_t linked_parent(const weir_dict *dict, uint32_t bucket)
     return bucket;
 }
 
-/* Puts a bucket that this process has claimed into the list. Nobody waits for it: until it is done,
- * or if it never is, the parent serves. */
+/* Puts a bucket that this process has claimed into the list. No call waits for it: until the bucket
+ * is in the list, or if it never is, its parent serves. */
 static void link_bucket(const weir_dict *dict, uint32_t bucket)
 {
     const struct weir__dict_key key = {.order = reverse(bucket)};
@@ -333,7 +334,7 @@ static void link_bucket(const weir_dict *dict, uint32_t bucket)
         if (atomic_compare_exchange_strong_explicit(
                 place.link, &place.word, weir__link(bucket | WEIR__LINK_DUMMY, place.word),
                 memory_order_release, memory_order_relaxed)) {
-            /* Killed here: whoever walks past clears the mark. */
+            /* Killed here: the next call that walks past clears the mark. */
             clear_mark(&dict->buckets[bucket], word);
             return;
         }

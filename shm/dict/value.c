@@ -6,12 +6,12 @@
  * word refers to. A box is written before a word leads to it and not changed until no word does, so
  * a value is replaced as a whole by one compare-and-swap of the word.
  *
- * Readers copy first and look afterwards whether what they copied was theirs: the word is still the
+ * Readers copy first and check afterwards that the copy is of their value: the word is still the
  * same (a box's version is in it, so this very box was the value all the time), and the node is
- * still in the same incarnation (so it is the value of this key). Then they have a value that was
- * the key's at one instant; otherwise they begin again, and nobody had to wait for them.
+ * still in the same incarnation (so it is the value of this key). Then the copy was the key's value
+ * at one instant; otherwise they begin again. No writer waits for them.
  *
- * Failure modes. What does not fit together although nobody changed it is damage: -EBADMSG.
+ * Failure modes. Parts that do not fit together although no call changed them are damage: -EBADMSG.
  */
 #include "shm/dict/value.h"
 
@@ -33,7 +33,7 @@ static bool same_life(const struct weir__dict_place *place)
     return atomic_load_explicit(&place->node->life, memory_order_relaxed) == place->life;
 }
 
-/* True when nobody changed the value since it was read. */
+/* True when the value has not changed since it was read. */
 static bool unchanged(const struct weir__dict_place *place, uint64_t word)
 {
     return same_life(place) &&

@@ -10,9 +10,9 @@
  * Order. weir_list_set() writes data, code, format: the format with weir__publish_word(), a release
  * store. weir__read_word() loads it with acquire, so a reader that sees the new format sees the new
  * data too. Killed between two of these stores, an element is a mixture that can be read and set,
- * and nothing else is affected. Numbers, bool and None have a slot word that is read and written in one step, with
- * acquire and release, so that an int can say "the rest is written" to other processes; on x86 that
- * costs nothing.
+ * and nothing else is affected. Numbers, bool and None have a slot word that is read and written in
+ * one step, with acquire and release, so that an int can say "the rest is written" to other
+ * processes; on x86 that costs nothing.
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -155,7 +155,7 @@ static inline bool find_int(const weir_list *list, uint64_t i, unsigned char **w
                  weir__read_code(codes + i) != WEIR__CODE_AS_IS))
         return false;
     begin = weir__read_offset(&offsets[i]);
-    /* As numbers, for it may lie anywhere until it is checked, in the next line. */
+    /* As numbers, because the address may lie anywhere until the next line checks it. */
     *word = (unsigned char *)((uintptr_t)data + begin);
     return likely((begin >> 3 | begin << 61) < data_size / WORD);
 }
@@ -296,9 +296,8 @@ int weir_list_add(weir_list *list, int64_t index, int64_t delta, int64_t *after)
         return fail_no_int(list, i);
     word = (_Atomic int64_t *)place;
     old = atomic_load_explicit(word, memory_order_relaxed);
-    /* Not fetch_add: a sum beyond 64 bits must leave the element as it was. Acquire and release,
-     * for the same use as get and set: who adds last may read what the others wrote before adding.
-     */
+    /* Not fetch_add: a sum beyond 64 bits must leave the element as it was. Acquire and release, as
+     * get and set: the process that adds last may read what the others wrote before they added. */
     do {
         if (__builtin_add_overflow(old, delta, &sum))
             return weir__fail(

@@ -102,7 +102,7 @@ static int64_t list_size(const void *spec, unsigned *flags)
 
 /* ---- filling a new block -------------------------------------------------------------------- */
 
-/* Nobody else can see the block yet: plain stores do. */
+/* No other process can see the block yet: plain stores suffice. */
 static void fill_slot(void *slot, const weir_value *value)
 {
     if (!weir__has_data(value))
