@@ -153,10 +153,24 @@ static void find_own_path(struct hierarchy *hierarchy, const char *root)
     weir__lines_close(&lines);
 }
 
-/* A line of mountinfo: "31 23 0:28 ROOT MOUNTPOINT options [tags] - TYPE source SUPER-OPTIONS". */
-static bool is_mount_of(struct hierarchy *hierarchy, char *line)
+/* How much of this process's path a mount of the cgroup `mounted` leaves out; -1: it shows another
+ * part of the tree. */
+static ssize_t left_out(const struct hierarchy *hierarchy, const char *mounted)
+{
+    size_t size = strlen(mounted);
+
+    return strncmp(hierarchy->path, mounted, size) == 0 && strchr("/", hierarchy->path[size])
+               ? (ssize_t)size
+               : -1;
+}
+
+/* A line of mountinfo: "31 23 0:28 ROOT MOUNTPOINT options [tags] - TYPE source SUPER-OPTIONS".
+ * True if it shows this process's cgroup. The first mount that does not is noted, for lack of
+ * another. */
+static bool note_mount(struct hierarchy *hierarchy, char *line)
 {
     char *fields[5], *save = NULL, *type, *options, *tail = strstr(line, " - ");
+    bool shows;
 
     if (tail == NULL)
         return false;
@@ -174,35 +188,37 @@ static bool is_mount_of(struct hierarchy *hierarchy, char *line)
         return false;
     if (strlen(fields[3]) >= sizeof hierarchy->mounted || strlen(fields[4]) >= sizeof hierarchy->at)
         return false;
-    strcpy(hierarchy->mounted, strcmp(fields[3], "/") == 0 ? "" : fields[3]);
+    if (strcmp(fields[3], "/") == 0)
+        fields[3] = "";
+    shows = left_out(hierarchy, fields[3]) >= 0;
+    if (!shows && hierarchy->at[0] != '\0')
+        return false;
+    strcpy(hierarchy->mounted, fields[3]);
     strcpy(hierarchy->at, fields[4]);
-    return true;
+    return shows;
 }
 
 static bool find_mount(struct hierarchy *hierarchy, const char *root)
 {
     struct weir__lines lines;
-    bool found = false;
+    bool shown = false;
     char *line;
 
     if (hierarchy->version == 0 || !weir__lines_open(&lines, root, "/proc/self/mountinfo"))
         return false;
-    while (!found && (line = weir__lines_next(&lines)) != NULL)
-        found = is_mount_of(hierarchy, line);
+    while (!shown && (line = weir__lines_next(&lines)) != NULL)
+        shown = note_mount(hierarchy, line);
     weir__lines_close(&lines);
-    return found;
+    return hierarchy->at[0] != '\0';
 }
 
 /* The directory of this process's cgroup: in a container the mount often shows only a part of the
  * tree, whose root is then the front part of the path. */
 static bool own_directory(const struct hierarchy *hierarchy, char *directory, size_t size)
 {
-    const char *below = hierarchy->path;
-    size_t skip = strlen(hierarchy->mounted);
+    ssize_t skip = left_out(hierarchy, hierarchy->mounted);
+    const char *below = hierarchy->path + (skip > 0 ? skip : 0);
 
-    if (strncmp(below, hierarchy->mounted, skip) == 0 &&
-        (below[skip] == '/' || below[skip] == '\0'))
-        below += skip;
     if (strcmp(below, "/") == 0 || strstr(below, "/..") != NULL)
         below = "";
     return snprintf(directory, size, "%s%s", hierarchy->at, below) < (int)size;

@@ -23,9 +23,9 @@ struct weir__object_kind {
     int64_t (*size)(const void *spec, unsigned *flags);
     /* Writes the object into its new block. NULL: there is nothing to write. */
     weir__fill fill;
-    /* Checks what the block holds, which anybody may have written, and sets up the handle. `spec`
-     * is what the block was made from, or what the caller says that it holds; NULL: the block alone
-     * says it. */
+    /* Checks what the block holds, which any process may have written, and sets up the handle.
+     * `spec` is what the block was made from, or what the caller says that it holds; NULL: the
+     * block alone says it. */
     int (*bind)(void *handle, struct weir_shm *shm, const void *spec);
 };
 

@@ -26,21 +26,9 @@ weir_value weir_str(const char *string)
 
 const char *weir_type_name(weir_type type)
 {
-    switch (type) {
-    case WEIR_NONE:
-        return "none";
-    case WEIR_BOOL:
-        return "bool";
-    case WEIR_INT:
-        return "int";
-    case WEIR_FLOAT:
-        return "float";
-    case WEIR_STR:
-        return "str";
-    case WEIR_BYTES:
-        return "bytes";
-    }
-    return "?";
+    static const char *const names[] = {"none", "bool", "int", "float", "str", "bytes"};
+
+    return (unsigned)type <= WEIR_BYTES ? names[type] : "?";
 }
 
 /* ---- UTF-8 ---------------------------------------------------------------------------------- */
@@ -101,29 +89,37 @@ bool weir__utf8_valid(const char *data, size_t size)
     return true;
 }
 
+size_t weir__utf8_decode(const char *text, size_t left, uint32_t *code)
+{
+    const unsigned char *at = (const unsigned char *)text;
+    size_t size = sequence_size(at, left);
+
+    *code = size == 1 ? at[0] : at[0] & (0x7fu >> size);
+    for (size_t i = 1; i < size; i++)
+        *code = *code << 6 | (at[i] & 0x3f);
+    return size;
+}
+
 /* ---- checking ------------------------------------------------------------------------------- */
+
+int weir__fail_type(const weir_value *value)
+{
+    return weir__fail(-EINVAL, "a value has the type %d, which does not exist", (int)value->type);
+}
 
 int weir__value_check(const weir_value *value)
 {
-    switch (value->type) {
-    case WEIR_NONE:
-    case WEIR_BOOL:
-    case WEIR_INT:
-    case WEIR_FLOAT:
+    if ((unsigned)value->type > WEIR_BYTES)
+        return weir__fail_type(value);
+    if (!weir__has_data(value))
         return 0;
-    case WEIR_STR:
-    case WEIR_BYTES:
-        if (value->data == NULL && value->size > 0)
-            return weir__fail(-EINVAL, "a value of type %s has NULL data of %u bytes",
-                              weir_type_name(value->type), value->size);
-        if (value->type == WEIR_STR && !weir__utf8_valid(value->data, value->size))
-            return weir__fail(-EINVAL,
-                              "a str of %u bytes is not UTF-8 (weir_bytes() takes any "
-                              "data)",
-                              value->size);
-        return 0;
-    }
-    return weir__fail(-EINVAL, "a value has the type %d, which does not exist", (int)value->type);
+    if (value->data == NULL && value->size > 0)
+        return weir__fail(-EINVAL, "a value of type %s has NULL data of %u bytes",
+                          weir_type_name(value->type), value->size);
+    if (value->type == WEIR_STR && !weir__utf8_valid(value->data, value->size))
+        return weir__fail(-EINVAL, "a str of %u bytes is not UTF-8 (weir_bytes() takes any data)",
+                          value->size);
+    return 0;
 }
 
 /* ---- comparing ------------------------------------------------------------------------------ */

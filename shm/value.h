@@ -12,8 +12,21 @@
 /* True for well-formed UTF-8: no overlong form, no surrogate, nothing above U+10FFFF. */
 bool weir__utf8_valid(const char *data, size_t size);
 
+/* Decodes the character that the text begins with. Returns its size in bytes; 0, and *code means
+ * nothing, where `left` bytes (from 1) begin with no well-formed one. */
+size_t weir__utf8_decode(const char *text, size_t left, uint32_t *code);
+
 /* Checks a value that a user gave: 0, or -EINVAL with a message. */
 int weir__value_check(const weir_value *value);
+
+/* -EINVAL: the type of the value does not exist. */
+int weir__fail_type(const weir_value *value) __attribute__((cold));
+
+/* True for the types whose value is `size` bytes at `data`. */
+static inline bool weir__has_data(const weir_value *value)
+{
+    return value->type == WEIR_STR || value->type == WEIR_BYTES;
+}
 
 /* Python's ==, for values of the six types. */
 bool weir__value_equal(const weir_value *a, const weir_value *b);

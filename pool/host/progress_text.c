@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "pool/host/progress_text.h"
+#include "shm/value.h"
 
 #define BAR_MIN   8 /* columns between the brackets */
 #define BAR_MAX   60
@@ -29,32 +30,6 @@
 
 /* ---- the label ------------------------------------------------------------------------------ */
 
-/* One character of UTF-8: its length in bytes, 0 if it is none. */
-static size_t decode(const unsigned char *text, uint32_t *code)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t size = text[0] < 0x80   ? 1
-                  : text[0] < 0xc2 ? 0
-                  : text[0] < 0xe0 ? 2
-                  : text[0] < 0xf0 ? 3
-                  : text[0] < 0xf5 ? 4
-                                   : 0;
-
-    if (size < 2) {
-        *code = text[0];
-        return size;
-    }
-    *code = text[0] & (0x7fu >> size);
-    for (size_t i = 1; i < size; i++) {
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-        *code = *code << 6 | (text[i] & 0x3f);
-    }
-    if (*code < least[size] || *code > 0x10ffff || (*code >= 0xd800 && *code < 0xe000))
-        return 0;
-    return size;
-}
-
 static bool is_control(uint32_t code)
 {
     return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x2028 || code == 0x2029 ||
@@ -64,13 +39,13 @@ static bool is_control(uint32_t code)
 /* Copies as much of the label as takes `columns`. Returns the columns it takes. */
 static int copy_label(char *out, const char *label, int columns)
 {
-    const unsigned char *text = (const unsigned char *)(label != NULL ? label : "");
+    const char *text = label != NULL ? label : "";
     size_t used = 0;
     int width = 0;
 
     while (*text != '\0') {
         uint32_t code;
-        size_t size = decode(text, &code);
+        size_t size = weir__utf8_decode(text, strnlen(text, 4), &code);
         bool sound = size > 0 && !is_control(code);
         int wide = sound && code > 0x10ff ? 2 : 1;
 

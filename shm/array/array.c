@@ -6,9 +6,9 @@
  * against the block's size, and never read from the block again; count * item size bytes from data
  * on lie in the block. A block is filled before it has a name.
  *
- * Failure modes. A .npy header was written by somebody else and may change while it is read: it is
- * copied first. Products of lengths can exceed any integer: every one of them is checked, also
- * those in which another length is 0, because strides are made of them.
+ * Failure modes. A .npy header was written by another program and may change while it is read: it
+ * is copied first. Products of lengths can exceed any integer: every product is checked, also those
+ * in which another length is 0, because strides are made of them.
  */
 #include "shm/array/array.h"
 
@@ -191,7 +191,7 @@ static int bind_raw(struct weir_array *array, struct weir_shm *shm,
 
 static int bind_npy(struct weir_array *array, struct weir_shm *shm)
 {
-    char header[WEIR__NPY_HEADER_MAX + 12]; /* a copy, so that nobody changes it while it is read */
+    char header[WEIR__NPY_HEADER_MAX + 12]; /* a copy, which stays the same while it is read */
     const size_t available = shm->size < sizeof header ? shm->size : sizeof header;
     struct weir__npy npy;
     size_t size;

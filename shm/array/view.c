@@ -136,10 +136,8 @@ void *weir_view_item(const weir_view *view, const int64_t *index)
 
     if (check_view(view) < 0)
         return NULL;
-    if (index == NULL && view->ndim > 0) {
-        weir__fail(-EINVAL, "the index is NULL");
-        return NULL;
-    }
+    if (index == NULL && view->ndim > 0)
+        return weir__fail_null(-EINVAL, "the index is NULL");
     item = view->data;
     for (int i = 0; i < view->ndim; i++) {
         int64_t at;
@@ -160,12 +158,8 @@ struct run {
     size_t size;
 };
 
-/* Where the walk has come to in private memory. */
-struct view_walk {
-    void (*visit)(const struct run *run, struct view_walk *walk);
-    char *to;
-    const char *from;
-};
+/* What is done with a run; *memory is where the walk has come to in private memory. */
+typedef void visit_fn(const struct run *run, char **memory);
 
 /* The view with axes of length 1 left out and axes taken together where the inner one, all of it,
  * is one step of the outer one. */
@@ -190,7 +184,7 @@ static weir_view merge_axes(const weir_view *view)
 }
 
 /* Visits all items in C order, in runs along the last axis. */
-static void walk_view(const weir_view *view, struct view_walk *walk)
+static void walk_view(const weir_view *view, visit_fn *visit, char *memory)
 {
     const weir_view merged = merge_axes(view);
     const int last = merged.ndim - 1;
@@ -204,7 +198,7 @@ static void walk_view(const weir_view *view, struct view_walk *walk)
         run.stride = merged.strides[last];
     }
     do {
-        walk->visit(&run, walk);
+        visit(&run, &memory);
         /* To the next place, like an odometer: an axis that is through goes back to its begin. */
         for (axis = last - 1; axis >= 0; axis--) {
             run.at += merged.strides[axis];
@@ -236,34 +230,39 @@ static inline void copy_item(void *to, const void *from, size_t size)
     }
 }
 
-static void fill_run(const struct run *run, struct view_walk *walk)
+static void fill_run(const struct run *run, char **item)
 {
     for (int64_t i = 0; i < run->count; i++)
-        copy_item(run->at + i * run->stride, walk->from, run->size);
+        copy_item(run->at + i * run->stride, *item, run->size);
 }
 
-static void copy_run_in(const struct run *run, struct view_walk *walk)
+/* In one direction or the other; inlined, so that no loop asks in which. */
+static inline void copy_run(const struct run *run, char **memory, bool in)
 {
-    if (run->stride == (int64_t)run->size)
-        memcpy(run->at, walk->from, (size_t)run->count * run->size);
+    const size_t size = run->size, all = (size_t)run->count * size;
+
+    if (run->stride == (int64_t)size)
+        memcpy(in ? run->at : *memory, in ? *memory : run->at, all);
     else
-        for (int64_t i = 0; i < run->count; i++)
-            copy_item(run->at + i * run->stride, walk->from + (size_t)i * run->size, run->size);
-    walk->from += (size_t)run->count * run->size;
+        for (int64_t i = 0; i < run->count; i++) {
+            char *item = run->at + i * run->stride, *copy = *memory + (size_t)i * size;
+
+            copy_item(in ? item : copy, in ? copy : item, size);
+        }
+    *memory += all;
 }
 
-static void copy_run_out(const struct run *run, struct view_walk *walk)
+static void copy_run_in(const struct run *run, char **memory)
 {
-    if (run->stride == (int64_t)run->size)
-        memcpy(walk->to, run->at, (size_t)run->count * run->size);
-    else
-        for (int64_t i = 0; i < run->count; i++)
-            copy_item(walk->to + (size_t)i * run->size, run->at + i * run->stride, run->size);
-    walk->to += (size_t)run->count * run->size;
+    copy_run(run, memory, true);
 }
 
-/* 1: there is something to copy; 0: no item; or an error. */
-static int check_copy(const weir_view *view, const void *memory, size_t size)
+static void copy_run_out(const struct run *run, char **memory)
+{
+    copy_run(run, memory, false);
+}
+
+static int copy_view(const weir_view *view, visit_fn *visit, const void *memory, size_t size)
 {
     int64_t count = weir_view_len(view);
 
@@ -274,12 +273,13 @@ static int check_copy(const weir_view *view, const void *memory, size_t size)
                           (long long)count, weir_dtype_size(view->dtype), size);
     if (memory == NULL && count > 0)
         return weir__fail(-EINVAL, "the memory to copy is NULL");
-    return count > 0;
+    if (count > 0)
+        walk_view(view, visit, (char *)memory);
+    return 0;
 }
 
 int weir_view_fill(const weir_view *view, const void *item)
 {
-    struct view_walk walk = {.visit = fill_run, .from = item};
     int64_t count = weir_view_len(view);
 
     if (count < 0)
@@ -287,28 +287,18 @@ int weir_view_fill(const weir_view *view, const void *item)
     if (item == NULL)
         return weir__fail(-EINVAL, "the item to fill with is NULL");
     if (count > 0)
-        walk_view(view, &walk);
+        walk_view(view, fill_run, (char *)item);
     return 0;
 }
 
 int weir_view_copy_in(const weir_view *view, const void *from, size_t size)
 {
-    struct view_walk walk = {.visit = copy_run_in, .from = from};
-    int result = check_copy(view, from, size);
-
-    if (result > 0)
-        walk_view(view, &walk);
-    return result < 0 ? result : 0;
+    return copy_view(view, copy_run_in, from, size);
 }
 
 int weir_view_copy_out(const weir_view *view, void *to, size_t size)
 {
-    struct view_walk walk = {.visit = copy_run_out, .to = to};
-    int result = check_copy(view, to, size);
-
-    if (result > 0)
-        walk_view(view, &walk);
-    return result < 0 ? result : 0;
+    return copy_view(view, copy_run_out, to, size);
 }
 
 int weir_array_fill(const weir_array *array, const void *item)

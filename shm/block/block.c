@@ -115,23 +115,24 @@ uint64_t weir__random64(void)
 
 /* ---- what went wrong ------------------------------------------------------------------------ */
 
-static int fail_no_space(int fd, size_t size)
+int weir__fail_no_space(const char *who, const char *more, size_t size)
 {
     struct statfs fs;
     uint64_t free_bytes, total;
 
-    if (fstatfs(fd, &fs) < 0)
-        return weir__fail(-ENOSPC, "/dev/shm has no room for a block of %zu bytes", size);
+    if (statfs(WEIR__SHM_DIR, &fs) < 0)
+        return weir__fail(-ENOSPC, "%s needs %zu %sbytes, for which /dev/shm has no room", who,
+                          size, more);
     free_bytes = (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize;
     total = (uint64_t)fs.f_blocks * (uint64_t)fs.f_bsize;
-    if (free_bytes >= size)
+    if (*more == '\0' && free_bytes >= size)
         return weir__fail(-ENOSPC,
-                          "no memory could be committed for a block of %zu bytes, although "
-                          "/dev/shm has %llu bytes free (vm.overcommit_memory=2?)",
-                          size, (unsigned long long)free_bytes);
+                          "no memory could be committed for %s of %zu bytes, although /dev/shm has "
+                          "%llu bytes free (vm.overcommit_memory=2?)",
+                          who, size, (unsigned long long)free_bytes);
     return weir__fail(
-        -ENOSPC, "a block needs %zu bytes, but /dev/shm has %llu of %llu bytes free%s", size,
-        (unsigned long long)free_bytes, (unsigned long long)total,
+        -ENOSPC, "%s needs %zu %sbytes, but /dev/shm has %llu of %llu bytes free%s", who, size,
+        more, (unsigned long long)free_bytes, (unsigned long long)total,
         total < SMALL_SHM ? " (in Docker, start the container with a larger --shm-size)" : "");
 }
 
@@ -155,7 +156,7 @@ static int fail_reserve(int error, const struct part *part)
     struct rlimit limit;
 
     if (error == ENOSPC && !part->of_memory)
-        return fail_no_space(part->fd, size);
+        return weir__fail_no_space("a block", "", size);
     if (error == ENOSPC)
         return weir__fail(-ENOSPC,
                           "no memory could be committed for a block of %zu bytes "
@@ -220,9 +221,10 @@ static int compare_block_with_limits(int fd, size_t size, unsigned flags)
 
     if (fstatfs(fd, &fs) == 0 && fs.f_blocks != 0 &&
         (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize < size)
-        return fail_no_space(fd, size);
+        return weir__fail_no_space("a block", "", size);
     /* What is made before the limits are looked at the next time has to fit, too. */
-    return weir__memory_compare("a block", "", size, flags & WEIR__SHM_COMPARE ? AHEAD : 0);
+    return weir__memory_compare("a block", "", size, WEIR__BOOKKEEPING_OF(size),
+                                flags & WEIR__SHM_COMPARE ? AHEAD : 0);
 }
 
 static int fallocate_in_steps(const struct part *part, size_t size)
@@ -302,8 +304,8 @@ size_t weir__block_mapped_size(size_t size)
     return (size + page - 1) / page * page + (WEIR_GUARD ? page : 0);
 }
 
-/* In a debug build the page behind the block is nobody's: who runs over the end dies there, and not
- * by what it would have done to a neighbour. A scope's range has such a page in every build. */
+/* In a debug build the page behind the block is inaccessible: a process that runs over the end dies
+ * there, before it damages a neighbour. A scope's range has such a page in every build. */
 static void *map_anywhere(size_t size, int fd)
 {
     const size_t whole = weir__block_mapped_size(size);
@@ -462,24 +464,26 @@ int weir__block_link(const struct weir__block *block, const char *name)
                       error == ENOENT ? " (is /proc mounted?)" : "");
 }
 
+/* Quiet when there is no such name. */
+static int fail_unlink(int error, const char *name, const char *what)
+{
+    return error == ENOENT ? -ENOENT
+                           : weir__fail(-error, "cannot %s block \"%s\": %s", what, name,
+                                        weir_strerror(-error));
+}
+
 int weir__block_unlink(const char *name, uint64_t ino)
 {
     struct path path = path_of(name);
     struct stat status;
 
     if (lstat(path.text, &status) < 0)
-        return errno == ENOENT ? -ENOENT
-                               : weir__fail(-errno, "cannot look at block \"%s\": %s", name,
-                                            weir_strerror(-errno));
+        return fail_unlink(errno, name, "look at");
     if (!S_ISREG(status.st_mode) || (uint64_t)status.st_ino != ino)
         return -ENOENT;
-    /* Somebody may put another file there right now. They would have to unlink ours first, which is
-     * theirs to coordinate; the kernel offers no unlink by inode. */
-    if (unlink(path.text) < 0)
-        return errno == ENOENT ? -ENOENT
-                               : weir__fail(-errno, "cannot unlink block \"%s\": %s", name,
-                                            weir_strerror(-errno));
-    return 0;
+    /* Another process may put another file there right now. It would have to unlink this block
+     * first, and has to agree with the others about that; the kernel offers no unlink by inode. */
+    return unlink(path.text) < 0 ? fail_unlink(errno, name, "unlink") : 0;
 }
 
 /* ---- opening -------------------------------------------------------------------------------- */

@@ -41,7 +41,7 @@ int weir__memory_file(const char *name);
 int weir__block_carve(struct weir__block *block, int file, uint64_t offset, size_t size,
                       unsigned flags, void *at);
 
-/* Gives the memory of such a part back, whoever has it mapped. */
+/* Gives the memory of such a part back, in every process that has it mapped. */
 void weir__block_clear(int file, uint64_t offset, size_t size);
 
 /* Gives the block its name. -EEXIST leaves the other file alone. */
@@ -68,6 +68,9 @@ int weir__block_unlink(const char *name, uint64_t ino);
 
 /* Checks a user's name: -EINVAL or -ENAMETOOLONG with a message. */
 int weir__block_check_name(const char *name);
+
+/* -ENOSPC: "`who` needs SIZE `more`bytes, but /dev/shm has ...". */
+int weir__fail_no_space(const char *who, const char *more, size_t size) __attribute__((cold));
 
 /* Around a call that makes a file larger: beyond RLIMIT_FSIZE it fails with EFBIG, and the SIGXFSZ
  * that comes with it (`caused`) reaches nobody. */

@@ -169,14 +169,13 @@ void weir__memory_headroom(struct weir__memory_headroom *headroom, const char *r
     errno = saved;
 }
 
-int weir__memory_compare(const char *who, const char *more, size_t size, size_t ahead)
+int weir__memory_compare(const char *who, const char *more, size_t size, size_t bookkeeping,
+                         size_t ahead)
 {
     struct weir__memory_headroom headroom;
-    /* The pages' bookkeeping (index nodes, page tables) is charged as well: under 1 in 128. */
-    uint64_t needed = (uint64_t)size + size / 128 + ahead;
 
     weir__memory_headroom(&headroom, "");
-    if (needed <= headroom.bytes)
+    if ((uint64_t)size + bookkeeping + ahead <= headroom.bytes)
         return 0;
     if (ahead > 0)
         return weir__fail(-ENOMEM,

@@ -23,8 +23,14 @@ void weir__memory_headroom(struct weir__memory_headroom *headroom, const char *r
  * reserving this much. */
 #define WEIR__COMPARE_FROM ((size_t)1 << 20)
 
-/* Compares `size` bytes, with what the kernel needs to keep them, with the limits; `ahead` bytes
- * are to be left besides. 0, or -ENOMEM with "`who` needs SIZE `more`bytes, but ...". */
-int weir__memory_compare(const char *who, const char *more, size_t size, size_t ahead);
+/* The bookkeeping of a block's pages (index nodes, page tables) is charged as well: under 1 in
+ * 128. */
+#define WEIR__BOOKKEEPING_OF(size) ((size) / 128)
+
+/* Compares `size` bytes, and `bookkeeping` bytes that the kernel needs for them, with the limits;
+ * `ahead` bytes are to be left besides. 0, or -ENOMEM with "`who` needs SIZE `more`bytes, but
+ * ...". */
+int weir__memory_compare(const char *who, const char *more, size_t size, size_t bookkeeping,
+                         size_t ahead);
 
 #endif

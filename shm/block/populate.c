@@ -19,7 +19,6 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "shm/block/block.h"
@@ -66,32 +65,34 @@ static bool has_all_its_memory(const struct weir_shm *shm)
     return (uint64_t)status.st_blocks * 512 >= shm->size;
 }
 
+/* How messages call the block. */
+struct called {
+    char text[sizeof "block \"\"" + WEIR_SHM_NAME_MAX];
+};
+
+static struct called call_block(const struct weir_shm *shm)
+{
+    struct called called;
+
+    snprintf(called.text, sizeof called.text, "block \"%s\"", shm->name);
+    return called;
+}
+
 static int fail_no_more_space(const struct weir_shm *shm, size_t size)
 {
-    struct statfs fs;
-
-    if (weir__shm_is_anonymous(shm))
-        return weir__fail(-ENOSPC,
-                          "no memory could be committed for %zu more bytes of block \"%s\" "
-                          "(vm.overcommit_memory=2?)",
-                          size, shm->name);
-    if (statfs(WEIR__SHM_DIR, &fs) < 0)
-        return weir__fail(-ENOSPC, "/dev/shm has no room for %zu more bytes of block \"%s\"", size,
-                          shm->name);
-    return weir__fail(
-        -ENOSPC, "block \"%s\" needs %zu more bytes, but /dev/shm has %llu of %llu bytes free",
-        shm->name, size, (unsigned long long)fs.f_bavail * (unsigned long long)fs.f_bsize,
-        (unsigned long long)fs.f_blocks * (unsigned long long)fs.f_bsize);
+    if (!weir__shm_is_anonymous(shm))
+        return weir__fail_no_space(call_block(shm).text, "more ", size);
+    return weir__fail(-ENOSPC,
+                      "no memory could be committed for %zu more bytes of block \"%s\" "
+                      "(vm.overcommit_memory=2?)",
+                      size, shm->name);
 }
 
 static int compare_range_with_limits(const struct weir_shm *shm, size_t size)
 {
-    char who[sizeof "block \"\"" + WEIR_SHM_NAME_MAX];
-
-    if (has_all_its_memory(shm))
-        return 0;
-    snprintf(who, sizeof who, "block \"%s\"", shm->name);
-    return weir__memory_compare(who, "more ", size, 0);
+    return has_all_its_memory(shm) ? 0
+                                   : weir__memory_compare(call_block(shm).text, "more ", size,
+                                                          WEIR__BOOKKEEPING_OF(size), 0);
 }
 
 /* Reserves without the call that old kernels do not have. The errno, or 0. */

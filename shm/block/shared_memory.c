@@ -28,17 +28,23 @@ static weir_shm *new_shm_handle(void)
 {
     weir_shm *shm = malloc(sizeof *shm);
 
-    if (shm == NULL)
-        weir__fail(-ENOMEM, "no memory for the handle of a block");
-    return shm;
+    return shm != NULL ? shm : weir__fail_null(-ENOMEM, "no memory for the handle of a block");
 }
 
-static void set_shm_handle(weir_shm *shm, const struct weir__block *block)
+/* The handle of the block, or NULL if `result` says that it could not be made: takes both over. */
+static weir_shm *set_shm_handle(weir_shm *shm, struct weir__block *block, int result)
 {
+    if (result < 0) {
+        weir__block_discard(block);
+        free(shm);
+        return NULL;
+    }
+    weir__block_close_fd(block);
     shm->buf = block->addr;
     shm->size = block->size;
     shm->ino = block->ino;
     shm->owner = NULL;
+    return shm;
 }
 
 static int link_under_chosen_name(const struct weir__block *block, char *name, size_t size)
@@ -55,38 +61,23 @@ static int link_under_chosen_name(const struct weir__block *block, char *name, s
 weir_shm *weir__shm_create_filled(const char *name, size_t size, unsigned flags, weir__fill fill,
                                   const void *arg)
 {
+    bool good_name = name == NULL || weir__block_check_name(name) == 0;
+    weir_shm *shm = good_name ? new_shm_handle() : NULL;
     struct weir__block block;
-    weir_shm *shm;
     int result;
 
-    if (name != NULL && weir__block_check_name(name) < 0)
-        return NULL;
-    shm = new_shm_handle();
     if (shm == NULL)
         return NULL;
-    if (weir__block_reserve(&block, size, flags, NULL) < 0) {
-        free(shm);
-        return NULL;
-    }
-    if (fill != NULL && fill(block.addr, size, arg) < 0) {
-        weir__block_discard(&block);
-        free(shm);
-        return NULL;
-    }
-    if (name == NULL) {
+    result = weir__block_reserve(&block, size, flags, NULL);
+    if (result == 0 && fill != NULL)
+        result = fill(block.addr, size, arg);
+    if (result >= 0 && name == NULL) {
         result = link_under_chosen_name(&block, shm->name, sizeof shm->name);
-    } else {
+    } else if (result >= 0) {
         strcpy(shm->name, name); /* its length has been checked */
         result = weir__block_link(&block, name);
     }
-    if (result < 0) {
-        weir__block_discard(&block);
-        free(shm);
-        return NULL;
-    }
-    weir__block_close_fd(&block);
-    set_shm_handle(shm, &block);
-    return shm;
+    return set_shm_handle(shm, &block, result);
 }
 
 weir_shm *weir_shm_create(const char *name, size_t size, unsigned flags)
@@ -96,22 +87,13 @@ weir_shm *weir_shm_create(const char *name, size_t size, unsigned flags)
 
 weir_shm *weir__shm_attach_inode(const char *name, uint64_t ino)
 {
+    weir_shm *shm = weir__block_check_name(name) == 0 ? new_shm_handle() : NULL;
     struct weir__block block;
-    weir_shm *shm;
 
-    if (weir__block_check_name(name) < 0)
-        return NULL;
-    shm = new_shm_handle();
     if (shm == NULL)
         return NULL;
-    if (weir__block_open(&block, name, ino, NULL) < 0) {
-        free(shm);
-        return NULL;
-    }
-    weir__block_close_fd(&block);
     strcpy(shm->name, name);
-    set_shm_handle(shm, &block);
-    return shm;
+    return set_shm_handle(shm, &block, weir__block_open(&block, name, ino, NULL));
 }
 
 weir_shm *weir_shm_attach(const char *name)

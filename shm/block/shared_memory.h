@@ -13,8 +13,8 @@
 
 #include "weir-shm.h"
 
-/* What differs when a block belongs to somebody: the manager layer's part of close and unlink; and
- * for one that never has a name, where its memory is: by a path, as weir_shm_path(), and by a
+/* The manager layer's part of close and unlink, where a block belongs to a scope. For a block that
+ * never has a name it also says where the memory is: by a path, as weir_shm_path(), and by a
  * descriptor, which is lent, or -1. */
 struct weir__shm_owner {
     void (*close)(struct weir_shm *shm);

@@ -2,12 +2,12 @@
  *
  * dict/block.c: the block of a dictionary, and handles: made, filled, checked, opened and closed.
  *
- * Invariants. Where header, buckets and heap are follows from the block's size alone. A block gets
- * its name after it was written in full, so whoever opens one finds a dictionary, or what somebody
- * has damaged since: the numbers that everything else goes by are checked here.
+ * Invariants. The places of header, buckets and heap follow from the size of the block alone. A
+ * block gets its name after it was written in full, so a process that opens it finds a dictionary,
+ * or one that was damaged since: the numbers that all the rest depends on are checked here.
  *
- * Failure modes. Killed while making one: there is no name. Damage is -EBADMSG; what passes here
- * and is not sound all the same is found where it is used.
+ * Failure modes. Killed while making one: there is no name. Damage is -EBADMSG; damage that is not
+ * seen here is found where the damaged part is used.
  */
 #include "shm/dict/block.h"
 
@@ -32,9 +32,9 @@ static int64_t size_of_options(const weir_dict_options *options)
     if (size < WEIR__DICT_SIZE_MIN || size > WEIR__DICT_SIZE_MAX)
         return weir__fail(-EINVAL, "a dictionary's max_size must be from %zu to %zu bytes, not %zu",
                           WEIR__DICT_SIZE_MIN, WEIR__DICT_SIZE_MAX, size);
-    for (size_t i = 0; options != NULL && i < sizeof options->reserved / 8; i++)
-        if (options->reserved[i] != 0)
-            return weir__fail(-EINVAL, "weir_dict_options.reserved must be zero");
+    if (options != NULL && weir__check_reserved(options->reserved, sizeof options->reserved / 8,
+                                                "weir_dict_options") < 0)
+        return -EINVAL;
     return (int64_t)size;
 }
 
@@ -61,7 +61,7 @@ static void lay_out_dict(weir_dict *dict, struct weir_shm *shm)
     dict->granules = (shm->size - heap_at) / WEIR__DICT_GRANULE;
 }
 
-/* Nobody else can see the block yet: plain stores do. */
+/* No other process can see the block yet: plain stores suffice. */
 static void write_dict_header(weir_dict *dict)
 {
     struct weir__dict_header *header = dict->header;
@@ -135,10 +135,8 @@ weir_dict *weir_dict_create(const char *name, const weir_dict_options *options)
 
 weir_dict *weir_dict_copy(const char *name, const weir_dict *source)
 {
-    if (source == NULL) {
-        weir__fail(-EINVAL, "the dictionary to copy is NULL");
-        return NULL;
-    }
+    if (source == NULL)
+        return weir__fail_null(-EINVAL, "the dictionary to copy is NULL");
     return weir__object_create(&weir__dict_kind, name, &(struct weir__dict_spec){NULL, source});
 }
 

@@ -10,8 +10,8 @@
  *     a key is gone       the node's value word is swapped for DEAD, which is final (remove_place)
  *     a value is read     the value word is loaded, and found to be the same after copying
  *
- * Everything else comes before, in memory that nobody else can reach, or after, as tidying up that
- * anybody can do.
+ * All other steps come before that instant, in memory that no other call can reach, or after it, as
+ * tidying up that any call can do.
  *
  * Failure modes. Killed before that instant: not done, and the node or box that was prepared is
  * lost. After it: done; what was taken out may be lost; a dead node that is still in the list is
@@ -27,19 +27,25 @@
 #include "shm/error.h"
 #include "shm/value.h"
 
+/* A key that is looked for, where it was found, and the value word that was read there. */
+struct sought {
+    struct weir__dict_key key;
+    struct weir__dict_place place;
+    uint64_t word;
+};
+
 /* ---- checking what the caller gave ---------------------------------------------------------- */
 
-static int check_dict_key(const weir_dict *dict, const weir_value *value,
-                          struct weir__dict_key *key)
+static int check_dict_key(const weir_dict *dict, const weir_value *value, struct sought *sought)
 {
     if (dict == NULL)
         return weir__fail(-EINVAL, "the dictionary is NULL");
-    return weir__dict_make_key(dict, value, key);
+    return weir__dict_make_key(dict, value, &sought->key);
 }
 
 static int check_dict_value(const weir_value *value)
 {
-    if ((value->type == WEIR_STR || value->type == WEIR_BYTES) && value->size > WEIR_DICT_VALUE_MAX)
+    if (weir__has_data(value) && value->size > WEIR_DICT_VALUE_MAX)
         return weir__fail(-E2BIG, "a value of %u bytes is longer than %d", value->size,
                           WEIR_DICT_VALUE_MAX);
     return weir__value_check(value);
@@ -72,29 +78,28 @@ static int fail_short_buffer(const weir_value *value, size_t size)
 
 /* Finds a key that is there: 0, place and value word; 1: it is not there. Dead nodes on the way are
  * taken out of the list. */
-static int find_item(const weir_dict *dict, const struct weir__dict_key *key,
-                     struct weir__dict_place *place, uint64_t *word)
+static int find_item(const weir_dict *dict, struct sought *sought)
 {
     int result = WEIR__AGAIN;
 
     for (unsigned tries = 0; result == WEIR__AGAIN; tries++) {
         if (tries == WEIR__DICT_TRIES)
             return weir__dict_damaged(dict, "a key is deleted without end");
-        result = weir__dict_seek(dict, key, place);
+        result = weir__dict_seek(dict, &sought->key, &sought->place);
         if (result < 0)
             return result;
-        if (place->node == NULL)
+        if (sought->place.node == NULL)
             return 1;
-        result = weir__dict_load(dict, place, word);
-        if (result == 0 && weir__word_kind(*word) == WEIR__WORD_DEAD) {
-            weir__dict_mark(place);
+        result = weir__dict_load(dict, &sought->place, &sought->word);
+        if (result == 0 && weir__word_kind(sought->word) == WEIR__WORD_DEAD) {
+            weir__dict_mark(&sought->place);
             result = WEIR__AGAIN;
         }
     }
     return result;
 }
 
-/* Writes a new node in full; nobody else can reach it. */
+/* Writes a new node in full; no other call can reach it. */
 static int write_node(const weir_dict *dict, uint32_t ref, const struct weir__dict_key *key,
                       const weir_value *value, uint64_t *word)
 {
@@ -108,14 +113,9 @@ static int write_node(const weir_dict *dict, uint32_t ref, const struct weir__di
     atomic_store_explicit(&node->order, key->order, memory_order_relaxed);
     atomic_store_explicit(&node->tie, key->tie, memory_order_relaxed);
     atomic_store_explicit(&node->size, key->size, memory_order_relaxed);
-    for (uint32_t at = 0; at < key->size; at += 8) {
-        uint64_t part = 0;
-
-        memcpy(&part, key->data + at, key->size - at < 8 ? key->size - at : 8);
-        atomic_store_explicit(&node->key[at / 8], part, memory_order_relaxed);
-    }
-    /* release: pairs with the acquire in weir__dict_load. A late reader of the incarnation before
-     * who sees this word sees the new life as well. */
+    weir__dict_write_data(node->key, key->data, key->size);
+    /* release: pairs with the acquire in value.c, weir__dict_load, and the fence in same_life. A
+     * late reader of the incarnation before that sees this word sees the new life too. */
     atomic_store_explicit(&node->value, *word, memory_order_release);
     return 0;
 }
@@ -130,22 +130,21 @@ static void discard_node(const weir_dict *dict, uint32_t ref)
                                             atomic_load_explicit(&node->life, memory_order_relaxed),
                                             0),
                           memory_order_release);
-    weir__dict_give_node(dict, ref);
+    weir__dict_give(dict, ref, true);
 }
 
 /* Puts a new key at the place where it was not found. 0, WEIR__AGAIN, or an error. */
-static int insert_item(const weir_dict *dict, const struct weir__dict_key *key,
-                       const weir_value *value, const struct weir__dict_place *place)
+static int insert_item(const weir_dict *dict, const struct sought *sought, const weir_value *value)
 {
-    uint32_t ref = weir__dict_take_node(dict, key->size);
+    uint32_t ref = weir__dict_take_node(dict, sought->key.size);
     uint64_t word = 0;
     int result;
 
     if (ref == 0)
         return weir_last_error()->code;
-    result = write_node(dict, ref, key, value, &word);
+    result = write_node(dict, ref, &sought->key, value, &word);
     /* Killed up to here: nothing has happened. */
-    if (result == 0 && !weir__dict_link_node(dict, place, ref)) {
+    if (result == 0 && !weir__dict_link_node(dict, &sought->place, ref)) {
         weir__dict_drop_word(dict, word);
         result = WEIR__AGAIN;
     }
@@ -159,63 +158,61 @@ static int insert_item(const weir_dict *dict, const struct weir__dict_key *key,
 }
 
 /* Swaps the value word that was read for one of this value. 0, WEIR__AGAIN, or an error. */
-static int replace_value(const weir_dict *dict, const struct weir__dict_place *place, uint64_t word,
+static int replace_value(const weir_dict *dict, const struct sought *sought,
                          const weir_value *value)
 {
-    uint64_t made = 0, old = word;
-    int result = weir__dict_make_word(dict, place->life, value, &made);
+    uint64_t made = 0, old = sought->word;
+    int result = weir__dict_make_word(dict, sought->place.life, value, &made);
 
     if (result < 0)
         return result;
-    /* Killed up to here: nothing has happened. release: pairs with the acquire in weir__dict_load,
-     * for the box. */
-    if (!atomic_compare_exchange_strong_explicit(&place->node->value, &old, made,
+    /* Killed up to here: nothing has happened. release, so that the box is seen: pairs with the
+     * acquire in value.c, weir__dict_load. */
+    if (!atomic_compare_exchange_strong_explicit(&sought->place.node->value, &old, made,
                                                  memory_order_acq_rel, memory_order_relaxed)) {
         weir__dict_drop_word(dict, made);
         return WEIR__AGAIN;
     }
     /* Killed here: done, and the old value's box is lost. */
-    weir__dict_drop_word(dict, word);
+    weir__dict_drop_word(dict, sought->word);
     return 0;
 }
 
 /* Removes the item if it still has the value word that was read. */
-static bool remove_place(const weir_dict *dict, const struct weir__dict_place *place,
-                         const struct weir__dict_key *key, uint64_t word)
+static bool remove_place(const weir_dict *dict, const struct sought *sought)
 {
-    uint64_t dead = weir__word_inline(WEIR__WORD_DEAD, place->life, 0), old = word;
+    uint64_t dead = weir__word_inline(WEIR__WORD_DEAD, sought->place.life, 0), old = sought->word;
     struct weir__dict_place past;
 
-    /* release: pairs with the acquire in weir__dict_mark. */
-    if (!atomic_compare_exchange_strong_explicit(&place->node->value, &old, dead,
+    /* release: pairs with the acquires in table.c, weir__dict_mark, and value.c, weir__dict_load.
+     * */
+    if (!atomic_compare_exchange_strong_explicit(&sought->place.node->value, &old, dead,
                                                  memory_order_acq_rel, memory_order_relaxed))
         return false;
-    /* Killed here, and below: done. The rest may be done by anybody, but for what is given back. */
-    weir__dict_mark(place);
-    weir__dict_drop_word(dict, word);
+    /* Killed here, and below: done. Any call may do the rest, except giving back. */
+    weir__dict_mark(&sought->place);
+    weir__dict_drop_word(dict, sought->word);
     weir__dict_count(dict, -1);
-    weir__dict_seek(dict, key, &past);
+    weir__dict_seek(dict, &sought->key, &past);
     return true;
 }
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
 /* The value at a place. 0, WEIR__AGAIN, or an error. */
-static int give_value(const weir_dict *dict, const struct weir__dict_place *place, uint64_t word,
-                      weir_value *out, struct weir__dict_buffer *buffer)
+static int give_value(const weir_dict *dict, const struct sought *sought, weir_value *out,
+                      struct weir__dict_buffer *buffer)
 {
     size_t size = buffer->size;
-    int result = weir__dict_read(dict, place, word, out, buffer);
+    int result = weir__dict_read(dict, &sought->place, sought->word, out, buffer);
 
     return result == -ENOBUFS ? fail_short_buffer(out, size) : result;
 }
 
 int weir_dict_get(const weir_dict *dict, weir_value key, weir_value *out, void *buf, size_t size)
 {
-    struct weir__dict_place place;
     struct weir__dict_buffer buffer;
-    struct weir__dict_key sought;
-    uint64_t word = 0;
+    struct sought sought;
     int result = check_dict_key(dict, &key, &sought);
 
     if (result == 0)
@@ -223,11 +220,11 @@ int weir_dict_get(const weir_dict *dict, weir_value key, weir_value *out, void *
     if (result < 0)
         return result;
     for (unsigned tries = 0; tries < WEIR__DICT_TRIES; tries++) {
-        result = find_item(dict, &sought, &place, &word);
+        result = find_item(dict, &sought);
         if (result > 0)
             return fail_no_key();
         if (result == 0)
-            result = give_value(dict, &place, word, out, &buffer);
+            result = give_value(dict, &sought, out, &buffer);
         if (result != WEIR__AGAIN)
             return result;
     }
@@ -236,13 +233,11 @@ int weir_dict_get(const weir_dict *dict, weir_value key, weir_value *out, void *
 
 int weir_dict_contains(const weir_dict *dict, weir_value key)
 {
-    struct weir__dict_place place;
-    struct weir__dict_key sought;
-    uint64_t word = 0;
+    struct sought sought;
     int result = check_dict_key(dict, &key, &sought);
 
     if (result == 0)
-        result = find_item(dict, &sought, &place, &word);
+        result = find_item(dict, &sought);
     return result < 0 ? result : result == 0;
 }
 
@@ -250,9 +245,7 @@ int weir_dict_contains(const weir_dict *dict, weir_value key)
 
 int weir_dict_set(weir_dict *dict, weir_value key, weir_value value)
 {
-    struct weir__dict_place place;
-    struct weir__dict_key sought;
-    uint64_t word = 0;
+    struct sought sought;
     int result = check_dict_key(dict, &key, &sought);
 
     if (result == 0)
@@ -260,12 +253,12 @@ int weir_dict_set(weir_dict *dict, weir_value key, weir_value value)
     if (result < 0)
         return result;
     do {
-        result = find_item(dict, &sought, &place, &word);
+        result = find_item(dict, &sought);
         if (result == 0)
-            result = replace_value(dict, &place, word, &value);
+            result = replace_value(dict, &sought, &value);
         else if (result > 0)
-            result = insert_item(dict, &sought, &value, &place);
-    } while (result == WEIR__AGAIN); /* then somebody else has got on */
+            result = insert_item(dict, &sought, &value);
+    } while (result == WEIR__AGAIN); /* then another call was done */
     return result;
 }
 
@@ -273,9 +266,7 @@ int weir_dict_setdefault(weir_dict *dict, weir_value key, weir_value value, weir
                          void *buf, size_t size)
 {
     struct weir__dict_buffer buffer = {NULL, 0};
-    struct weir__dict_place place;
-    struct weir__dict_key sought;
-    uint64_t word = 0;
+    struct sought sought;
     int result = check_dict_key(dict, &key, &sought);
 
     if (result == 0)
@@ -285,26 +276,25 @@ int weir_dict_setdefault(weir_dict *dict, weir_value key, weir_value value, weir
     if (result < 0)
         return result;
     do {
-        result = find_item(dict, &sought, &place, &word);
+        result = find_item(dict, &sought);
         if (result > 0) {
-            result = insert_item(dict, &sought, &value, &place);
+            result = insert_item(dict, &sought, &value);
             if (result == 0 && out != NULL)
                 *out = value;
             if (result == 0)
                 return 1;
         } else if (result == 0 && out != NULL) {
-            result = give_value(dict, &place, word, out, &buffer);
+            result = give_value(dict, &sought, out, &buffer);
         }
     } while (result == WEIR__AGAIN);
     return result;
 }
 
 /* The int that a word stands for. 0, WEIR__AGAIN, or -EINVAL. */
-static int read_int(const weir_dict *dict, const struct weir__dict_place *place, uint64_t word,
-                    int64_t *number)
+static int read_int(const weir_dict *dict, const struct sought *sought, int64_t *number)
 {
     weir_value value;
-    int result = weir__dict_read(dict, place, word, &value, NULL);
+    int result = weir__dict_read(dict, &sought->place, sought->word, &value, NULL);
 
     if (result != 0)
         return result;
@@ -315,12 +305,11 @@ static int read_int(const weir_dict *dict, const struct weir__dict_place *place,
     return 0;
 }
 
-static int add_at(const weir_dict *dict, const struct weir__dict_place *place, uint64_t word,
-                  int64_t delta, int64_t *sum)
+static int add_at(const weir_dict *dict, const struct sought *sought, int64_t delta, int64_t *sum)
 {
     int64_t number = 0;
     weir_value value;
-    int result = read_int(dict, place, word, &number);
+    int result = read_int(dict, sought, &number);
 
     if (result != 0)
         return result;
@@ -328,27 +317,25 @@ static int add_at(const weir_dict *dict, const struct weir__dict_place *place, u
         return weir__fail(-EOVERFLOW, "%lld and %lld do not fit into 64 bits together",
                           (long long)number, (long long)delta);
     value = weir_int(*sum);
-    return replace_value(dict, place, word, &value);
+    return replace_value(dict, sought, &value);
 }
 
 int weir_dict_add(weir_dict *dict, weir_value key, int64_t delta, int64_t *after)
 {
     const weir_value first = weir_int(delta);
-    struct weir__dict_place place;
-    struct weir__dict_key sought;
-    uint64_t word = 0;
+    struct sought sought;
     int64_t sum = 0;
     int result = check_dict_key(dict, &key, &sought);
 
     if (result < 0)
         return result;
     do {
-        result = find_item(dict, &sought, &place, &word);
+        result = find_item(dict, &sought);
         if (result == 0) {
-            result = add_at(dict, &place, word, delta, &sum);
+            result = add_at(dict, &sought, delta, &sum);
         } else if (result > 0) {
             sum = delta;
-            result = insert_item(dict, &sought, &first, &place);
+            result = insert_item(dict, &sought, &first);
         }
     } while (result == WEIR__AGAIN);
     if (result == 0 && after != NULL)
@@ -359,9 +346,7 @@ int weir_dict_add(weir_dict *dict, weir_value key, int64_t delta, int64_t *after
 int weir_dict_compare_and_set(weir_dict *dict, weir_value key, int64_t *expected, int64_t desired)
 {
     const weir_value value = weir_int(desired);
-    struct weir__dict_place place;
-    struct weir__dict_key sought;
-    uint64_t word = 0;
+    struct sought sought;
     int64_t number = 0;
     int result = check_dict_key(dict, &key, &sought);
 
@@ -370,17 +355,17 @@ int weir_dict_compare_and_set(weir_dict *dict, weir_value key, int64_t *expected
     if (result < 0)
         return result;
     do {
-        result = find_item(dict, &sought, &place, &word);
+        result = find_item(dict, &sought);
         if (result > 0)
             return fail_no_key();
         if (result == 0)
-            result = read_int(dict, &place, word, &number);
+            result = read_int(dict, &sought, &number);
         if (result == 0 && number != *expected) {
             *expected = number;
             return 0;
         }
         if (result == 0)
-            result = replace_value(dict, &place, word, &value);
+            result = replace_value(dict, &sought, &value);
     } while (result == WEIR__AGAIN);
     return result < 0 ? result : 1;
 }
@@ -388,25 +373,23 @@ int weir_dict_compare_and_set(weir_dict *dict, weir_value key, int64_t *expected
 /* ---- removing ------------------------------------------------------------------------------- */
 
 /* `out` may be NULL. What is read is what is removed: a word never comes back. */
-static int take_item(const weir_dict *dict, const struct weir__dict_key *key, weir_value *out,
+static int take_item(const weir_dict *dict, struct sought *sought, weir_value *out,
                      struct weir__dict_buffer buffer)
 {
-    struct weir__dict_place place;
-    uint64_t word = 0;
     int result;
 
     do {
         struct weir__dict_buffer rest = buffer;
         weir_value value = {.type = WEIR_NONE};
 
-        result = find_item(dict, key, &place, &word);
+        result = find_item(dict, sought);
         if (result > 0)
             return fail_no_key();
         if (result == 0 && out != NULL)
-            result = give_value(dict, &place, word, &value, &rest);
+            result = give_value(dict, sought, &value, &rest);
         if (out != NULL && (result == 0 || result == -ENOBUFS))
             *out = value;
-        if (result == 0 && !remove_place(dict, &place, key, word))
+        if (result == 0 && !remove_place(dict, sought))
             result = WEIR__AGAIN;
     } while (result == WEIR__AGAIN);
     return result;
@@ -414,7 +397,7 @@ static int take_item(const weir_dict *dict, const struct weir__dict_key *key, we
 
 int weir_dict_delete(weir_dict *dict, weir_value key)
 {
-    struct weir__dict_key sought;
+    struct sought sought;
     int result = check_dict_key(dict, &key, &sought);
 
     return result < 0 ? result
@@ -424,7 +407,7 @@ int weir_dict_delete(weir_dict *dict, weir_value key)
 int weir_dict_pop(weir_dict *dict, weir_value key, weir_value *out, void *buf, size_t size)
 {
     struct weir__dict_buffer buffer;
-    struct weir__dict_key sought;
+    struct sought sought;
     int result = check_dict_key(dict, &key, &sought);
 
     if (result == 0)
@@ -440,29 +423,29 @@ static struct weir__dict_key key_of(const weir_dict_cursor *at)
 
 /* The first item behind the cursor, as find_item(). */
 static int find_item_after(const weir_dict *dict, const weir_dict_cursor *cursor,
-                           struct weir__dict_place *place, uint64_t *word)
+                           struct sought *sought)
 {
-    const struct weir__dict_key key = {.order = cursor->at[0], .tie = cursor->at[1], .after = true};
-
-    return find_item(dict, &key, place, word);
+    sought->key =
+        (struct weir__dict_key){.order = cursor->at[0], .tie = cursor->at[1], .after = true};
+    return find_item(dict, sought);
 }
 
 /* One item: its key, where it is in the order, and its value. As give_value(). */
-static int give_item(const weir_dict *dict, const struct weir__dict_place *place, uint64_t word,
-                     weir_dict_cursor *at, weir_value *key, weir_value *value,
-                     struct weir__dict_buffer buffer)
+static int give_item(const weir_dict *dict, const struct sought *sought, weir_dict_cursor *at,
+                     weir_value *key, weir_value *value, struct weir__dict_buffer buffer)
 {
     weir_value no_key, no_value;
     struct weir__dict_buffer none = buffer, *for_value = value != NULL ? &buffer : NULL;
     int key_result, result;
 
-    key_result = weir__dict_read_key(dict, place, at, key != NULL ? key : &no_key,
+    key_result = weir__dict_read_key(dict, &sought->place, at, key != NULL ? key : &no_key,
                                      key != NULL ? &buffer : &none);
     if (key == NULL && key_result == -ENOBUFS)
         key_result = 0;
     if (key_result != 0 && key_result != -ENOBUFS)
         return key_result;
-    result = weir__dict_read(dict, place, word, value != NULL ? value : &no_value, for_value);
+    result = weir__dict_read(dict, &sought->place, sought->word, value != NULL ? value : &no_value,
+                             for_value);
     if (result == 0 && key_result == -ENOBUFS)
         result = fail_short_buffer(key, none.size);
     else if (result == -ENOBUFS)
@@ -472,10 +455,9 @@ static int give_item(const weir_dict *dict, const struct weir__dict_place *place
 
 int weir_dict_popitem(weir_dict *dict, weir_value *key, weir_value *value, void *buf, size_t size)
 {
-    struct weir__dict_place place;
+    struct sought sought;
     struct weir__dict_buffer buffer;
     weir_dict_cursor begin, at;
-    uint64_t word = 0;
     int result;
 
     if (dict == NULL)
@@ -484,23 +466,22 @@ int weir_dict_popitem(weir_dict *dict, weir_value *key, weir_value *value, void 
     if (result < 0)
         return result;
     do {
-        struct weir__dict_key sought;
         uint32_t bucket =
             (uint32_t)atomic_load_explicit(&dict->header->popped, memory_order_relaxed) &
             (uint32_t)(((uint64_t)1 << dict->order_max) - 1);
 
         begin = (weir_dict_cursor){{weir__dict_bucket_key(bucket).order, 0}};
-        result = find_item_after(dict, &begin, &place, &word);
+        result = find_item_after(dict, &begin, &sought);
         if (result > 0)
-            result = find_item_after(dict, &(weir_dict_cursor){{0, 0}}, &place, &word);
+            result = find_item_after(dict, &(weir_dict_cursor){{0, 0}}, &sought);
         if (result > 0)
             return weir__fail(-ENOENT, "the dictionary is empty");
         if (result == 0)
-            result = give_item(dict, &place, word, &at, key, value, buffer);
+            result = give_item(dict, &sought, &at, key, value, buffer);
         if (result != 0)
             continue;
-        sought = key_of(&at);
-        if (remove_place(dict, &place, &sought, word))
+        sought.key = key_of(&at);
+        if (remove_place(dict, &sought))
             /* relaxed: a hint. */
             atomic_store_explicit(&dict->header->popped, weir__dict_bucket(dict, at.at[0]),
                                   memory_order_relaxed);
@@ -515,10 +496,9 @@ int weir_dict_popitem(weir_dict *dict, weir_value *key, weir_value *value, void 
 int weir_dict_next(const weir_dict *dict, weir_dict_cursor *cursor, weir_value *key,
                    weir_value *value, void *buf, size_t size)
 {
-    struct weir__dict_place place;
+    struct sought sought;
     struct weir__dict_buffer buffer;
     weir_dict_cursor at;
-    uint64_t word = 0;
     int result;
 
     if (dict == NULL)
@@ -527,11 +507,11 @@ int weir_dict_next(const weir_dict *dict, weir_dict_cursor *cursor, weir_value *
     if (result < 0)
         return result;
     do {
-        result = find_item_after(dict, cursor, &place, &word);
+        result = find_item_after(dict, cursor, &sought);
         if (result > 0)
             return 0;
         if (result == 0)
-            result = give_item(dict, &place, word, &at, key, value, buffer);
+            result = give_item(dict, &sought, &at, key, value, buffer);
     } while (result == WEIR__AGAIN);
     if (result < 0)
         return result;
@@ -552,25 +532,22 @@ int64_t weir_dict_len(const weir_dict *dict)
 
 int weir_dict_clear(weir_dict *dict)
 {
+    struct sought sought;
     weir_dict_cursor cursor = {{0, 0}}, at;
-    struct weir__dict_place place;
-    uint64_t word = 0;
     int result;
 
     if (dict == NULL)
         return weir__fail(-EINVAL, "the dictionary is NULL");
     for (;;) {
-        result = find_item_after(dict, &cursor, &place, &word);
+        result = find_item_after(dict, &cursor, &sought);
         if (result != 0)
             return result < 0 ? result : 0;
-        result =
-            give_item(dict, &place, word, &at, NULL, NULL, (struct weir__dict_buffer){NULL, 0});
+        result = give_item(dict, &sought, &at, NULL, NULL, (struct weir__dict_buffer){NULL, 0});
         if (result < 0)
             return result;
         if (result == 0) {
-            struct weir__dict_key key = key_of(&at);
-
-            if (remove_place(dict, &place, &key, word))
+            sought.key = key_of(&at);
+            if (remove_place(dict, &sought))
                 cursor = at;
         }
     }

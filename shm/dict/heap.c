@@ -3,12 +3,13 @@
  * dict/heap.c: memory inside a dictionary's block.
  *
  * The heap is granules 1 to `granules`; those below `used` have been taken at some time, those
- * below `reserved` have memory behind them. used <= reserved always: memory is got first
- * (idempotent, so it does not matter who is killed in it), then announced, then taken. What is
- * given back goes on the free list of its class, as a node or as a box, and is used as such again.
+ * below `reserved` have memory behind them. used <= reserved always: memory is got first (that is
+ * idempotent, so a kill in it does not matter), then announced, then taken. Memory that is given
+ * back goes on the free list of its class, as a node or as a box, and is used as such again.
  *
- * Invariants. A node's or a box's class never changes. Who took one is alone with it until it is
- * published; who removed the last word that leads to it is alone with it again and gives it back.
+ * Invariants. A node's or a box's class never changes. The call that took a node or box is alone
+ * with it until it is published; the call that removed the last word that leads to it is alone with
+ * it again and gives it back.
  *
  * Failure modes. Killed between taking and publishing, or removing and giving back: that node or
  * box is lost to the dictionary, and nothing else. A damaged free list is dropped where the damage
@@ -17,7 +18,6 @@
 #include "shm/dict/heap.h"
 
 #include <errno.h>
-#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "shm/block/block.h"
@@ -31,32 +31,22 @@
 
 /* ---- memory behind the block ---------------------------------------------------------------- */
 
-static int fail_to_grow(int error, size_t size)
-{
-    struct statfs fs;
-
-    if (error != EFAULT || statfs(WEIR__SHM_DIR, &fs) < 0)
-        return weir__fail(-ENOMEM, "cannot reserve %zu bytes for a dictionary: %s", size,
-                          weir_strerror(-error));
-    return weir__fail(-ENOSPC,
-                      "a dictionary needs %zu more bytes, but /dev/shm has %llu of %llu bytes free",
-                      size, (unsigned long long)fs.f_bavail * (unsigned long long)fs.f_bsize,
-                      (unsigned long long)fs.f_blocks * (unsigned long long)fs.f_bsize);
-}
-
 int weir__dict_reserve(void *buf, size_t at, size_t size)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), begin = at & ~(page - 1);
     int saved = errno, result = 0, error;
 
     if (size >= WEIR__COMPARE_FROM) {
-        result = weir__memory_compare("a dictionary", "more ", size, 0);
+        result = weir__memory_compare("a dictionary", "more ", size, 0, 0);
         if (result < 0)
             return result;
     }
     error = weir__populate_pages((char *)buf + begin, at + size - begin);
     if (error != 0 && error != EINVAL) /* without the call, all was reserved at creation */
-        result = fail_to_grow(error, size);
+        result = error == EFAULT
+                     ? weir__fail_no_space("a dictionary", "more ", size)
+                     : weir__fail(-ENOMEM, "cannot reserve %zu bytes for a dictionary: %s", size,
+                                  weir_strerror(-error));
     errno = saved;
     return result;
 }
@@ -171,8 +161,8 @@ static uint32_t pop_free(const weir_dict *dict, unsigned class, bool node)
     }
 }
 
-/* A node's link on a free list is marked and has a new tag, so that whoever still looks at it as an
- * item begins again. */
+/* A node's link on a free list is marked and has a new tag, so that a call that still looks at it
+ * as an item begins again. */
 static void push_free(const weir_dict *dict, unsigned class, bool node, uint32_t ref)
 {
     struct weir__dict_free *list = free_list(dict, class, node);
@@ -227,8 +217,7 @@ static uint32_t take_memory(const weir_dict *dict, unsigned *class, bool node)
 
 uint32_t weir__dict_take_node(const weir_dict *dict, uint32_t key_size)
 {
-    unsigned class =
-        weir__dict_class_of((WEIR__DICT_NODE_SIZE + (uint64_t)key_size + 15) / WEIR__DICT_GRANULE);
+    unsigned class = weir__dict_class_of(weir__dict_node_granules(key_size));
     uint32_t ref = take_memory(dict, &class, true), life;
     struct weir__dict_node *node;
 
@@ -242,18 +231,9 @@ uint32_t weir__dict_take_node(const weir_dict *dict, uint32_t key_size)
     return ref;
 }
 
-void weir__dict_give_node(const weir_dict *dict, uint32_t ref)
-{
-    unsigned class = class_in_memory(dict, ref, true);
-
-    if (class < WEIR__DICT_CLASSES &&
-        weir__dict_ref_is_sound(dict, ref, weir__dict_class_granules(class)))
-        push_free(dict, class, true, ref);
-}
-
 uint32_t weir__dict_take_box(const weir_dict *dict, weir_type type, uint32_t size)
 {
-    unsigned class = weir__dict_class_of(((uint64_t)size + 8 + 15) / WEIR__DICT_GRANULE);
+    unsigned class = weir__dict_class_of(weir__dict_box_granules(size));
     uint32_t ref = take_memory(dict, &class, false);
     struct weir__dict_box *box;
     uint64_t version;
@@ -270,11 +250,11 @@ uint32_t weir__dict_take_box(const weir_dict *dict, weir_type type, uint32_t siz
     return ref;
 }
 
-void weir__dict_give_box(const weir_dict *dict, uint32_t ref)
+void weir__dict_give(const weir_dict *dict, uint32_t ref, bool node)
 {
-    unsigned class = class_in_memory(dict, ref, false);
+    unsigned class = class_in_memory(dict, ref, node);
 
     if (class < WEIR__DICT_CLASSES &&
         weir__dict_ref_is_sound(dict, ref, weir__dict_class_granules(class)))
-        push_free(dict, class, false, ref);
+        push_free(dict, class, node, ref);
 }

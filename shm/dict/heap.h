@@ -13,9 +13,9 @@ int weir__dict_reserve(void *buf, size_t at, size_t size);
 /* A node for a key of so many bytes, in a new incarnation, whose other fields are the caller's to
  * fill in; or 0 with the error set. */
 uint32_t weir__dict_take_node(const weir_dict *dict, uint32_t key_size);
-void weir__dict_give_node(const weir_dict *dict, uint32_t ref);
 /* A box for so many bytes, in a new version, with its head written; or 0 with the error set. */
 uint32_t weir__dict_take_box(const weir_dict *dict, weir_type type, uint32_t size);
-void weir__dict_give_box(const weir_dict *dict, uint32_t ref);
+/* Gives a node or a box back. */
+void weir__dict_give(const weir_dict *dict, uint32_t ref, bool node);
 
 #endif

@@ -20,6 +20,7 @@
 #define WEIR_SHM_DICT_LAYOUT_H
 
 #include <stdatomic.h>
+#include <string.h>
 
 #include "shm/block/shared_memory.h"
 
@@ -33,7 +34,7 @@
 /* A walk that had to begin again this often met damage (or a process that writes without end). */
 #define WEIR__DICT_TRIES (1u << 20)
 
-/* What was read belongs to somebody else by now: seek again. */
+/* The memory that was read belongs to another item by now: seek again. */
 #define WEIR__AGAIN 1
 
 /* The head of a free list: tag << 32 | reference. On a cache line of its own. */
@@ -154,6 +155,35 @@ static inline bool weir__dict_ref_is_sound(const weir_dict *dict, uint64_t ref, 
 static inline void *weir__dict_at(const weir_dict *dict, uint32_t ref)
 {
     return dict->heap + (size_t)ref * WEIR__DICT_GRANULE;
+}
+
+/* The granules of a node for a key of so many bytes, and of a box for so many of a value. */
+static inline uint64_t weir__dict_node_granules(uint32_t size)
+{
+    return (WEIR__DICT_NODE_SIZE + (uint64_t)size + 15) / WEIR__DICT_GRANULE;
+}
+
+static inline uint64_t weir__dict_box_granules(uint32_t size)
+{
+    return (sizeof(struct weir__dict_box) + (uint64_t)size + 15) / WEIR__DICT_GRANULE;
+}
+
+/* Up to eight bytes of data as they stand in a node or box. */
+static inline uint64_t weir__dict_data_word(const void *data, uint32_t size, uint32_t at)
+{
+    uint64_t word = 0;
+
+    memcpy(&word, (const char *)data + at, size - at < sizeof word ? size - at : sizeof word);
+    return word;
+}
+
+/* Writes data to memory that nobody else can reach. relaxed: the link to the node, or the value
+ * word that leads to the box, publishes it. */
+static inline void weir__dict_write_data(_Atomic uint64_t *to, const void *data, uint32_t size)
+{
+    for (uint32_t at = 0; at < size; at += 8)
+        atomic_store_explicit(&to[at / 8], weir__dict_data_word(data, size, at),
+                              memory_order_relaxed);
 }
 
 static inline unsigned weir__dict_class_of(uint64_t granules)

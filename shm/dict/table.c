@@ -9,13 +9,14 @@
  * notices (split ordering, by Shalev and Shavit; the list is Harris's and Michael's, with tags).
  *
  * A bucket's link:  0 --claim--> marked, written by its claimer alone --linked--> marked, in the
- *                   list --cleared by whoever walks past--> a link like any other, for ever
+ *                   list --cleared by any walk--> a link like any other, for ever
  * A node's link:    written by its taker alone --link_node--> in the list --mark--> marked: final
- *                   --unlinked by whoever walks past, who gives the node back
+ *                   --unlinked by any walk, which gives the node back
  *
- * Invariants. Whoever follows a link reads what it leads to and then looks at the link once more:
- * only if it is still the same word, tag included, was the thing in the list while it was read. A
- * node is marked only when its value word is dead. Nothing waits for anybody.
+ * Invariants. A call that follows a link reads the node or bucket behind it and then looks at the
+ * link once more: only if it is still the same word, tag included, was the node or bucket in the
+ * list while it was read. A node is marked only when its value word is dead. No call waits for
+ * another.
  *
  * Failure modes. Killed after claiming a bucket: it stays unused, and its keys are found from the
  * bucket of half its number, with a few steps more. A damaged list is -EBADMSG: orders must rise at
@@ -50,21 +51,12 @@ static uint64_t mix(uint64_t hash)
     return hash ^ hash >> 31;
 }
 
-/* Up to eight bytes of a key as they stand in a node. */
-static uint64_t key_word(const unsigned char *data, uint32_t size, uint32_t at)
-{
-    uint64_t word = 0;
-
-    memcpy(&word, data + at, size - at < sizeof word ? size - at : sizeof word);
-    return word;
-}
-
 static void hash_bytes(const weir_dict *dict, struct weir__dict_key *key)
 {
     uint64_t first = dict->seed[0] ^ key->size, second = dict->seed[1];
 
     for (uint32_t at = 0; at < key->size; at += 8) {
-        uint64_t word = key_word(key->data, key->size, at);
+        uint64_t word = weir__dict_data_word(key->data, key->size, at);
 
         first = (first ^ word) * 0x9e3779b97f4a7c15u;
         first ^= first >> 32;
@@ -153,7 +145,7 @@ static bool read_item(const weir_dict *dict, uint64_t word, struct item *item)
             return false;
         item->node = weir__dict_at(dict, item->ref);
         item->link = &item->node->next;
-        /* relaxed, these three: whoever linked the node released them with the link. */
+        /* relaxed, these three: the call that linked the node released them with the link. */
         item->order = atomic_load_explicit(&item->node->order, memory_order_relaxed);
         item->tie = atomic_load_explicit(&item->node->tie, memory_order_relaxed);
         item->life = atomic_load_explicit(&item->node->life, memory_order_relaxed);
@@ -170,13 +162,11 @@ static bool has_key(const weir_dict *dict, const struct item *item,
     if ((key->order & 3) == 1)
         return true; /* an int is its tie */
     if (atomic_load_explicit(&item->node->size, memory_order_relaxed) != key->size ||
-        !weir__dict_ref_is_sound(dict, item->ref,
-                                 (WEIR__DICT_NODE_SIZE + (uint64_t)key->size + 15) /
-                                     WEIR__DICT_GRANULE))
+        !weir__dict_ref_is_sound(dict, item->ref, weir__dict_node_granules(key->size)))
         return false;
     for (uint32_t at = 0; at < key->size; at += 8)
         if (atomic_load_explicit(&item->node->key[at / 8], memory_order_relaxed) !=
-            key_word(key->data, key->size, at))
+            weir__dict_data_word(key->data, key->size, at))
             return false;
     return true;
 }
@@ -206,7 +196,7 @@ static bool unlink_node(const weir_dict *dict, _Atomic uint64_t *link, uint64_t 
                                                  memory_order_relaxed))
         return false;
     /* Killed here: the node is lost. */
-    weir__dict_give_node(dict, item->ref);
+    weir__dict_give(dict, item->ref, true);
     *word = next;
     return true;
 }
@@ -219,7 +209,7 @@ static bool is_linked(uint64_t bucket)
 /* A bucket that was reached through the list is in the list. */
 static void clear_mark(_Atomic uint64_t *bucket, uint64_t word)
 {
-    /* release: pairs with the acquires of those who begin at this bucket. */
+    /* release: pairs with the acquires in begin_at, linked_parent and walk_from. */
     atomic_compare_exchange_strong_explicit(bucket, &word,
                                             weir__link(word & WEIR__LINK_TARGET, word),
                                             memory_order_release, memory_order_relaxed);
@@ -295,6 +285,7 @@ static int walk_from(const weir_dict *dict, uint32_t bucket, const struct weir__
     int result = WALK_ON;
 
     *place = (struct weir__dict_place){.link = &dict->buckets[bucket]};
+    /* acquire: pairs with the release in clear_mark. */
     place->word = atomic_load_explicit(place->link, memory_order_acquire);
     if (!is_linked(place->word))
         return weir__dict_damaged(dict, "a bucket is not in the list");
@@ -313,14 +304,15 @@ static uint32_t parent_of(uint32_t bucket)
 
 static uint32_t linked_parent(const weir_dict *dict, uint32_t bucket)
 {
+    /* acquire: pairs with the release in clear_mark. */
     while (bucket != 0 &&
            !is_linked(atomic_load_explicit(&dict->buckets[bucket], memory_order_acquire)))
         bucket = parent_of(bucket);
     return bucket;
 }
 
-/* Puts a bucket that this process has claimed into the list. Nobody waits for it: until it is done,
- * or if it never is, the parent serves. */
+/* Puts a bucket that this process has claimed into the list. No call waits for it: until the bucket
+ * is in the list, or if it never is, its parent serves. */
 static void link_bucket(const weir_dict *dict, uint32_t bucket)
 {
     const struct weir__dict_key key = {.order = reverse(bucket)};
@@ -342,7 +334,7 @@ static void link_bucket(const weir_dict *dict, uint32_t bucket)
         if (atomic_compare_exchange_strong_explicit(
                 place.link, &place.word, weir__link(bucket | WEIR__LINK_DUMMY, place.word),
                 memory_order_release, memory_order_relaxed)) {
-            /* Killed here: whoever walks past clears the mark. */
+            /* Killed here: the next call that walks past clears the mark. */
             clear_mark(&dict->buckets[bucket], word);
             return;
         }
@@ -424,11 +416,11 @@ void weir__dict_mark(const struct weir__dict_place *place)
     struct weir__dict_node *node = place->node;
     uint64_t next = atomic_load_explicit(&node->next, memory_order_acquire);
 
-    /* The value is looked at after the link: a node that is used again by now has another one, and
-     * a link with another tag. */
+    /* The value is loaded after the link: a node that is used again by now has another value, and a
+     * link with another tag. acquire: pairs with the release in dict.c, remove_place. */
     while (!(next & WEIR__LINK_MARK) &&
            atomic_load_explicit(&node->value, memory_order_acquire) == dead)
-        /* release: who follows the link sees what it leads to. */
+        /* release: a reader that follows the link sees what it leads to. */
         if (atomic_compare_exchange_strong_explicit(
                 &node->next, &next, weir__link((next & WEIR__LINK_TARGET) | WEIR__LINK_MARK, next),
                 memory_order_acq_rel, memory_order_acquire))

@@ -6,12 +6,12 @@
  * word refers to. A box is written before a word leads to it and not changed until no word does, so
  * a value is replaced as a whole by one compare-and-swap of the word.
  *
- * Readers copy first and look afterwards whether what they copied was theirs: the word is still the
+ * Readers copy first and check afterwards that the copy is of their value: the word is still the
  * same (a box's version is in it, so this very box was the value all the time), and the node is
- * still in the same incarnation (so it is the value of this key). Then they have a value that was
- * the key's at one instant; otherwise they begin again, and nobody had to wait for them.
+ * still in the same incarnation (so it is the value of this key). Then the copy was the key's value
+ * at one instant; otherwise they begin again. No writer waits for them.
  *
- * Failure modes. What does not fit together although nobody changed it is damage: -EBADMSG.
+ * Failure modes. Parts that do not fit together although no call changed them are damage: -EBADMSG.
  */
 #include "shm/dict/value.h"
 
@@ -33,7 +33,7 @@ static bool same_life(const struct weir__dict_place *place)
     return atomic_load_explicit(&place->node->life, memory_order_relaxed) == place->life;
 }
 
-/* True when nobody changed the value since it was read. */
+/* True when the value has not changed since it was read. */
 static bool unchanged(const struct weir__dict_place *place, uint64_t word)
 {
     return same_life(place) &&
@@ -126,7 +126,7 @@ static int read_box(const weir_dict *dict, const struct weir__dict_place *place,
     if (box == NULL)
         return unchanged(place, word) ? weir__dict_damaged(dict, "a value's box") : WEIR__AGAIN;
     value.type = weir__box_type(head);
-    if (value.type == WEIR_STR || value.type == WEIR_BYTES) {
+    if (weir__has_data(&value)) {
         value.size = weir__box_size(head);
         result = copy_data(&value, box->data, buffer);
     } else {
@@ -187,9 +187,7 @@ int weir__dict_read_key(const weir_dict *dict, const struct weir__dict_place *pl
     if (key.type != WEIR_INT) {
         key.size = atomic_load_explicit(&node->size, memory_order_relaxed);
         if (key.size > WEIR_DICT_KEY_MAX ||
-            !weir__dict_ref_is_sound(dict, place->ref,
-                                     (WEIR__DICT_NODE_SIZE + (uint64_t)key.size + 15) /
-                                         WEIR__DICT_GRANULE))
+            !weir__dict_ref_is_sound(dict, place->ref, weir__dict_node_granules(key.size)))
             return same_life(place) ? weir__dict_damaged(dict, "a key's size") : WEIR__AGAIN;
         result = copy_data(&key, node->key, &rest);
     }
@@ -205,20 +203,9 @@ int weir__dict_read_key(const weir_dict *dict, const struct weir__dict_place *pl
 
 /* ---- making --------------------------------------------------------------------------------- */
 
-static void write_data(struct weir__dict_box *box, const weir_value *value)
-{
-    for (uint32_t at = 0; at < value->size; at += 8) {
-        uint64_t word = 0;
-
-        memcpy(&word, value->data + at, value->size - at < 8 ? value->size - at : 8);
-        /* relaxed: the value word that will lead here publishes it. */
-        atomic_store_explicit(&box->data[at / 8], word, memory_order_relaxed);
-    }
-}
-
 static int make_box(const weir_dict *dict, const weir_value *value, uint64_t *word)
 {
-    bool long_data = value->type == WEIR_STR || value->type == WEIR_BYTES;
+    bool long_data = weir__has_data(value);
     uint32_t ref = weir__dict_take_box(dict, value->type, long_data ? value->size : 8);
     struct weir__dict_box *box;
 
@@ -226,7 +213,7 @@ static int make_box(const weir_dict *dict, const weir_value *value, uint64_t *wo
         return weir_last_error()->code;
     box = weir__dict_at(dict, ref);
     if (long_data)
-        write_data(box, value);
+        weir__dict_write_data(box->data, value->data, value->size);
     else
         atomic_store_explicit(&box->data[0],
                               value->type == WEIR_FLOAT ? weir__word_of_real(value->real)
@@ -242,28 +229,20 @@ static int make_box(const weir_dict *dict, const weir_value *value, uint64_t *wo
 int weir__dict_make_word(const weir_dict *dict, uint32_t life, const weir_value *value,
                          uint64_t *word)
 {
-    switch (value->type) {
-    case WEIR_NONE:
+    if (value->type == WEIR_NONE)
         *word = weir__word_inline(WEIR__WORD_NONE, life, 0);
-        return 0;
-    case WEIR_BOOL:
+    else if (value->type == WEIR_BOOL)
         *word = weir__word_inline(WEIR__WORD_BOOL, life, value->boolean);
-        return 0;
-    case WEIR_INT:
-        if (value->integer < INLINE_MIN || value->integer > INLINE_MAX)
-            return make_box(dict, value, word);
+    else if (value->type == WEIR_INT && value->integer >= INLINE_MIN &&
+             value->integer <= INLINE_MAX)
         *word = weir__word_inline(WEIR__WORD_INT, life, (uint64_t)value->integer);
-        return 0;
-    case WEIR_FLOAT:
-    case WEIR_STR:
-    case WEIR_BYTES:
+    else
         return make_box(dict, value, word);
-    }
-    return -EINVAL;
+    return 0;
 }
 
 void weir__dict_drop_word(const weir_dict *dict, uint64_t word)
 {
     if (weir__word_kind(word) == WEIR__WORD_BOX && weir__dict_ref_is_sound(dict, word >> 32, 1))
-        weir__dict_give_box(dict, (uint32_t)(word >> 32));
+        weir__dict_give(dict, (uint32_t)(word >> 32), false);
 }

@@ -25,7 +25,8 @@ int weir__dict_read_key(const weir_dict *dict, const struct weir__dict_place *pl
 /* The word for a value in a node of that incarnation; takes a box if it needs one. */
 int weir__dict_make_word(const weir_dict *dict, uint32_t life, const weir_value *value,
                          uint64_t *word);
-/* Gives the box behind a word back, if there is one. For whoever took the word out of its node. */
+/* Gives the box behind a word back, if there is one. Only the call that took the word out of its
+ * node does so. */
 void weir__dict_drop_word(const weir_dict *dict, uint64_t word);
 
 #endif

@@ -7,12 +7,12 @@
  * leads into the data, a length never out of its slot. What was loaded may be out of date at once;
  * then the caller gets a mixture of old and new, or -EBADMSG, as the header says.
  *
- * Order. weir_list_set() writes data, code, format: the format with a release store that pairs with
- * the acquire load in weir__read_word(), so who sees the new format sees the new data too. Killed
- * between two of them, an element is a mixture that can be read and set, and nothing else is
- * affected. Numbers, bool and None have a slot word that is read and written in one step, with
- * acquire and release, so that an int can say "the rest is written" to other processes; on x86 that
- * costs nothing.
+ * Order. weir_list_set() writes data, code, format: the format with weir__publish_word(), a release
+ * store. weir__read_word() loads it with acquire, so a reader that sees the new format sees the new
+ * data too. Killed between two of these stores, an element is a mixture that can be read and set,
+ * and nothing else is affected. Numbers, bool and None have a slot word that is read and written in
+ * one step, with acquire and release, so that an int can say "the rest is written" to other
+ * processes; on x86 that costs nothing.
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -155,7 +155,7 @@ static inline bool find_int(const weir_list *list, uint64_t i, unsigned char **w
                  weir__read_code(codes + i) != WEIR__CODE_AS_IS))
         return false;
     begin = weir__read_offset(&offsets[i]);
-    /* As numbers, for it may lie anywhere until it is checked, in the next line. */
+    /* As numbers, because the address may lie anywhere until the next line checks it. */
     *word = (unsigned char *)((uintptr_t)data + begin);
     return likely((begin >> 3 | begin << 61) < data_size / WORD);
 }
@@ -221,28 +221,15 @@ int64_t weir_list_get_data(const weir_list *list, int64_t index, char *buf, size
 
 static void write_slot(const struct element *element, const weir_value *value, bool clear)
 {
-    switch (value->type) {
-    case WEIR_NONE:
-        weir__publish_word(element->slot, 0);
-        return;
-    case WEIR_BOOL:
-        weir__publish_word(element->slot, weir__word_of_bool(value->boolean));
-        return;
-    case WEIR_INT:
-        weir__publish_word(element->slot, (uint64_t)value->integer);
-        return;
-    case WEIR_FLOAT:
-        weir__publish_word(element->slot, weir__word_of_real(value->real));
-        return;
-    case WEIR_STR:
-    case WEIR_BYTES:
-        /* The value may be data of this very element (from weir_list_get). */
-        if (value->size > 0)
-            memmove(element->slot, value->data, value->size);
-        if (clear)
-            memset(element->slot + value->size, 0, element->slot_size - value->size);
+    if (!weir__has_data(value)) {
+        weir__publish_word(element->slot, weir__word_of_value(value));
         return;
     }
+    /* The value may be data of this very element (from weir_list_get). */
+    if (value->size > 0)
+        memmove(element->slot, value->data, value->size);
+    if (clear)
+        memset(element->slot + value->size, 0, element->slot_size - value->size);
 }
 
 static __attribute__((noinline)) int set_any_element(weir_list *list, uint64_t i,
@@ -309,9 +296,8 @@ int weir_list_add(weir_list *list, int64_t index, int64_t delta, int64_t *after)
         return fail_no_int(list, i);
     word = (_Atomic int64_t *)place;
     old = atomic_load_explicit(word, memory_order_relaxed);
-    /* Not fetch_add: a sum beyond 64 bits must leave the element as it was. Acquire and release,
-     * for the same use as get and set: who adds last may read what the others wrote before adding.
-     */
+    /* Not fetch_add: a sum beyond 64 bits must leave the element as it was. Acquire and release, as
+     * get and set: the process that adds last may read what the others wrote before they added. */
     do {
         if (__builtin_add_overflow(old, delta, &sum))
             return weir__fail(

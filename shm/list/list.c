@@ -102,30 +102,13 @@ static int64_t list_size(const void *spec, unsigned *flags)
 
 /* ---- filling a new block -------------------------------------------------------------------- */
 
-/* Nobody else can see the block yet: plain stores do. */
-static void fill_slot(unsigned char *slot, const weir_value *value)
+/* No other process can see the block yet: plain stores suffice. */
+static void fill_slot(void *slot, const weir_value *value)
 {
-    uint64_t word = 0;
-
-    switch (value->type) {
-    case WEIR_STR:
-    case WEIR_BYTES:
-        if (value->size > 0)
-            memcpy(slot, value->data, value->size);
-        return;
-    case WEIR_INT:
-        word = (uint64_t)value->integer;
-        break;
-    case WEIR_FLOAT:
-        word = weir__word_of_real(value->real);
-        break;
-    case WEIR_BOOL:
-        word = weir__word_of_bool(value->boolean);
-        break;
-    case WEIR_NONE:
-        break;
-    }
-    memcpy(slot, &word, sizeof word);
+    if (!weir__has_data(value))
+        *(uint64_t *)slot = weir__word_of_value(value);
+    else if (value->size > 0)
+        memcpy(slot, value->data, value->size);
 }
 
 static void fill_values(void *buf, const weir_value *values, size_t count)

@@ -22,6 +22,29 @@
 /* The largest number that can stand before an s. */
 #define NUMBER_MAX ((size_t)9999999)
 
+/* Of the types whose format is always the same. */
+static const struct {
+    char text[8];
+    signed char code;
+} fixed[] = {
+    [WEIR_NONE] = {"xxxxxx?x", WEIR__CODE_NONE},
+    [WEIR_BOOL] = {"xxxxxxx?", WEIR__CODE_AS_IS},
+    [WEIR_INT] = {"q", WEIR__CODE_AS_IS},
+    [WEIR_FLOAT] = {"d", WEIR__CODE_AS_IS},
+};
+
+#define FIXED (sizeof fixed / sizeof *fixed)
+
+/* Its place in the table, that is the type; FIXED: it is none of them. */
+static unsigned find_fixed(uint64_t format)
+{
+    unsigned type = 0;
+
+    while (type < FIXED && weir__format_word(fixed[type].text) != format)
+        type++;
+    return type;
+}
+
 /* ---- writing -------------------------------------------------------------------------------- */
 
 static size_t count_digits(size_t number)
@@ -79,26 +102,13 @@ static int encode_data(const weir_value *value, size_t slot, uint64_t *format, s
 
 int weir__format_encode(const weir_value *value, size_t slot, uint64_t *format, signed char *code)
 {
-    *code = WEIR__CODE_AS_IS;
-    switch (value->type) {
-    case WEIR_INT:
-        *format = WEIR__FORMAT_INT;
-        return 0;
-    case WEIR_FLOAT:
-        *format = WEIR__FORMAT_FLOAT;
-        return 0;
-    case WEIR_BOOL:
-        *format = WEIR__FORMAT_BOOL;
-        return 0;
-    case WEIR_NONE:
-        *format = WEIR__FORMAT_NONE;
-        *code = WEIR__CODE_NONE;
-        return 0;
-    case WEIR_STR:
-    case WEIR_BYTES:
+    if (weir__has_data(value))
         return encode_data(value, slot, format, code);
-    }
-    return weir__fail(-EINVAL, "a value has the type %d, which does not exist", (int)value->type);
+    if ((unsigned)value->type >= FIXED)
+        return weir__fail_type(value);
+    *format = weir__format_word(fixed[value->type].text);
+    *code = fixed[value->type].code;
+    return 0;
 }
 
 /* ---- reading -------------------------------------------------------------------------------- */
@@ -145,16 +155,11 @@ bool weir__format_decode(uint64_t format, signed char code, size_t slot,
 {
     struct weir__content found = {.size = 0};
     bool exact = true;
+    unsigned type = find_fixed(format);
 
-    if (format == WEIR__FORMAT_INT || format == WEIR__FORMAT_FLOAT || format == WEIR__FORMAT_BOOL) {
-        found.type = format == WEIR__FORMAT_INT     ? WEIR_INT
-                     : format == WEIR__FORMAT_FLOAT ? WEIR_FLOAT
-                                                    : WEIR_BOOL;
-        if (code != WEIR__CODE_AS_IS)
-            return false;
-    } else if (format == WEIR__FORMAT_NONE) {
-        found.type = WEIR_NONE;
-        if (code != WEIR__CODE_NONE)
+    if (type < FIXED) {
+        found.type = (weir_type)type;
+        if (code != fixed[type].code)
             return false;
     } else {
         if (code < WEIR__CODE_AS_IS || code > WEIR__CODE_BYTES ||
@@ -173,7 +178,5 @@ bool weir__format_valid(uint64_t format, size_t slot)
     size_t size;
     bool exact;
 
-    return format == WEIR__FORMAT_INT || format == WEIR__FORMAT_FLOAT ||
-           format == WEIR__FORMAT_BOOL || format == WEIR__FORMAT_NONE ||
-           decode_data(format, slot, &size, &exact);
+    return find_fixed(format) < FIXED || decode_data(format, slot, &size, &exact);
 }

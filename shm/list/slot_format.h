@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-#include "weir-shm.h"
+#include "shm/value.h"
 
 enum {
     WEIR__CODE_AS_IS = 0, /* int, float, bool, and bytes of an exact length */
@@ -34,16 +34,12 @@ static inline uint64_t weir__format_word(const char text[8])
     return word;
 }
 
-#define WEIR__FORMAT_INT   weir__format_word("q\0\0\0\0\0\0")
-#define WEIR__FORMAT_FLOAT weir__format_word("d\0\0\0\0\0\0")
-#define WEIR__FORMAT_BOOL  weir__format_word("xxxxxxx?")
-#define WEIR__FORMAT_NONE  weir__format_word("xxxxxx?x")
+#define WEIR__FORMAT_INT weir__format_word("q\0\0\0\0\0\0")
 
 /* The room that a value gets when a list is made. */
 static inline size_t weir__slot_size(const weir_value *value)
 {
-    return value->type == WEIR_STR || value->type == WEIR_BYTES ? 8 * ((size_t)value->size / 8 + 1)
-                                                                : 8;
+    return weir__has_data(value) ? 8 * ((size_t)value->size / 8 + 1) : 8;
 }
 
 /* Writes format and code for a checked value in a slot of `slot` bytes. Returns 0; or with a

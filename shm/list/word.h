@@ -13,6 +13,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "shm/value.h"
+
 #define WEIR__WORD 8
 
 _Static_assert(sizeof(_Atomic uint64_t) == WEIR__WORD, "an atomic word is the word itself");
@@ -56,6 +58,21 @@ static inline uint64_t weir__word_of_bool(bool boolean)
 
     memcpy(&word, bytes, sizeof word);
     return word;
+}
+
+/* The slot of a value without data. */
+static inline uint64_t weir__word_of_value(const weir_value *value)
+{
+    switch (value->type) {
+    case WEIR_INT:
+        return (uint64_t)value->integer;
+    case WEIR_FLOAT:
+        return weir__word_of_real(value->real);
+    case WEIR_BOOL:
+        return weir__word_of_bool(value->boolean);
+    default:
+        return 0;
+    }
 }
 
 static inline bool weir__bool_of_word(uint64_t word)

@@ -50,6 +50,28 @@ static void every_field_is_set__when_a_call_fails(void **state)
     assert_true(error->range.begin == 0 && error->range.end == 0);
 }
 
+static void a_pointer_is_null__when_it_cannot_be_given(void **state)
+{
+    (void)state;
+    errno = EPIPE;
+    assert_null(weir__fail_null(-ENOMEM, "no %s\n", "memory"));
+    assert_int_equal(errno, EPIPE);
+    assert_int_equal(weir_last_error()->code, -ENOMEM);
+    assert_string_equal(weir_last_error()->message, "no memory?");
+}
+
+static void a_reserved_word_is_refused__when_it_is_not_zero(void **state)
+{
+    uint64_t reserved[] = {0, 0, 1};
+
+    (void)state;
+    weir_clear_error();
+    assert_int_equal(weir__check_reserved(reserved, 2, "some_options"), 0);
+    assert_int_equal(weir_last_error()->code, 0);
+    assert_int_equal(weir__check_reserved(reserved, 3, "some_options"), -EINVAL);
+    assert_string_equal(weir_last_error()->message, "some_options.reserved must be zero");
+}
+
 static void a_message_is_one_line_that_fits__when_it_is_long_or_wild(void **state)
 {
     char text[2 * WEIR_ERROR_MESSAGE_SIZE];
@@ -137,6 +159,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_failed__at_first),
         cmocka_unit_test(every_field_is_set__when_a_call_fails),
+        cmocka_unit_test(a_pointer_is_null__when_it_cannot_be_given),
+        cmocka_unit_test(a_reserved_word_is_refused__when_it_is_not_zero),
         cmocka_unit_test(a_message_is_one_line_that_fits__when_it_is_long_or_wild),
         cmocka_unit_test(a_record_is_terminated__when_it_comes_without_an_end),
         cmocka_unit_test(a_message_can_wrap_the_one_before),

@@ -5,6 +5,7 @@
 #include "leak.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -332,6 +333,58 @@ static void text_is_refused_or_right__when_a_byte_is_changed(void **state)
     weir_list_close(list);
 }
 
+/* ---- without memory ------------------------------------------------------------------------- */
+
+/* What jansson has now, and how many allocations more it gets. */
+static int in_use, allowed;
+
+static void *allocate(size_t size)
+{
+    void *memory = allowed-- > 0 ? malloc(size) : NULL;
+
+    in_use += memory != NULL;
+    return memory;
+}
+
+static void give_back(void *memory)
+{
+    in_use -= memory != NULL;
+    free(memory);
+}
+
+static void nothing_is_leaked__when_an_allocation_fails(void **state)
+{
+    const int64_t shape[] = {2, 3, 4};
+    weir_array *array = weir_array_create(leak_name("array"), WEIR_INT16, 3, shape, 0), *same;
+    int failed = -1;
+    char *text = NULL;
+
+    (void)state;
+    json_set_alloc_funcs(allocate, give_back);
+    for (; text == NULL; failed++) {
+        allowed = failed + 1;
+        text = weir_array_to_json(array);
+        if (text == NULL)
+            assert_int_equal(weir_last_error()->code, -ENOMEM);
+        assert_int_equal(in_use, text != NULL);
+    }
+    assert_true(failed > 10);
+    for (failed = -1, same = NULL; same == NULL; failed++) {
+        allowed = failed + 1;
+        same = weir_array_from_json(text);
+        /* jansson does not always say that it was the memory. */
+        if (same == NULL)
+            assert_true(weir_last_error()->code == -ENOMEM || weir_last_error()->code == -EINVAL);
+        assert_int_equal(in_use, 1);
+    }
+    assert_true(failed > 10);
+    give_back(text);
+    json_set_alloc_funcs(malloc, free);
+    weir_array_close(same);
+    weir_shm_unlink(weir_array_shm(array));
+    weir_array_close(array);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, leak_setup, leak_teardown)
@@ -342,6 +395,7 @@ int main(void)
         CASE(text_is_refused__when_it_is_no_block),
         CASE(text_is_refused__when_it_is_not_what_the_block_holds),
         CASE(text_is_refused_or_right__when_a_byte_is_changed),
+        CASE(nothing_is_leaked__when_an_allocation_fails),
     };
 
     leak_isolate();

@@ -194,6 +194,23 @@ static void a_container_sees_its_part_of_the_tree(void **state)
     assert_headroom(9 * MIB, "memory cgroup /");
 }
 
+static void another_part_of_the_tree_is_not_taken__when_it_is_mounted_first(void **state)
+{
+    (void)state;
+    put_meminfo(1 << 20, 0);
+    put_number("/sys/fs/cgroup/job", "memory.max", 20 * MIB);
+    put_number("/sys/fs/cgroup/job", "memory.current", 1 * MIB);
+    /* A container that sees the host's tree besides its own, and one that sees two parts. */
+    put_v2("/job", "40 31 0:38 /.. /host rw,relatime - cgroup2 cgroup2 rw\n" V2_MOUNT);
+    assert_headroom(19 * MIB, "memory cgroup /job");
+    put_v2("/job", "40 31 0:38 /jo /other rw,relatime - cgroup2 cgroup2 rw\n" V2_MOUNT);
+    assert_headroom(19 * MIB, "memory cgroup /job");
+    /* For lack of another the first is taken. */
+    put_v2("/", "40 31 0:38 /.. /sys/fs/cgroup/job rw,relatime - cgroup2 cgroup2 rw\n"
+                "41 31 0:38 /../other /host rw,relatime - cgroup2 cgroup2 rw\n");
+    assert_headroom(19 * MIB, "memory cgroup /");
+}
+
 #define V1_MOUNT                                                                                   \
     "25 24 0:23 / /dev/shm rw,relatime - tmpfs tmpfs rw,size=24684112k\n"                          \
     "32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu,memoryless\n"              \
@@ -322,6 +339,7 @@ int main(void)
         TEST(the_tightest_level_limits),
         TEST(version_2_adds_the_swap_that_it_may_use),
         TEST(a_container_sees_its_part_of_the_tree),
+        TEST(another_part_of_the_tree_is_not_taken__when_it_is_mounted_first),
         TEST(version_1_limits_too),
         TEST(version_1_limits_memory_and_swap_together),
         TEST(the_mount_is_found__behind_thousands_of_others_and_long_lines),

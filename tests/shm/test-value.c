@@ -43,9 +43,13 @@ static void exactly_the_scalar_values_are_utf8(void **state)
     for (uint32_t point = 0; point < 0x140000; point++) {
         bool scalar = point < 0xd800 || (point > 0xdfff && point < 0x110000);
         size_t size = encode(point, text);
+        uint32_t decoded = 0;
 
         if (weir__utf8_valid(text, size) != scalar)
             fail_msg("U+%04X is taken for %s", point, scalar ? "invalid" : "valid");
+        if (weir__utf8_decode(text, size, &decoded) != (scalar ? size : 0) ||
+            (scalar && decoded != point))
+            fail_msg("U+%04X is decoded as U+%04X", point, decoded);
         if (size > 1 && weir__utf8_valid(text, size - 1))
             fail_msg("U+%04X cut short is taken for valid", point);
     }
