@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -53,28 +54,29 @@ static off_t record_at(size_t entry)
     return (off_t)(entry + 1) * WEIR__RECORD_SIZE;
 }
 
-/* 256 divides the page size, so a record lies in one page of tmpfs and is never torn. */
-static int write_record(int fd, const char record[WEIR__RECORD_SIZE], off_t at)
+/* Writes a record: the text, spaces up to its size, and a newline. 256 divides the page size, so a
+ * record lies in one page of tmpfs and is never torn. */
+__attribute__((format(printf, 3, 4))) static int write_record(int fd, off_t at, const char *format,
+                                                              ...)
 {
-    struct weir__held_signal hold = weir__sigxfsz_hold();
+    char record[WEIR__RECORD_SIZE];
+    struct weir__held_signal hold;
+    va_list args;
     ssize_t n;
-    int error;
+    int used, error;
 
-    do {
-        n = pwrite(fd, record, WEIR__RECORD_SIZE, at);
-    } while (n < 0 && errno == EINTR);
+    va_start(args, format);
+    used = vsnprintf(record, sizeof(record), format, args);
+    va_end(args);
+    if (used >= WEIR__RECORD_SIZE)
+        return -ENAMETOOLONG;
+    memset(record + used, ' ', sizeof(record) - 1 - (size_t)used);
+    record[sizeof(record) - 1] = '\n';
+    hold = weir__sigxfsz_hold();
+    n = TEMP_FAILURE_RETRY(pwrite(fd, record, sizeof(record), at));
     error = n == WEIR__RECORD_SIZE ? 0 : n < 0 ? -errno : -EIO;
     weir__sigxfsz_release(&hold, error == -EFBIG);
     return error;
-}
-
-/* Pads a record's text with spaces and ends it with a newline. */
-static void pad_record(char record[WEIR__RECORD_SIZE])
-{
-    size_t used = strnlen(record, WEIR__RECORD_SIZE - 1);
-
-    memset(record + used, ' ', WEIR__RECORD_SIZE - 1 - used);
-    record[WEIR__RECORD_SIZE - 1] = '\n';
 }
 
 static bool is_blank(const char *record)
@@ -88,16 +90,6 @@ static bool is_blank(const char *record)
 
 /* ---- making it ------------------------------------------------------------------------------ */
 
-static int write_scope_header(int fd, uint64_t id)
-{
-    char record[WEIR__RECORD_SIZE];
-
-    snprintf(record, sizeof(record),
-             HEADER_START "\"weir\":1,\"id\":\"%016" PRIx64 "\",\"pid\":%d}", id, (int)getpid());
-    pad_record(record);
-    return write_record(fd, record, 0);
-}
-
 /* Locks the new file and writes its header. Closes it when that fails. */
 static int prepare_file(int fd, uint64_t *id)
 {
@@ -109,7 +101,8 @@ static int prepare_file(int fd, uint64_t *id)
     if (!error && flock(fd, LOCK_EX | LOCK_NB) < 0)
         error = -errno;
     if (!error)
-        error = write_scope_header(fd, *id);
+        error = write_record(fd, 0, HEADER_START "\"weir\":1,\"id\":\"%016" PRIx64 "\",\"pid\":%d}",
+                             *id, (int)getpid());
     if (!error)
         return fd;
     close(fd);
@@ -242,17 +235,11 @@ static bool is_users_name(const char *name)
 
 static int note(int fd, size_t entry, const struct weir__block_record *record, bool named)
 {
-    char text[WEIR__RECORD_SIZE];
-    int n = snprintf(text, sizeof(text),
-                     "{\"name\":\"%s\",\"ino\":%" PRIu64 ",\"kind\":\"%s\",\"size\":%" PRIu64
-                     ",\"pid\":%d%s}",
-                     record->name, record->ino, record->kind, record->size, record->pid,
-                     named ? ",\"named\":1" : "");
-
-    if (n >= WEIR__RECORD_SIZE)
-        return -ENAMETOOLONG;
-    pad_record(text);
-    return write_record(fd, text, record_at(entry));
+    return write_record(fd, record_at(entry),
+                        "{\"name\":\"%s\",\"ino\":%" PRIu64 ",\"kind\":\"%s\",\"size\":%" PRIu64
+                        ",\"pid\":%d%s}",
+                        record->name, record->ino, record->kind, record->size, record->pid,
+                        named ? ",\"named\":1" : "");
 }
 
 int weir__scope_file_note(int fd, size_t entry, const char *name, uint64_t ino, const char *kind,
@@ -272,21 +259,12 @@ int weir__scope_file_note_for(int fd, size_t entry, const struct weir__block_rec
 
 int weir__scope_file_note_address(int fd, const char *address)
 {
-    char record[WEIR__RECORD_SIZE];
-    int n = snprintf(record, sizeof(record), "{\"address\":\"%s\"}", address);
-
-    if (n >= WEIR__RECORD_SIZE)
-        return -ENAMETOOLONG;
-    pad_record(record);
-    return write_record(fd, record, record_at(WEIR__RECORD_ADDRESS));
+    return write_record(fd, record_at(WEIR__RECORD_ADDRESS), "{\"address\":\"%s\"}", address);
 }
 
 int weir__scope_file_blank(int fd, size_t entry)
 {
-    char record[WEIR__RECORD_SIZE] = {0};
-
-    pad_record(record);
-    return write_record(fd, record, record_at(entry));
+    return write_record(fd, record_at(entry), " ");
 }
 
 /* ---- names and records ---------------------------------------------------------------------- */
