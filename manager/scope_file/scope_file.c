@@ -39,6 +39,11 @@
 #define HEADER_START  "{\"closed\":0,"
 #define HEADER_CLOSED 10
 
+/* The bytes that record locks are of: the header's first, and from far behind all records on one a
+ * maker; a lock does not need them to exist. */
+#define CREATION_LOCK ((off_t)0)
+#define MAKER_LOCKS   ((off_t)1 << 40)
+
 void weir__scope_file_name(char name[WEIR__SCOPE_FILE_NAME_SIZE], uint64_t id)
 {
     snprintf(name, WEIR__SCOPE_FILE_NAME_SIZE, "weir-%016" PRIx64 ".scope", id);
@@ -145,15 +150,11 @@ int weir__scope_file_link(int fd, uint64_t id)
  * and the kernel drops it when the process dies. It would also be dropped if this process closed
  * another descriptor of the same file, which is why the sweep never opens this process's own
  * scopes. */
-static int creation_lock(int fd, short type)
+static int lock_byte(int fd, short type, off_t at)
 {
-    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
-    int result;
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = at, .l_len = 1};
 
-    do {
-        result = fcntl(fd, F_SETLK, &lock);
-    } while (result < 0 && errno == EINTR);
-    return result < 0 ? -errno : 0;
+    return TEMP_FAILURE_RETRY(fcntl(fd, F_SETLK, &lock)) < 0 ? -errno : 0;
 }
 
 int weir__scope_file_check_open(int fd)
@@ -169,7 +170,7 @@ int weir__scope_file_check_open(int fd)
 
 int weir__scope_file_creation_begin(int fd)
 {
-    int error = creation_lock(fd, F_RDLCK);
+    int error = lock_byte(fd, F_RDLCK, CREATION_LOCK);
 
     /* Only a cleaner takes the lock for writing, and it has closed the scope before. */
     if (error == -EAGAIN || error == -EACCES)
@@ -182,36 +183,23 @@ int weir__scope_file_creation_begin(int fd)
 
 /* Unlocking can fail: the kernel may need memory for it (ENOLCK). Closing any descriptor of the
  * file gives up this process's locks too, and needs none. */
-static void creation_unlock(int fd)
-{
-    if (creation_lock(fd, F_UNLCK) < 0)
-        close(dup(fd));
-}
-
 void weir__scope_file_creation_end(int fd)
 {
-    creation_unlock(fd);
-}
-
-/* Bytes far behind all records; a lock does not need them to exist. */
-static struct flock maker_lock(uint64_t number)
-{
-    return (struct flock){.l_type = F_WRLCK,
-                          .l_whence = SEEK_SET,
-                          .l_start = (off_t)(((uint64_t)1 << 40) + number),
-                          .l_len = 1};
+    if (lock_byte(fd, F_UNLCK, CREATION_LOCK) < 0)
+        close(dup(fd));
 }
 
 int weir__scope_file_maker_begin(int fd, uint64_t number)
 {
-    struct flock lock = maker_lock(number);
-
-    return fcntl(fd, F_SETLK, &lock) < 0 ? -errno : 0;
+    return lock_byte(fd, F_WRLCK, MAKER_LOCKS + (off_t)number);
 }
 
 bool weir__scope_file_maker_is_dead(int fd, uint64_t number)
 {
-    struct flock lock = maker_lock(number);
+    struct flock lock = {.l_type = F_WRLCK,
+                         .l_whence = SEEK_SET,
+                         .l_start = MAKER_LOCKS + (off_t)number,
+                         .l_len = 1};
 
     return fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type == F_UNLCK;
 }
@@ -219,11 +207,9 @@ bool weir__scope_file_maker_is_dead(int fd, uint64_t number)
 int weir__scope_file_is_blank(int fd, size_t entry)
 {
     char record[WEIR__RECORD_SIZE] = {0};
-    ssize_t n;
+    /* Short: behind the end, blank. */
+    ssize_t n = TEMP_FAILURE_RETRY(pread(fd, record, sizeof(record), record_at(entry)));
 
-    do {
-        n = pread(fd, record, sizeof(record), record_at(entry)); /* short: behind the end, blank */
-    } while (n < 0 && errno == EINTR);
     return n < 0 ? -errno : is_blank(record);
 }
 
@@ -366,9 +352,8 @@ static int read_records(int fd, size_t *entry, char text[PAGE_RECORDS * WEIR__RE
         return errno == ENXIO ? -ENOENT : -errno;
     if (data > record_at(*entry)) /* behind a hole, which ends at a page and so at a record */
         *entry = (size_t)(data / WEIR__RECORD_SIZE) - 1;
-    do {
-        n = pread(fd, text, (size_t)(size - record_at(*entry) % size), record_at(*entry));
-    } while (n < 0 && errno == EINTR);
+    n = TEMP_FAILURE_RETRY(
+        pread(fd, text, (size_t)(size - record_at(*entry) % size), record_at(*entry)));
     if (n < WEIR__RECORD_SIZE)
         return n < 0 ? -errno : -ENOENT;
     return (int)(n / WEIR__RECORD_SIZE);
@@ -423,15 +408,6 @@ static void count_unlink(struct cleaner *cleaner, int error)
         note_error(cleaner, error);
 }
 
-/* Not counted: only blocks are. */
-static void clean_address(struct cleaner *cleaner, const char *address)
-{
-    int error = weir__address_remove(address, cleaner->id);
-
-    if (error)
-        note_error(cleaner, error);
-}
-
 static void clean_record(struct cleaner *cleaner, const char *text)
 {
     struct weir__record_fields fields;
@@ -440,55 +416,37 @@ static void clean_record(struct cleaner *cleaner, const char *text)
 
     if (understood && read_block(&fields, cleaner->id, &record))
         count_unlink(cleaner, weir__block_unlink(record.name, record.ino));
-    else if (understood && *fields.address)
-        clean_address(cleaner, fields.address);
+    else if (understood && *fields.address) /* not counted: only blocks are */
+        note_error(cleaner, weir__address_remove(fields.address, cleaner->id));
     else
         cleaner->done.malformed++;
 }
 
-/* The records stay as they are: a creation that is under way may still give its record the name,
- * and a cleaning that is cut off is simply done again. */
-static void clean_chunk(struct cleaner *cleaner, const char *buf, size_t size, off_t at)
-{
-    for (size_t i = 0; i + WEIR__RECORD_SIZE <= size; i += WEIR__RECORD_SIZE) {
-        if (at + (off_t)i != 0 && !is_blank(buf + i))
-            clean_record(cleaner, buf + i);
-    }
-}
-
 /* Goes through all records, jumping over holes. Whatever stops it before the end is an error: a
- * record that was not read must keep the scope file from being unlinked. */
+ * record that was not read must keep the scope file from being unlinked. The records stay as they
+ * are: a creation that is under way may still give its record the name, and a cleaning that is cut
+ * off is simply done again. */
 static void clean_records(struct cleaner *cleaner)
 {
-    char buf[16 * WEIR__RECORD_SIZE];
-    off_t at = 0;
+    char page[PAGE_RECORDS * WEIR__RECORD_SIZE];
+    size_t entry = 0;
+    int count;
 
-    while ((at = lseek(cleaner->fd, at, SEEK_DATA)) >= 0) {
-        ssize_t n;
-
-        at -= at % WEIR__RECORD_SIZE;
-        n = pread(cleaner->fd, buf, sizeof(buf), at);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            note_error(cleaner, -errno);
-        if (n < WEIR__RECORD_SIZE)
-            return; /* less than a record: the file's end */
-        n -= n % WEIR__RECORD_SIZE;
-        clean_chunk(cleaner, buf, (size_t)n, at);
-        at += n;
+    while ((count = read_records(cleaner->fd, &entry, page)) > 0) {
+        for (int i = 0; i < count; i++) {
+            if (!is_blank(page + i * WEIR__RECORD_SIZE))
+                clean_record(cleaner, page + i * WEIR__RECORD_SIZE);
+        }
+        entry += (size_t)count;
     }
-    if (errno != ENXIO) /* no data behind `at`: the end */
-        note_error(cleaner, -errno);
+    if (count != -ENOENT) /* no data behind `entry`: the end */
+        note_error(cleaner, count);
 }
 
 static void close_scope(struct cleaner *cleaner)
 {
-    ssize_t n;
+    ssize_t n = TEMP_FAILURE_RETRY(pwrite(cleaner->fd, "1", 1, HEADER_CLOSED));
 
-    do {
-        n = pwrite(cleaner->fd, "1", 1, HEADER_CLOSED);
-    } while (n < 0 && errno == EINTR);
     if (n != 1)
         cleaner->error = n < 0 ? -errno : -EIO;
 }
@@ -496,12 +454,11 @@ static void close_scope(struct cleaner *cleaner)
 /* Waits until no creation is under way. 0, or the error of the last try. */
 static int wait_for_creations(int fd, int wait_ms)
 {
-    const long step_ms = 1;
-    struct timespec step = {.tv_nsec = step_ms * 1000000};
+    const struct timespec step = {.tv_nsec = 1000000};
     int error;
 
-    for (long waited = 0;; waited += step_ms) {
-        error = creation_lock(fd, F_WRLCK);
+    for (int waited = 0;; waited++) {
+        error = lock_byte(fd, F_WRLCK, CREATION_LOCK);
         if ((error != -EAGAIN && error != -EACCES) || waited >= wait_ms)
             return error;
         nanosleep(&step, NULL);
@@ -541,7 +498,7 @@ int weir__scope_file_unlink_all(int fd, uint64_t id, int wait_ms, struct weir__c
         cleaner.error = lock;
     if (!cleaner.error && lock == 0)
         unlink_scope_file(&cleaner);
-    creation_unlock(fd);
+    weir__scope_file_creation_end(fd);
     if (cleaning)
         *cleaning = cleaner.done;
     if (cleaner.error)
