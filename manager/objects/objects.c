@@ -75,63 +75,39 @@ static void end_creation(struct weir_scope *scope)
     weir__private_unlock(&scope->space.lock);
 }
 
-static int note_block(struct weir_scope *scope, size_t index, const struct weir__entry *entry,
-                      const struct weir__block *block, const struct plan *plan)
+static int note_block(struct weir_scope *scope, const struct weir__entry *entry,
+                      const struct plan *plan)
 {
     struct weir__block_record record = {
-        .ino = block->ino, .size = plan->size, .pid = (int)getpid()};
+        .ino = entry->shm.ino, .size = plan->size, .pid = (int)getpid()};
 
-    if (!plan->name)
-        return weir__scope_file_note(scope->scope_fd, index, entry->shm.name, block->ino,
-                                     plan->kind->name, plan->size);
-    snprintf(record.name, sizeof(record.name), "%s", plan->name);
+    snprintf(record.name, sizeof(record.name), "%s", entry->shm.name);
     snprintf(record.kind, sizeof(record.kind), "%s", plan->kind->name);
-    return weir__scope_file_note_for(scope->scope_fd, index, &record);
+    return weir__scope_file_note(scope->scope_fd, weir__space_index(&scope->space, entry), &record);
 }
 
 /* Record, then name. */
-static int name_block(struct weir_scope *scope, struct weir__entry *entry,
-                      const struct weir__block *block, const struct plan *plan)
-{
-    size_t index = weir__space_index(&scope->space, entry);
-    int error = note_block(scope, index, entry, block, plan);
-
-    if (error)
-        return weir__fail(error, "cannot write the record of %s into the scope file: %s",
-                          entry->shm.name, strerror(-error));
-    /* Killed here: the record names nothing yet. */
-    error = weir__block_link(block, entry->shm.name);
-    /* Killed here: the record names this block, and the scope's end unlinks it. */
-    if (error)
-        weir__scope_file_blank(scope->scope_fd, index);
-    return error;
-}
-
-/* There is no name that a cleaner could miss, so no cleaner needs to wait for this. */
-static int record_anonymous(struct weir_scope *scope, struct weir__entry *entry,
-                            const struct weir__block *block, const struct plan *plan)
-{
-    int error = weir__scope_file_check_open(scope->scope_fd);
-
-    if (error)
-        return error;
-    error = note_block(scope, weir__space_index(&scope->space, entry), entry, block, plan);
-    return error ? weir__fail(error, "cannot write the record of %s into the scope file: %s",
-                              entry->shm.name, strerror(-error))
-                 : 0;
-}
-
 static int name_in_scope(struct weir_scope *scope, struct weir__entry *entry,
                          const struct weir__block *block, const struct plan *plan)
 {
     int error;
 
-    if (weir__scope_is_anonymous(scope))
-        return record_anonymous(scope, entry, block, plan);
+    if (weir__scope_is_anonymous(scope)) {
+        /* There is no name that a cleaner could miss, so no cleaner needs to wait for this. */
+        error = weir__scope_file_check_open(scope->scope_fd);
+        return error ? error : note_block(scope, entry, plan);
+    }
     error = begin_creation(scope);
     if (error)
         return error;
-    error = name_block(scope, entry, block, plan);
+    error = note_block(scope, entry, plan);
+    if (!error) {
+        /* Killed here: the record names nothing yet. */
+        error = weir__block_link(block, entry->shm.name);
+        /* Killed here: the record names this block, and the scope's end unlinks it. */
+        if (error)
+            weir__scope_file_blank(scope->scope_fd, weir__space_index(&scope->space, entry));
+    }
     end_creation(scope);
     return error;
 }

@@ -350,14 +350,10 @@ static int take_address(const struct weir__requests *requests, const char *addre
 {
     int fd = weir__scope_file_creation_begin(requests->scope_fd);
 
-    if (!fd) {
+    if (!fd)
         fd = weir__scope_file_note_address(requests->scope_fd, address);
-        if (fd)
-            weir__fail(fd, "cannot write the address's record into the scope file: %s",
-                       strerror(-fd));
-        else
-            fd = weir__address_listen(address, requests->id);
-    }
+    if (!fd)
+        fd = weir__address_listen(address, requests->id);
     if (fd < 0)
         weir__scope_file_blank(requests->scope_fd, WEIR__RECORD_ADDRESS);
     weir__scope_file_creation_end(requests->scope_fd);

@@ -127,12 +127,11 @@ static int record_block(struct weir__requests *requests, const struct weir__bloc
 
     if (error)
         return error;
-    error = weir__scope_file_note_for(requests->scope_fd, WEIR__RECORD_CLIENTS + slot, record);
+    error = weir__scope_file_note(requests->scope_fd, WEIR__RECORD_CLIENTS + slot, record);
     if (error) {
         weir__scope_file_blank(requests->scope_fd, WEIR__RECORD_CLIENTS + slot);
         set_taken(requests, slot, false);
-        return weir__fail(error, "cannot write the record of %s into the scope file: %s",
-                          record->name, strerror(-error));
+        return error;
     }
     /* Killed here: the record names nothing yet. */
     if (passed >= 0)

@@ -219,33 +219,26 @@ static bool is_users_name(const char *name)
     return strncmp(name, "weir-", 5) != 0;
 }
 
-static int note(int fd, size_t entry, const struct weir__block_record *record, bool named)
+int weir__scope_file_note(int fd, size_t entry, const struct weir__block_record *record)
 {
-    return write_record(fd, record_at(entry),
-                        "{\"name\":\"%s\",\"ino\":%" PRIu64 ",\"kind\":\"%s\",\"size\":%" PRIu64
-                        ",\"pid\":%d%s}",
-                        record->name, record->ino, record->kind, record->size, record->pid,
-                        named ? ",\"named\":1" : "");
-}
+    int error = write_record(fd, record_at(entry),
+                             "{\"name\":\"%s\",\"ino\":%" PRIu64
+                             ",\"kind\":\"%s\",\"size\":%" PRIu64 ",\"pid\":%d%s}",
+                             record->name, record->ino, record->kind, record->size, record->pid,
+                             is_users_name(record->name) ? ",\"named\":1" : "");
 
-int weir__scope_file_note(int fd, size_t entry, const char *name, uint64_t ino, const char *kind,
-                          size_t size)
-{
-    struct weir__block_record record = {.ino = ino, .size = size, .pid = (int)getpid()};
-
-    snprintf(record.name, sizeof(record.name), "%s", name);
-    snprintf(record.kind, sizeof(record.kind), "%s", kind);
-    return note(fd, entry, &record, false);
-}
-
-int weir__scope_file_note_for(int fd, size_t entry, const struct weir__block_record *record)
-{
-    return note(fd, entry, record, is_users_name(record->name));
+    return error ? weir__fail(error, "cannot write the record of %s into the scope file: %s",
+                              record->name, strerror(-error))
+                 : 0;
 }
 
 int weir__scope_file_note_address(int fd, const char *address)
 {
-    return write_record(fd, record_at(WEIR__RECORD_ADDRESS), "{\"address\":\"%s\"}", address);
+    int error = write_record(fd, record_at(WEIR__RECORD_ADDRESS), "{\"address\":\"%s\"}", address);
+
+    return error ? weir__fail(error, "cannot write the address's record into the scope file: %s",
+                              strerror(-error))
+                 : 0;
 }
 
 int weir__scope_file_blank(int fd, size_t entry)
@@ -327,7 +320,7 @@ static bool read_block(const struct weir__record_fields *fields, uint64_t id,
     return true;
 }
 
-/* Whether it is worth parsing: a record begins with its name, as note() wrote it. */
+/* Whether it is worth parsing: a record begins with its name, as weir__scope_file_note() wrote it. */
 static bool may_have_name(const char *text, const char *name)
 {
     const size_t before = strlen("{\"name\":\""),
