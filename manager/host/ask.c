@@ -25,9 +25,9 @@ json_t *weir__reply_check(json_t *reply)
     const char *message = json_string_value(json_object_get(reply, "message"));
     json_int_t code = json_integer_value(error);
 
-    if (!error)
+    if (!error || (json_is_integer(error) && code == 0))
         return reply;
-    if (!json_is_integer(error) || code >= 0 || code < -4095)
+    if (!json_is_integer(error) || code > 0 || code < -4095)
         weir__fail(-EPROTO, "the manager's reply is not valid");
     else
         weir__fail((int)code, "%.500s", message ? message : weir_strerror((int)code));
