@@ -172,3 +172,11 @@ int weir__frame_receive_with(int fd, json_t **message, int *passed)
     free(text);
     return (int)n;
 }
+
+int weir__peer(int fd, struct ucred *peer)
+{
+    socklen_t size = sizeof(*peer);
+
+    *peer = (struct ucred){.uid = (uid_t)-1};
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, peer, &size) < 0 ? -errno : 0;
+}
