@@ -49,9 +49,6 @@ void weir__auth_prove(unsigned char mac[WEIR__MAC_SIZE], const struct weir__auth
 bool weir__auth_verify(const unsigned char mac[WEIR__MAC_SIZE], const struct weir__auth_key *key,
                        const struct weir__auth_session *session, enum weir__auth_role role);
 
-/* Overwrites a secret, so that it does not stay in memory. */
-void weir__auth_wipe(void *secret, size_t size);
-
 void weir__hex_write(char *text, const unsigned char *bytes, size_t size);
 /* Reads exactly `size` bytes from lower case digits; false when the text is anything else. */
 bool weir__hex_read(unsigned char *bytes, size_t size, const char *text);
