@@ -301,13 +301,13 @@ static int link_address(const struct place *place, const char *address)
 
     if (linkat(place->dir, place->own, place->dir, place->name, 0) == 0)
         return 0;
-    if (errno != EEXIST)
-        return weir__fail(-errno, "cannot name the socket %s: %s", address, strerror(errno));
-    error = sweep_address(place, address);
-    if (error)
-        return error;
-    if (linkat(place->dir, place->own, place->dir, place->name, 0) == 0)
-        return 0;
+    if (errno == EEXIST) {
+        error = sweep_address(place, address);
+        if (error)
+            return error;
+        if (linkat(place->dir, place->own, place->dir, place->name, 0) == 0)
+            return 0;
+    }
     return weir__fail(errno == EEXIST ? -EADDRINUSE : -errno, "cannot name the socket %s: %s",
                       address, strerror(errno));
 }
