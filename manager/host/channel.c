@@ -31,16 +31,15 @@ void weir__channel_init(struct weir__channel *channel, int timeout_ms)
 
 int weir__wait_readable(int fd, int64_t deadline_ms)
 {
-    for (;;) {
-        struct pollfd item = {.fd = fd, .events = POLLIN};
-        int64_t remaining = deadline_ms - weir__now_ms();
-        int n = poll(&item, 1, remaining > 0 ? (int)remaining : 0);
+    struct pollfd item = {.fd = fd, .events = POLLIN};
+    int n;
 
-        if (n >= 0)
-            return n;
-        if (errno != EINTR)
-            return -errno;
-    }
+    do {
+        int64_t remaining = deadline_ms - weir__now_ms();
+
+        n = poll(&item, 1, remaining > 0 ? (int)remaining : 0);
+    } while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
 }
 
 json_t *weir__channel_receive(const struct weir__channel *channel)
@@ -59,11 +58,9 @@ json_t *weir__channel_receive(const struct weir__channel *channel)
     if (result == 1)
         return message;
     if (result == 0)
-        weir__fail(-EPIPE, "the manager has died");
-    else
-        weir__fail(result, "no answer from the manager within %d ms: %s", channel->timeout_ms,
-                   strerror(-result));
-    return NULL;
+        return weir__fail_null(-EPIPE, "the manager has died");
+    return weir__fail_null(result, "no answer from the manager within %d ms: %s",
+                           channel->timeout_ms, strerror(-result));
 }
 
 /* Where orphans come back to this process, it reaps this one child of its own; elsewhere it has

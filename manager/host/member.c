@@ -31,10 +31,8 @@ struct weir_scope *weir__scope_new(int timeout_ms)
 {
     struct weir_scope *scope = calloc(1, sizeof(*scope));
 
-    if (!scope) {
-        weir__fail(-ENOMEM, "no memory for a scope");
-        return NULL;
-    }
+    if (!scope)
+        return weir__fail_null(-ENOMEM, "no memory for a scope");
     scope->beginner = getpid();
     scope->scope_fd = scope->host_pidfd = -1;
     scope->space.store = -1;

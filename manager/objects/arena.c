@@ -177,11 +177,10 @@ void *weir_arena_alloc(weir_arena *arena, size_t size)
     void *piece = NULL;
     int result;
 
-    if (arena == NULL || size == 0 || size > PTRDIFF_MAX) {
-        weir__fail(-EINVAL, arena == NULL ? "the arena is NULL" : "%zu bytes cannot be allocated",
-                   size);
-        return NULL;
-    }
+    if (arena == NULL)
+        return weir__fail_null(-EINVAL, "the arena is NULL");
+    if (size == 0 || size > PTRDIFF_MAX)
+        return weir__fail_null(-EINVAL, "%zu bytes cannot be allocated", size);
     size = arena_round_up(size, WEIR__ARENA_ALIGN);
     for (;;) {
         /* acquire: pairs with arena.c, grow. */
@@ -207,10 +206,8 @@ weir_arena *weir_scope_arena(weir_scope *scope, size_t block_size)
 
     if (!live)
         return NULL;
-    if (block_size > PTRDIFF_MAX) {
-        weir__fail(-EINVAL, "an arena cannot have blocks of %zu bytes", block_size);
-        return NULL;
-    }
+    if (block_size > PTRDIFF_MAX)
+        return weir__fail_null(-EINVAL, "an arena cannot have blocks of %zu bytes", block_size);
     return make_largest_block(live, WEIR__ARENA_ALIGN, block_size, NULL);
 }
 

@@ -145,8 +145,7 @@ static struct weir__entry *take_entry(struct weir_scope *scope, size_t size)
             return entry;
         if (blank < 0) {
             weir__space_give(&scope->space, entry);
-            weir__fail(blank, "cannot read the scope file: %s", strerror(-blank));
-            return NULL;
+            return weir__fail_null(blank, "cannot read the scope file: %s", strerror(-blank));
         }
     }
 }
@@ -222,10 +221,8 @@ static weir_shm *make_outside(struct weir_scope *scope, const struct plan *plan)
     struct weir__block block;
     int error;
 
-    if (!shm) {
-        weir__fail(-ENOMEM, "no memory for the handle of a block");
-        return NULL;
-    }
+    if (!shm)
+        return weir__fail_null(-ENOMEM, "no memory for the handle of a block");
     error = weir__block_reserve(&block, plan->size, plan->flags, NULL);
     if (!error && plan->kind->fill)
         error = plan->kind->fill(block.addr, plan->size, plan->spec);
@@ -249,10 +246,8 @@ static weir_shm *make_shm(weir_scope *scope, const struct plan *plan)
     struct weir_scope *outside = weir__scope_connected(scope);
     struct weir__entry *entry;
 
-    if (plan->size == 0 && weir__scope_any(scope)) {
-        weir__fail(-EINVAL, "a block of size 0 cannot be made");
-        return NULL;
-    }
+    if (plan->size == 0 && weir__scope_any(scope))
+        return weir__fail_null(-EINVAL, "a block of size 0 cannot be made");
     if (outside)
         return make_outside(outside, plan);
     entry = make_entry(scope, plan);
