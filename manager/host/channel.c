@@ -3,7 +3,7 @@
  * channel.c: a program's connection to a manager, and waiting for what the manager says or does.
  *
  * Invariants
- *  - No wait is without a limit: a manager that is stopped holds nobody up for longer.
+ *  - No wait is without a limit: a manager that is stopped delays no caller for longer.
  *  - The manager is signalled by its pidfd alone, never by its number.
  *
  * Failure modes. The end of the socket is -EPIPE, silence is -ETIMEDOUT. Without a pidfd a manager

@@ -5,7 +5,7 @@
  * Invariants
  *  - The manager that is connected to is of this user, by the kernel's word. With a key, it has
  *    proved over a nonce of this process that it knows the key, before anything else is believed.
- *    Whoever has a key refuses a manager without one.
+ *    A program with a key refuses a manager without one.
  *  - Connecting takes CONNECT_MS in all, however late each answer comes.
  *
  * Failure modes. Killed at any point, the manager sees the end of the socket, and nothing is left.

@@ -147,7 +147,7 @@ const _Atomic uint64_t *weir__scope_generation(const weir_scope *scope)
 
 uint64_t weir__scope_synced(const weir_scope *scope)
 {
-    /* relaxed: this process's own mappings, made by whoever stored it under the lock. */
+    /* relaxed: this process's own mappings, made by the thread that stored it under the lock. */
     return atomic_load_explicit(&scope->space.synced, memory_order_relaxed);
 }
 

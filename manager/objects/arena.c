@@ -13,7 +13,7 @@
  *    meanwhile, all memory below is there. So what is given out is never a SIGBUS.
  *  - Pieces are taken by raising `used` in one CAS, after their memory has been reserved; they do
  *    not overlap and are zero, because nothing is ever given back.
- *  - `newest` goes from a full block to one whose `older` it is.
+ *  - `newest` goes from a full block to a block whose `older` is the full one.
  *
  * Failure modes. Killed anywhere, a process leaves memory reserved that is not taken yet (the
  * next one takes it), a piece that no process uses, or a further block that is on no list (the
@@ -108,7 +108,7 @@ static int take_piece(struct weir_arena *block, uint64_t size, void **piece)
         error = reserve_until(block, begin + size);
         if (error < 0)
             return error;
-        /* relaxed: it only decides whose piece it is; nothing has been written there. */
+        /* relaxed: it only decides which caller gets the piece; nothing has been written there. */
     } while (!atomic_compare_exchange_weak_explicit(&block->used, &begin, begin + size,
                                                     memory_order_relaxed, memory_order_relaxed));
     *piece = (char *)block->shm->buf + begin;

@@ -57,7 +57,7 @@ static int begin_creation(struct weir_scope *scope)
         scope->creators_pid = getpid();
         scope->creators = 0;
     }
-    /* Each looks at the header: the lock alone does not say that the scope is open. */
+    /* Each thread reads the header: the lock alone does not say that the scope is open. */
     error = weir__scope_file_creation_begin(scope->scope_fd);
     if (!error)
         scope->creators++;
@@ -130,8 +130,8 @@ static void set_entry_handle(struct weir_scope *scope, struct weir__entry *entry
     atomic_store_explicit(&entry->keeper, 0, memory_order_relaxed);
 }
 
-/* Takes an entry whose record's place is blank. One that is not may stand for a name that exists (a
- * process died, or the table was damaged): it is left alone for good. */
+/* Takes an entry whose record's place is blank. A record that is not blank may stand for a name
+ * that exists (a process died, or the table was damaged): its entry is never used again. */
 static struct weir__entry *take_entry(struct weir_scope *scope, size_t size)
 {
     for (;;) {

@@ -13,7 +13,7 @@
  *    over this connection's nonce.
  *  - One frame of one client is served at a time, and the host's requests come first.
  *  - No replies are kept: a client that does not read them is closed. So a client costs its slot,
- *    and the frame that is being looked at; there are CLIENTS slots, WAITING of them at most in
+ *    and the frame that is being served; there are CLIENTS slots, WAITING of them at most in
  *    HELLO.
  *
  * Failure modes. Without a descriptor or memory, accepting pauses for a while, and programs that

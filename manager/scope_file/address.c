@@ -11,15 +11,15 @@
  *  - A file at the address is scope <id>'s if, and only if, it is the same file as
  *    ".weir-<id>.sock". That name holds the inode, so its number cannot have been given to another
  *    file.
- *  - Whoever can see the address can connect: it is linked after listen(2). So a socket of weir's
- *    that refuses connections is dead for good, and may be swept.
+ *  - A program that can see the address can connect: it is linked after listen(2). So a socket of
+ *    weir's that refuses connections will never accept any again, and may be swept.
  *  - The address is removed first, the scope's own name last.
  *  - Names are only removed under the folder's lock (flock), so that no two processes of weir
  *    look at one name and then remove another.
  *
- * Failure modes. Killed anywhere, the scope's record has the address: whoever cleans the scope
- * removes both names. If /dev/shm was lost as well (the machine was restarted), the next manager
- * that listens there removes them.
+ * Failure modes. Killed anywhere, the scope's record has the address: the process that cleans
+ * the scope removes both names. If /dev/shm was lost as well (the machine was restarted), the next
+ * manager that listens there removes them.
  */
 #include "manager/scope_file/address.h"
 
@@ -123,8 +123,8 @@ static int lock_place(const struct place *place)
     return 0;
 }
 
-/* Makes the folder if it is not there. Nobody else may be able to enter it, or they could connect
- * or put something else there. */
+/* Makes the folder if it is not there. No other user may be able to enter it, or that user could
+ * connect or put something else there. */
 static int open_private_place(struct place *place, const char *address, uint64_t id)
 {
     char folder[WEIR__ADDRESS_MAX + 1];

@@ -320,7 +320,8 @@ static bool read_block(const struct weir__record_fields *fields, uint64_t id,
     return true;
 }
 
-/* Whether it is worth parsing: a record begins with its name, as weir__scope_file_note() wrote it. */
+/* Whether it is worth parsing: a record begins with its name, as weir__scope_file_note() wrote
+ * it. */
 static bool may_have_name(const char *text, const char *name)
 {
     const size_t before = strlen("{\"name\":\""),

@@ -35,7 +35,7 @@ struct weir__block_record {
 /* The result of a cleaning. */
 struct weir__cleaning {
     unsigned unlinked;  /* names removed */
-    unsigned gone;      /* records whose name was gone, or another file by then */
+    unsigned gone;      /* records whose name was gone or had become another file's */
     unsigned malformed; /* records that are not valid, skipped */
     bool complete;      /* the scope file has no name any more */
 };
@@ -72,7 +72,8 @@ bool weir__scope_file_maker_is_dead(int fd, uint64_t number);
 
 /* The record of table entry `entry`. Only the entry's owner may call these. */
 int weir__scope_file_is_blank(int fd, size_t entry); /* 1, 0, or a negative error */
-/* 0, or a negative error with the last error set. The record of a user's name says that it is one. */
+/* 0, or a negative error with the last error set. The record of a user's name says that it is
+ * one. */
 int weir__scope_file_note(int fd, size_t entry, const struct weir__block_record *record);
 int weir__scope_file_blank(int fd, size_t entry);
 
@@ -80,8 +81,7 @@ int weir__scope_file_blank(int fd, size_t entry);
  * begin with "weir-" are kept for names that weir chooses. */
 int weir__scope_file_check_name(const char *name);
 
-/* The address at which the scope's manager listens. 0, or a negative error with the last error set.
- */
+/* The address at which the scope's manager listens. Returns as weir__scope_file_note(). */
 int weir__scope_file_note_address(int fd, const char *address);
 
 /* Reads the first block's record from entry *entry on (`name` not NULL: of that name), and moves

@@ -10,7 +10,7 @@
  *  - In each process, seen[i] is the word whose mapping stands at entry i's span here: a LIVE word
  *    means that block; any other, nothing. It is BUSY while this very process makes a block there.
  *  - Of an anonymous scope, entry i's block lies in the store at the place of its span, and nothing
- *    else does. Whoever takes the entry clears the place first.
+ *    else does. The process that takes the entry clears the place first.
  *
  * Failure modes. A process killed between take and publish, or in retire, costs its scope that
  * entry. A process may write nonsense into the table: every value read from it is checked against

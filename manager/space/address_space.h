@@ -28,10 +28,10 @@
  *   FREE --take--> BUSY --publish--> LIVE --retire--> RETIRED --give--> FREE
  *                    \--give (creation failed)--> FREE
  *
- * take and give: whoever popped it from a free list (or got it fresh), alone. retire: by CAS, so
- * one process alone. A process killed in BUSY or RETIRED leaves the entry so; it is not used again,
- * but for an entry of an anonymous scope in BUSY whose maker is known to be dead: seize, by CAS
- * too, makes it RETIRED, and give FREE. */
+ * take and give: the process that popped it from a free list (or got it fresh), alone. retire: by
+ * CAS, so one process alone. A process killed in BUSY or RETIRED leaves the entry so, and it is not
+ * used again. The exception is an entry of an anonymous scope in BUSY whose maker is known to be
+ * dead: seize, by CAS too, makes it RETIRED, and give FREE. */
 enum weir__entry_state {
     WEIR__ENTRY_FREE = 0,
     WEIR__ENTRY_BUSY = 1,

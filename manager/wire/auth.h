@@ -35,7 +35,7 @@ struct weir__auth_key {
 /* False when weir was built without libsodium. */
 bool weir__auth_available(void);
 
-/* 32 bytes that nobody can guess. 0, or a negative errno. */
+/* 32 bytes that no program can guess. 0, or a negative errno. */
 int weir__auth_nonce(unsigned char nonce[WEIR__NONCE_SIZE]);
 
 /* HMAC-SHA256 with the key over the text

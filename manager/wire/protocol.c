@@ -3,7 +3,7 @@
  * protocol.c: JSON frames over a SOCK_SEQPACKET socket.
  *
  * A packet is one frame, so nothing has to be delimited, and a broken frame does not disturb the
- * next. Messages are untrusted: their size is looked at before memory is taken for them, and
+ * next. Messages are untrusted: their size is checked before memory is taken for them, and
  * their nesting before they are parsed (1 MiB of "[]," would cost the parser 49 MiB).
  */
 #include "manager/wire/protocol.h"

@@ -37,7 +37,7 @@ int weir__frame_send_with(int fd, json_t *message, int passed);
 int weir__frame_receive_with(int fd, json_t **message, int *passed);
 
 /* The process at the other end, as the kernel knows it: the one that called connect(2) or
- * socketpair(2). 0 or a negative errno; then *peer is nobody. */
+ * socketpair(2). 0 or a negative errno; then *peer is no user and no process. */
 int weir__peer(int fd, struct ucred *peer);
 
 #endif
