@@ -63,16 +63,12 @@ int weir__address_check(const char *address)
     if (address[0] != '/' || size < 2 || address[size - 1] == '/')
         return weir__fail(-EINVAL, "the address \"%s\" is not the absolute path of a socket",
                           address);
-    for (size_t i = 0; i < size; i++) {
-        if ((unsigned char)address[i] < ' ' || strchr("\"\\\x7f", address[i]))
-            return weir__fail(-EINVAL,
-                              "the address \"%s\" has a quote, a backslash or a control "
-                              "character in it",
-                              address);
-    }
-    return weir__utf8_valid(address, strlen(address))
-               ? 0
-               : weir__fail(-EINVAL, "the address \"%s\" is not UTF-8", address);
+    if (!weir__scope_file_is_plain(address))
+        return weir__fail(-EINVAL, "the address \"%s\" %s", address,
+                          weir__utf8_valid(address, size)
+                              ? "has a quote, a backslash or a control character in it"
+                              : "is not UTF-8");
+    return 0;
 }
 
 /* ---- the folder ----------------------------------------------------------------------------- */

@@ -33,7 +33,6 @@
 #include "manager/scope_file/address.h"
 #include "shm/block/block.h"
 #include "shm/error.h"
-#include "shm/value.h"
 
 /* The header starts with its only byte that ever changes: '0' open, '1' closed. */
 #define HEADER_START  "{\"closed\":0,"
@@ -261,16 +260,6 @@ static bool is_block_name(const char *name, uint64_t id)
     return rest > 0 && rest <= 16 && strspn(name + length, "0123456789abcdef") == rest;
 }
 
-/* A record holds it without escapes. */
-static bool is_plain_name(const char *name)
-{
-    bool plain = weir__utf8_valid(name, strlen(name));
-
-    for (; *name; name++)
-        plain = plain && (unsigned char)*name >= ' ' && !strchr("\"\\\x7f", *name);
-    return plain;
-}
-
 int weir__scope_file_check_name(const char *name)
 {
     int error = weir__block_check_name(name);
@@ -287,7 +276,7 @@ int weir__scope_file_check_name(const char *name)
             -EINVAL,
             "the name \"%s\" begins with \"weir-\", which is kept for names that weir chooses",
             name);
-    if (!is_plain_name(name))
+    if (!weir__scope_file_is_plain(name))
         return weir__fail(-EINVAL,
                           "the name \"%s\" is not UTF-8, or has a quote, a backslash or a control "
                           "character in it",
@@ -300,8 +289,9 @@ static bool is_recordable(const char *name)
 {
     size_t size = strlen(name);
 
-    return size > 0 && size <= WEIR_SCOPE_NAME_MAX && is_users_name(name) && is_plain_name(name) &&
-           !strchr(name, '/') && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+    return size > 0 && size <= WEIR_SCOPE_NAME_MAX && is_users_name(name) &&
+           weir__scope_file_is_plain(name) && !strchr(name, '/') && strcmp(name, ".") != 0 &&
+           strcmp(name, "..") != 0;
 }
 
 /* Understands a block's record. Nothing but a name that the scope chose, or one that is marked as a
