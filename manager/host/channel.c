@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "manager/wire/protocol.h"
 #include "shm/error.h"
@@ -69,8 +70,7 @@ static void reap(int pidfd)
 {
     siginfo_t info;
 
-    while (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | __WALL) < 0 && errno == EINTR)
-        ;
+    (void)TEMP_FAILURE_RETRY(waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | __WALL));
 }
 
 bool weir__channel_wait_gone(const struct weir__channel *channel, int timeout_ms)

@@ -38,13 +38,6 @@
 
 /* ---- opening and closing -------------------------------------------------------------------- */
 
-static void *reserve_addresses(size_t size)
-{
-    void *at = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-    return at == MAP_FAILED ? NULL : at;
-}
-
 static int reserve_range(struct weir__space *space, size_t wanted)
 {
     size_t size = wanted ? wanted : SPACE_DEFAULT;
@@ -53,8 +46,10 @@ static int reserve_range(struct weir__space *space, size_t wanted)
         size = SPACE_MIN;
     size = (size + space->page - 1) & ~(space->page - 1);
     for (; size >= SPACE_MIN; size = size / 2 & ~(space->page - 1)) {
-        space->base = reserve_addresses(size);
-        if (space->base) {
+        void *at = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+        if (at != MAP_FAILED) {
+            space->base = at;
             space->size = size;
             madvise(space->base, size, MADV_DONTDUMP);
             return 0;
@@ -363,20 +358,16 @@ void weir__space_give(struct weir__space *space, struct weir__entry *entry)
     push_entry(space->table, log2_floor(entry->span / space->page), entry);
 }
 
-static void drop_kept(struct weir__space *space, size_t i)
-{
-    close(space->kept[i].fd);
-    space->kept[i] = space->kept[--space->kept_count];
-}
-
 /* Closes the descriptors that this process keeps of blocks that are no longer LIVE. */
 static void drop_stale_kept(struct weir__space *space)
 {
     for (size_t i = space->kept_count; i-- > 0;) {
         const struct weir__entry *entry = &space->table->entries[space->kept[i].entry];
 
-        if (atomic_load_explicit(&entry->word, memory_order_relaxed) != space->kept[i].word)
-            drop_kept(space, i);
+        if (atomic_load_explicit(&entry->word, memory_order_relaxed) != space->kept[i].word) {
+            close(space->kept[i].fd);
+            space->kept[i] = space->kept[--space->kept_count];
+        }
     }
 }
 
