@@ -25,9 +25,9 @@ json_t *weir__reply_check(json_t *reply)
     const char *message = json_string_value(json_object_get(reply, "message"));
     json_int_t code = json_integer_value(error);
 
-    if (!error)
+    if (!error || (json_is_integer(error) && code == 0))
         return reply;
-    if (!json_is_integer(error) || code >= 0 || code < -4095)
+    if (!json_is_integer(error) || code > 0 || code < -4095)
         weir__fail(-EPROTO, "the manager's reply is not valid");
     else
         weir__fail((int)code, "%.500s", message ? message : weir_strerror((int)code));
@@ -57,20 +57,16 @@ static json_t *ask_locked(struct weir_scope *scope, json_t *request, int passed)
 
     if (scope->channel.out_of_step) {
         json_decref(request);
-        weir__fail(-EPIPE, "the manager has not answered before, and is not asked again");
-        return NULL;
+        return weir__fail_null(-EPIPE,
+                               "the manager has not answered before, and is not asked again");
     }
     error = weir__frame_send_with(scope->channel.socket, request, passed);
-    if (error == -ENOMEM || error == -EMSGSIZE) {
-        weir__fail(error, "cannot ask the manager: %s", strerror(-error));
-        return NULL;
-    }
-    if (error) {
+    if (error)
         weir__fail(error == -ECONNRESET ? -EPIPE : error, "cannot ask the manager: %s",
                    strerror(-error));
-        return lose(scope);
-    }
-    reply = weir__channel_receive(&scope->channel);
+    if (error == -ENOMEM || error == -EMSGSIZE) /* nothing was sent */
+        return NULL;
+    reply = error ? NULL : weir__channel_receive(&scope->channel);
     return reply ? weir__reply_check(reply) : lose(scope);
 }
 
@@ -80,9 +76,8 @@ json_t *weir__scope_ask(struct weir_scope *scope, json_t *request, int passed)
 
     if (scope->beginner != getpid() || scope->channel.socket < 0) {
         json_decref(request);
-        weir__fail(-EINVAL, "only process %d, which %s the scope, can ask its manager",
-                   (int)scope->beginner, scope->connected ? "connected to" : "began");
-        return NULL;
+        return weir__fail_null(-EINVAL, "only process %d, which %s the scope, can ask its manager",
+                               (int)scope->beginner, scope->connected ? "connected to" : "began");
     }
     weir__private_lock(&scope->channel.asking);
     reply = ask_locked(scope, request, passed);

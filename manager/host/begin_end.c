@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "manager/host/ask.h"
 #include "manager/host/connect.h"
 #include "manager/host/launch.h"
 #include "manager/host/locate.h"
@@ -35,10 +36,10 @@ static int check_scope_options(const weir_scope_options *options)
 {
     if (!options)
         return 0;
-    for (size_t i = 0; i < sizeof(options->reserved) / sizeof(*options->reserved); i++) {
-        if (options->reserved[i])
-            return weir__fail(-EINVAL, "weir_scope_options.reserved[%zu] is not zero", i);
-    }
+    if (weir__check_reserved(options->reserved,
+                             sizeof(options->reserved) / sizeof(*options->reserved),
+                             "weir_scope_options"))
+        return -EINVAL;
     if (options->anonymous && options->address)
         return weir__fail(-EINVAL,
                           "an anonymous scope cannot have an address: its blocks have no names "
@@ -224,29 +225,14 @@ static void run_on_end(struct weir_scope *scope)
     }
 }
 
-/* Asks the manager to unlink everything. 0 when it has; its error; or an error of asking it. */
-static int ask_to_end(struct weir_scope *scope)
+/* Asks the manager to unlink everything. False when it has not done that, for whatever reason. */
+static bool ask_to_end(struct weir_scope *scope)
 {
-    json_t *message;
-    json_int_t error;
-    int result = weir__frame_send(scope->channel.socket, json_pack("{s:b}", "end", 1));
+    json_t *reply = weir__scope_ask(scope, json_pack("{s:b}", "end", 1), -1);
+    bool ended = json_is_true(json_object_get(reply, "ended"));
 
-    if (result)
-        return weir__fail(result, "the manager (process %d) cannot be asked to end: %s",
-                          (int)scope->channel.manager_pid, strerror(-result));
-    message = weir__channel_receive(&scope->channel);
-    if (!message)
-        return weir_last_error()->code;
-    error = json_integer_value(json_object_get(message, "error"));
-    if (!json_is_true(json_object_get(message, "ended")))
-        result = weir__fail(-EPROTO, "the manager's reply is not valid");
-    else if (error)
-        result = weir__fail(error < 0 && error > -4096 ? (int)error : -EPROTO, "%.500s",
-                            json_string_value(json_object_get(message, "message"))
-                                ? json_string_value(json_object_get(message, "message"))
-                                : "the manager could not unlink everything");
-    json_decref(message);
-    return result;
+    json_decref(reply);
+    return ended;
 }
 
 /* Whatever the manager has done: it is gone afterwards, and all is unlinked, or it is an error. */
@@ -254,9 +240,9 @@ static int end_names(struct weir_scope *scope)
 {
     const weir_error before = *weir_last_error();
     struct weir__cleaning cleaning = {0};
-    int error = ask_to_end(scope);
+    int error;
 
-    if (error || !weir__channel_wait_gone(&scope->channel, scope->channel.timeout_ms))
+    if (!ask_to_end(scope) || !weir__channel_wait_gone(&scope->channel, scope->channel.timeout_ms))
         weir__channel_kill_manager(&scope->channel);
     if (weir__scope_file_is_clean(scope->scope_fd)) {
         weir__fail_with(&before);

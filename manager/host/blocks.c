@@ -6,8 +6,8 @@
  * Invariant. Nothing is written to the caller's memory before the whole reply has been checked, but
  * for weir_scope_blocks(), which fills its array page by page.
  *
- * Failure modes. Killed while the manager works on a request, it is done or it is not. A reply that
- * makes no sense is -EPROTO; what was asked for may have been done then.
+ * Failure modes. If this process is killed while the manager works on a request, the request is
+ * done or not done. A reply that is not valid is -EPROTO; the request may have been done then.
  */
 #include "manager/host/blocks.h"
 

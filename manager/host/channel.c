@@ -3,7 +3,7 @@
  * channel.c: a program's connection to a manager, and waiting for what the manager says or does.
  *
  * Invariants
- *  - No wait is without a limit: a manager that is stopped holds nobody up for longer.
+ *  - No wait is without a limit: a manager that is stopped delays no caller for longer.
  *  - The manager is signalled by its pidfd alone, never by its number.
  *
  * Failure modes. The end of the socket is -EPIPE, silence is -ETIMEDOUT. Without a pidfd a manager
@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "manager/wire/protocol.h"
 #include "shm/error.h"
@@ -31,16 +32,15 @@ void weir__channel_init(struct weir__channel *channel, int timeout_ms)
 
 int weir__wait_readable(int fd, int64_t deadline_ms)
 {
-    for (;;) {
-        struct pollfd item = {.fd = fd, .events = POLLIN};
-        int64_t remaining = deadline_ms - weir__now_ms();
-        int n = poll(&item, 1, remaining > 0 ? (int)remaining : 0);
+    struct pollfd item = {.fd = fd, .events = POLLIN};
+    int n;
 
-        if (n >= 0)
-            return n;
-        if (errno != EINTR)
-            return -errno;
-    }
+    do {
+        int64_t remaining = deadline_ms - weir__now_ms();
+
+        n = poll(&item, 1, remaining > 0 ? (int)remaining : 0);
+    } while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
 }
 
 json_t *weir__channel_receive(const struct weir__channel *channel)
@@ -59,11 +59,9 @@ json_t *weir__channel_receive(const struct weir__channel *channel)
     if (result == 1)
         return message;
     if (result == 0)
-        weir__fail(-EPIPE, "the manager has died");
-    else
-        weir__fail(result, "no answer from the manager within %d ms: %s", channel->timeout_ms,
-                   strerror(-result));
-    return NULL;
+        return weir__fail_null(-EPIPE, "the manager has died");
+    return weir__fail_null(result, "no answer from the manager within %d ms: %s",
+                           channel->timeout_ms, strerror(-result));
 }
 
 /* Where orphans come back to this process, it reaps this one child of its own; elsewhere it has
@@ -72,8 +70,7 @@ static void reap(int pidfd)
 {
     siginfo_t info;
 
-    while (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | __WALL) < 0 && errno == EINTR)
-        ;
+    (void)TEMP_FAILURE_RETRY(waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | __WALL));
 }
 
 bool weir__channel_wait_gone(const struct weir__channel *channel, int timeout_ms)

@@ -5,7 +5,7 @@
  * Invariants
  *  - The manager that is connected to is of this user, by the kernel's word. With a key, it has
  *    proved over a nonce of this process that it knows the key, before anything else is believed.
- *    Whoever has a key refuses a manager without one.
+ *    A program with a key refuses a manager without one.
  *  - Connecting takes CONNECT_MS in all, however late each answer comes.
  *
  * Failure modes. Killed at any point, the manager sees the end of the socket, and nothing is left.
@@ -24,6 +24,7 @@
 #include "manager/host/registry.h"
 #include "manager/scope_file/address.h"
 #include "manager/wire/auth.h"
+#include "manager/wire/protocol.h"
 #include "shm/error.h"
 
 /* Less than the 5 s after which a manager closes a silent client, so that the error is of here. */
@@ -64,7 +65,7 @@ int weir__scope_listen(struct weir_scope *scope, const weir_scope_options *optio
     weir__hex_write(key, options->authkey, options->authkey_size);
     reply =
         weir__scope_ask(scope, json_pack("{s:s, s:s}", "listen", options->address, "key", key), -1);
-    weir__auth_wipe(key, sizeof(key));
+    explicit_bzero(key, sizeof(key));
     if (!reply)
         return weir_last_error()->code;
     if (!json_is_true(json_object_get(reply, "listening")))
@@ -111,11 +112,12 @@ static int connect_to(int fd, const char *address, int64_t deadline_ms)
 
 static int check_peer(struct weir_scope *scope, const char *address)
 {
-    struct ucred peer = {.uid = (uid_t)-1};
-    socklen_t size = sizeof(peer);
+    struct ucred peer;
+    int error = weir__peer(scope->channel.socket, &peer);
 
-    if (getsockopt(scope->channel.socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
-        return weir__fail(-errno, "cannot see who listens at %s: %s", address, strerror(errno));
+    if (error)
+        return weir__fail(error, "cannot see which user listens at %s: %s", address,
+                          strerror(-error));
     if (peer.uid != geteuid())
         return weir__fail(-EPERM, "user %u listens at %s, not user %u", (unsigned)peer.uid, address,
                           (unsigned)geteuid());
@@ -229,8 +231,8 @@ weir_scope *weir_scope_connect(const char *address, const void *authkey, size_t 
     int error;
 
     if (!address)
-        weir__fail(-EINVAL, "the address is NULL");
-    if (!address || check_authkey(authkey, authkey_size) || weir__address_check(address))
+        return weir__fail_null(-EINVAL, "the address is NULL");
+    if (check_authkey(authkey, authkey_size) || weir__address_check(address))
         return NULL;
     scope = weir__scope_new(CONNECT_MS);
     if (!scope)
@@ -238,7 +240,7 @@ weir_scope *weir_scope_connect(const char *address, const void *authkey, size_t 
     if (authkey)
         memcpy(key.bytes, authkey, authkey_size);
     error = open_connection(scope, address, &key);
-    weir__auth_wipe(&key, sizeof(key));
+    explicit_bzero(&key, sizeof(key));
     if (error) {
         weir__scope_forget(scope);
         return NULL;

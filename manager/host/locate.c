@@ -29,6 +29,7 @@ static const char *const places[] = {
     PROGRAM,                           /* side by side */
     "../manager/" PROGRAM,             /* the build tree: library, examples */
     "../../manager/" PROGRAM,          /* the build tree: tests */
+    WEIR_MANAGER_ABSOLUTE "/" PROGRAM, /* the last one: absolute */
 };
 
 #define PLACES (sizeof(places) / sizeof(*places))
@@ -59,7 +60,7 @@ static int match_object(struct dl_phdr_info *info, size_t size, void *data)
     return 0;
 }
 
-/* The folder of the object that holds this code. */
+/* The folder of the object that holds this code, with the slash. */
 static bool own_folder(char folder[PATH_MAX])
 {
     struct search search = {.address = (uintptr_t)own_folder, .path = folder};
@@ -68,7 +69,7 @@ static bool own_folder(char folder[PATH_MAX])
     dl_iterate_phdr(match_object, &search);
     slash = search.found ? strrchr(folder, '/') : NULL;
     if (slash)
-        *slash = '\0';
+        slash[1] = '\0';
     return slash != NULL;
 }
 
@@ -104,16 +105,12 @@ int weir__locate_manager(char path[PATH_MAX])
                           "run: %s",
                           named, n < PATH_MAX ? strerror(errno) : strerror(ENAMETOOLONG));
     }
-    for (size_t i = own_folder(folder) ? 0 : PLACES; i < PLACES; i++) {
-        n = snprintf(path, PATH_MAX, "%s/%s", folder, places[i]);
+    for (size_t i = own_folder(folder) ? 0 : PLACES - 1; i < PLACES; i++) {
+        n = snprintf(path, PATH_MAX, "%s%s", i < PLACES - 1 ? folder : "", places[i]);
         if (n < PATH_MAX && is_trusted(path))
             return 0;
         note_place(tried, sizeof(tried), path);
     }
-    snprintf(path, PATH_MAX, "%s", WEIR_MANAGER_ABSOLUTE "/" PROGRAM);
-    if (is_trusted(path))
-        return 0;
-    note_place(tried, sizeof(tried), path);
     return weir__fail(-ENOENT,
                       "the manager program is not found; looked for it at %s (WEIR_MANAGER can "
                       "name it)",

@@ -7,7 +7,7 @@
 
 #include <limits.h>
 
-/* Finds the program. 0, or -ENOENT with a message that lists every place looked at. */
+/* Finds the program. 0, or -ENOENT with a message that lists every place that was tried. */
 int weir__locate_manager(char path[PATH_MAX]);
 
 #endif

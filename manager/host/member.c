@@ -31,10 +31,8 @@ struct weir_scope *weir__scope_new(int timeout_ms)
 {
     struct weir_scope *scope = calloc(1, sizeof(*scope));
 
-    if (!scope) {
-        weir__fail(-ENOMEM, "no memory for a scope");
-        return NULL;
-    }
+    if (!scope)
+        return weir__fail_null(-ENOMEM, "no memory for a scope");
     scope->beginner = getpid();
     scope->scope_fd = scope->host_pidfd = -1;
     scope->space.store = -1;
@@ -149,7 +147,7 @@ const _Atomic uint64_t *weir__scope_generation(const weir_scope *scope)
 
 uint64_t weir__scope_synced(const weir_scope *scope)
 {
-    /* relaxed: this process's own mappings, made by whoever stored it under the lock. */
+    /* relaxed: this process's own mappings, made by the thread that stored it under the lock. */
     return atomic_load_explicit(&scope->space.synced, memory_order_relaxed);
 }
 

@@ -101,9 +101,8 @@ struct weir_scope *weir__scope_live(const weir_scope *scope)
 
     if (!live || !live->connected)
         return live;
-    weir__fail(-EINVAL, "only the processes of the scope itself can do this; this program has "
-                        "connected to it");
-    return NULL;
+    return weir__fail_null(-EINVAL, "only the processes of the scope itself can do this; this "
+                                    "program has connected to it");
 }
 
 struct weir_scope *weir__scope_connected(const weir_scope *scope)

@@ -13,7 +13,7 @@
  *    meanwhile, all memory below is there. So what is given out is never a SIGBUS.
  *  - Pieces are taken by raising `used` in one CAS, after their memory has been reserved; they do
  *    not overlap and are zero, because nothing is ever given back.
- *  - `newest` goes from a full block to one whose `older` it is.
+ *  - `newest` goes from a full block to a block whose `older` is the full one.
  *
  * Failure modes. Killed anywhere, a process leaves memory reserved that is not taken yet (the
  * next one takes it), a piece that no process uses, or a further block that is on no list (the
@@ -108,7 +108,7 @@ static int take_piece(struct weir_arena *block, uint64_t size, void **piece)
         error = reserve_until(block, begin + size);
         if (error < 0)
             return error;
-        /* relaxed: it only decides whose piece it is; nothing has been written there. */
+        /* relaxed: it only decides which caller gets the piece; nothing has been written there. */
     } while (!atomic_compare_exchange_weak_explicit(&block->used, &begin, begin + size,
                                                     memory_order_relaxed, memory_order_relaxed));
     *piece = (char *)block->shm->buf + begin;
@@ -177,11 +177,10 @@ void *weir_arena_alloc(weir_arena *arena, size_t size)
     void *piece = NULL;
     int result;
 
-    if (arena == NULL || size == 0 || size > PTRDIFF_MAX) {
-        weir__fail(-EINVAL, arena == NULL ? "the arena is NULL" : "%zu bytes cannot be allocated",
-                   size);
-        return NULL;
-    }
+    if (arena == NULL)
+        return weir__fail_null(-EINVAL, "the arena is NULL");
+    if (size == 0 || size > PTRDIFF_MAX)
+        return weir__fail_null(-EINVAL, "%zu bytes cannot be allocated", size);
     size = arena_round_up(size, WEIR__ARENA_ALIGN);
     for (;;) {
         /* acquire: pairs with arena.c, grow. */
@@ -207,10 +206,8 @@ weir_arena *weir_scope_arena(weir_scope *scope, size_t block_size)
 
     if (!live)
         return NULL;
-    if (block_size > PTRDIFF_MAX) {
-        weir__fail(-EINVAL, "an arena cannot have blocks of %zu bytes", block_size);
-        return NULL;
-    }
+    if (block_size > PTRDIFF_MAX)
+        return weir__fail_null(-EINVAL, "an arena cannot have blocks of %zu bytes", block_size);
     return make_largest_block(live, WEIR__ARENA_ALIGN, block_size, NULL);
 }
 

@@ -49,10 +49,8 @@ weir_array *weir_scope_array_at(weir_scope *scope, const void *item)
 
     if (!live)
         return NULL;
-    if (!item) {
-        weir__fail(-EINVAL, "the item is NULL");
-        return NULL;
-    }
+    if (!item)
+        return weir__fail_null(-EINVAL, "the item is NULL");
     table = live->space.table;
     used = atomic_load_explicit(&table->next_entry, memory_order_relaxed);
     for (size_t i = 0; i < used && i < WEIR__ENTRIES; i++) {
@@ -65,6 +63,5 @@ weir_array *weir_scope_array_at(weir_scope *scope, const void *item)
             return &entry->array;
         break;
     }
-    weir__fail(-ENOENT, "no array of the scope has an item at %p", item);
-    return NULL;
+    return weir__fail_null(-ENOENT, "no array of the scope has an item at %p", item);
 }

@@ -57,7 +57,7 @@ static int begin_creation(struct weir_scope *scope)
         scope->creators_pid = getpid();
         scope->creators = 0;
     }
-    /* Each looks at the header: the lock alone does not say that the scope is open. */
+    /* Each thread reads the header: the lock alone does not say that the scope is open. */
     error = weir__scope_file_creation_begin(scope->scope_fd);
     if (!error)
         scope->creators++;
@@ -75,63 +75,39 @@ static void end_creation(struct weir_scope *scope)
     weir__private_unlock(&scope->space.lock);
 }
 
-static int note_block(struct weir_scope *scope, size_t index, const struct weir__entry *entry,
-                      const struct weir__block *block, const struct plan *plan)
+static int note_block(struct weir_scope *scope, const struct weir__entry *entry,
+                      const struct plan *plan)
 {
     struct weir__block_record record = {
-        .ino = block->ino, .size = plan->size, .pid = (int)getpid()};
+        .ino = entry->shm.ino, .size = plan->size, .pid = (int)getpid()};
 
-    if (!plan->name)
-        return weir__scope_file_note(scope->scope_fd, index, entry->shm.name, block->ino,
-                                     plan->kind->name, plan->size);
-    snprintf(record.name, sizeof(record.name), "%s", plan->name);
+    snprintf(record.name, sizeof(record.name), "%s", entry->shm.name);
     snprintf(record.kind, sizeof(record.kind), "%s", plan->kind->name);
-    return weir__scope_file_note_for(scope->scope_fd, index, &record);
+    return weir__scope_file_note(scope->scope_fd, weir__space_index(&scope->space, entry), &record);
 }
 
 /* Record, then name. */
-static int name_block(struct weir_scope *scope, struct weir__entry *entry,
-                      const struct weir__block *block, const struct plan *plan)
-{
-    size_t index = weir__space_index(&scope->space, entry);
-    int error = note_block(scope, index, entry, block, plan);
-
-    if (error)
-        return weir__fail(error, "cannot write the record of %s into the scope file: %s",
-                          entry->shm.name, strerror(-error));
-    /* Killed here: the record names nothing yet. */
-    error = weir__block_link(block, entry->shm.name);
-    /* Killed here: the record names this block, and the scope's end unlinks it. */
-    if (error)
-        weir__scope_file_blank(scope->scope_fd, index);
-    return error;
-}
-
-/* There is no name that a cleaner could miss, so no cleaner needs to wait for this. */
-static int record_anonymous(struct weir_scope *scope, struct weir__entry *entry,
-                            const struct weir__block *block, const struct plan *plan)
-{
-    int error = weir__scope_file_check_open(scope->scope_fd);
-
-    if (error)
-        return error;
-    error = note_block(scope, weir__space_index(&scope->space, entry), entry, block, plan);
-    return error ? weir__fail(error, "cannot write the record of %s into the scope file: %s",
-                              entry->shm.name, strerror(-error))
-                 : 0;
-}
-
 static int name_in_scope(struct weir_scope *scope, struct weir__entry *entry,
                          const struct weir__block *block, const struct plan *plan)
 {
     int error;
 
-    if (weir__scope_is_anonymous(scope))
-        return record_anonymous(scope, entry, block, plan);
+    if (weir__scope_is_anonymous(scope)) {
+        /* There is no name that a cleaner could miss, so no cleaner needs to wait for this. */
+        error = weir__scope_file_check_open(scope->scope_fd);
+        return error ? error : note_block(scope, entry, plan);
+    }
     error = begin_creation(scope);
     if (error)
         return error;
-    error = name_block(scope, entry, block, plan);
+    error = note_block(scope, entry, plan);
+    if (!error) {
+        /* Killed here: the record names nothing yet. */
+        error = weir__block_link(block, entry->shm.name);
+        /* Killed here: the record names this block, and the scope's end unlinks it. */
+        if (error)
+            weir__scope_file_blank(scope->scope_fd, weir__space_index(&scope->space, entry));
+    }
     end_creation(scope);
     return error;
 }
@@ -154,8 +130,8 @@ static void set_entry_handle(struct weir_scope *scope, struct weir__entry *entry
     atomic_store_explicit(&entry->keeper, 0, memory_order_relaxed);
 }
 
-/* Takes an entry whose record's place is blank. One that is not may stand for a name that exists (a
- * process died, or the table was damaged): it is left alone for good. */
+/* Takes an entry whose record's place is blank. A record that is not blank may stand for a name
+ * that exists (a process died, or the table was damaged): its entry is never used again. */
 static struct weir__entry *take_entry(struct weir_scope *scope, size_t size)
 {
     for (;;) {
@@ -169,8 +145,7 @@ static struct weir__entry *take_entry(struct weir_scope *scope, size_t size)
             return entry;
         if (blank < 0) {
             weir__space_give(&scope->space, entry);
-            weir__fail(blank, "cannot read the scope file: %s", strerror(-blank));
-            return NULL;
+            return weir__fail_null(blank, "cannot read the scope file: %s", strerror(-blank));
         }
     }
 }
@@ -246,10 +221,8 @@ static weir_shm *make_outside(struct weir_scope *scope, const struct plan *plan)
     struct weir__block block;
     int error;
 
-    if (!shm) {
-        weir__fail(-ENOMEM, "no memory for the handle of a block");
-        return NULL;
-    }
+    if (!shm)
+        return weir__fail_null(-ENOMEM, "no memory for the handle of a block");
     error = weir__block_reserve(&block, plan->size, plan->flags, NULL);
     if (!error && plan->kind->fill)
         error = plan->kind->fill(block.addr, plan->size, plan->spec);
@@ -273,10 +246,8 @@ static weir_shm *make_shm(weir_scope *scope, const struct plan *plan)
     struct weir_scope *outside = weir__scope_connected(scope);
     struct weir__entry *entry;
 
-    if (plan->size == 0 && weir__scope_any(scope)) {
-        weir__fail(-EINVAL, "a block of size 0 cannot be made");
-        return NULL;
-    }
+    if (plan->size == 0 && weir__scope_any(scope))
+        return weir__fail_null(-EINVAL, "a block of size 0 cannot be made");
     if (outside)
         return make_outside(outside, plan);
     entry = make_entry(scope, plan);

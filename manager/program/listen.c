@@ -13,7 +13,7 @@
  *    over this connection's nonce.
  *  - One frame of one client is served at a time, and the host's requests come first.
  *  - No replies are kept: a client that does not read them is closed. So a client costs its slot,
- *    and the frame that is being looked at; there are CLIENTS slots, WAITING of them at most in
+ *    and the frame that is being served; there are CLIENTS slots, WAITING of them at most in
  *    HELLO.
  *
  * Failure modes. Without a descriptor or memory, accepting pauses for a while, and programs that
@@ -66,7 +66,7 @@ struct weir__listener {
     uv_timer_t timer; /* runs while a client is in HELLO, or accepting pauses */
     int fd;
     bool paused;
-    unsigned waiting, clients;
+    unsigned waiting; /* clients in HELLO */
     struct client slots[CLIENTS];
 };
 
@@ -80,7 +80,6 @@ static void on_client_closed(uv_handle_t *handle)
 
     close(client->fd);
     client->state = FREE;
-    client->listener->clients--;
 }
 
 static void leave_hello(struct client *client)
@@ -270,49 +269,27 @@ static struct client *free_slot(struct weir__listener *listener)
     return NULL;
 }
 
-/* SO_PEERCRED: the process that called connect(2), as the kernel knows it. */
-static bool is_own_user(int fd, pid_t *pid)
-{
-    struct ucred peer = {.uid = (uid_t)-1};
-    socklen_t size = sizeof(peer);
-
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || peer.uid != geteuid())
-        return false;
-    *pid = peer.pid;
-    return true;
-}
-
-static void refuse_connection(int fd)
-{
-    weir__fail(-EBUSY, "the scope has %d connected programs, which is the limit", CLIENTS);
-    weir__frame_send(fd, weir__request_error());
-    close(fd);
-}
-
 /* Takes the descriptor over. */
 static void accept_client(struct weir__listener *listener, int fd)
 {
     struct client *client = free_slot(listener);
-    pid_t pid = 0;
+    struct ucred peer;
 
-    if (!is_own_user(fd, &pid)) {
+    if (weir__peer(fd, &peer) || peer.uid != geteuid()) {
+        client = NULL;
+    } else if (!client) {
+        weir__fail(-EBUSY, "the scope has %d connected programs, which is the limit", CLIENTS);
+        weir__frame_send(fd, weir__request_error());
+    } else {
+        *client = (struct client){.fd = fd, .pid = peer.pid, .listener = listener};
+    }
+    if (!client || uv_poll_init(listener->context.loop, &client->poll, fd)) {
         close(fd);
         return;
     }
-    if (!client) {
-        refuse_connection(fd);
-        return;
-    }
-    *client = (struct client){.state = HELLO, .fd = fd, .pid = pid, .listener = listener};
+    client->state = HELLO;
     client->deadline = uv_now(listener->context.loop) + HELLO_TIMEOUT_MS;
     client->poll.data = client;
-    if (uv_poll_init(listener->context.loop, &client->poll, fd)) {
-        client->state = FREE;
-        close(fd);
-        return;
-    }
-    client->poll.data = client;
-    listener->clients++;
     listener->waiting++;
     if (greet(client) || uv_poll_start(&client->poll, UV_READABLE | UV_DISCONNECT, on_client))
         close_client(client);
@@ -350,14 +327,10 @@ static int take_address(const struct weir__requests *requests, const char *addre
 {
     int fd = weir__scope_file_creation_begin(requests->scope_fd);
 
-    if (!fd) {
+    if (!fd)
         fd = weir__scope_file_note_address(requests->scope_fd, address);
-        if (fd)
-            weir__fail(fd, "cannot write the address's record into the scope file: %s",
-                       strerror(-fd));
-        else
-            fd = weir__address_listen(address, requests->id);
-    }
+    if (!fd)
+        fd = weir__address_listen(address, requests->id);
     if (fd < 0)
         weir__scope_file_blank(requests->scope_fd, WEIR__RECORD_ADDRESS);
     weir__scope_file_creation_end(requests->scope_fd);

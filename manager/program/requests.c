@@ -30,7 +30,7 @@
 #include "shm/error.h"
 
 #define PAGE    100  /* blocks in one reply */
-#define RECLAIM 1024 /* records looked at for one request, when all are taken */
+#define RECLAIM 1024 /* records read for one request, when all are taken */
 
 /* The serial numbers of clients' blocks; those of members count up from 1 and never get here. */
 #define SERIAL_BASE ((uint64_t)1 << 63)
@@ -97,7 +97,8 @@ static int take_slot(struct weir__requests *requests, size_t *slot)
     return 0;
 }
 
-/* Finds the record of a block that exists. 1: *entry is its place; 0: there is none. */
+/* Finds the record of a block that exists. 1: *entry is its place; 0: there is none; or a negative
+ * error. */
 static int find_record(const struct weir__requests *requests, const char *name, size_t *entry,
                        struct weir__block_record *record)
 {
@@ -127,12 +128,11 @@ static int record_block(struct weir__requests *requests, const struct weir__bloc
 
     if (error)
         return error;
-    error = weir__scope_file_note_for(requests->scope_fd, WEIR__RECORD_CLIENTS + slot, record);
+    error = weir__scope_file_note(requests->scope_fd, WEIR__RECORD_CLIENTS + slot, record);
     if (error) {
         weir__scope_file_blank(requests->scope_fd, WEIR__RECORD_CLIENTS + slot);
         set_taken(requests, slot, false);
-        return weir__fail(error, "cannot write the record of %s into the scope file: %s",
-                          record->name, strerror(-error));
+        return error;
     }
     /* Killed here: the record names nothing yet. */
     if (passed >= 0)
@@ -207,6 +207,7 @@ struct request {
     const char *name, *kind;
     json_int_t from;
     int passed;
+    size_t entry; /* the place of the record, once it is found */
     struct weir__block_record record;
 };
 
@@ -254,7 +255,6 @@ static int inspect_block(const char *name, struct weir__block_record *record)
 static int answer_track(struct request *request)
 {
     struct weir__block_record *record = &request->record, there;
-    size_t entry;
     int error = weir__scope_file_check_name(request->name);
 
     /* The record would be gone with the scope's processes, and the name would not. */
@@ -269,7 +269,7 @@ static int answer_track(struct request *request)
     if (error)
         return error;
     snprintf(record->name, sizeof(record->name), "%s", request->name);
-    error = find_record(request->requests, request->name, &entry, &there);
+    error = find_record(request->requests, request->name, &request->entry, &there);
     if (error < 0)
         return error;
     if (error == 1) { /* tracked already */
@@ -281,8 +281,7 @@ static int answer_track(struct request *request)
 
 static int answer_lookup(struct request *request)
 {
-    size_t entry;
-    int found = find_record(request->requests, request->name, &entry, &request->record);
+    int found = find_record(request->requests, request->name, &request->entry, &request->record);
 
     if (found == 0)
         return weir__fail(-ENOENT, "the scope has no block \"%.130s\"", request->name);
@@ -293,14 +292,11 @@ static int answer_lookup(struct request *request)
 static int answer_release(struct request *request)
 {
     struct weir__requests *requests = request->requests;
-    size_t entry = 0;
-    int error = find_record(requests, request->name, &entry, &request->record);
+    int error = answer_lookup(request);
 
-    if (error < 0)
+    if (error)
         return error;
-    if (error == 0)
-        return weir__fail(-ENOENT, "the scope has no block \"%.130s\"", request->name);
-    if (entry < WEIR__RECORD_CLIENTS)
+    if (request->entry < WEIR__RECORD_CLIENTS)
         return weir__fail(-EPERM,
                           "block \"%s\" was made by the scope's own processes, which unlink it "
                           "themselves",
@@ -309,8 +305,8 @@ static int answer_release(struct request *request)
     if (error && error != -ENOENT)
         return error;
     /* Killed here: a record whose name is gone. */
-    if (weir__scope_file_blank(requests->scope_fd, entry) == 0)
-        set_taken(requests, entry - WEIR__RECORD_CLIENTS, false);
+    if (weir__scope_file_blank(requests->scope_fd, request->entry) == 0)
+        set_taken(requests, request->entry - WEIR__RECORD_CLIENTS, false);
     return 0;
 }
 

@@ -20,7 +20,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -39,20 +38,18 @@
 struct server {
     uv_loop_t loop;
     uv_poll_t socket;
-    uv_poll_t host;
-    uint64_t id;
-    pid_t host_pid;
-    bool anonymous;
+    uv_poll_t host_pidfd;
+    struct ucred host; /* its pid is for records; never used to signal or to judge */
     struct weir__listener *listener;
-    struct weir__requests *requests; /* allocated when first needed: most scopes never do */
+    struct weir__requests requests;
     bool done;
     int status;
 };
 
 static void clean_scope(struct server *server, struct weir__cleaning *cleaning)
 {
-    int error =
-        weir__scope_file_unlink_all(WEIR__MANAGER_SCOPE, server->id, WAIT_FOR_MEMBERS_MS, cleaning);
+    int error = weir__scope_file_unlink_all(WEIR__MANAGER_SCOPE, server->requests.id,
+                                            WAIT_FOR_MEMBERS_MS, cleaning);
 
     server->status = error ? 1 : 0;
     server->done = true;
@@ -74,23 +71,10 @@ static void end_scope(struct server *server)
 
 static bool serve_host(void *arg);
 
-static int need_requests(struct server *server)
-{
-    if (server->requests)
-        return 0;
-    server->requests = calloc(1, sizeof(*server->requests));
-    if (!server->requests)
-        return weir__fail(-ENOMEM, "no memory for requests in the manager");
-    server->requests->id = server->id;
-    server->requests->scope_fd = WEIR__MANAGER_SCOPE;
-    server->requests->anonymous = server->anonymous;
-    return 0;
-}
-
 /* {"listen":address, "key":hexadecimal digits, perhaps ""} */
 static int open_listener(struct server *server, const char *address, const char *text)
 {
-    const struct weir__listener_context context = {&server->loop, server->requests, serve_host,
+    const struct weir__listener_context context = {&server->loop, &server->requests, serve_host,
                                                    server};
     struct weir__auth_key key = {.size = strlen(text) / 2};
     int error;
@@ -105,7 +89,7 @@ static int open_listener(struct server *server, const char *address, const char 
     error = weir__address_check(address);
     if (!error)
         error = weir__listener_open(&server->listener, &context, address, &key);
-    weir__auth_wipe(&key, sizeof(key));
+    explicit_bzero(&key, sizeof(key));
     return error;
 }
 
@@ -131,12 +115,10 @@ static void handle_message(struct server *server, json_t *message)
         return;
     }
     weir_clear_error();
-    if (need_requests(server))
-        reply = weir__request_error();
-    else if (json_object_get(message, "listen"))
+    if (json_object_get(message, "listen"))
         reply = answer_listen(server, message);
     else
-        reply = weir__request_answer(server->requests, message, -1, server->host_pid);
+        reply = weir__request_answer(&server->requests, message, -1, server->host.pid);
     weir__frame_answer(WEIR__MANAGER_SOCKET,
                        reply); /* if the host is gone, the loop finds out next */
 }
@@ -201,17 +183,6 @@ static int watch_descriptor(struct server *server, uv_poll_t *poll, int fd, uv_p
     return uv_poll_start(poll, UV_READABLE | UV_DISCONNECT, callback);
 }
 
-/* The process that made the socket pair. For records; never used to signal or to judge. */
-static pid_t peer_pid(void)
-{
-    struct ucred peer = {0};
-    socklen_t size = sizeof(peer);
-
-    if (getsockopt(WEIR__MANAGER_SOCKET, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
-        return 0;
-    return peer.pid;
-}
-
 static int send_ready(void)
 {
     return weir__frame_send(
@@ -223,14 +194,16 @@ int weir__server_run(uint64_t id)
 {
     /* Before the loop opens descriptors of its own. Without pidfds there is none. */
     const bool host_is_known = fcntl(WEIR__MANAGER_HOST, F_GETFD) >= 0;
-    struct server server = {
-        .id = id, .host_pid = peer_pid(), .anonymous = fcntl(WEIR__MANAGER_STORE, F_GETFD) >= 0};
+    struct server server = {.requests = {.id = id,
+                                         .scope_fd = WEIR__MANAGER_SCOPE,
+                                         .anonymous = fcntl(WEIR__MANAGER_STORE, F_GETFD) >= 0}};
     int error = uv_loop_init(&server.loop);
 
+    weir__peer(WEIR__MANAGER_SOCKET, &server.host);
     if (!error)
         error = watch_descriptor(&server, &server.socket, WEIR__MANAGER_SOCKET, on_socket);
     if (!error && host_is_known)
-        error = watch_descriptor(&server, &server.host, WEIR__MANAGER_HOST, on_host);
+        error = watch_descriptor(&server, &server.host_pidfd, WEIR__MANAGER_HOST, on_host);
     if (!error)
         error = send_ready();
     if (error == -EPIPE || error == -ECONNRESET)

@@ -11,15 +11,15 @@
  *  - A file at the address is scope <id>'s if, and only if, it is the same file as
  *    ".weir-<id>.sock". That name holds the inode, so its number cannot have been given to another
  *    file.
- *  - Whoever can see the address can connect: it is linked after listen(2). So a socket of weir's
- *    that refuses connections is dead for good, and may be swept.
+ *  - A program that can see the address can connect: it is linked after listen(2). So a socket of
+ *    weir's that refuses connections will never accept any again, and may be swept.
  *  - The address is removed first, the scope's own name last.
  *  - Names are only removed under the folder's lock (flock), so that no two processes of weir
  *    look at one name and then remove another.
  *
- * Failure modes. Killed anywhere, the scope's record has the address: whoever cleans the scope
- * removes both names. If /dev/shm was lost as well (the machine was restarted), the next manager
- * that listens there removes them.
+ * Failure modes. Killed anywhere, the scope's record has the address: the process that cleans
+ * the scope removes both names. If /dev/shm was lost as well (the machine was restarted), the next
+ * manager that listens there removes them.
  */
 #include "manager/scope_file/address.h"
 
@@ -63,16 +63,12 @@ int weir__address_check(const char *address)
     if (address[0] != '/' || size < 2 || address[size - 1] == '/')
         return weir__fail(-EINVAL, "the address \"%s\" is not the absolute path of a socket",
                           address);
-    for (size_t i = 0; i < size; i++) {
-        if ((unsigned char)address[i] < ' ' || strchr("\"\\\x7f", address[i]))
-            return weir__fail(-EINVAL,
-                              "the address \"%s\" has a quote, a backslash or a control "
-                              "character in it",
-                              address);
-    }
-    return weir__utf8_valid(address, strlen(address))
-               ? 0
-               : weir__fail(-EINVAL, "the address \"%s\" is not UTF-8", address);
+    if (!weir__scope_file_is_plain(address))
+        return weir__fail(-EINVAL, "the address \"%s\" %s", address,
+                          weir__utf8_valid(address, size)
+                              ? "has a quote, a backslash or a control character in it"
+                              : "is not UTF-8");
+    return 0;
 }
 
 /* ---- the folder ----------------------------------------------------------------------------- */
@@ -123,8 +119,8 @@ static int lock_place(const struct place *place)
     return 0;
 }
 
-/* Makes the folder if it is not there. Nobody else may be able to enter it, or they could connect
- * or put something else there. */
+/* Makes the folder if it is not there. No other user may be able to enter it, or that user could
+ * connect or put something else there. */
 static int open_private_place(struct place *place, const char *address, uint64_t id)
 {
     char folder[WEIR__ADDRESS_MAX + 1];
@@ -301,13 +297,13 @@ static int link_address(const struct place *place, const char *address)
 
     if (linkat(place->dir, place->own, place->dir, place->name, 0) == 0)
         return 0;
-    if (errno != EEXIST)
-        return weir__fail(-errno, "cannot name the socket %s: %s", address, strerror(errno));
-    error = sweep_address(place, address);
-    if (error)
-        return error;
-    if (linkat(place->dir, place->own, place->dir, place->name, 0) == 0)
-        return 0;
+    if (errno == EEXIST) {
+        error = sweep_address(place, address);
+        if (error)
+            return error;
+        if (linkat(place->dir, place->own, place->dir, place->name, 0) == 0)
+            return 0;
+    }
     return weir__fail(errno == EEXIST ? -EADDRINUSE : -errno, "cannot name the socket %s: %s",
                       address, strerror(errno));
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * address.h: the path at which a manager listens: whose it is, and removing it again.
+ * address.h: the path at which a manager listens: its owner, and removing it again.
  */
 #ifndef WEIR_MANAGER_SCOPE_FILE_ADDRESS_H
 #define WEIR_MANAGER_SCOPE_FILE_ADDRESS_H

@@ -114,3 +114,12 @@ bool weir__scope_file_parse_record(const char record[WEIR__RECORD_SIZE],
     skip_blanks(&text);
     return text.at == text.end;
 }
+
+bool weir__scope_file_is_plain(const char *string)
+{
+    bool plain = weir__utf8_valid(string, strlen(string));
+
+    for (; *string; string++)
+        plain = plain && (unsigned char)*string >= ' ' && !strchr("\"\\\x7f", *string);
+    return plain;
+}

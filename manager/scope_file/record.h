@@ -21,4 +21,8 @@ struct weir__record_fields {
 bool weir__scope_file_parse_record(const char text[WEIR__RECORD_SIZE],
                                    struct weir__record_fields *fields);
 
+/* True when a record holds the string without escapes: UTF-8, with no quote, backslash or control
+ * character in it. */
+bool weir__scope_file_is_plain(const char *string);
+
 #endif

@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -32,11 +33,15 @@
 #include "manager/scope_file/address.h"
 #include "shm/block/block.h"
 #include "shm/error.h"
-#include "shm/value.h"
 
 /* The header starts with its only byte that ever changes: '0' open, '1' closed. */
 #define HEADER_START  "{\"closed\":0,"
 #define HEADER_CLOSED 10
+
+/* The bytes that record locks are of: the header's first, and from far behind all records on one a
+ * maker; a lock does not need them to exist. */
+#define CREATION_LOCK ((off_t)0)
+#define MAKER_LOCKS   ((off_t)1 << 40)
 
 void weir__scope_file_name(char name[WEIR__SCOPE_FILE_NAME_SIZE], uint64_t id)
 {
@@ -53,28 +58,29 @@ static off_t record_at(size_t entry)
     return (off_t)(entry + 1) * WEIR__RECORD_SIZE;
 }
 
-/* 256 divides the page size, so a record lies in one page of tmpfs and is never torn. */
-static int write_record(int fd, const char record[WEIR__RECORD_SIZE], off_t at)
+/* Writes a record: the text, spaces up to its size, and a newline. 256 divides the page size, so a
+ * record lies in one page of tmpfs and is never torn. */
+__attribute__((format(printf, 3, 4))) static int write_record(int fd, off_t at, const char *format,
+                                                              ...)
 {
-    struct weir__held_signal hold = weir__sigxfsz_hold();
+    char record[WEIR__RECORD_SIZE];
+    struct weir__held_signal hold;
+    va_list args;
     ssize_t n;
-    int error;
+    int used, error;
 
-    do {
-        n = pwrite(fd, record, WEIR__RECORD_SIZE, at);
-    } while (n < 0 && errno == EINTR);
+    va_start(args, format);
+    used = vsnprintf(record, sizeof(record), format, args);
+    va_end(args);
+    if (used >= WEIR__RECORD_SIZE)
+        return -ENAMETOOLONG;
+    memset(record + used, ' ', sizeof(record) - 1 - (size_t)used);
+    record[sizeof(record) - 1] = '\n';
+    hold = weir__sigxfsz_hold();
+    n = TEMP_FAILURE_RETRY(pwrite(fd, record, sizeof(record), at));
     error = n == WEIR__RECORD_SIZE ? 0 : n < 0 ? -errno : -EIO;
     weir__sigxfsz_release(&hold, error == -EFBIG);
     return error;
-}
-
-/* Pads a record's text with spaces and ends it with a newline. */
-static void pad_record(char record[WEIR__RECORD_SIZE])
-{
-    size_t used = strnlen(record, WEIR__RECORD_SIZE - 1);
-
-    memset(record + used, ' ', WEIR__RECORD_SIZE - 1 - used);
-    record[WEIR__RECORD_SIZE - 1] = '\n';
 }
 
 static bool is_blank(const char *record)
@@ -88,16 +94,6 @@ static bool is_blank(const char *record)
 
 /* ---- making it ------------------------------------------------------------------------------ */
 
-static int write_scope_header(int fd, uint64_t id)
-{
-    char record[WEIR__RECORD_SIZE];
-
-    snprintf(record, sizeof(record),
-             HEADER_START "\"weir\":1,\"id\":\"%016" PRIx64 "\",\"pid\":%d}", id, (int)getpid());
-    pad_record(record);
-    return write_record(fd, record, 0);
-}
-
 /* Locks the new file and writes its header. Closes it when that fails. */
 static int prepare_file(int fd, uint64_t *id)
 {
@@ -109,7 +105,8 @@ static int prepare_file(int fd, uint64_t *id)
     if (!error && flock(fd, LOCK_EX | LOCK_NB) < 0)
         error = -errno;
     if (!error)
-        error = write_scope_header(fd, *id);
+        error = write_record(fd, 0, HEADER_START "\"weir\":1,\"id\":\"%016" PRIx64 "\",\"pid\":%d}",
+                             *id, (int)getpid());
     if (!error)
         return fd;
     close(fd);
@@ -152,15 +149,11 @@ int weir__scope_file_link(int fd, uint64_t id)
  * and the kernel drops it when the process dies. It would also be dropped if this process closed
  * another descriptor of the same file, which is why the sweep never opens this process's own
  * scopes. */
-static int creation_lock(int fd, short type)
+static int lock_byte(int fd, short type, off_t at)
 {
-    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
-    int result;
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = at, .l_len = 1};
 
-    do {
-        result = fcntl(fd, F_SETLK, &lock);
-    } while (result < 0 && errno == EINTR);
-    return result < 0 ? -errno : 0;
+    return TEMP_FAILURE_RETRY(fcntl(fd, F_SETLK, &lock)) < 0 ? -errno : 0;
 }
 
 int weir__scope_file_check_open(int fd)
@@ -176,7 +169,7 @@ int weir__scope_file_check_open(int fd)
 
 int weir__scope_file_creation_begin(int fd)
 {
-    int error = creation_lock(fd, F_RDLCK);
+    int error = lock_byte(fd, F_RDLCK, CREATION_LOCK);
 
     /* Only a cleaner takes the lock for writing, and it has closed the scope before. */
     if (error == -EAGAIN || error == -EACCES)
@@ -189,36 +182,23 @@ int weir__scope_file_creation_begin(int fd)
 
 /* Unlocking can fail: the kernel may need memory for it (ENOLCK). Closing any descriptor of the
  * file gives up this process's locks too, and needs none. */
-static void creation_unlock(int fd)
-{
-    if (creation_lock(fd, F_UNLCK) < 0)
-        close(dup(fd));
-}
-
 void weir__scope_file_creation_end(int fd)
 {
-    creation_unlock(fd);
-}
-
-/* Bytes far behind all records; a lock does not need them to exist. */
-static struct flock maker_lock(uint64_t number)
-{
-    return (struct flock){.l_type = F_WRLCK,
-                          .l_whence = SEEK_SET,
-                          .l_start = (off_t)(((uint64_t)1 << 40) + number),
-                          .l_len = 1};
+    if (lock_byte(fd, F_UNLCK, CREATION_LOCK) < 0)
+        close(dup(fd));
 }
 
 int weir__scope_file_maker_begin(int fd, uint64_t number)
 {
-    struct flock lock = maker_lock(number);
-
-    return fcntl(fd, F_SETLK, &lock) < 0 ? -errno : 0;
+    return lock_byte(fd, F_WRLCK, MAKER_LOCKS + (off_t)number);
 }
 
 bool weir__scope_file_maker_is_dead(int fd, uint64_t number)
 {
-    struct flock lock = maker_lock(number);
+    struct flock lock = {.l_type = F_WRLCK,
+                         .l_whence = SEEK_SET,
+                         .l_start = MAKER_LOCKS + (off_t)number,
+                         .l_len = 1};
 
     return fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type == F_UNLCK;
 }
@@ -226,11 +206,9 @@ bool weir__scope_file_maker_is_dead(int fd, uint64_t number)
 int weir__scope_file_is_blank(int fd, size_t entry)
 {
     char record[WEIR__RECORD_SIZE] = {0};
-    ssize_t n;
+    /* Short: behind the end, blank. */
+    ssize_t n = TEMP_FAILURE_RETRY(pread(fd, record, sizeof(record), record_at(entry)));
 
-    do {
-        n = pread(fd, record, sizeof(record), record_at(entry)); /* short: behind the end, blank */
-    } while (n < 0 && errno == EINTR);
     return n < 0 ? -errno : is_blank(record);
 }
 
@@ -240,53 +218,31 @@ static bool is_users_name(const char *name)
     return strncmp(name, "weir-", 5) != 0;
 }
 
-static int note(int fd, size_t entry, const struct weir__block_record *record, bool named)
+int weir__scope_file_note(int fd, size_t entry, const struct weir__block_record *record)
 {
-    char text[WEIR__RECORD_SIZE];
-    int n = snprintf(text, sizeof(text),
-                     "{\"name\":\"%s\",\"ino\":%" PRIu64 ",\"kind\":\"%s\",\"size\":%" PRIu64
-                     ",\"pid\":%d%s}",
-                     record->name, record->ino, record->kind, record->size, record->pid,
-                     named ? ",\"named\":1" : "");
+    int error = write_record(fd, record_at(entry),
+                             "{\"name\":\"%s\",\"ino\":%" PRIu64
+                             ",\"kind\":\"%s\",\"size\":%" PRIu64 ",\"pid\":%d%s}",
+                             record->name, record->ino, record->kind, record->size, record->pid,
+                             is_users_name(record->name) ? ",\"named\":1" : "");
 
-    if (n >= WEIR__RECORD_SIZE)
-        return -ENAMETOOLONG;
-    pad_record(text);
-    return write_record(fd, text, record_at(entry));
-}
-
-int weir__scope_file_note(int fd, size_t entry, const char *name, uint64_t ino, const char *kind,
-                          size_t size)
-{
-    struct weir__block_record record = {.ino = ino, .size = size, .pid = (int)getpid()};
-
-    snprintf(record.name, sizeof(record.name), "%s", name);
-    snprintf(record.kind, sizeof(record.kind), "%s", kind);
-    return note(fd, entry, &record, false);
-}
-
-int weir__scope_file_note_for(int fd, size_t entry, const struct weir__block_record *record)
-{
-    return note(fd, entry, record, is_users_name(record->name));
+    return error ? weir__fail(error, "cannot write the record of %s into the scope file: %s",
+                              record->name, strerror(-error))
+                 : 0;
 }
 
 int weir__scope_file_note_address(int fd, const char *address)
 {
-    char record[WEIR__RECORD_SIZE];
-    int n = snprintf(record, sizeof(record), "{\"address\":\"%s\"}", address);
+    int error = write_record(fd, record_at(WEIR__RECORD_ADDRESS), "{\"address\":\"%s\"}", address);
 
-    if (n >= WEIR__RECORD_SIZE)
-        return -ENAMETOOLONG;
-    pad_record(record);
-    return write_record(fd, record, record_at(WEIR__RECORD_ADDRESS));
+    return error ? weir__fail(error, "cannot write the address's record into the scope file: %s",
+                              strerror(-error))
+                 : 0;
 }
 
 int weir__scope_file_blank(int fd, size_t entry)
 {
-    char record[WEIR__RECORD_SIZE] = {0};
-
-    pad_record(record);
-    return write_record(fd, record, record_at(entry));
+    return write_record(fd, record_at(entry), " ");
 }
 
 /* ---- names and records ---------------------------------------------------------------------- */
@@ -302,16 +258,6 @@ static bool is_block_name(const char *name, uint64_t id)
         return false;
     rest = strlen(name + length);
     return rest > 0 && rest <= 16 && strspn(name + length, "0123456789abcdef") == rest;
-}
-
-/* A record holds it without escapes. */
-static bool is_plain_name(const char *name)
-{
-    bool plain = weir__utf8_valid(name, strlen(name));
-
-    for (; *name; name++)
-        plain = plain && (unsigned char)*name >= ' ' && !strchr("\"\\\x7f", *name);
-    return plain;
 }
 
 int weir__scope_file_check_name(const char *name)
@@ -330,7 +276,7 @@ int weir__scope_file_check_name(const char *name)
             -EINVAL,
             "the name \"%s\" begins with \"weir-\", which is kept for names that weir chooses",
             name);
-    if (!is_plain_name(name))
+    if (!weir__scope_file_is_plain(name))
         return weir__fail(-EINVAL,
                           "the name \"%s\" is not UTF-8, or has a quote, a backslash or a control "
                           "character in it",
@@ -343,8 +289,9 @@ static bool is_recordable(const char *name)
 {
     size_t size = strlen(name);
 
-    return size > 0 && size <= WEIR_SCOPE_NAME_MAX && is_users_name(name) && is_plain_name(name) &&
-           !strchr(name, '/') && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+    return size > 0 && size <= WEIR_SCOPE_NAME_MAX && is_users_name(name) &&
+           weir__scope_file_is_plain(name) && !strchr(name, '/') && strcmp(name, ".") != 0 &&
+           strcmp(name, "..") != 0;
 }
 
 /* Understands a block's record. Nothing but a name that the scope chose, or one that is marked as a
@@ -363,7 +310,8 @@ static bool read_block(const struct weir__record_fields *fields, uint64_t id,
     return true;
 }
 
-/* Whether it is worth parsing: a record begins with its name, as note() wrote it. */
+/* Whether it is worth parsing: a record begins with its name, as weir__scope_file_note() wrote
+ * it. */
 static bool may_have_name(const char *text, const char *name)
 {
     const size_t before = strlen("{\"name\":\""),
@@ -388,9 +336,8 @@ static int read_records(int fd, size_t *entry, char text[PAGE_RECORDS * WEIR__RE
         return errno == ENXIO ? -ENOENT : -errno;
     if (data > record_at(*entry)) /* behind a hole, which ends at a page and so at a record */
         *entry = (size_t)(data / WEIR__RECORD_SIZE) - 1;
-    do {
-        n = pread(fd, text, (size_t)(size - record_at(*entry) % size), record_at(*entry));
-    } while (n < 0 && errno == EINTR);
+    n = TEMP_FAILURE_RETRY(
+        pread(fd, text, (size_t)(size - record_at(*entry) % size), record_at(*entry)));
     if (n < WEIR__RECORD_SIZE)
         return n < 0 ? -errno : -ENOENT;
     return (int)(n / WEIR__RECORD_SIZE);
@@ -445,15 +392,6 @@ static void count_unlink(struct cleaner *cleaner, int error)
         note_error(cleaner, error);
 }
 
-/* Not counted: only blocks are. */
-static void clean_address(struct cleaner *cleaner, const char *address)
-{
-    int error = weir__address_remove(address, cleaner->id);
-
-    if (error)
-        note_error(cleaner, error);
-}
-
 static void clean_record(struct cleaner *cleaner, const char *text)
 {
     struct weir__record_fields fields;
@@ -462,55 +400,37 @@ static void clean_record(struct cleaner *cleaner, const char *text)
 
     if (understood && read_block(&fields, cleaner->id, &record))
         count_unlink(cleaner, weir__block_unlink(record.name, record.ino));
-    else if (understood && *fields.address)
-        clean_address(cleaner, fields.address);
+    else if (understood && *fields.address) /* not counted: only blocks are */
+        note_error(cleaner, weir__address_remove(fields.address, cleaner->id));
     else
         cleaner->done.malformed++;
 }
 
-/* The records stay as they are: a creation that is under way may still give its record the name,
- * and a cleaning that is cut off is simply done again. */
-static void clean_chunk(struct cleaner *cleaner, const char *buf, size_t size, off_t at)
-{
-    for (size_t i = 0; i + WEIR__RECORD_SIZE <= size; i += WEIR__RECORD_SIZE) {
-        if (at + (off_t)i != 0 && !is_blank(buf + i))
-            clean_record(cleaner, buf + i);
-    }
-}
-
 /* Goes through all records, jumping over holes. Whatever stops it before the end is an error: a
- * record that was not read must keep the scope file from being unlinked. */
+ * record that was not read must keep the scope file from being unlinked. The records stay as they
+ * are: a creation that is under way may still give its record the name, and a cleaning that is cut
+ * off is simply done again. */
 static void clean_records(struct cleaner *cleaner)
 {
-    char buf[16 * WEIR__RECORD_SIZE];
-    off_t at = 0;
+    char page[PAGE_RECORDS * WEIR__RECORD_SIZE];
+    size_t entry = 0;
+    int count;
 
-    while ((at = lseek(cleaner->fd, at, SEEK_DATA)) >= 0) {
-        ssize_t n;
-
-        at -= at % WEIR__RECORD_SIZE;
-        n = pread(cleaner->fd, buf, sizeof(buf), at);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            note_error(cleaner, -errno);
-        if (n < WEIR__RECORD_SIZE)
-            return; /* less than a record: the file's end */
-        n -= n % WEIR__RECORD_SIZE;
-        clean_chunk(cleaner, buf, (size_t)n, at);
-        at += n;
+    while ((count = read_records(cleaner->fd, &entry, page)) > 0) {
+        for (int i = 0; i < count; i++) {
+            if (!is_blank(page + i * WEIR__RECORD_SIZE))
+                clean_record(cleaner, page + i * WEIR__RECORD_SIZE);
+        }
+        entry += (size_t)count;
     }
-    if (errno != ENXIO) /* no data behind `at`: the end */
-        note_error(cleaner, -errno);
+    if (count != -ENOENT) /* no data behind `entry`: the end */
+        note_error(cleaner, count);
 }
 
 static void close_scope(struct cleaner *cleaner)
 {
-    ssize_t n;
+    ssize_t n = TEMP_FAILURE_RETRY(pwrite(cleaner->fd, "1", 1, HEADER_CLOSED));
 
-    do {
-        n = pwrite(cleaner->fd, "1", 1, HEADER_CLOSED);
-    } while (n < 0 && errno == EINTR);
     if (n != 1)
         cleaner->error = n < 0 ? -errno : -EIO;
 }
@@ -518,12 +438,11 @@ static void close_scope(struct cleaner *cleaner)
 /* Waits until no creation is under way. 0, or the error of the last try. */
 static int wait_for_creations(int fd, int wait_ms)
 {
-    const long step_ms = 1;
-    struct timespec step = {.tv_nsec = step_ms * 1000000};
+    const struct timespec step = {.tv_nsec = 1000000};
     int error;
 
-    for (long waited = 0;; waited += step_ms) {
-        error = creation_lock(fd, F_WRLCK);
+    for (int waited = 0;; waited++) {
+        error = lock_byte(fd, F_WRLCK, CREATION_LOCK);
         if ((error != -EAGAIN && error != -EACCES) || waited >= wait_ms)
             return error;
         nanosleep(&step, NULL);
@@ -563,7 +482,7 @@ int weir__scope_file_unlink_all(int fd, uint64_t id, int wait_ms, struct weir__c
         cleaner.error = lock;
     if (!cleaner.error && lock == 0)
         unlink_scope_file(&cleaner);
-    creation_unlock(fd);
+    weir__scope_file_creation_end(fd);
     if (cleaning)
         *cleaning = cleaner.done;
     if (cleaner.error)

@@ -35,7 +35,7 @@ struct weir__block_record {
 /* The result of a cleaning. */
 struct weir__cleaning {
     unsigned unlinked;  /* names removed */
-    unsigned gone;      /* records whose name was gone, or another file by then */
+    unsigned gone;      /* records whose name was gone or had become another file's */
     unsigned malformed; /* records that are not valid, skipped */
     bool complete;      /* the scope file has no name any more */
 };
@@ -72,18 +72,16 @@ bool weir__scope_file_maker_is_dead(int fd, uint64_t number);
 
 /* The record of table entry `entry`. Only the entry's owner may call these. */
 int weir__scope_file_is_blank(int fd, size_t entry); /* 1, 0, or a negative error */
-int weir__scope_file_note(int fd, size_t entry, const char *name, uint64_t ino, const char *kind,
-                          size_t size);
-/* The same for a block that may have a user's name, which its record says, or be of another
- * process. */
-int weir__scope_file_note_for(int fd, size_t entry, const struct weir__block_record *record);
+/* 0, or a negative error with the last error set. The record of a user's name says that it is
+ * one. */
+int weir__scope_file_note(int fd, size_t entry, const struct weir__block_record *record);
 int weir__scope_file_blank(int fd, size_t entry);
 
 /* 0, or with a message -EINVAL or -ENAMETOOLONG: a user's name that a scope may have. Those that
  * begin with "weir-" are kept for names that weir chooses. */
 int weir__scope_file_check_name(const char *name);
 
-/* The address at which the scope's manager listens. */
+/* The address at which the scope's manager listens. Returns as weir__scope_file_note(). */
 int weir__scope_file_note_address(int fd, const char *address);
 
 /* Reads the first block's record from entry *entry on (`name` not NULL: of that name), and moves

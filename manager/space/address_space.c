@@ -10,7 +10,7 @@
  *  - In each process, seen[i] is the word whose mapping stands at entry i's span here: a LIVE word
  *    means that block; any other, nothing. It is BUSY while this very process makes a block there.
  *  - Of an anonymous scope, entry i's block lies in the store at the place of its span, and nothing
- *    else does. Whoever takes the entry clears the place first.
+ *    else does. The process that takes the entry clears the place first.
  *
  * Failure modes. A process killed between take and publish, or in retire, costs its scope that
  * entry. A process may write nonsense into the table: every value read from it is checked against
@@ -38,13 +38,6 @@
 
 /* ---- opening and closing -------------------------------------------------------------------- */
 
-static void *reserve_addresses(size_t size)
-{
-    void *at = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-    return at == MAP_FAILED ? NULL : at;
-}
-
 static int reserve_range(struct weir__space *space, size_t wanted)
 {
     size_t size = wanted ? wanted : SPACE_DEFAULT;
@@ -53,8 +46,10 @@ static int reserve_range(struct weir__space *space, size_t wanted)
         size = SPACE_MIN;
     size = (size + space->page - 1) & ~(space->page - 1);
     for (; size >= SPACE_MIN; size = size / 2 & ~(space->page - 1)) {
-        space->base = reserve_addresses(size);
-        if (space->base) {
+        void *at = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+        if (at != MAP_FAILED) {
+            space->base = at;
             space->size = size;
             madvise(space->base, size, MADV_DONTDUMP);
             return 0;
@@ -200,36 +195,28 @@ static void push_entry(struct weir__table *table, unsigned class, struct weir__e
                                                     memory_order_release, memory_order_relaxed));
 }
 
-/* Takes `amount` from a counter that must not pass `limit`. -1: too little is left. */
-static int64_t take_from(_Atomic uint64_t *counter, uint64_t amount, uint64_t limit)
+/* Takes `amount` from a counter that must not pass `limit`, so that base + the result is a multiple
+ * of `align`. -1: too little is left. */
+static int64_t take_from(_Atomic uint64_t *counter, uint64_t base, uint64_t align, uint64_t amount,
+                         uint64_t limit)
 {
-    uint64_t at = atomic_load_explicit(counter, memory_order_relaxed);
+    uint64_t at = atomic_load_explicit(counter, memory_order_relaxed), begin;
 
     do {
-        if (at > limit || amount > limit - at)
+        begin = ((base + at + align - 1) & ~(align - 1)) - base;
+        if (at > limit || begin > limit || amount > limit - begin)
             return -1;
         /* relaxed: the counter alone decides, nothing is published by it. */
-    } while (!atomic_compare_exchange_weak_explicit(counter, &at, at + amount, memory_order_relaxed,
-                                                    memory_order_relaxed));
-    return (int64_t)at;
+    } while (!atomic_compare_exchange_weak_explicit(counter, &at, begin + amount,
+                                                    memory_order_relaxed, memory_order_relaxed));
+    return (int64_t)begin;
 }
 
 /* Takes a span off the range, a large one at the begin of a huge page. -1: too little is left. */
 static int64_t take_span(struct weir__space *space, uint64_t span)
 {
-    const uint64_t base = (uint64_t)(uintptr_t)space->base;
-    const uint64_t align = span > HUGE_PAGE ? HUGE_PAGE : space->page;
-    _Atomic uint64_t *next = &space->table->next_offset;
-    uint64_t at = atomic_load_explicit(next, memory_order_relaxed), begin;
-
-    do {
-        begin = ((base + at + align - 1) & ~(align - 1)) - base;
-        if (at > space->size || begin > space->size || span > space->size - begin)
-            return -1;
-        /* relaxed: as in take_from. */
-    } while (!atomic_compare_exchange_weak_explicit(next, &at, begin + span, memory_order_relaxed,
-                                                    memory_order_relaxed));
-    return (int64_t)begin;
+    return take_from(&space->table->next_offset, (uint64_t)(uintptr_t)space->base,
+                     span > HUGE_PAGE ? HUGE_PAGE : space->page, span, space->size);
 }
 
 /* A span of a power of two pages, or, when the range is too full for that, of just enough. */
@@ -246,7 +233,7 @@ static struct weir__entry *take_fresh_entry(struct weir__space *space, uint64_t 
     }
     if (offset < 0)
         return NULL;
-    index = take_from(&table->next_entry, 1, WEIR__ENTRIES);
+    index = take_from(&table->next_entry, 0, 1, 1, WEIR__ENTRIES);
     if (index < 0)
         return NULL;
     table->entries[index].address = (uint64_t)(uintptr_t)space->base + (uint64_t)offset;
@@ -291,27 +278,22 @@ struct weir__entry *weir__space_take(struct weir__space *space, size_t size)
     if (size < space->size) {
         unsigned fits = log2_floor(pages) + ((pages & (pages - 1)) != 0);
 
-        while ((entry = pop_entry(space->table, fits))) {
-            if (make_busy(space, entry, pages))
-                return entry;
-        }
-        entry = take_fresh_entry(space, pages);
-        if (entry && make_busy(space, entry, pages))
-            return entry;
-        for (unsigned class = fits + 1; class < WEIR__SPAN_CLASSES; class ++) {
+        for (unsigned class = fits; class < WEIR__SPAN_CLASSES; class ++) {
             while ((entry = pop_entry(space->table, class))) {
                 if (make_busy(space, entry, pages))
                     return entry;
             }
+            entry = class == fits ? take_fresh_entry(space, pages) : NULL;
+            if (entry && make_busy(space, entry, pages))
+                return entry;
         }
     }
-    weir__fail(
+    return weir__fail_null(
         -ENOSPC,
         "no space for an object of %zu bytes in the scope: %llu of %u objects, %llu of %zu MiB "
         "of address space in use",
         size, (unsigned long long)atomic_load(&space->table->next_entry), WEIR__ENTRIES,
         (unsigned long long)(atomic_load(&space->table->next_offset) >> 20), space->size >> 20);
-    return NULL;
 }
 
 /* Notifies the other processes that an entry changed. release: groups pairs with address_space.c,
@@ -376,20 +358,16 @@ void weir__space_give(struct weir__space *space, struct weir__entry *entry)
     push_entry(space->table, log2_floor(entry->span / space->page), entry);
 }
 
-static void drop_kept(struct weir__space *space, size_t i)
-{
-    close(space->kept[i].fd);
-    space->kept[i] = space->kept[--space->kept_count];
-}
-
 /* Closes the descriptors that this process keeps of blocks that are no longer LIVE. */
 static void drop_stale_kept(struct weir__space *space)
 {
     for (size_t i = space->kept_count; i-- > 0;) {
         const struct weir__entry *entry = &space->table->entries[space->kept[i].entry];
 
-        if (atomic_load_explicit(&entry->word, memory_order_relaxed) != space->kept[i].word)
-            drop_kept(space, i);
+        if (atomic_load_explicit(&entry->word, memory_order_relaxed) != space->kept[i].word) {
+            close(space->kept[i].fd);
+            space->kept[i] = space->kept[--space->kept_count];
+        }
     }
 }
 
@@ -412,7 +390,8 @@ struct weir__entry *weir__space_next_busy(struct weir__space *space, size_t *ind
 
 bool weir__space_seize(struct weir__entry *entry, uint64_t word)
 {
-    /* relaxed: the dead maker's last stores were long before its lock was found free. */
+    /* relaxed: it only decides which process retires the entry. The last stores of a dead maker
+     * were long before its lock was found free; announce() publishes an entry that was LIVE. */
     return atomic_compare_exchange_strong_explicit(&entry->word, &word,
                                                    SAME(word, WEIR__ENTRY_RETIRED),
                                                    memory_order_relaxed, memory_order_relaxed);
@@ -427,10 +406,7 @@ bool weir__space_retire(struct weir__space *space, struct weir__entry *entry)
     if (STATE(word) != WEIR__ENTRY_LIVE)
         return false;
     weir__private_lock(&space->lock);
-    /* relaxed: it only decides which process retires; announce() publishes it. */
-    if (!atomic_compare_exchange_strong_explicit(&entry->word, &word,
-                                                 SAME(word, WEIR__ENTRY_RETIRED),
-                                                 memory_order_relaxed, memory_order_relaxed)) {
+    if (!weir__space_seize(entry, word)) {
         weir__private_unlock(&space->lock);
         return false;
     }

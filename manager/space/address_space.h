@@ -28,10 +28,10 @@
  *   FREE --take--> BUSY --publish--> LIVE --retire--> RETIRED --give--> FREE
  *                    \--give (creation failed)--> FREE
  *
- * take and give: whoever popped it from a free list (or got it fresh), alone. retire: by CAS, so
- * one process alone. A process killed in BUSY or RETIRED leaves the entry so; it is not used again,
- * but for an entry of an anonymous scope in BUSY whose maker is known to be dead: seize, by CAS
- * too, makes it RETIRED, and give FREE. */
+ * take and give: the process that popped it from a free list (or got it fresh), alone. retire: by
+ * CAS, so one process alone. A process killed in BUSY or RETIRED leaves the entry so, and it is not
+ * used again. The exception is an entry of an anonymous scope in BUSY whose maker is known to be
+ * dead: seize, by CAS too, makes it RETIRED, and give FREE. */
 enum weir__entry_state {
     WEIR__ENTRY_FREE = 0,
     WEIR__ENTRY_BUSY = 1,
@@ -132,7 +132,8 @@ void weir__space_give(struct weir__space *space, struct weir__entry *entry);
 /* The next entry from *index on that is BUSY with a maker, and its word; NULL: there is none. */
 struct weir__entry *weir__space_next_busy(struct weir__space *space, size_t *index, uint64_t *word,
                                           uint64_t *maker);
-/* BUSY -> RETIRED, if it is still that word. For an entry whose maker is dead. */
+/* BUSY -> RETIRED, if it is still that word. For an entry whose maker is dead. weir__space_retire()
+ * takes the same step from LIVE. */
 bool weir__space_seize(struct weir__entry *entry, uint64_t word);
 /* LIVE -> RETIRED; gives the memory of a named block back in every process. False when it was not
  * LIVE. */

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #if WEIR_WITH_SODIUM
 #include <sodium.h>
@@ -24,22 +25,20 @@
 
 int weir__auth_nonce(unsigned char nonce[WEIR__NONCE_SIZE])
 {
-    ssize_t n;
+    /* Up to 256 bytes it is all or nothing. */
+    ssize_t n = TEMP_FAILURE_RETRY(getrandom(nonce, WEIR__NONCE_SIZE, 0));
 
-    do {
-        n = getrandom(nonce, WEIR__NONCE_SIZE, 0); /* up to 256 bytes it is all or nothing */
-    } while (n < 0 && errno == EINTR);
     if (n == WEIR__NONCE_SIZE)
         return 0;
     return n < 0 ? -errno : -EIO;
 }
 
-#if WEIR_WITH_SODIUM
-
 bool weir__auth_available(void)
 {
-    return true;
+    return WEIR_WITH_SODIUM;
 }
+
+#if WEIR_WITH_SODIUM
 
 void weir__auth_prove(unsigned char mac[WEIR__MAC_SIZE], const struct weir__auth_key *key,
                       const struct weir__auth_session *session, enum weir__auth_role role)
@@ -61,21 +60,7 @@ void weir__auth_prove(unsigned char mac[WEIR__MAC_SIZE], const struct weir__auth
     sodium_memzero(&state, sizeof(state));
 }
 
-bool weir__auth_verify(const unsigned char mac[WEIR__MAC_SIZE], const struct weir__auth_key *key,
-                       const struct weir__auth_session *session, enum weir__auth_role role)
-{
-    unsigned char right[WEIR__MAC_SIZE];
-
-    weir__auth_prove(right, key, session, role);
-    return sodium_memcmp(mac, right, sizeof(right)) == 0;
-}
-
 #else
-
-bool weir__auth_available(void)
-{
-    return false;
-}
 
 void weir__auth_prove(unsigned char mac[WEIR__MAC_SIZE], const struct weir__auth_key *key,
                       const struct weir__auth_session *session, enum weir__auth_role role)
@@ -86,21 +71,17 @@ void weir__auth_prove(unsigned char mac[WEIR__MAC_SIZE], const struct weir__auth
     memset(mac, 0, WEIR__MAC_SIZE);
 }
 
-bool weir__auth_verify(const unsigned char mac[WEIR__MAC_SIZE], const struct weir__auth_key *key,
-                       const struct weir__auth_session *session, enum weir__auth_role role)
-{
-    (void)mac;
-    (void)key;
-    (void)session;
-    (void)role;
-    return false;
-}
+#define sodium_memcmp memcmp /* decides nothing: keys are not available */
 
 #endif
 
-void weir__auth_wipe(void *secret, size_t size)
+bool weir__auth_verify(const unsigned char mac[WEIR__MAC_SIZE], const struct weir__auth_key *key,
+                       const struct weir__auth_session *session, enum weir__auth_role role)
 {
-    explicit_bzero(secret, size);
+    unsigned char right[WEIR__MAC_SIZE];
+
+    weir__auth_prove(right, key, session, role);
+    return weir__auth_available() && sodium_memcmp(mac, right, sizeof(right)) == 0;
 }
 
 /* ---- hexadecimal digits --------------------------------------------------------------------- */

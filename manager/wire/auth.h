@@ -35,7 +35,7 @@ struct weir__auth_key {
 /* False when weir was built without libsodium. */
 bool weir__auth_available(void);
 
-/* 32 bytes that nobody can guess. 0, or a negative errno. */
+/* 32 bytes that no program can guess. 0, or a negative errno. */
 int weir__auth_nonce(unsigned char nonce[WEIR__NONCE_SIZE]);
 
 /* HMAC-SHA256 with the key over the text
@@ -48,9 +48,6 @@ void weir__auth_prove(unsigned char mac[WEIR__MAC_SIZE], const struct weir__auth
 /* True when `mac` is what `role` would have proved. Takes the same time wherever they differ. */
 bool weir__auth_verify(const unsigned char mac[WEIR__MAC_SIZE], const struct weir__auth_key *key,
                        const struct weir__auth_session *session, enum weir__auth_role role);
-
-/* Overwrites a secret, so that it does not stay in memory. */
-void weir__auth_wipe(void *secret, size_t size);
 
 void weir__hex_write(char *text, const unsigned char *bytes, size_t size);
 /* Reads exactly `size` bytes from lower case digits; false when the text is anything else. */

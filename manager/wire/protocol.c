@@ -3,7 +3,7 @@
  * protocol.c: JSON frames over a SOCK_SEQPACKET socket.
  *
  * A packet is one frame, so nothing has to be delimited, and a broken frame does not disturb the
- * next. Messages are untrusted: their size is looked at before memory is taken for them, and
+ * next. Messages are untrusted: their size is checked before memory is taken for them, and
  * their nesting before they are parsed (1 MiB of "[]," would cost the parser 49 MiB).
  */
 #include "manager/wire/protocol.h"
@@ -21,12 +21,11 @@ union control {
     char buffer[CMSG_SPACE(sizeof(int))];
 };
 
-static ssize_t send_text(int fd, const char *text, size_t size, int passed)
+static int send_text(int fd, const char *text, size_t size, int passed)
 {
     struct iovec part = {.iov_base = (void *)text, .iov_len = size}; /* only read from */
     struct msghdr packet = {.msg_iov = &part, .msg_iovlen = 1};
     union control control = {0};
-    ssize_t n;
 
     if (passed >= 0) {
         packet.msg_control = &control;
@@ -35,10 +34,7 @@ static ssize_t send_text(int fd, const char *text, size_t size, int passed)
             .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
         memcpy(CMSG_DATA(CMSG_FIRSTHDR(&packet)), &passed, sizeof(int));
     }
-    do {
-        n = sendmsg(fd, &packet, MSG_NOSIGNAL | MSG_DONTWAIT);
-    } while (n < 0 && errno == EINTR);
-    return n < 0 ? -errno : 0;
+    return TEMP_FAILURE_RETRY(sendmsg(fd, &packet, MSG_NOSIGNAL | MSG_DONTWAIT)) < 0 ? -errno : 0;
 }
 
 int weir__frame_send(int fd, json_t *message)
@@ -52,27 +48,22 @@ int weir__frame_answer(int fd, json_t *reply)
     int result = weir__frame_send(fd, reply);
 
     _Static_assert(ENOMEM == 12, "as it stands in the answer");
-    return result == -ENOMEM ? (int)send_text(fd, none, sizeof(none) - 1, -1) : result;
+    return result == -ENOMEM ? send_text(fd, none, sizeof(none) - 1, -1) : result;
 }
 
 int weir__frame_send_with(int fd, json_t *message, int passed)
 {
     char *text = message ? json_dumps(message, JSON_COMPACT) : NULL;
-    size_t size = 0;
-    ssize_t n;
+    size_t size = text ? strlen(text) : 0;
+    int error = size > WEIR__FRAME_MAX ? -EMSGSIZE : 0;
 
     json_decref(message);
     if (!text)
         return -ENOMEM;
-    while (text[size])
-        size++;
-    if (size > WEIR__FRAME_MAX) {
-        free(text);
-        return -EMSGSIZE;
-    }
-    n = send_text(fd, text, size, passed);
+    if (!error)
+        error = send_text(fd, text, size, passed);
     free(text);
-    return (int)n;
+    return error;
 }
 
 /* Nesting at most WEIR__FRAME_DEPTH, judged without parsing; brackets in strings do not count. */
@@ -116,18 +107,6 @@ static int parse_frame(const char *text, size_t size, json_t **message)
     return some || error.text[0] ? -EBADMSG : -ENOMEM;
 }
 
-static ssize_t receive_packet(int fd, void *buf, size_t size, int flags)
-{
-    ssize_t n;
-
-    do {
-        n = recv(fd, buf, size, flags);
-    } while (n < 0 && errno == EINTR);
-    if (n >= 0)
-        return n;
-    return errno == ECONNRESET ? 0 : -errno;
-}
-
 /* Keeps one descriptor of those that came along. */
 static void take_passed(struct msghdr *packet, int *passed)
 {
@@ -149,24 +128,22 @@ static void take_passed(struct msghdr *packet, int *passed)
     }
 }
 
-static ssize_t receive_passed(int fd, void *buf, size_t size, int *passed)
+/* Without a buffer for them (`passed` is NULL) the kernel drops descriptors that come along. */
+static ssize_t receive_packet(int fd, void *buf, size_t size, int flags, int *passed)
 {
     struct iovec part = {.iov_base = buf, .iov_len = size};
     union control control;
     struct msghdr packet = {.msg_iov = &part,
                             .msg_iovlen = 1,
-                            .msg_control = &control,
-                            .msg_controllen = sizeof(control)};
-    ssize_t n;
+                            .msg_control = passed ? &control : NULL,
+                            .msg_controllen = passed ? sizeof(control) : 0};
+    ssize_t n = TEMP_FAILURE_RETRY(recvmsg(fd, &packet, flags | MSG_CMSG_CLOEXEC));
 
-    do {
-        n = recvmsg(fd, &packet, MSG_CMSG_CLOEXEC);
-    } while (n < 0 && errno == EINTR);
-    if (n >= 0)
+    if (n < 0)
+        return errno == ECONNRESET ? 0 : -errno;
+    if (passed)
         take_passed(&packet, passed);
-    if (n >= 0)
-        return n;
-    return errno == ECONNRESET ? 0 : -errno;
+    return n;
 }
 
 int weir__frame_receive(int fd, json_t **message)
@@ -176,7 +153,7 @@ int weir__frame_receive(int fd, json_t **message)
 
 int weir__frame_receive_with(int fd, json_t **message, int *passed)
 {
-    ssize_t size = receive_packet(fd, NULL, 0, MSG_PEEK | MSG_TRUNC);
+    ssize_t size = receive_packet(fd, NULL, 0, MSG_PEEK | MSG_TRUNC, NULL);
     char *text;
     ssize_t n;
 
@@ -184,23 +161,22 @@ int weir__frame_receive_with(int fd, json_t **message, int *passed)
         *passed = -1;
     if (size <= 0) /* an empty packet looks like the end, and weir never sends one */
         return (int)size;
-    if (size > WEIR__FRAME_MAX) {
-        receive_packet(fd, NULL, 0, 0);
-        return -EBADMSG;
-    }
-    text = malloc((size_t)size);
+    text = size > WEIR__FRAME_MAX ? NULL : malloc((size_t)size);
     if (!text) {
-        receive_packet(fd, NULL, 0, 0);
-        return -ENOMEM;
+        receive_packet(fd, NULL, 0, 0, NULL);
+        return size > WEIR__FRAME_MAX ? -EBADMSG : -ENOMEM;
     }
-    /* Without a buffer for them the kernel drops descriptors that come along. */
-    n = passed ? receive_passed(fd, text, (size_t)size, passed)
-               : receive_packet(fd, text, (size_t)size, 0);
-    if (n <= 0) {
-        free(text);
-        return (int)n;
-    }
-    n = parse_frame(text, (size_t)n, message);
+    n = receive_packet(fd, text, (size_t)size, 0, passed);
+    if (n > 0)
+        n = parse_frame(text, (size_t)n, message);
     free(text);
     return (int)n;
+}
+
+int weir__peer(int fd, struct ucred *peer)
+{
+    socklen_t size = sizeof(*peer);
+
+    *peer = (struct ucred){.uid = (uid_t)-1};
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, peer, &size) < 0 ? -errno : 0;
 }

@@ -6,6 +6,7 @@
 #define WEIR_MANAGER_WIRE_PROTOCOL_H
 
 #include <jansson.h>
+#include <sys/socket.h>
 
 #define WEIR__FRAME_MAX   65536
 #define WEIR__FRAME_DEPTH 16
@@ -34,5 +35,9 @@ int weir__frame_receive(int fd, json_t **message);
  * is the caller's to close, also when the frame is refused, or -1; of several, one is kept. */
 int weir__frame_send_with(int fd, json_t *message, int passed);
 int weir__frame_receive_with(int fd, json_t **message, int *passed);
+
+/* The process at the other end, as the kernel knows it: the one that called connect(2) or
+ * socketpair(2). 0 or a negative errno; then *peer is no user and no process. */
+int weir__peer(int fd, struct ucred *peer);
 
 #endif

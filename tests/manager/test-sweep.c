@@ -40,14 +40,19 @@ static bool none(uint64_t id)
 static void one_scope(unsigned round)
 {
     char name[WEIR__BLOCK_NAME_SIZE], path[300];
+    struct weir__block_record record = {.kind = "shm", .size = 4096, .pid = (int)getpid()};
     struct weir__block block;
     uint64_t id;
     int fd = weir__scope_file_make(&id);
 
     weir__scope_file_block_name(name, id, round);
-    if (fd < 0 || weir__scope_file_link(fd, id) || weir__block_reserve(&block, 4096, 0, NULL) ||
-        weir__scope_file_note(fd, 0, name, block.ino, "shm", 4096) ||
-        weir__block_link(&block, name)) {
+    strcpy(record.name, name);
+    if (fd < 0 || weir__scope_file_link(fd, id) || weir__block_reserve(&block, 4096, 0, NULL)) {
+        atomic_fetch_add(&counts->failed, 1);
+        return;
+    }
+    record.ino = block.ino;
+    if (weir__scope_file_note(fd, 0, &record) || weir__block_link(&block, name)) {
         atomic_fetch_add(&counts->failed, 1);
         return;
     }

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,6 +60,27 @@ static int begin(uint64_t *id)
     assert_true(fd >= 0);
     assert_int_equal(weir__scope_file_link(fd, *id), 0);
     return fd;
+}
+
+static int note(int fd, size_t entry, const char *name, uint64_t ino)
+{
+    struct weir__block_record record = {.kind = "shm", .ino = ino, .size = 1, .pid = (int)getpid()};
+
+    snprintf(record.name, sizeof(record.name), "%s", name);
+    return weir__scope_file_note(fd, entry, &record);
+}
+
+/* Writes a valid record of the name, whatever it is, which is not marked as a user's. */
+static void claim(int fd, size_t entry, const char *name, uint64_t ino)
+{
+    char text[WEIR__RECORD_SIZE], record[WEIR__RECORD_SIZE + 1];
+
+    snprintf(text, sizeof(text),
+             "{\"name\":\"%s\",\"ino\":%" PRIu64 ",\"kind\":\"shm\",\"size\":1,\"pid\":1}", name,
+             ino);
+    snprintf(record, sizeof(record), "%-*s\n", WEIR__RECORD_SIZE - 1, text);
+    assert_int_equal(pwrite(fd, record, WEIR__RECORD_SIZE, (off_t)(entry + 1) * WEIR__RECORD_SIZE),
+                     WEIR__RECORD_SIZE);
 }
 
 /* Takes the place of libc's, to fail when told to. */
@@ -125,7 +147,7 @@ static void recorded_name_is_unlinked__when_all_is(void **state)
         weir__scope_file_block_name(name, id, i);
         ino = put_file(name);
         assert_int_equal(weir__scope_file_is_blank(fd, entry), 1);
-        assert_int_equal(weir__scope_file_note(fd, entry, name, ino, "shm", 1), 0);
+        assert_int_equal(note(fd, entry, name, ino), 0);
         assert_int_equal(weir__scope_file_is_blank(fd, entry), 0);
     }
     assert_false(weir__scope_file_is_clean(fd));
@@ -158,7 +180,7 @@ static void other_file_stays__when_it_has_taken_the_name(void **state)
     (void)state;
     weir__scope_file_block_name(name, id, 1);
     ino = put_file(name);
-    assert_int_equal(weir__scope_file_note(fd, 0, name, ino, "shm", 1), 0);
+    assert_int_equal(note(fd, 0, name, ino), 0);
     remove_file(name);
     assert_true(put_file(name) != ino);
     assert_int_equal(weir__scope_file_unlink_all(fd, id, 0, &cleaning), 0);
@@ -182,9 +204,9 @@ static void foreign_name_stays__when_a_record_claims_it(void **state)
     weir__scope_file_block_name(name, id + 1, 1); /* another scope's */
     other_ino = put_file(name);
     snprintf(other, sizeof(other), "../shm/%.16s", own);
-    assert_int_equal(weir__scope_file_note(fd, 0, own, ino, "shm", 1), 0);
-    assert_int_equal(weir__scope_file_note(fd, 1, name, other_ino, "shm", 1), 0);
-    assert_int_equal(weir__scope_file_note(fd, 2, other, ino, "shm", 1), 0);
+    claim(fd, 0, own, ino);
+    claim(fd, 1, name, other_ino);
+    claim(fd, 2, other, ino);
     assert_int_equal(weir__scope_file_unlink_all(fd, id, 0, &cleaning), 0);
     assert_int_equal(cleaning.malformed, 3);
     assert_true(exists(own));
@@ -208,18 +230,18 @@ static void users_name_is_unlinked__when_its_record_says_so(void **state)
     (void)state;
     record.ino = put_file(own);
     strcpy(record.name, own);
-    assert_int_equal(weir__scope_file_note_for(fd, 0, &record), 0);
+    assert_int_equal(weir__scope_file_note(fd, 0, &record), 0);
     strcpy(record.name, same);
     put_file(same);
-    assert_int_equal(weir__scope_file_note_for(fd, 1, &record), 0); /* another inode */
+    assert_int_equal(weir__scope_file_note(fd, 1, &record), 0); /* another inode */
     weir__scope_file_block_name(name, id + 1, 1);
     record.ino = put_file(name);
     snprintf(record.name, sizeof(record.name), "./%s", name);
-    assert_int_equal(weir__scope_file_note_for(fd, WEIR__RECORD_CLIENTS, &record), 0);
+    assert_int_equal(weir__scope_file_note(fd, WEIR__RECORD_CLIENTS, &record), 0);
     strcpy(record.name, name); /* another scope's is no user's name */
-    assert_int_equal(weir__scope_file_note_for(fd, WEIR__RECORD_CLIENTS + 1, &record), 0);
+    assert_int_equal(weir__scope_file_note(fd, WEIR__RECORD_CLIENTS + 1, &record), 0);
     memset(record.name, 'x', sizeof(record.name) - 1);
-    assert_int_equal(weir__scope_file_note_for(fd, 2, &record), -ENAMETOOLONG);
+    assert_int_equal(weir__scope_file_note(fd, 2, &record), -ENAMETOOLONG);
     assert_int_equal(weir__scope_file_read(fd, id, &entry, same, &read), 1);
     assert_int_equal(entry, 2);
     assert_string_equal(read.name, same);
@@ -255,7 +277,7 @@ static void rest_is_unlinked__when_records_are_damaged(void **state)
         assert_int_equal(pwrite(fd, noise, sizeof(noise), 256), sizeof(noise));
         weir__scope_file_block_name(name, id, round);
         ino = put_file(name);
-        assert_int_equal(weir__scope_file_note(fd, 17, name, ino, "shm", 1), 0);
+        assert_int_equal(note(fd, 17, name, ino), 0);
         assert_int_equal(weir__scope_file_unlink_all(fd, id, 0, &cleaning), 0);
         assert_int_equal(cleaning.unlinked, 1);
         assert_true(cleaning.malformed >= 62);
@@ -275,7 +297,7 @@ static void header_damage_is_harmless__when_all_is_unlinked(void **state)
     (void)state;
     weir__scope_file_block_name(name, id, 5);
     ino = put_file(name);
-    assert_int_equal(weir__scope_file_note(fd, 3, name, ino, "shm", 1), 0);
+    assert_int_equal(note(fd, 3, name, ino), 0);
     memset(noise, 'x', sizeof(noise));
     assert_int_equal(pwrite(fd, noise, 256, 0), 256);
     /* A header that is not open is closed. */
@@ -297,7 +319,7 @@ static void scope_file_stays__when_the_records_cannot_be_read(void **state)
     weir__scope_file_block_name(name, id, 1);
     weir__scope_file_name(scope, id);
     ino = put_file(name);
-    assert_int_equal(weir__scope_file_note(fd, 0, name, ino, "shm", 1), 0);
+    assert_int_equal(note(fd, 0, name, ino), 0);
     fail_lseek = ENOMEM;
     assert_int_equal(weir__scope_file_unlink_all(fd, id, 0, &cleaning), -ENOMEM);
     fail_lseek = 0;
@@ -346,7 +368,7 @@ static pid_t start_creation(int fd, uint64_t id, int *go, bool finish)
         close(release[1]);
         weir__scope_file_block_name(name, id, 7);
         if (weir__block_reserve(&block, 4096, 0, NULL) || weir__scope_file_creation_begin(fd) ||
-            weir__scope_file_note(fd, 7, name, block.ino, "shm", 4096))
+            note(fd, 7, name, block.ino))
             _exit(1);
         if (write(ready[1], "r", 1) != 1 || read(release[0], &byte, 1) < 0)
             _exit(2);
@@ -430,7 +452,7 @@ static void dead_scope_is_swept__when_nobody_holds_its_lock(void **state)
     (void)state;
     weir__scope_file_block_name(name, dead, 1);
     ino = put_file(name);
-    assert_int_equal(weir__scope_file_note(fd, 0, name, ino, "shm", 1), 0);
+    assert_int_equal(note(fd, 0, name, ino), 0);
     assert_int_equal(weir__scope_file_sweep(none), 0); /* both alive */
     assert_true(exists(name));
     close(fd);
