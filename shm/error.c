@@ -31,21 +31,46 @@ static void keep_one_line(char *message)
             *c = '?';
 }
 
-int weir__fail(int code, const char *format, ...)
+__attribute__((format(printf, 2, 0))) static void set_error(int code, const char *format,
+                                                            va_list args)
 {
     weir_error error = NO_ERROR;
     int saved = errno;
-    va_list args;
 
     error.code = code;
-    va_start(args, format);
     if (vsnprintf(error.message, sizeof error.message, format, args) < 0)
         error.message[0] = '\0';
-    va_end(args);
     keep_one_line(error.message);
     last = error;
     errno = saved;
+}
+
+int weir__fail(int code, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    set_error(code, format, args);
+    va_end(args);
     return code;
+}
+
+void *weir__fail_null(int code, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    set_error(code, format, args);
+    va_end(args);
+    return NULL;
+}
+
+int weir__check_reserved(const uint64_t *reserved, size_t count, const char *what)
+{
+    for (size_t i = 0; i < count; i++)
+        if (reserved[i] != 0)
+            return weir__fail(-EINVAL, "%s.reserved must be zero", what);
+    return 0;
 }
 
 int weir__fail_with(const weir_error *error)

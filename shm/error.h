@@ -12,6 +12,14 @@
  * is preserved. */
 int weir__fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
 
+/* The same for a function that returns a pointer: returns NULL. */
+void *weir__fail_null(int code, const char *format, ...)
+    __attribute__((format(printf, 2, 3), cold));
+
+/* Checks the `reserved` words of an options struct: 0, or -EINVAL with "`what`.reserved must be
+ * zero". */
+int weir__check_reserved(const uint64_t *reserved, size_t count, const char *what);
+
 /* Sets the whole record (from the pool, about a worker) and returns error->code. */
 int weir__fail_with(const weir_error *error) __attribute__((cold));
 

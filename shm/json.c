@@ -38,18 +38,15 @@ static json_t *begin_line(const weir_shm *shm, const struct weir__object_kind *k
 {
     json_t *object, *name;
 
-    if (weir__shm_is_anonymous(shm)) {
-        weir__fail(-ENOTSUP,
-                   "%s is of an anonymous scope: it has no name that a handle could carry "
-                   "(weir_shm_path() says where its memory is)",
-                   shm->name);
-        return NULL;
-    }
+    if (weir__shm_is_anonymous(shm))
+        return weir__fail_null(-ENOTSUP,
+                               "%s is of an anonymous scope: it has no name that a handle could "
+                               "carry (weir_shm_path() says where its memory is)",
+                               shm->name);
     name = json_string(shm->name);
-    if (name == NULL) {
-        weir__fail(-EINVAL, "the name \"%s\" cannot be in a handle: it is not UTF-8", shm->name);
-        return NULL;
-    }
+    if (name == NULL)
+        return weir__fail_null(-EINVAL, "the name \"%s\" cannot be in a handle: it is not UTF-8",
+                               shm->name);
     object = json_object();
     if (member_add(object, "weir", json_integer(FORM)) &&
         member_add(object, "kind", json_string(kind->name)) &&
@@ -61,8 +58,7 @@ static json_t *begin_line(const weir_shm *shm, const struct weir__object_kind *k
     }
     json_decref(name);
     json_decref(object);
-    weir__fail(-ENOMEM, "no memory for a handle");
-    return NULL;
+    return weir__fail_null(-ENOMEM, "no memory for a handle");
 }
 
 /* A line about an object, to which `facts` (NULL: nothing) adds what its kind has besides. */
@@ -77,9 +73,7 @@ static char *write_line(const struct weir__object_kind *kind, const weir_shm *sh
     if (facts == NULL || facts(object, handle))
         text = json_dumps(object, JSON_COMPACT);
     json_decref(object);
-    if (text == NULL)
-        weir__fail(-ENOMEM, "no memory for a handle");
-    return text;
+    return text != NULL ? text : weir__fail_null(-ENOMEM, "no memory for a handle");
 }
 
 char *weir_shm_to_json(const weir_shm *shm)
@@ -134,26 +128,21 @@ static json_t *parse_line(const char *text)
     json_t *object;
     size_t size;
 
-    if (text == NULL) {
-        weir__fail(-EINVAL, "the handle is NULL");
-        return NULL;
-    }
+    if (text == NULL)
+        return weir__fail_null(-EINVAL, "the handle is NULL");
     size = strnlen(text, WEIR_JSON_MAX + 1);
-    if (size > WEIR_JSON_MAX) {
-        weir__fail(-E2BIG, "a handle has at most %d bytes", WEIR_JSON_MAX);
-        return NULL;
-    }
+    if (size > WEIR_JSON_MAX)
+        return weir__fail_null(-E2BIG, "a handle has at most %d bytes", WEIR_JSON_MAX);
     object = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
     if (object == NULL && json_error_code(&error) == json_error_out_of_memory)
-        weir__fail(-ENOMEM, "no memory for a handle");
-    else if (object == NULL)
-        weir__fail(-EINVAL, "this is no handle: %s at byte %d", error.text, error.position);
-    else if (!json_is_object(object)) {
-        weir__fail(-EINVAL, "this is no handle: it is no JSON object");
-        json_decref(object);
-        object = NULL;
-    }
-    return object;
+        return weir__fail_null(-ENOMEM, "no memory for a handle");
+    if (object == NULL)
+        return weir__fail_null(-EINVAL, "this is no handle: %s at byte %d", error.text,
+                               error.position);
+    if (json_is_object(object))
+        return object;
+    json_decref(object);
+    return weir__fail_null(-EINVAL, "this is no handle: it is no JSON object");
 }
 
 /* Takes a member out of the object: a new reference, or NULL with the last error set. */

@@ -22,9 +22,9 @@ static void *new_object(const struct weir__object_kind *kind)
 {
     void *handle = malloc(kind->handle_size);
 
-    if (handle == NULL)
-        weir__fail(-ENOMEM, "no memory for the handle of the %s", kind->noun);
-    return handle;
+    return handle != NULL
+               ? handle
+               : weir__fail_null(-ENOMEM, "no memory for the handle of the %s", kind->noun);
 }
 
 /* Takes both over; either may be NULL, because it could not be made. */

@@ -136,10 +136,8 @@ void *weir_view_item(const weir_view *view, const int64_t *index)
 
     if (check_view(view) < 0)
         return NULL;
-    if (index == NULL && view->ndim > 0) {
-        weir__fail(-EINVAL, "the index is NULL");
-        return NULL;
-    }
+    if (index == NULL && view->ndim > 0)
+        return weir__fail_null(-EINVAL, "the index is NULL");
     item = view->data;
     for (int i = 0; i < view->ndim; i++) {
         int64_t at;

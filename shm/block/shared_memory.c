@@ -28,9 +28,7 @@ static weir_shm *new_shm_handle(void)
 {
     weir_shm *shm = malloc(sizeof *shm);
 
-    if (shm == NULL)
-        weir__fail(-ENOMEM, "no memory for the handle of a block");
-    return shm;
+    return shm != NULL ? shm : weir__fail_null(-ENOMEM, "no memory for the handle of a block");
 }
 
 static void set_shm_handle(weir_shm *shm, const struct weir__block *block)

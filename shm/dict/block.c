@@ -32,9 +32,9 @@ static int64_t size_of_options(const weir_dict_options *options)
     if (size < WEIR__DICT_SIZE_MIN || size > WEIR__DICT_SIZE_MAX)
         return weir__fail(-EINVAL, "a dictionary's max_size must be from %zu to %zu bytes, not %zu",
                           WEIR__DICT_SIZE_MIN, WEIR__DICT_SIZE_MAX, size);
-    for (size_t i = 0; options != NULL && i < sizeof options->reserved / 8; i++)
-        if (options->reserved[i] != 0)
-            return weir__fail(-EINVAL, "weir_dict_options.reserved must be zero");
+    if (options != NULL && weir__check_reserved(options->reserved, sizeof options->reserved / 8,
+                                                "weir_dict_options") < 0)
+        return -EINVAL;
     return (int64_t)size;
 }
 
@@ -135,10 +135,8 @@ weir_dict *weir_dict_create(const char *name, const weir_dict_options *options)
 
 weir_dict *weir_dict_copy(const char *name, const weir_dict *source)
 {
-    if (source == NULL) {
-        weir__fail(-EINVAL, "the dictionary to copy is NULL");
-        return NULL;
-    }
+    if (source == NULL)
+        return weir__fail_null(-EINVAL, "the dictionary to copy is NULL");
     return weir__object_create(&weir__dict_kind, name, &(struct weir__dict_spec){NULL, source});
 }
 
