@@ -278,10 +278,8 @@ weir_future *weir__launch(weir_pool *pool, struct weir__job_spec *spec, void *us
     struct weir__job_future *job = malloc(sizeof(*job));
     weir_future *future;
 
-    if (job == NULL) {
-        weir__fail(-ENOMEM, "no memory for a future");
-        return NULL;
-    }
+    if (job == NULL)
+        return weir__fail_null(-ENOMEM, "no memory for a future");
     future = &job->future;
     init_job_future(job, pool, spec, user_out);
     if (spec->count == 0) {

@@ -29,10 +29,9 @@
 
 static int check_pool_options(const weir_pool_options *options)
 {
-    for (size_t i = 0; i < sizeof(options->reserved) / sizeof(options->reserved[0]); i++) {
-        if (options->reserved[i] != 0)
-            return weir__fail(-EINVAL, "weir_pool_options.reserved must be zero");
-    }
+    if (weir__check_reserved(options->reserved, sizeof(options->reserved) / sizeof(uint64_t),
+                             "weir_pool_options") < 0)
+        return -EINVAL;
     if (options->workers < 0)
         return weir__fail(-EINVAL, "workers is %d; it must be from 1 to %d, or 0 for the default",
                           options->workers, WEIR_WORKERS_MAX);
@@ -78,10 +77,8 @@ static weir_pool *new_private(int workers)
 {
     weir_pool *pool = calloc(1, sizeof(*pool));
 
-    if (pool == NULL) {
-        weir__fail(-ENOMEM, "no memory for a pool");
-        return NULL;
-    }
+    if (pool == NULL)
+        return weir__fail_null(-ENOMEM, "no memory for a pool");
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->idle, NULL);
     pool->supervisor = WEIR__DETACHED_NONE;

@@ -54,15 +54,11 @@ weir_process *weir_process_start(weir_scope *scope, int (*target)(void *arg), vo
 
     if (weir__scope_check_owner(scope, "a process") < 0)
         return NULL;
-    if (target == NULL) {
-        weir__fail(-EINVAL, "the process's target is NULL");
-        return NULL;
-    }
+    if (target == NULL)
+        return weir__fail_null(-EINVAL, "the process's target is NULL");
     process = calloc(1, sizeof(*process));
-    if (process == NULL) {
-        weir__fail(-ENOMEM, "no memory for a process");
-        return NULL;
-    }
+    if (process == NULL)
+        return weir__fail_null(-ENOMEM, "no memory for a process");
     process->scope = scope;
     process->starter = getpid();
     process->control = weir__control_new(1, false);

@@ -88,10 +88,9 @@ static int check_reduction(const weir_reduction *reduction)
 {
     if (reduction == NULL)
         return weir__fail(-EINVAL, "the reduction is NULL");
-    for (size_t i = 0; i < sizeof(reduction->reserved) / sizeof(reduction->reserved[0]); i++) {
-        if (reduction->reserved[i] != 0)
-            return weir__fail(-EINVAL, "weir_reduction.reserved must be zero");
-    }
+    if (weir__check_reserved(reduction->reserved, sizeof(reduction->reserved) / sizeof(uint64_t),
+                             "weir_reduction") < 0)
+        return -EINVAL;
     if (reduction->size == 0 || reduction->size > PTRDIFF_MAX / 4)
         return weir__fail(-EINVAL, "the reduction's size is %zu; it must be from 1 to %td bytes",
                           reduction->size, PTRDIFF_MAX / 4);

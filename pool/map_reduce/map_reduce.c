@@ -477,10 +477,9 @@ static int check_map_reduction(const weir_map_reduction *reduction)
 {
     if (reduction == NULL)
         return weir__fail(-EINVAL, "the map-reduction is NULL");
-    for (size_t i = 0; i < sizeof(reduction->reserved) / sizeof(reduction->reserved[0]); i++) {
-        if (reduction->reserved[i] != 0)
-            return weir__fail(-EINVAL, "weir_map_reduction.reserved must be zero");
-    }
+    if (weir__check_reserved(reduction->reserved, sizeof(reduction->reserved) / sizeof(uint64_t),
+                             "weir_map_reduction") < 0)
+        return -EINVAL;
     if (reduction->map == NULL)
         return weir__fail(-EINVAL, "the map-reduction's map is NULL");
     if (reduction->value_size > WEIR__PAIR_VALUE_MAX)
@@ -568,16 +567,12 @@ weir_future *weir_pool_map_reduce_async(weir_pool *pool, weir_range range,
 
 weir_table *weir_future_table(weir_future *future)
 {
-    if (future == NULL) {
-        weir__fail(-EINVAL, "the future is NULL");
-        return NULL;
-    }
+    if (future == NULL)
+        return weir__fail_null(-EINVAL, "the future is NULL");
     if (weir_future_wait(future, -1) < 0)
         return NULL;
-    if (future->kind != &weir__job_future_kind || weir__job_future_of(future)->map_reduce == NULL) {
-        weir__fail(-EINVAL, "the future is not of weir_pool_map_reduce_async()");
-        return NULL;
-    }
+    if (future->kind != &weir__job_future_kind || weir__job_future_of(future)->map_reduce == NULL)
+        return weir__fail_null(-EINVAL, "the future is not of weir_pool_map_reduce_async()");
     weir__job_future_of(future)->map_reduce->taken = true;
     return weir__job_future_of(future)->map_reduce->table;
 }

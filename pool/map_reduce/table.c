@@ -275,17 +275,13 @@ weir_pair *weir_table_sorted(const weir_table *table,
         *count = 0;
     if (check_table(table) < 0)
         return NULL;
-    if (compare == NULL || count == NULL) {
-        weir__fail(-EINVAL, "%s is NULL", count == NULL ? "count" : "compare");
-        return NULL;
-    }
+    if (compare == NULL || count == NULL)
+        return weir__fail_null(-EINVAL, "%s is NULL", count == NULL ? "count" : "compare");
     if (most == 0 || most > table->records)
         most = table->records;
     pairs = most < PTRDIFF_MAX / sizeof(*pairs) ? malloc((most + 1) * sizeof(*pairs)) : NULL;
-    if (pairs == NULL) {
-        weir__fail(-ENOMEM, "no memory for %zu pairs of a table", most);
-        return NULL;
-    }
+    if (pairs == NULL)
+        return weir__fail_null(-ENOMEM, "no memory for %zu pairs of a table", most);
     if (most == 0)
         return pairs;
     if (select_first(table, compare, pairs, most, count) < 0) {

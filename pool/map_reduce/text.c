@@ -217,11 +217,9 @@ const char *weir_text_path(const weir_text *text, size_t file)
 {
     if (check_text(text) < 0)
         return NULL;
-    if (file >= text->files) {
-        weir__fail(-ERANGE, "the text has no file %zu; its files are 0 to %llu", file,
-                   (unsigned long long)text->files - 1);
-        return NULL;
-    }
+    if (file >= text->files)
+        return weir__fail_null(-ERANGE, "the text has no file %zu; its files are 0 to %llu", file,
+                               (unsigned long long)text->files - 1);
     return (const char *)text + text->file[file].path;
 }
 
@@ -243,11 +241,9 @@ static _Atomic unsigned char *own_marks(const weir_text *text)
         return own;
     /* If another thread does so too, a file is mapped once more, at the same address. */
     if (mmap(marks, round_up_to_page(1 + text->files), PROT_READ | PROT_WRITE,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED) {
-        weir__fail(-ENOMEM, "no memory for the marks of %llu files",
-                   (unsigned long long)text->files);
-        return NULL;
-    }
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+        return weir__fail_null(-ENOMEM, "no memory for the marks of %llu files",
+                               (unsigned long long)text->files);
     /* pairs with the acquire above, in other threads of this process */
     atomic_store_explicit(own, 1, memory_order_release);
     return own;
