@@ -52,10 +52,7 @@ static void release_memory(weir_pool *pool, unsigned index)
 
     weir__control_heap_free(&pool->jobs.heap, private->cells, private->cells_size);
     weir__control_heap_free(&pool->jobs.heap, private->memory, private->size);
-    if (private->block != NULL) {
-        weir_shm_unlink(private->block);
-        weir_shm_close(private->block);
-    }
+    weir__block_drop(private->block);
     *private = (struct weir__job_private){0};
 }
 

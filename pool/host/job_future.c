@@ -41,7 +41,6 @@ static void init_job_future(struct weir__job_future *job, weir_pool *pool,
         .data = spec->data,
         .map_reduce = spec->map_reduce,
         .user_out = user_out,
-        .arg = spec->arg,
         .keep_going = spec->keep_going,
     };
     atomic_init(&job->future.pool, pool);

@@ -45,7 +45,6 @@ struct weir__map_reduce_memory {
 
 /* The host's record, from the call to the freeing of the future. */
 struct weir__map_reduce {
-    weir_pool *pool;
     weir_scope *scope;
     struct weir__published *outputs;
     int64_t outputs_count;
@@ -520,7 +519,6 @@ static int spec_map_reduce(struct weir__job_spec *spec, weir_pool *pool, weir_ra
     spec->map_reduce = calloc(1, sizeof(*spec->map_reduce));
     if (spec->map_reduce == NULL)
         return weir__fail(-ENOMEM, "no memory for the record of a map-reduce");
-    spec->map_reduce->pool = pool;
     spec->map_reduce->scope = pool->scope;
     spec->map_reduce->merge = *spec;
     return 0;

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pool/control/result.h"
 #include "pool/map_reduce/key_hash.h"
 #include "shm/error.h"
 
@@ -33,20 +34,12 @@ static int check_table(const weir_table *table)
 
 void weir_table_free(weir_table *table)
 {
-    weir_shm *block;
-
     if (table == NULL || check_table(table) < 0)
         return;
     table->magic = 0;
-    for (uint32_t i = 0; i < table->partitions; i++) {
-        if (table->partition[i].block == NULL)
-            continue;
-        weir_shm_unlink(table->partition[i].block);
-        weir_shm_close(table->partition[i].block);
-    }
-    block = table->block;
-    weir_shm_unlink(block);
-    weir_shm_close(block);
+    for (uint32_t i = 0; i < table->partitions; i++)
+        weir__block_drop(table->partition[i]);
+    weir__block_drop(table->block);
 }
 
 int64_t weir_table_len(const weir_table *table)
@@ -59,7 +52,7 @@ int64_t weir_table_len(const weir_table *table)
 /* The partition, if it is sound. NULL: it has no records, or, with *error set, it is damaged. */
 static struct weir__partition *open_partition(const weir_table *table, uint32_t i, int *error)
 {
-    weir_shm *block = table->partition[i].block;
+    weir_shm *block = table->partition[i];
     struct weir__partition *partition;
     size_t size;
 

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "pool/control/result.h"
 #include "pool/map_reduce/table.h"
 
 #define PAGE 4096
@@ -202,10 +203,7 @@ void weir__published_drop(struct weir__published *published)
 
     atomic_store(&published->size, 0);
     published->records = 0;
-    if (block == NULL)
-        return;
-    weir_shm_unlink(block);
-    weir_shm_close(block);
+    weir__block_drop(block);
 }
 
 /* ---- tables --------------------------------------------------------------------------------- */
@@ -222,10 +220,7 @@ weir_table *weir__table_new(weir_scope *scope, struct weir__published *partition
     while (count > 0 && count << table->shift < WEIR__HASH_GROUPS)
         table->shift++;
     for (unsigned i = 0; i < count; i++) {
-        table->partition[i] = (struct weir__table_partition){
-            atomic_exchange(&partitions[i].block, NULL),
-            partitions[i].records,
-        };
+        table->partition[i] = atomic_exchange(&partitions[i].block, NULL);
         table->records += partitions[i].records;
     }
     table->magic = WEIR__TABLE_MAGIC;
