@@ -42,6 +42,7 @@
 
 #include "manager/internal.h"
 #include "pool/control/hello.h"
+#include "pool/control/supervision.h"
 #include "shm/clock.h"
 #include "shm/error.h"
 
@@ -50,7 +51,8 @@
 #define HELLO_TIMEOUT_MS 60000
 #define LAST_DEATHS_NS   500000000 /* from the end of a supervisor to that of its workers */
 
-void weir__flush_before_fork(void)
+/* Buffered output of this process that a forked child would print a second time. */
+static void flush_before_fork(void)
 {
     FILE *streams[] = {stdout, stderr};
 
@@ -99,9 +101,8 @@ static void fill_streams(void)
 
 /* What is passed to the intermediate and the child; on the stack of the calling thread. */
 struct start {
+    struct weir__control *control;
     weir_scope *scope;
-    void (*run)(void *context, int lifeline);
-    void *context;
     int ends[2];
     char *stack;            /* of the intermediate */
     ucontext_t thread;      /* where the child goes on */
@@ -128,8 +129,7 @@ _Noreturn static void child_main(const struct start *start)
     reset_signals();
     fill_streams();
     weir__scope_after_fork_child(start->scope);
-    start->run(start->context, start->ends[1]);
-    _exit(0);
+    weir__supervisor_main(start->control, start->scope, start->ends[1]);
 }
 
 /* Not instrumented: the sanitizer does not know the stack that this runs on. */
@@ -209,7 +209,7 @@ static int fork_child(struct start *start)
 
     if (stack == MAP_FAILED)
         return errno;
-    weir__flush_before_fork();
+    flush_before_fork();
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     weir__scope_before_fork(start->scope);
@@ -221,10 +221,10 @@ static int fork_child(struct start *start)
     return error;
 }
 
-int weir__fork_detached(weir_scope *scope, void (*run)(void *context, int lifeline), void *context,
-                        struct weir__detached *out)
+int weir__fork_supervisor(struct weir__control *control, weir_scope *scope,
+                          struct weir__detached *out)
 {
-    struct start start = {.scope = scope, .run = run, .context = context};
+    struct start start = {.control = control, .scope = scope};
     struct weir__hello hello;
     int *ends = start.ends, result;
 

@@ -88,23 +88,16 @@ static weir_pool *new_private(int workers)
     pool->dispatch.timer_fd = -1;
     pool->mine = map_mine();
     pool->futures.set = weir__future_set_new(pool);
-    if (pool->mine == NULL || pool->futures.set == NULL) {
+    if (pool->mine == NULL || pool->futures.set == NULL)
         weir__fail(-ENOMEM, "no memory for a pool");
-        free_private(pool);
-        return NULL;
-    }
-    pool->control = weir__control_new(workers, true);
+    else
+        pool->control = weir__control_new(workers, true);
     if (pool->control == NULL || weir__jobs_init(pool) < 0) {
         free_private(pool);
         return NULL;
     }
     weir__calls_init(pool->control);
     return pool;
-}
-
-static void send_order(weir_pool *pool, char order)
-{
-    weir__detached_order(&pool->supervisor, order);
 }
 
 /* Waits until no other thread has a job open. */
@@ -120,7 +113,7 @@ static void wait_until_idle(weir_pool *pool)
 static void kill_workers(weir_pool *pool)
 {
     pool->ending = true;
-    send_order(pool, SUPERVISOR_KILL);
+    weir__detached_order(&pool->supervisor, SUPERVISOR_KILL);
     weir__detached_wait(&pool->supervisor, KILL_MS);
     atomic_store(&pool->supervisor_gone, true);
     weir__host_wake(pool->control);
@@ -149,7 +142,6 @@ static void stop_pool_with_scope(struct weir__on_end *on_end)
 weir_pool *weir_pool_new(weir_scope *scope, const weir_pool_options *options)
 {
     weir_pool_options defaults = {0};
-    struct weir__supervision supervision = {.scope = scope};
     weir_pool *pool;
     int workers, cpus = weir_cpu_count();
 
@@ -173,12 +165,8 @@ weir_pool *weir_pool_new(weir_scope *scope, const weir_pool_options *options)
     pool->control->pin = options->pin;
     pool->control->backtrace = options->backtrace;
     pool->control->spinners_max = cpus > 1 ? cpus - 1 : 0;
-    supervision.control = pool->control;
-    if (weir__dispatch_init(pool) < 0) {
-        free_private(pool);
-        return NULL;
-    }
-    if (weir__fork_detached(scope, weir__supervisor_main, &supervision, &pool->supervisor) < 0) {
+    if (weir__dispatch_init(pool) < 0 ||
+        weir__fork_supervisor(pool->control, scope, &pool->supervisor) < 0) {
         free_private(pool);
         return NULL;
     }
@@ -197,7 +185,7 @@ void weir_pool_free(weir_pool *pool)
     wait_until_idle(pool);
     atomic_store(&pool->control->state, POOL_DRAINING);
     weir__wake_all(pool->control);
-    send_order(pool, SUPERVISOR_FINISH);
+    weir__detached_order(&pool->supervisor, SUPERVISOR_FINISH);
     weir__detached_wait(&pool->supervisor, FREE_MS);
     weir__detached_end(&pool->supervisor);
     end_pool(pool);

@@ -49,7 +49,6 @@ static void stop_process_with_scope(struct weir__on_end *on_end)
 
 weir_process *weir_process_start(weir_scope *scope, int (*target)(void *arg), void *arg)
 {
-    struct weir__supervision supervision = {.scope = scope};
     weir_process *process;
 
     if (weir__scope_check_owner(scope, "a process") < 0)
@@ -62,14 +61,12 @@ weir_process *weir_process_start(weir_scope *scope, int (*target)(void *arg), vo
     process->scope = scope;
     process->starter = getpid();
     process->control = weir__control_new(1, false);
-    if (process->control == NULL) {
-        free(process);
-        return NULL;
+    if (process->control != NULL) {
+        process->control->process_target = target;
+        process->control->arg = arg;
     }
-    process->control->process_target = target;
-    process->control->arg = arg;
-    supervision.control = process->control;
-    if (weir__fork_detached(scope, weir__supervisor_main, &supervision, &process->supervisor) < 0) {
+    if (process->control == NULL ||
+        weir__fork_supervisor(process->control, scope, &process->supervisor) < 0) {
         weir__control_free(process->control);
         free(process);
         return NULL;
