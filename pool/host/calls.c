@@ -163,9 +163,7 @@ static void take_over(weir_pool *pool, weir_future *future)
         call->result.size = 0;
     }
     if (future->code != 0) {
-        future->error = malloc(sizeof(*future->error));
-        if (future->error != NULL)
-            *future->error = *weir_last_error();
+        weir__keep_error(future);
         weir__fail_with(&before);
     }
     weir__failure_reset(failure);

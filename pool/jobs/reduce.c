@@ -11,10 +11,10 @@
  * The cut into chunks and this tree depend on range and options only, so do the bits of the result.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "pool/host/job_future.h"
+#include "pool/host/result.h"
 #include "pool/worker/task.h"
 #include "shm/error.h"
 
@@ -53,29 +53,20 @@ static void combine_all(const weir_reduction *reduction, unsigned char *first, s
     }
 }
 
-/* Where the result goes: the caller's memory, or the future's. */
-static int take_result(weir_future *future, const void *from, size_t size)
-{
-    if (weir__job_future_of(future)->user_out == NULL) {
-        future->result = malloc(size);
-        if (future->result == NULL)
-            return weir__fail(-ENOMEM, "no memory for a result of %zu bytes", size);
-        future->result_size = size;
-    }
-    memcpy(weir__job_future_of(future)->user_out != NULL ? weir__job_future_of(future)->user_out
-                                                         : future->result,
-           from, size);
-    return 0;
-}
-
 static int finish_reduce(weir_future *future, struct weir__job *job)
 {
     const weir_reduction *reduction = &weir__job_future_of(future)->data.reduction;
+    void *out = weir__job_future_of(future)->user_out;
 
     if (future->code != 0)
         return 0;
     combine_all(reduction, job->data.out, job->data.out_size, job->count, job->arg);
-    return take_result(future, job->data.out, reduction->size);
+    if (out == NULL)
+        out = weir__result_alloc(future, reduction->size);
+    if (out == NULL)
+        return -ENOMEM;
+    memcpy(out, job->data.out, reduction->size);
+    return 0;
 }
 
 static const struct weir__job_kind reduce_kind = {
@@ -150,15 +141,12 @@ weir_future *weir_pool_reduce_async(weir_pool *pool, weir_range range,
     if (spec_reduce(&spec, pool, range, reduction, arg, options) < 0)
         return NULL;
     future = weir__launch(pool, &spec, NULL);
-    if (future != NULL && spec.count == 0) {
-        future->result = malloc(reduction->size);
-        if (future->result == NULL) {
-            weir_future_free(future);
-            weir__fail(-ENOMEM, "no memory for a result of %zu bytes", reduction->size);
-            return NULL;
-        }
-        future->result_size = reduction->size;
-        set_neutral(reduction, future->result, arg);
+    if (future == NULL || spec.count > 0)
+        return future;
+    if (weir__result_alloc(future, reduction->size) == NULL) {
+        weir_future_free(future);
+        return NULL;
     }
+    set_neutral(reduction, future->result, arg);
     return future;
 }
