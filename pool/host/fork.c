@@ -147,7 +147,7 @@ __attribute__((no_sanitize("address", "undefined"))) static int intermediate(voi
 
         snprintf(hello.message, sizeof(hello.message), "cannot fork the supervisor: %s",
                  strerror(errno));
-        weir__say_hello(start->ends[1], &hello);
+        weir__lifeline_send(start->ends[1], &hello, sizeof(hello));
     }
     return 0;
 }
@@ -224,19 +224,19 @@ static int fork_child(struct start *start)
 int weir__fork_supervisor(struct weir__control *control, weir_scope *scope,
                           struct weir__detached *out)
 {
-    struct start start = {.control = control, .scope = scope};
+    struct start start = {.control = control, .scope = scope, .ends = {-1, -1}};
     struct weir__hello hello;
     int *ends = start.ends, result;
 
     *out = WEIR__DETACHED_NONE;
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
-        return weir__fail(-errno, "cannot make a socket pair for a supervisor: %s",
-                          strerror(errno));
-    ends[0] = weir__above_streams(ends[0]);
-    ends[1] = weir__above_streams(ends[1]);
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0) {
+        ends[0] = weir__above_streams(ends[0]);
+        ends[1] = weir__above_streams(ends[1]);
+        errno = EMFILE;
+    }
     if (ends[0] < 0 || ends[1] < 0) {
         result =
-            weir__fail(-EMFILE, "cannot make a socket pair for a supervisor: %s", strerror(EMFILE));
+            weir__fail(-errno, "cannot make a socket pair for a supervisor: %s", strerror(errno));
         close(ends[0]);
         close(ends[1]);
         return result;
@@ -265,12 +265,7 @@ int weir__fork_supervisor(struct weir__control *control, weir_scope *scope,
 
 void weir__detached_order(const struct weir__detached *detached, char order)
 {
-    ssize_t sent;
-
-    do
-        sent = send(detached->lifeline, &order, 1, MSG_NOSIGNAL);
-    while (sent < 0 && errno == EINTR);
-    if (sent < 0)
+    if (!weir__lifeline_send(detached->lifeline, &order, 1))
         shutdown(detached->lifeline, SHUT_WR);
 }
 

@@ -187,13 +187,13 @@ static weir_future *claim_settled(weir_pool *pool)
     return future;
 }
 
-void weir__job_future_end_notified(weir_pool *pool, int index)
+void weir__job_future_end_notified(weir_pool *pool, unsigned index)
 {
     weir_future *future;
 
     pthread_mutex_lock(&pool->lock);
     future = pool->jobs.private[index].called;
-    if (future != NULL && (future->users > 0 || !weir__job_settled(pool, index)))
+    if (future != NULL && (future->users > 0 || !weir__job_settled(pool, (int)index)))
         future = NULL; /* the thread that is at it ends it, or the job is notified of again */
     if (future != NULL)
         future->users++;

@@ -18,9 +18,9 @@
 #include "pool/control/supervision.h"
 #include "pool/host/calls.h"
 #include "pool/host/dispatch.h"
-#include "pool/host/future.h"
 #include "pool/host/future_set.h"
 #include "pool/host/job.h"
+#include "pool/host/job_future.h"
 #include "pool/host/spec.h"
 #include "shm/error.h"
 
@@ -117,7 +117,8 @@ static void kill_workers(weir_pool *pool)
     weir__detached_wait(&pool->supervisor, KILL_MS);
     atomic_store(&pool->supervisor_gone, true);
     weir__host_wake(pool->control);
-    weir__futures_end(pool);
+    weir__job_futures_end(pool);
+    weir__calls_end(pool);
     weir__dispatch_finish(pool);
     wait_until_idle(pool);
     weir__detached_end(&pool->supervisor);
@@ -180,7 +181,8 @@ void weir_pool_free(weir_pool *pool)
     if (pool == NULL || weir__check_pool(pool) < 0 || pool->ending)
         return;
     pool->ending = true;
-    weir__futures_end(pool);
+    weir__job_futures_end(pool);
+    weir__calls_end(pool);
     weir__dispatch_finish(pool);
     wait_until_idle(pool);
     atomic_store(&pool->control->state, POOL_DRAINING);

@@ -644,7 +644,7 @@ _Noreturn void weir__supervisor_main(struct weir__control *control, weir_scope *
     } else {
         hello.code = fork_workers(supervisor, &hello);
     }
-    if (!weir__say_hello(lifeline, &hello) || hello.code != 0) {
+    if (!weir__lifeline_send(lifeline, &hello, sizeof(hello)) || hello.code != 0) {
         /* what was forked ends with this process */
         _exit(1);
     }
