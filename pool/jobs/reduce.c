@@ -94,15 +94,9 @@ static int check_reduction(const weir_reduction *reduction)
 static int spec_reduce(struct weir__job_spec *spec, weir_pool *pool, weir_range range,
                        const weir_reduction *reduction, void *arg, const weir_job_options *options)
 {
-    int result = weir__check_pool(pool);
-
-    if (result == 0)
-        result = check_reduction(reduction);
-    if (result == 0)
-        result =
-            weir__spec_init(spec, pool, range, (void (*)(void))reduction->fold, arg, options, 1);
-    if (result < 0)
-        return result;
+    if (weir__check_pool(pool) < 0 || check_reduction(reduction) < 0 ||
+        weir__spec_init(spec, pool, range, (void (*)(void))reduction->fold, arg, options, 1) < 0)
+        return weir_last_error()->code;
     spec->kind = &reduce_kind;
     /* a cache line apart, so that no two workers write to the same one */
     spec->data.out_size = weir__line_up(reduction->size);

@@ -9,9 +9,9 @@
  * map outputs in the order of their chunks, so pairs of one key are combined in the order of the
  * range, whichever worker ran a chunk, and whenever.
  *
- * Invariants: a part or shard is named by its chunk's record in the job's memory before anything is
- * written to it, and only by the worker that has the chunk; when the job has ended the host alone
- * touches the records. What one holds depends on range and options only.
+ * Invariants: a map output or a partition is named by its chunk's record in the job's memory before
+ * anything is written to it, and only by the worker that has the chunk; when the job has ended the
+ * host alone touches the records. What each contains depends on range and options only.
  *
  * Killed: in the map function, or while pairs are combined: the private table goes with the worker,
  * and the chunk is run again. While it publishes: the next attempt at the chunk, or the host, drops
@@ -56,7 +56,7 @@ struct weir__map_reduce {
 
 /* ---- in the worker -------------------------------------------------------------------------- */
 
-static void free_gather(struct weir_task *task)
+static void free_combiner(struct weir_task *task)
 {
     weir__combiner_free(task->combiner);
     task->combiner = NULL;
@@ -285,10 +285,14 @@ int weir_emit_int64(weir_task *task, const void *key, size_t key_size, int64_t v
 
 /* ---- the host: the second job --------------------------------------------------------------- */
 
+/* The last error stays as it is. */
 static void drop_all(struct weir__published *published, int64_t count)
 {
+    const weir_error before = *weir_last_error();
+
     for (int64_t i = 0; i < count; i++)
         weir__published_drop(&published[i]);
+    weir__fail_with(&before);
 }
 
 static void release_record(struct weir__map_reduce *record)
@@ -321,22 +325,30 @@ static void set_code(weir_future *future, const struct weir__job *job)
     future->code = weir__fail_with(&error);
 }
 
+static void prepare_map_job(const struct weir__job_spec *spec, struct weir__job *job,
+                            unsigned char *memory)
+{
+    struct weir__map_reduce_memory *shared = (struct weir__map_reduce_memory *)memory;
+
+    memset(memory, 0, spec->memory);
+    shared->published = (struct weir__published *)(shared + 1);
+    job->data.map_reduce_memory = shared;
+}
+
 static void prepare_merge_job(const struct weir__job_spec *spec, struct weir__job *job,
                               unsigned char *memory)
 {
     struct weir__map_reduce_memory *shared = (struct weir__map_reduce_memory *)memory;
     const struct weir__map_reduce *record = spec->map_reduce;
 
-    memset(memory, 0, spec->memory);
+    prepare_map_job(spec, job, memory);
     shared->partitions = (uint32_t)spec->count;
     shared->outputs_count = record->outputs_count;
-    shared->published = (struct weir__published *)(shared + 1);
     shared->outputs = shared->published + spec->count;
     for (int64_t i = 0; i < record->outputs_count; i++) {
         atomic_store(&shared->outputs[i].block, atomic_load(&record->outputs[i].block));
         shared->outputs_size += atomic_load(&record->outputs[i].size);
     }
-    job->data.map_reduce_memory = shared;
 }
 
 static int finish_merge_job(weir_future *future, struct weir__job *job)
@@ -358,7 +370,7 @@ static int finish_merge_job(weir_future *future, struct weir__job *job)
 
 static const struct weir__job_kind merge_kind = {
     .run = run_merge_chunk,
-    .leave = free_gather,
+    .leave = free_combiner,
     .prepare = prepare_merge_job,
     .finish = finish_merge_job,
     .release = release_record,
@@ -427,18 +439,12 @@ static int finish_map_job(weir_future *future, struct weir__job *job)
 {
     struct weir__map_reduce *record = weir__job_future_of(future)->map_reduce;
     uint64_t records = 0;
-    int result;
+    int result = 0;
 
     set_code(future, job);
-    if (future->code != 0) {
-        const weir_error error = *weir_last_error();
-
-        drop_all(job->data.map_reduce_memory->published, job->count);
-        weir__fail_with(&error);
-        return 0;
-    }
-    result = take_map_outputs(record, job, &records);
-    if (result < 0) {
+    if (future->code == 0)
+        result = take_map_outputs(record, job, &records);
+    if (future->code != 0 || result < 0) {
         drop_all(job->data.map_reduce_memory->published, job->count);
         return result;
     }
@@ -454,19 +460,9 @@ static int finish_map_job(weir_future *future, struct weir__job *job)
 
 /* ---- the host: the first job ---------------------------------------------------------------- */
 
-static void prepare_map_job(const struct weir__job_spec *spec, struct weir__job *job,
-                            unsigned char *memory)
-{
-    struct weir__map_reduce_memory *shared = (struct weir__map_reduce_memory *)memory;
-
-    memset(memory, 0, spec->memory);
-    shared->published = (struct weir__published *)(shared + 1);
-    job->data.map_reduce_memory = shared;
-}
-
 static const struct weir__job_kind map_kind = {
     .run = run_map_chunk,
-    .leave = free_gather,
+    .leave = free_combiner,
     .prepare = prepare_map_job,
     .finish = finish_map_job,
     .release = release_record,
@@ -499,16 +495,12 @@ static int spec_map_reduce(struct weir__job_spec *spec, weir_pool *pool, weir_ra
                            const weir_job_options *options)
 {
     weir_job_options own = options != NULL ? *options : (weir_job_options){0};
-    int result = weir__check_pool(pool);
 
     if (own.chunks == 0 && own.grain == 0)
         own.chunks = CHUNKS_DEFAULT;
-    if (result == 0)
-        result = check_map_reduction(reduction);
-    if (result == 0)
-        result = weir__spec_init(spec, pool, range, (void (*)(void))reduction->map, arg, &own, 1);
-    if (result < 0)
-        return result;
+    if (weir__check_pool(pool) < 0 || check_map_reduction(reduction) < 0 ||
+        weir__spec_init(spec, pool, range, (void (*)(void))reduction->map, arg, &own, 1) < 0)
+        return weir_last_error()->code;
     if (spec->count > CHUNKS_MAX)
         return weir__fail(-E2BIG, "%lld chunks; a map-reduce has at most %d, as each has a table",
                           (long long)spec->count, CHUNKS_MAX);
