@@ -156,25 +156,22 @@ static void free_plan(struct plan *plan)
 
 weir_text *weir_text_open_many(weir_scope *scope, const char *const *paths, size_t count)
 {
-    struct plan plan = {
-        .file = calloc(count + 1, sizeof(*plan.file)),
-        .path = calloc(count + 1, sizeof(*plan.path)),
-    };
-    weir_text *text = NULL;
-    int error = 0;
+    __attribute__((cleanup(free_plan))) struct plan plan = {0};
 
+    if (paths == NULL || count == 0)
+        return weir__fail_null(-EINVAL, "there is no file to open");
+    if (count > PTRDIFF_MAX / sizeof(*plan.file))
+        return weir__fail_null(-EINVAL, "count is %zu, which no memory can hold", count);
+    plan.file = calloc(count, sizeof(*plan.file));
+    plan.path = calloc(count, sizeof(*plan.path));
     if (plan.file == NULL || plan.path == NULL)
-        error = weir__fail(-ENOMEM, "no memory for the table of %zu files", count);
-    else if (paths == NULL || count == 0)
-        error = weir__fail(-EINVAL, "there is no file to open");
-    for (size_t i = 0; i < count && error == 0; i++)
-        error = look_at_file(&plan, paths[i]);
-    if (error == 0) {
-        lay_out_text(&plan);
-        text = make_text(scope, &plan);
+        return weir__fail_null(-ENOMEM, "no memory for the table of %zu files", count);
+    while (plan.count < count) {
+        if (look_at_file(&plan, paths[plan.count]) < 0)
+            return NULL;
     }
-    free_plan(&plan);
-    return text;
+    lay_out_text(&plan);
+    return make_text(scope, &plan);
 }
 
 weir_text *weir_text_open(weir_scope *scope, const char *path)
