@@ -213,13 +213,9 @@ static bool is_plain(const weir_job_options *options)
 
 static struct weir__call_ring *get_ring(weir_pool *pool)
 {
-    struct weir__call_ring *ring = pool->calls;
-
-    if (ring != NULL)
-        return ring;
-    ring = calloc(1, sizeof(*ring));
-    pool->calls = ring;
-    return ring;
+    if (pool->calls == NULL)
+        pool->calls = calloc(1, sizeof(*pool->calls));
+    return pool->calls;
 }
 
 /* Whether the call at the tail still waits to be started since the tail was there last: the queue
@@ -381,6 +377,17 @@ weir_future *weir__call_put(weir_pool *pool, weir_call_fn function, const void *
 
 /* ---- waiting -------------------------------------------------------------------------------- */
 
+/* With pool->lock. Whether the call has ended, now or before. */
+static inline bool end_if_settled(weir_pool *pool, weir_future *future)
+{
+    if (atomic_load_explicit(&future->pool, memory_order_relaxed) == NULL)
+        return true;
+    if (!is_call_settled(pool, future))
+        return false;
+    end_call(pool, future);
+    return true;
+}
+
 static bool is_call_done(weir_future *future, bool waits)
 {
     weir_pool *pool = atomic_load_explicit(&future->pool, memory_order_acquire);
@@ -390,11 +397,7 @@ static bool is_call_done(weir_future *future, bool waits)
     if (pool == NULL)
         return true;
     pthread_mutex_lock(&pool->lock);
-    ended = atomic_load_explicit(&future->pool, memory_order_relaxed) == NULL;
-    if (!ended && is_call_settled(pool, future)) {
-        end_call(pool, future);
-        ended = true;
-    }
+    ended = end_if_settled(pool, future);
     pthread_mutex_unlock(&pool->lock);
     return ended;
 }
@@ -426,11 +429,7 @@ static bool wait_end(weir_pool *pool, weir_future *future)
 
     pthread_mutex_lock(&pool->lock);
     future->users--;
-    ended = atomic_load_explicit(&future->pool, memory_order_relaxed) == NULL;
-    if (!ended && is_call_settled(pool, future)) {
-        end_call(pool, future);
-        ended = true;
-    }
+    ended = end_if_settled(pool, future);
     if (--pool->in_use == 0)
         pthread_cond_broadcast(&pool->idle);
     pthread_mutex_unlock(&pool->lock);

@@ -66,7 +66,18 @@ static void close_descriptor(int *fd)
     *fd = -1;
 }
 
-static void leave_loop(weir_pool *pool);
+static void on_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+static void leave_loop(weir_pool *pool)
+{
+    if (pool->dispatch.loop != NULL)
+        uv_close((uv_handle_t *)&pool->dispatch.loop->poll, on_closed);
+    pool->dispatch.loop = NULL;
+    pool->callbacks.changed = NULL;
+}
 
 void weir__dispatch_free(weir_pool *pool)
 {
@@ -136,12 +147,8 @@ int weir_pool_fd(weir_pool *pool)
 /* The loop runs on while callbacks are to come. */
 static void hold_loop(weir_pool *pool)
 {
-    if (pool->dispatch.loop == NULL)
-        return;
-    if (pool->callbacks.count > 0)
-        uv_ref((uv_handle_t *)&pool->dispatch.loop->poll);
-    else
-        uv_unref((uv_handle_t *)&pool->dispatch.loop->poll);
+    if (pool->dispatch.loop != NULL)
+        (pool->callbacks.count > 0 ? uv_ref : uv_unref)((uv_handle_t *)&pool->dispatch.loop->poll);
 }
 
 int weir_future_then(weir_future *future, weir_then_fn callback, void *arg)
@@ -276,19 +283,6 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     (void)status;
     (void)events;
     weir_pool_dispatch(((struct weir__loop *)poll->data)->pool);
-}
-
-static void on_closed(uv_handle_t *handle)
-{
-    free(handle->data);
-}
-
-static void leave_loop(weir_pool *pool)
-{
-    if (pool->dispatch.loop != NULL)
-        uv_close((uv_handle_t *)&pool->dispatch.loop->poll, on_closed);
-    pool->dispatch.loop = NULL;
-    pool->callbacks.changed = NULL;
 }
 
 int weir_pool_use_loop(weir_pool *pool, struct uv_loop_s *loop)

@@ -513,7 +513,13 @@ static int spec_map_reduce(struct weir__job_spec *spec, weir_pool *pool, weir_ra
         return weir__fail(-ENOMEM, "no memory for the record of a map-reduce");
     spec->map_reduce->scope = pool->scope;
     spec->map_reduce->merge = *spec;
-    return 0;
+    if (spec->count > 0)
+        return 0;
+    spec->map_reduce->table = weir__table_new(pool->scope, NULL, 0);
+    if (spec->map_reduce->table != NULL)
+        return 0;
+    free(spec->map_reduce);
+    return weir_last_error()->code;
 }
 
 weir_table *weir_pool_map_reduce(weir_pool *pool, weir_range range,
@@ -527,10 +533,7 @@ weir_table *weir_pool_map_reduce(weir_pool *pool, weir_range range,
     if (spec_map_reduce(&spec, pool, range, reduction, arg, options) < 0)
         return NULL;
     record = spec.map_reduce;
-    if (spec.count == 0)
-        record->table = weir__table_new(record->scope, NULL, 0);
-    else
-        weir__run(pool, &spec, NULL);
+    weir__run(pool, &spec, NULL);
     table = record->table;
     record->taken = true;
     release_record(record);
@@ -542,14 +545,11 @@ weir_future *weir_pool_map_reduce_async(weir_pool *pool, weir_range range,
                                         const weir_job_options *options)
 {
     struct weir__job_spec spec;
-    weir_future *future = NULL;
+    weir_future *future;
 
     if (spec_map_reduce(&spec, pool, range, reduction, arg, options) < 0)
         return NULL;
-    if (spec.count == 0)
-        spec.map_reduce->table = weir__table_new(spec.map_reduce->scope, NULL, 0);
-    if (spec.count > 0 || spec.map_reduce->table != NULL)
-        future = weir__launch(pool, &spec, NULL);
+    future = weir__launch(pool, &spec, NULL);
     if (future == NULL)
         release_record(spec.map_reduce);
     return future;
