@@ -65,7 +65,7 @@ struct weir__call_ring {
     uint64_t tail;                           /* position of the next call */
     int since_wait;                          /* calls put since a thread last waited for one */
     weir_future *vacant;                     /* futures, taken over from the set all at once */
-    weir_future *futures[WEIR__QUEUE_CALLS]; /* whose call is in that place; NULL: nobody's */
+    weir_future *futures[WEIR__QUEUE_CALLS]; /* whose call is in that place; NULL: it is vacant */
 };
 
 /* With pool->lock. */
@@ -227,8 +227,8 @@ static bool is_full(weir_pool *pool, const weir_future *future)
            !is_call_settled(pool, future);
 }
 
-/* With pool->lock. Moves the tail to a vacant place. -1: there is none; -EAGAIN: the
- * queue is full. */
+/* With pool->lock. Moves the tail to a vacant place. -1: no place is vacant; -EAGAIN: the queue is
+ * full. */
 static int take_call_place(weir_pool *pool, struct weir__call_ring *ring)
 {
     for (int i = 0; i < PLACES_TRIED; i++, ring->tail++) {

@@ -2,10 +2,10 @@
  *
  * fork.c: forking the supervisor so that the host does not see it.
  *
- * An intermediate process forks the supervisor and ends at once, so the supervisor is nobody's
- * child but init's (or a subreaper's). The intermediate is cloned without an exit signal: the host
- * gets no SIGCHLD for it, and no wait() of the host's finds it (but one with __WALL), at no moment.
- * It shares the host's memory and suspends the calling thread, as vfork does, so the host is copied
+ * An intermediate process forks the supervisor and ends at once, so the supervisor is the child of
+ * init (or of a subreaper). The intermediate is cloned without an exit signal: the host gets no
+ * SIGCHLD for it, and no wait() of the host's finds it (but one with __WALL), at no moment. It
+ * shares the host's memory and suspends the calling thread, as vfork does, so the host is copied
  * once and not twice.
  *
  * The fork itself is glibc's fork(), as the host may have threads: it leaves malloc usable in the
@@ -87,8 +87,8 @@ static void reset_signals(void)
         sigaction(ignored[i], &fresh, NULL);
 }
 
-/* Closed standard streams lead to nowhere from here on, so that what is printed does not reach a
- * descriptor that was opened later. */
+/* Opens /dev/null in place of closed standard streams, so that output does not reach a descriptor
+ * that was opened later. */
 static void fill_streams(void)
 {
     int fd;

@@ -95,7 +95,7 @@ static bool go_on(weir_future *future)
 }
 
 /* The job has settled: takes its result. False: it goes on with another job. True: it has ended,
- * and its job is to be closed; its index is negative if there is none. */
+ * and its job is to be closed; without a job its index is negative. */
 static bool finish_job(weir_future *future)
 {
     struct weir__job_future *job = weir__job_future_of(future);
@@ -202,8 +202,8 @@ void weir__job_future_end_notified(weir_pool *pool, unsigned index)
         finish_if_done(pool, future, true, false);
 }
 
-/* Ends futures that have settled, to have their places; if there are none, waits a
- * little for one. */
+/* Ends futures that have settled, to have their places. If no future has settled, waits a little
+ * for an end. */
 static bool make_place(weir_pool *pool)
 {
     uint32_t bell = atomic_load(&pool->control->host_bell);

@@ -167,7 +167,7 @@ static void scale(const struct weir__progress *progress, uint64_t all, weir_prog
         out->failed = 1;
 }
 
-/* `job` NULL: there is none, as it could not be opened. */
+/* `job` NULL: the job could not be opened. */
 static weir_progress look_at(const struct weir__progress *progress, const struct weir__job *job)
 {
     weir_progress out = {

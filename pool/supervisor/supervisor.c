@@ -473,7 +473,7 @@ static bool host_ends_pool(const struct supervisor *supervisor)
     return poll(&lifeline, 1, 0) == 0; /* POLLHUP would say that the host's end is closed */
 }
 
-/* The host is gone, or done with this pool: nothing to report to anybody. */
+/* The host is gone, or has ended this pool: no process is left that a report could reach. */
 _Noreturn static void end_with_host(struct supervisor *supervisor, bool scope_lives)
 {
     kill_all(supervisor);
