@@ -46,7 +46,7 @@ static void free_set(struct weir__future_set *set)
 }
 
 /* Unlocks the set, and frees it if the pool is gone and its last future too. */
-static void unlock_set(struct weir__future_set *set)
+static inline __attribute__((always_inline)) void unlock_set(struct weir__future_set *set)
 {
     const bool last = set->pool == NULL && set->count == 0;
 
