@@ -2,7 +2,7 @@
  *
  * failure.h: which of a job's failures its call reports: the first one.
  *
- * A job has room for two records, for a task that failed (by its worker) and for a worker that died
+ * A job has two records: of a task that failed (by its worker), and of a worker that died
  * (by the supervisor). A record counts when the cell of its chunk is FAILED: the one store that
  * makes the chunk's failure final also commits the record, so there is nothing between the two at
  * which a process can be killed. Invariant: when any cell is FAILED, a record counts.

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * hello.c: the first message of a process that the host has forked.
+ * hello.c: sending a message over a lifeline.
  *
- * One message of a SOCK_SEQPACKET socket: it arrives whole or not at all. A process that is killed
- * before it closes its end of the socket, which the host sees.
+ * It is a SOCK_SEQPACKET socket: a message arrives whole or not at all. A process that is killed
+ * before it has sent its hello closes its end of the socket, which the host sees.
  */
 #include "pool/control/hello.h"
 
@@ -12,12 +12,12 @@
 
 #include "pool/control/no_malloc.h"
 
-bool weir__say_hello(int lifeline, const struct weir__hello *hello)
+bool weir__lifeline_send(int lifeline, const void *message, size_t size)
 {
     ssize_t sent;
 
     do
-        sent = send(lifeline, hello, sizeof(*hello), MSG_NOSIGNAL);
+        sent = send(lifeline, message, size, MSG_NOSIGNAL);
     while (sent < 0 && errno == EINTR);
-    return sent == (ssize_t)sizeof(*hello);
+    return sent == (ssize_t)size;
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * hello.h: the first message of a process that the host has forked.
+ * hello.h: the messages of a lifeline; the first is that of a process that the host has forked.
  */
 #ifndef WEIR_HELLO_H
 #define WEIR_HELLO_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* What the process tells over its lifeline when it is ready, or that it could not become so. */
@@ -15,7 +16,8 @@ struct weir__hello {
     char message[248];
 };
 
-/* Says hello, once. False: the host cannot be told, and the process has to end. Signal-safe. */
-bool weir__say_hello(int lifeline, const struct weir__hello *hello);
+/* Sends one message over the lifeline: a hello, or an order. False: it cannot be sent.
+ * Signal-safe. */
+bool weir__lifeline_send(int lifeline, const void *message, size_t size);
 
 #endif

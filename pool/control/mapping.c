@@ -43,16 +43,12 @@ struct weir__control *weir__control_new(int workers, bool jobs)
     size_t heap = jobs ? HEAP_SIZE : 0;
     struct weir__control *control;
 
-    for (;;) {
-        control = mmap(NULL, header + job_size + queue_size + heap, PROT_READ | PROT_WRITE,
-                       MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (control != MAP_FAILED)
-            break;
-        if (heap / 2 < HEAP_SIZE_MIN) {
-            weir__fail(-ENOMEM, "no address space for a pool's control block of %zu bytes",
-                       header + job_size + queue_size + heap);
-            return NULL;
-        }
+    while ((control = mmap(NULL, header + job_size + queue_size + heap, PROT_READ | PROT_WRITE,
+                           MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)) == MAP_FAILED) {
+        if (heap / 2 < HEAP_SIZE_MIN)
+            return weir__fail_null(-ENOMEM,
+                                   "no address space for a pool's control block of %zu bytes",
+                                   header + job_size + queue_size + heap);
         heap /= 2;
     }
     control->workers = workers;

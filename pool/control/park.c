@@ -15,7 +15,7 @@
  *     looks at the ready set    (seq_cst)     takes one out: bell + 1, wake
  *     sleeps while bell == seen
  *
- * Killed between taking a bit out and ringing: the supervisor wakes everybody after each death.
+ * Killed between taking a bit out and ringing: the supervisor wakes all workers after each death.
  *
  * What the program does about spinning workers stands in job.c, publish_and_wake().
  */

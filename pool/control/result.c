@@ -9,12 +9,15 @@
 
 #include "pool/control/no_malloc.h"
 
-void weir__result_drop(struct weir__result *result)
+void weir__block_drop(weir_shm *block)
 {
-    weir_shm *block = atomic_exchange(&result->block, NULL);
-
     if (block == NULL)
         return;
     weir_shm_unlink(block);
     weir_shm_close(block);
+}
+
+void weir__result_drop(struct weir__result *result)
+{
+    weir__block_drop(atomic_exchange(&result->block, NULL));
 }

@@ -19,6 +19,9 @@ struct weir__result {
     alignas(16) unsigned char bytes[WEIR__RESULT_INLINE];
 };
 
+/* Unlinks and closes a block of the scope. NULL is allowed. */
+void weir__block_drop(weir_shm *block);
+
 /* The worker that runs the call, or the host at its end: gives the block back, if there is one. */
 void weir__result_drop(struct weir__result *result);
 

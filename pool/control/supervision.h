@@ -11,12 +11,6 @@
 
 #include "pool/control/control.h"
 
-/* What a supervisor is made with: by the host, before the fork. */
-struct weir__supervision {
-    struct weir__control *control;
-    weir_scope *scope;
-};
-
 /* Exit status of a worker whose initializer failed. */
 #define WEIR__EXIT_INITIALIZER 111
 
@@ -29,9 +23,9 @@ enum {
     SUPERVISOR_SIGNAL = 0x80,
 };
 
-/* supervisor/supervisor.c. For weir__fork_detached(); context is a struct weir__supervision. Does
- * not return. */
-void weir__supervisor_main(void *context, int lifeline);
+/* supervisor/supervisor.c. Runs in the process that host/fork.c forks. Does not return. */
+_Noreturn void weir__supervisor_main(struct weir__control *control, weir_scope *scope,
+                                     int lifeline);
 
 /* worker/worker.c. Runs worker `slot` until the pool ends, or, for a weir_process, its target.
  * Signals are blocked when it is called. Does not return. */

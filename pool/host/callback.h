@@ -14,7 +14,8 @@ void weir__callback_set(weir_pool *pool, weir_future *future, weir_then_fn callb
  * be called. Returns whether the thread that dispatches must be woken. */
 bool weir__callback_queue(weir_pool *pool, weir_future *future);
 
-/* The future whose callback is to be called next, which has none any more; NULL: there is none. */
+/* Takes the future whose callback is to be called next: it has no callback any more. NULL: no
+ * future is queued. */
 weir_future *weir__callback_take(weir_pool *pool);
 
 /* A future that has a callback is freed before that was called. */

@@ -65,7 +65,7 @@ struct weir__call_ring {
     uint64_t tail;                           /* position of the next call */
     int since_wait;                          /* calls put since a thread last waited for one */
     weir_future *vacant;                     /* futures, taken over from the set all at once */
-    weir_future *futures[WEIR__QUEUE_CALLS]; /* whose call is in that place; NULL: nobody's */
+    weir_future *futures[WEIR__QUEUE_CALLS]; /* whose call is in that place; NULL: it is vacant */
 };
 
 /* With pool->lock. */
@@ -163,9 +163,7 @@ static void take_over(weir_pool *pool, weir_future *future)
         call->result.size = 0;
     }
     if (future->code != 0) {
-        future->error = malloc(sizeof(*future->error));
-        if (future->error != NULL)
-            *future->error = *weir_last_error();
+        weir__keep_error(future);
         weir__fail_with(&before);
     }
     weir__failure_reset(failure);
@@ -215,13 +213,9 @@ static bool is_plain(const weir_job_options *options)
 
 static struct weir__call_ring *get_ring(weir_pool *pool)
 {
-    struct weir__call_ring *ring = pool->calls;
-
-    if (ring != NULL)
-        return ring;
-    ring = calloc(1, sizeof(*ring));
-    pool->calls = ring;
-    return ring;
+    if (pool->calls == NULL)
+        pool->calls = calloc(1, sizeof(*pool->calls));
+    return pool->calls;
 }
 
 /* Whether the call at the tail still waits to be started since the tail was there last: the queue
@@ -233,8 +227,8 @@ static bool is_full(weir_pool *pool, const weir_future *future)
            !is_call_settled(pool, future);
 }
 
-/* With pool->lock. Moves the tail to a vacant place. -1: there is none; -EAGAIN: the
- * queue is full. */
+/* With pool->lock. Moves the tail to a vacant place. -1: no place is vacant; -EAGAIN: the queue is
+ * full. */
 static int take_call_place(weir_pool *pool, struct weir__call_ring *ring)
 {
     for (int i = 0; i < PLACES_TRIED; i++, ring->tail++) {
@@ -382,6 +376,17 @@ weir_future *weir__call_put(weir_pool *pool, weir_call_fn function, const void *
 
 /* ---- waiting -------------------------------------------------------------------------------- */
 
+/* With pool->lock. Whether the call has ended, now or before. */
+static inline bool end_if_settled(weir_pool *pool, weir_future *future)
+{
+    if (atomic_load_explicit(&future->pool, memory_order_relaxed) == NULL)
+        return true;
+    if (!is_call_settled(pool, future))
+        return false;
+    end_call(pool, future);
+    return true;
+}
+
 static bool is_call_done(weir_future *future, bool waits)
 {
     weir_pool *pool = atomic_load_explicit(&future->pool, memory_order_acquire);
@@ -391,11 +396,7 @@ static bool is_call_done(weir_future *future, bool waits)
     if (pool == NULL)
         return true;
     pthread_mutex_lock(&pool->lock);
-    ended = atomic_load_explicit(&future->pool, memory_order_relaxed) == NULL;
-    if (!ended && is_call_settled(pool, future)) {
-        end_call(pool, future);
-        ended = true;
-    }
+    ended = end_if_settled(pool, future);
     pthread_mutex_unlock(&pool->lock);
     return ended;
 }
@@ -427,11 +428,7 @@ static bool wait_end(weir_pool *pool, weir_future *future)
 
     pthread_mutex_lock(&pool->lock);
     future->users--;
-    ended = atomic_load_explicit(&future->pool, memory_order_relaxed) == NULL;
-    if (!ended && is_call_settled(pool, future)) {
-        end_call(pool, future);
-        ended = true;
-    }
+    ended = end_if_settled(pool, future);
     if (--pool->in_use == 0)
         pthread_cond_broadcast(&pool->idle);
     pthread_mutex_unlock(&pool->lock);

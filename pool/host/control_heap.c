@@ -3,8 +3,9 @@
  * control_heap.c: first fit over a sorted array of vacant extents.
  *
  * Jobs in flight hold at most two pieces each, so there are few extents. The array grows when
- * memory is allocated, never when it is freed: a free therefore cannot fail. Invariant: there is
- * room for one extent more than there are pieces out, as that many can lie around and between them.
+ * memory is allocated, never when it is freed: a free therefore cannot fail. Invariant: the
+ * capacity is at least one extent more than there are pieces out, as that many can lie around and
+ * between them.
  */
 #include "pool/host/control_heap.h"
 
@@ -42,7 +43,7 @@ static void drop_extent(struct weir__control_heap *heap, size_t i)
     heap->count--;
 }
 
-/* Makes room for the extents there may be when one more piece is out. */
+/* Makes the capacity enough for the extents that there may be when one more piece is out. */
 static bool grow_extents(struct weir__control_heap *heap)
 {
     struct weir__extent *more;

@@ -66,7 +66,18 @@ static void close_descriptor(int *fd)
     *fd = -1;
 }
 
-static void leave_loop(weir_pool *pool);
+static void on_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+static void leave_loop(weir_pool *pool)
+{
+    if (pool->dispatch.loop != NULL)
+        uv_close((uv_handle_t *)&pool->dispatch.loop->poll, on_closed);
+    pool->dispatch.loop = NULL;
+    pool->callbacks.changed = NULL;
+}
 
 void weir__dispatch_free(weir_pool *pool)
 {
@@ -136,12 +147,8 @@ int weir_pool_fd(weir_pool *pool)
 /* The loop runs on while callbacks are to come. */
 static void hold_loop(weir_pool *pool)
 {
-    if (pool->dispatch.loop == NULL)
-        return;
-    if (pool->callbacks.count > 0)
-        uv_ref((uv_handle_t *)&pool->dispatch.loop->poll);
-    else
-        uv_unref((uv_handle_t *)&pool->dispatch.loop->poll);
+    if (pool->dispatch.loop != NULL)
+        (pool->callbacks.count > 0 ? uv_ref : uv_unref)((uv_handle_t *)&pool->dispatch.loop->poll);
 }
 
 int weir_future_then(weir_future *future, weir_then_fn callback, void *arg)
@@ -230,28 +237,15 @@ static bool drain(weir_pool *pool)
     return atomic_exchange(&pool->control->notified_all, 0) != 0 || all;
 }
 
-static uint64_t take_notified(_Atomic uint64_t *notified, bool all)
+/* Takes the bits of `notified`, and calls `end` for each of them; for every one if `all`. */
+static inline void end_each(weir_pool *pool, _Atomic uint64_t *notified, unsigned count, bool all,
+                            void (*end)(weir_pool *pool, unsigned index))
 {
-    uint64_t bits = 0;
+    for (unsigned w = 0; w * 64 < count; w++) {
+        uint64_t bits = atomic_load(&notified[w]) != 0 ? atomic_exchange(&notified[w], 0) : 0;
 
-    if (atomic_load(notified) != 0)
-        bits = atomic_exchange(notified, 0);
-    return all ? UINT64_MAX : bits;
-}
-
-static void end_notified(weir_pool *pool, bool all)
-{
-    struct weir__control *control = pool->control;
-    uint32_t used = atomic_load(&control->jobs_used);
-
-    for (uint32_t w = 0; w * 64 < used; w++) {
-        for (uint64_t bits = take_notified(&control->notified[w], all); bits != 0; bits &= bits - 1)
-            weir__job_future_end_notified(pool, (int)(w * 64) + __builtin_ctzll(bits));
-    }
-    for (uint32_t w = 0; w * 64 < WEIR__QUEUE_CALLS; w++) {
-        for (uint64_t bits = take_notified(&control->queue->notified[w], all); bits != 0;
-             bits &= bits - 1)
-            weir__call_end_notified(pool, w * 64 + (unsigned)__builtin_ctzll(bits));
+        for (bits = all ? UINT64_MAX : bits; bits != 0; bits &= bits - 1)
+            end(pool, w * 64 + (unsigned)__builtin_ctzll(bits));
     }
 }
 
@@ -267,13 +261,17 @@ static void set_collecting(weir_pool *pool, bool on)
 int weir_pool_dispatch(weir_pool *pool)
 {
     int result = weir_pool_fd(pool);
+    struct weir__control *control;
     bool all;
 
     if (result < 0)
         return result;
+    control = pool->control;
     all = drain(pool);
     set_collecting(pool, true);
-    end_notified(pool, all);
+    end_each(pool, control->notified, atomic_load(&control->jobs_used), all,
+             weir__job_future_end_notified);
+    end_each(pool, control->queue->notified, WEIR__QUEUE_CALLS, all, weir__call_end_notified);
     set_collecting(pool, false);
     return call_all(pool, pool->dispatch.gone);
 }
@@ -285,19 +283,6 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     (void)status;
     (void)events;
     weir_pool_dispatch(((struct weir__loop *)poll->data)->pool);
-}
-
-static void on_closed(uv_handle_t *handle)
-{
-    free(handle->data);
-}
-
-static void leave_loop(weir_pool *pool)
-{
-    if (pool->dispatch.loop != NULL)
-        uv_close((uv_handle_t *)&pool->dispatch.loop->poll, on_closed);
-    pool->dispatch.loop = NULL;
-    pool->callbacks.changed = NULL;
 }
 
 int weir_pool_use_loop(weir_pool *pool, struct uv_loop_s *loop)

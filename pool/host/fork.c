@@ -2,10 +2,10 @@
  *
  * fork.c: forking the supervisor so that the host does not see it.
  *
- * An intermediate process forks the supervisor and ends at once, so the supervisor is nobody's
- * child but init's (or a subreaper's). The intermediate is cloned without an exit signal: the host
- * gets no SIGCHLD for it, and no wait() of the host's finds it (but one with __WALL), at no moment.
- * It shares the host's memory and suspends the calling thread, as vfork does, so the host is copied
+ * An intermediate process forks the supervisor and ends at once, so the supervisor is the child of
+ * init (or of a subreaper). The intermediate is cloned without an exit signal: the host gets no
+ * SIGCHLD for it, and no wait() of the host's finds it (but one with __WALL), at no moment. It
+ * shares the host's memory and suspends the calling thread, as vfork does, so the host is copied
  * once and not twice.
  *
  * The fork itself is glibc's fork(), as the host may have threads: it leaves malloc usable in the
@@ -42,6 +42,7 @@
 
 #include "manager/internal.h"
 #include "pool/control/hello.h"
+#include "pool/control/supervision.h"
 #include "shm/clock.h"
 #include "shm/error.h"
 
@@ -50,7 +51,8 @@
 #define HELLO_TIMEOUT_MS 60000
 #define LAST_DEATHS_NS   500000000 /* from the end of a supervisor to that of its workers */
 
-void weir__flush_before_fork(void)
+/* Buffered output of this process that a forked child would print a second time. */
+static void flush_before_fork(void)
 {
     FILE *streams[] = {stdout, stderr};
 
@@ -85,8 +87,8 @@ static void reset_signals(void)
         sigaction(ignored[i], &fresh, NULL);
 }
 
-/* Closed standard streams lead to nowhere from here on, so that what is printed does not reach a
- * descriptor that was opened later. */
+/* Opens /dev/null in place of closed standard streams, so that output does not reach a descriptor
+ * that was opened later. */
 static void fill_streams(void)
 {
     int fd;
@@ -99,9 +101,8 @@ static void fill_streams(void)
 
 /* What is passed to the intermediate and the child; on the stack of the calling thread. */
 struct start {
+    struct weir__control *control;
     weir_scope *scope;
-    void (*run)(void *context, int lifeline);
-    void *context;
     int ends[2];
     char *stack;            /* of the intermediate */
     ucontext_t thread;      /* where the child goes on */
@@ -128,8 +129,7 @@ _Noreturn static void child_main(const struct start *start)
     reset_signals();
     fill_streams();
     weir__scope_after_fork_child(start->scope);
-    start->run(start->context, start->ends[1]);
-    _exit(0);
+    weir__supervisor_main(start->control, start->scope, start->ends[1]);
 }
 
 /* Not instrumented: the sanitizer does not know the stack that this runs on. */
@@ -147,7 +147,7 @@ __attribute__((no_sanitize("address", "undefined"))) static int intermediate(voi
 
         snprintf(hello.message, sizeof(hello.message), "cannot fork the supervisor: %s",
                  strerror(errno));
-        weir__say_hello(start->ends[1], &hello);
+        weir__lifeline_send(start->ends[1], &hello, sizeof(hello));
     }
     return 0;
 }
@@ -209,7 +209,7 @@ static int fork_child(struct start *start)
 
     if (stack == MAP_FAILED)
         return errno;
-    weir__flush_before_fork();
+    flush_before_fork();
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     weir__scope_before_fork(start->scope);
@@ -221,22 +221,22 @@ static int fork_child(struct start *start)
     return error;
 }
 
-int weir__fork_detached(weir_scope *scope, void (*run)(void *context, int lifeline), void *context,
-                        struct weir__detached *out)
+int weir__fork_supervisor(struct weir__control *control, weir_scope *scope,
+                          struct weir__detached *out)
 {
-    struct start start = {.scope = scope, .run = run, .context = context};
+    struct start start = {.control = control, .scope = scope, .ends = {-1, -1}};
     struct weir__hello hello;
     int *ends = start.ends, result;
 
     *out = WEIR__DETACHED_NONE;
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
-        return weir__fail(-errno, "cannot make a socket pair for a supervisor: %s",
-                          strerror(errno));
-    ends[0] = weir__above_streams(ends[0]);
-    ends[1] = weir__above_streams(ends[1]);
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0) {
+        ends[0] = weir__above_streams(ends[0]);
+        ends[1] = weir__above_streams(ends[1]);
+        errno = EMFILE;
+    }
     if (ends[0] < 0 || ends[1] < 0) {
         result =
-            weir__fail(-EMFILE, "cannot make a socket pair for a supervisor: %s", strerror(EMFILE));
+            weir__fail(-errno, "cannot make a socket pair for a supervisor: %s", strerror(errno));
         close(ends[0]);
         close(ends[1]);
         return result;
@@ -265,12 +265,7 @@ int weir__fork_detached(weir_scope *scope, void (*run)(void *context, int lifeli
 
 void weir__detached_order(const struct weir__detached *detached, char order)
 {
-    ssize_t sent;
-
-    do
-        sent = send(detached->lifeline, &order, 1, MSG_NOSIGNAL);
-    while (sent < 0 && errno == EINTR);
-    if (sent < 0)
+    if (!weir__lifeline_send(detached->lifeline, &order, 1))
         shutdown(detached->lifeline, SHUT_WR);
 }
 

@@ -7,6 +7,8 @@
 
 #include <weir-scope.h>
 
+struct weir__control;
+
 struct weir__detached {
     pid_t pid;
     int pidfd;    /* of the process */
@@ -15,11 +17,11 @@ struct weir__detached {
 
 #define WEIR__DETACHED_NONE ((struct weir__detached){.pidfd = -1, .lifeline = -1})
 
-/* Forks a process that runs main(context, lifeline), waits until it has said hello, and reports
+/* Forks a process that runs weir__supervisor_main(), waits until it has said hello, and reports
  * what it said. Buffered output is flushed first. In the new process all signals are blocked,
  * dispositions are reset, and the scope is prepared (weir__scope_after_fork_child). */
-int weir__fork_detached(weir_scope *scope, void (*run)(void *context, int lifeline), void *context,
-                        struct weir__detached *out);
+int weir__fork_supervisor(struct weir__control *control, weir_scope *scope,
+                          struct weir__detached *out);
 
 /* Tells the process something. If that is not possible it is ended instead: it sees the end of its
  * lifeline, so no thread waits for what was never said. */
@@ -31,8 +33,5 @@ bool weir__detached_wait(const struct weir__detached *detached, int timeout_ms);
 /* Kills it if it lives, waits for the end, collects it if this process is its
  * reaper, and closes. */
 void weir__detached_end(struct weir__detached *detached);
-
-/* Buffered output of this process that a forked child would print a second time. */
-void weir__flush_before_fork(void);
 
 #endif

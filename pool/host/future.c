@@ -6,23 +6,14 @@
  * do. When the pool ends, all its futures are finished first, so they can be asked and freed after
  * it.
  */
-#include "pool/host/future.h"
-
 #include <errno.h>
 
 #include "pool/host/callback.h"
-#include "pool/host/calls.h"
 #include "pool/host/job_future.h"
 #include "pool/host/progress.h"
 #include "pool/host/wait.h"
 #include "shm/clock.h"
 #include "shm/error.h"
-
-void weir__futures_end(weir_pool *pool)
-{
-    weir__job_futures_end(pool);
-    weir__calls_end(pool);
-}
 
 /* Sets the last error again for a result that was noticed earlier. */
 static int report_again(const weir_future *future)

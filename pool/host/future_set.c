@@ -45,31 +45,31 @@ static void free_set(struct weir__future_set *set)
     free(set);
 }
 
-/* With set->lock. True: the pool is gone and its last future too. */
-static bool is_last(const struct weir__future_set *set)
+/* Unlocks the set, and frees it if the pool is gone and its last future too. */
+static inline __attribute__((always_inline)) void unlock_set(struct weir__future_set *set)
 {
-    return set->pool == NULL && set->count == 0 && set->jobs == 0;
+    const bool last = set->pool == NULL && set->count == 0;
+
+    pthread_mutex_unlock(&set->lock);
+    if (last)
+        free_set(set);
 }
 
 void weir__future_set_add(struct weir__future_set *set, weir_future *future)
 {
     future->set = set;
     pthread_mutex_lock(&set->lock);
-    set->jobs++;
+    set->count++;
     pthread_mutex_unlock(&set->lock);
 }
 
 void weir__future_set_remove(weir_future *future)
 {
     struct weir__future_set *set = future->set;
-    bool last;
 
     pthread_mutex_lock(&set->lock);
-    set->jobs--;
-    last = is_last(set);
-    pthread_mutex_unlock(&set->lock);
-    if (last)
-        free_set(set);
+    set->count--;
+    unlock_set(set);
 }
 
 /* With set->lock. */
@@ -113,23 +113,17 @@ weir_future *weir__future_set_take(struct weir__future_set *set,
 void weir__future_set_give(weir_future *future)
 {
     struct weir__future_set *set = future->set;
-    bool last;
 
     pthread_mutex_lock(&set->lock);
     future->next = set->vacant;
     set->vacant = future;
     if (set->pool == NULL)
         set->count--;
-    last = is_last(set);
-    pthread_mutex_unlock(&set->lock);
-    if (last)
-        free_set(set);
+    unlock_set(set);
 }
 
 void weir__future_set_leave(struct weir__future_set *set, const weir_future *vacant)
 {
-    bool last;
-
     if (set == NULL)
         return;
     pthread_mutex_lock(&set->lock);
@@ -138,8 +132,5 @@ void weir__future_set_leave(struct weir__future_set *set, const weir_future *vac
     for (vacant = set->vacant; vacant != NULL; vacant = vacant->next)
         set->count--;
     set->pool = NULL;
-    last = is_last(set);
-    pthread_mutex_unlock(&set->lock);
-    if (last)
-        free_set(set);
+    unlock_set(set);
 }

@@ -14,8 +14,8 @@ struct weir__future_set {
     pthread_mutex_t lock;            /* over what follows */
     weir_future *vacant;             /* linked by `next` */
     struct weir__future_slab *slabs; /* all there are; each is memory for some */
-    int64_t count; /* so many futures; once the pool is gone, those not given back */
-    int64_t jobs;  /* futures of jobs, which are not in the slabs */
+    /* Futures of jobs, and all futures in the slabs; once the pool is gone, those not given back. */
+    int64_t count;
 };
 
 /* Of a new pool; NULL without an error when there is no memory. */

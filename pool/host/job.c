@@ -52,10 +52,7 @@ static void release_memory(weir_pool *pool, unsigned index)
 
     weir__control_heap_free(&pool->jobs.heap, private->cells, private->cells_size);
     weir__control_heap_free(&pool->jobs.heap, private->memory, private->size);
-    if (private->block != NULL) {
-        weir_shm_unlink(private->block);
-        weir_shm_close(private->block);
-    }
+    weir__block_drop(private->block);
     *private = (struct weir__job_private){0};
 }
 
@@ -153,7 +150,7 @@ static int give_cells(weir_pool *pool, struct weir__job_private *private, int64_
     return 0;
 }
 
-/* Argument and room. */
+/* Memory for the argument and for the kind's data. */
 static int give_memory(weir_pool *pool, struct weir__job_private *private,
                        const struct weir__job_spec *spec, unsigned char **data)
 {
@@ -261,9 +258,9 @@ static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spe
  * future is taken out of the ready set when its last chunk is taken.
  *
  * A thread that waits for its job takes a spinning worker beforehand, so that this worker finds its
- * bit taken and need not write to the line; if it is a mistake (that worker had just found another
- * job), wake_more() mends it in a moment. Not so for a job of a future: for it a worker
- * counts only if it is still spinning after the job is there, so it looks at the ready set, or
+ * bit taken and need not write to the line. If that worker had just found another job, wake_more()
+ * wakes another one in a moment. For a job of a future no worker's bit is taken: a worker counts
+ * only if it is still spinning after the job is there, so it looks at the ready set, or
  * wakes the next one, later than that. tests/model/wake.pml has these steps. */
 static void publish_and_wake(weir_pool *pool, unsigned index, bool async)
 {

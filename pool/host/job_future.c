@@ -41,7 +41,6 @@ static void init_job_future(struct weir__job_future *job, weir_pool *pool,
         .data = spec->data,
         .map_reduce = spec->map_reduce,
         .user_out = user_out,
-        .arg = spec->arg,
         .keep_going = spec->keep_going,
     };
     atomic_init(&job->future.pool, pool);
@@ -96,7 +95,7 @@ static bool go_on(weir_future *future)
 }
 
 /* The job has settled: takes its result. False: it goes on with another job. True: it has ended,
- * and its job is to be closed; its index is negative if there is none. */
+ * and its job is to be closed; without a job its index is negative. */
 static bool finish_job(weir_future *future)
 {
     struct weir__job_future *job = weir__job_future_of(future);
@@ -116,12 +115,6 @@ static bool finish_job(weir_future *future)
 }
 
 /* ---- futures -------------------------------------------------------------------------------- */
-
-static void list_add(weir_pool *pool, weir_future *future)
-{
-    TAILQ_INSERT_TAIL(&pool->futures.list, future, link);
-    future->listed = true;
-}
 
 static void list_remove(weir_pool *pool, weir_future *future)
 {
@@ -145,15 +138,6 @@ static weir_pool *claim_job(weir_future *future)
     return future->pool;
 }
 
-static void keep_error(weir_future *future)
-{
-    if (future->code == 0)
-        return;
-    future->error = malloc(sizeof(*future->error));
-    if (future->error != NULL)
-        *future->error = *weir_last_error();
-}
-
 /* Returns whether the future has ended. `waits`: so that its progress is to show the end. */
 static bool finish_if_done(weir_pool *pool, weir_future *future, bool settled, bool waits)
 {
@@ -161,8 +145,8 @@ static bool finish_if_done(weir_pool *pool, weir_future *future, bool settled, b
     bool call = false;
 
     settled = settled && finish_job(future);
-    if (settled)
-        keep_error(future);
+    if (settled && future->code != 0)
+        weir__keep_error(future);
     index = future->index;
     if (settled && waits)
         weir__progress_end(pool, index, future->progress, future->code);
@@ -203,13 +187,13 @@ static weir_future *claim_settled(weir_pool *pool)
     return future;
 }
 
-void weir__job_future_end_notified(weir_pool *pool, int index)
+void weir__job_future_end_notified(weir_pool *pool, unsigned index)
 {
     weir_future *future;
 
     pthread_mutex_lock(&pool->lock);
     future = pool->jobs.private[index].called;
-    if (future != NULL && (future->users > 0 || !weir__job_settled(pool, index)))
+    if (future != NULL && (future->users > 0 || !weir__job_settled(pool, (int)index)))
         future = NULL; /* the thread that is at it ends it, or the job is notified of again */
     if (future != NULL)
         future->users++;
@@ -218,8 +202,8 @@ void weir__job_future_end_notified(weir_pool *pool, int index)
         finish_if_done(pool, future, true, false);
 }
 
-/* Ends futures that have settled, to have their places; if there are none, waits a
- * little for one. */
+/* Ends futures that have settled, to have their places. If no future has settled, waits a little
+ * for an end. */
 static bool make_place(weir_pool *pool)
 {
     uint32_t bell = atomic_load(&pool->control->host_bell);
@@ -248,6 +232,19 @@ static int open_at_last(weir_pool *pool, const struct weir__job_spec *spec)
     }
 }
 
+/* Opens the future's job. Negative: neither job nor progress is there. */
+static int open_job(weir_pool *pool, const struct weir__job_spec *spec, weir_future *future)
+{
+    int result = weir__progress_new(spec, &future->progress);
+
+    if (result < 0)
+        return result;
+    future->index = open_at_last(pool, spec);
+    if (future->index < 0)
+        free(future->progress);
+    return future->index;
+}
+
 int weir__run(weir_pool *pool, const struct weir__job_spec *spec, void *user_out)
 {
     struct weir__job_future job;
@@ -256,21 +253,21 @@ int weir__run(weir_pool *pool, const struct weir__job_spec *spec, void *user_out
     if (spec->count == 0)
         return 0;
     init_job_future(&job, pool, spec, user_out);
-    if (weir__progress_new(spec, &future->progress) < 0)
-        return -ENOMEM;
-    future->index = open_at_last(pool, spec);
-    if (future->index < 0) {
-        weir__progress_free(future->progress);
-        return future->index;
-    }
+    if (open_job(pool, spec, future) < 0)
+        return weir_last_error()->code;
     do
         weir__progress_wait(pool, future->index, INT64_MAX, future->progress);
     while (!finish_job(future));
     weir__progress_end(pool, future->index, future->progress, future->code);
-    weir__progress_free(future->progress);
+    free(future->progress);
     if (future->index >= 0)
         weir__job_close(pool, future->index);
     return future->code;
+}
+
+static int check_not_ending(const weir_pool *pool)
+{
+    return pool->ending ? weir__fail(-ECANCELED, "the pool is about to end") : 0;
 }
 
 weir_future *weir__launch(weir_pool *pool, struct weir__job_spec *spec, void *user_out)
@@ -278,36 +275,23 @@ weir_future *weir__launch(weir_pool *pool, struct weir__job_spec *spec, void *us
     struct weir__job_future *job = malloc(sizeof(*job));
     weir_future *future;
 
-    if (job == NULL) {
-        weir__fail(-ENOMEM, "no memory for a future");
-        return NULL;
-    }
+    if (job == NULL)
+        return weir__fail_null(-ENOMEM, "no memory for a future");
     future = &job->future;
     init_job_future(job, pool, spec, user_out);
-    if (spec->count == 0) {
-        weir__future_set_add(pool->futures.set, future);
-        future->pool = NULL;
-        return future;
-    }
-    if (pool->ending) {
-        free(job);
-        weir__fail(-ECANCELED, "the pool is about to end");
-        return NULL;
-    }
     spec->async = true;
-    if (weir__progress_new(spec, &future->progress) < 0) {
-        free(job);
-        return NULL;
-    }
-    future->index = open_at_last(pool, spec);
-    if (future->index < 0) {
-        weir__progress_free(future->progress);
+    if (spec->count > 0 && (check_not_ending(pool) < 0 || open_job(pool, spec, future) < 0)) {
         free(job);
         return NULL;
     }
     weir__future_set_add(pool->futures.set, future);
+    if (spec->count == 0) {
+        future->pool = NULL;
+        return future;
+    }
     pthread_mutex_lock(&pool->lock);
-    list_add(pool, future);
+    TAILQ_INSERT_TAIL(&pool->futures.list, future, link);
+    future->listed = true;
     pthread_mutex_unlock(&pool->lock);
     return future;
 }
@@ -371,7 +355,7 @@ static void free_job_future(weir_future *future)
     weir__result_free(future);
     if (job->kind->release != NULL)
         job->kind->release(job->map_reduce);
-    weir__progress_free(future->progress);
+    free(future->progress);
     weir__future_set_remove(future);
     free(job);
 }

@@ -17,7 +17,7 @@ int weir__run(weir_pool *pool, const struct weir__job_spec *spec, void *user_out
 weir_future *weir__launch(weir_pool *pool, struct weir__job_spec *spec, void *user_out);
 
 /* Ends the future that has this job and a callback, if it has settled. */
-void weir__job_future_end_notified(weir_pool *pool, int index);
+void weir__job_future_end_notified(weir_pool *pool, unsigned index);
 /* Shows the progress of any future, if it has one and it is time. Returns when it will be. */
 int64_t weir__job_future_show(weir_pool *pool, weir_future *future);
 /* Waits for the jobs of all futures and finishes them: the pool is about to end. */

@@ -18,9 +18,9 @@
 #include "pool/control/supervision.h"
 #include "pool/host/calls.h"
 #include "pool/host/dispatch.h"
-#include "pool/host/future.h"
 #include "pool/host/future_set.h"
 #include "pool/host/job.h"
+#include "pool/host/job_future.h"
 #include "pool/host/spec.h"
 #include "shm/error.h"
 
@@ -29,10 +29,9 @@
 
 static int check_pool_options(const weir_pool_options *options)
 {
-    for (size_t i = 0; i < sizeof(options->reserved) / sizeof(options->reserved[0]); i++) {
-        if (options->reserved[i] != 0)
-            return weir__fail(-EINVAL, "weir_pool_options.reserved must be zero");
-    }
+    if (weir__check_reserved(options->reserved, sizeof(options->reserved) / sizeof(uint64_t),
+                             "weir_pool_options") < 0)
+        return -EINVAL;
     if (options->workers < 0)
         return weir__fail(-EINVAL, "workers is %d; it must be from 1 to %d, or 0 for the default",
                           options->workers, WEIR_WORKERS_MAX);
@@ -78,10 +77,8 @@ static weir_pool *new_private(int workers)
 {
     weir_pool *pool = calloc(1, sizeof(*pool));
 
-    if (pool == NULL) {
-        weir__fail(-ENOMEM, "no memory for a pool");
-        return NULL;
-    }
+    if (pool == NULL)
+        return weir__fail_null(-ENOMEM, "no memory for a pool");
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->idle, NULL);
     pool->supervisor = WEIR__DETACHED_NONE;
@@ -91,23 +88,16 @@ static weir_pool *new_private(int workers)
     pool->dispatch.timer_fd = -1;
     pool->mine = map_mine();
     pool->futures.set = weir__future_set_new(pool);
-    if (pool->mine == NULL || pool->futures.set == NULL) {
+    if (pool->mine == NULL || pool->futures.set == NULL)
         weir__fail(-ENOMEM, "no memory for a pool");
-        free_private(pool);
-        return NULL;
-    }
-    pool->control = weir__control_new(workers, true);
+    else
+        pool->control = weir__control_new(workers, true);
     if (pool->control == NULL || weir__jobs_init(pool) < 0) {
         free_private(pool);
         return NULL;
     }
     weir__calls_init(pool->control);
     return pool;
-}
-
-static void send_order(weir_pool *pool, char order)
-{
-    weir__detached_order(&pool->supervisor, order);
 }
 
 /* Waits until no other thread has a job open. */
@@ -123,11 +113,12 @@ static void wait_until_idle(weir_pool *pool)
 static void kill_workers(weir_pool *pool)
 {
     pool->ending = true;
-    send_order(pool, SUPERVISOR_KILL);
+    weir__detached_order(&pool->supervisor, SUPERVISOR_KILL);
     weir__detached_wait(&pool->supervisor, KILL_MS);
     atomic_store(&pool->supervisor_gone, true);
     weir__host_wake(pool->control);
-    weir__futures_end(pool);
+    weir__job_futures_end(pool);
+    weir__calls_end(pool);
     weir__dispatch_finish(pool);
     wait_until_idle(pool);
     weir__detached_end(&pool->supervisor);
@@ -152,7 +143,6 @@ static void stop_pool_with_scope(struct weir__on_end *on_end)
 weir_pool *weir_pool_new(weir_scope *scope, const weir_pool_options *options)
 {
     weir_pool_options defaults = {0};
-    struct weir__supervision supervision = {.scope = scope};
     weir_pool *pool;
     int workers, cpus = weir_cpu_count();
 
@@ -176,12 +166,8 @@ weir_pool *weir_pool_new(weir_scope *scope, const weir_pool_options *options)
     pool->control->pin = options->pin;
     pool->control->backtrace = options->backtrace;
     pool->control->spinners_max = cpus > 1 ? cpus - 1 : 0;
-    supervision.control = pool->control;
-    if (weir__dispatch_init(pool) < 0) {
-        free_private(pool);
-        return NULL;
-    }
-    if (weir__fork_detached(scope, weir__supervisor_main, &supervision, &pool->supervisor) < 0) {
+    if (weir__dispatch_init(pool) < 0 ||
+        weir__fork_supervisor(pool->control, scope, &pool->supervisor) < 0) {
         free_private(pool);
         return NULL;
     }
@@ -195,12 +181,13 @@ void weir_pool_free(weir_pool *pool)
     if (pool == NULL || weir__check_pool(pool) < 0 || pool->ending)
         return;
     pool->ending = true;
-    weir__futures_end(pool);
+    weir__job_futures_end(pool);
+    weir__calls_end(pool);
     weir__dispatch_finish(pool);
     wait_until_idle(pool);
     atomic_store(&pool->control->state, POOL_DRAINING);
     weir__wake_all(pool->control);
-    send_order(pool, SUPERVISOR_FINISH);
+    weir__detached_order(&pool->supervisor, SUPERVISOR_FINISH);
     weir__detached_wait(&pool->supervisor, FREE_MS);
     weir__detached_end(&pool->supervisor);
     end_pool(pool);

@@ -49,31 +49,24 @@ static void stop_process_with_scope(struct weir__on_end *on_end)
 
 weir_process *weir_process_start(weir_scope *scope, int (*target)(void *arg), void *arg)
 {
-    struct weir__supervision supervision = {.scope = scope};
     weir_process *process;
 
     if (weir__scope_check_owner(scope, "a process") < 0)
         return NULL;
-    if (target == NULL) {
-        weir__fail(-EINVAL, "the process's target is NULL");
-        return NULL;
-    }
+    if (target == NULL)
+        return weir__fail_null(-EINVAL, "the process's target is NULL");
     process = calloc(1, sizeof(*process));
-    if (process == NULL) {
-        weir__fail(-ENOMEM, "no memory for a process");
-        return NULL;
-    }
+    if (process == NULL)
+        return weir__fail_null(-ENOMEM, "no memory for a process");
     process->scope = scope;
     process->starter = getpid();
     process->control = weir__control_new(1, false);
-    if (process->control == NULL) {
-        free(process);
-        return NULL;
+    if (process->control != NULL) {
+        process->control->process_target = target;
+        process->control->arg = arg;
     }
-    process->control->process_target = target;
-    process->control->arg = arg;
-    supervision.control = process->control;
-    if (weir__fork_detached(scope, weir__supervisor_main, &supervision, &process->supervisor) < 0) {
+    if (process->control == NULL ||
+        weir__fork_supervisor(process->control, scope, &process->supervisor) < 0) {
         weir__control_free(process->control);
         free(process);
         return NULL;

@@ -167,7 +167,7 @@ static void scale(const struct weir__progress *progress, uint64_t all, weir_prog
         out->failed = 1;
 }
 
-/* `job` NULL: there is none, as it could not be opened. */
+/* `job` NULL: the job could not be opened. */
 static weir_progress look_at(const struct weir__progress *progress, const struct weir__job *job)
 {
     weir_progress out = {
@@ -194,30 +194,20 @@ static weir_progress look_at(const struct weir__progress *progress, const struct
 
 /* ---- showing -------------------------------------------------------------------------------- */
 
+/* The bar, or at the end a line that stays. */
 static void put_frame(struct weir__progress *progress, const weir_progress *now)
 {
+    size_t (*write_text)(char *out, const weir_progress *progress, int width, bool colour) =
+        now->ended ? weir__progress_line : weir__progress_bar;
     char frame[WEIR__PROGRESS_TEXT + 8] = "\r";
     size_t size = 1;
 
     if (!may_write())
         return;
-    size += weir__progress_bar(frame + size, now, terminal_width(), progress->colour);
-    memcpy(frame + size, "\033[K", 3);
-    put_to_terminal(frame, size + 3);
-    progress->drawn = true;
-}
-
-static void put_end(struct weir__progress *progress, const weir_progress *now)
-{
-    char frame[WEIR__PROGRESS_TEXT + 8] = "\r";
-    size_t size = 1;
-
-    if (!may_write())
-        return;
-    size += weir__progress_line(frame + size, now, terminal_width(), progress->colour);
+    size += write_text(frame + size, now, terminal_width(), progress->colour);
     memcpy(frame + size, "\033[K\n", 4);
-    put_to_terminal(frame, size + 4);
-    progress->drawn = false;
+    put_to_terminal(frame, size + (now->ended ? 4 : 3));
+    progress->drawn = !now->ended;
 }
 
 static void clear_frame(struct weir__progress *progress)
@@ -250,8 +240,6 @@ static void show_progress(struct weir__progress *progress, const weir_progress *
 
     if (progress->mode == MODE_CALL)
         progress->wish.call(now, progress->wish.arg);
-    else if (progress->mode == MODE_BAR && now->ended)
-        put_end(progress, now);
     else if (progress->mode == MODE_BAR)
         put_frame(progress, now);
     else if (progress->mode == MODE_LINES)
@@ -373,9 +361,4 @@ int weir__progress_new(const struct weir__job_spec *spec, struct weir__progress 
     progress->next_ns = progress->start_ns + FRAME_NS;
     *out = progress;
     return 0;
-}
-
-void weir__progress_free(struct weir__progress *progress)
-{
-    free(progress);
 }

@@ -10,9 +10,9 @@
 /* Private to the thread that uses the future. */
 struct weir__progress;
 
-/* 0 and *out, NULL if nothing is asked for; or -ENOMEM. All others here take NULL. */
+/* 0 and *out, NULL if nothing is asked for; or -ENOMEM. To be freed with free(). All others here
+ * take NULL. */
 int weir__progress_new(const struct weir__job_spec *spec, struct weir__progress **out);
-void weir__progress_free(struct weir__progress *progress);
 
 /* weir__job_wait(), showing progress meanwhile. The end is not shown, as more may follow. */
 bool weir__progress_wait(weir_pool *pool, int index, int64_t limit_ns,

@@ -13,6 +13,22 @@
 
 #include "shm/error.h"
 
+void *weir__result_alloc(weir_future *future, size_t size)
+{
+    future->result = size <= sizeof(future->small) ? future->small : malloc(size);
+    if (future->result == NULL)
+        return weir__fail_null(-ENOMEM, "no memory for a result of %zu bytes", size);
+    future->result_size = size;
+    return future->result;
+}
+
+void weir__keep_error(weir_future *future)
+{
+    future->error = malloc(sizeof(*future->error));
+    if (future->error != NULL)
+        *future->error = *weir_last_error();
+}
+
 int weir__take_result(weir_future *future, weir_pool *pool, struct weir__result *result, bool good)
 {
     weir_shm *block;
@@ -23,17 +39,10 @@ int weir__take_result(weir_future *future, weir_pool *pool, struct weir__result 
         block = atomic_load(&result->block);
         if (block != NULL)
             code = weir__map_made(pool); /* again, if it failed at the end of the job */
-        if (code < 0) {
-            weir__result_drop(result);
-            return code;
-        }
-        future->result = size <= sizeof(future->small) ? future->small : malloc(size);
-        if (future->result == NULL) {
-            code = weir__fail(-ENOMEM, "no memory for a result of %zu bytes", size);
-        } else {
+        if (code == 0 && weir__result_alloc(future, size) == NULL)
+            code = -ENOMEM;
+        if (code == 0)
             memcpy(future->result, block != NULL ? weir_shm_buf(block) : result->bytes, size);
-            future->result_size = size;
-        }
     }
     weir__result_drop(result);
     return code;

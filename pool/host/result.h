@@ -23,11 +23,17 @@ static inline int weir__map_made(const weir_pool *pool)
     return result == -ENOENT ? 0 : result;
 }
 
+/* Memory for a result, which is the future's. NULL: ENOMEM is set. */
+void *weir__result_alloc(weir_future *future, size_t size);
+
+/* Keeps the last error with the future, which has failed. */
+void weir__keep_error(weir_future *future);
+
 /* Takes over what a call gave, in a block or in `result` itself, and gives the block back. `good`:
  * the call has not failed, and the future gets it. 0 or a negative error. */
 int weir__take_result(weir_future *future, weir_pool *pool, struct weir__result *result, bool good);
 
-/* Of a future that has ended: gives back what weir__take_result() and the like gave it. */
+/* Of a future that has ended: frees its result and its error. */
 void weir__result_free(weir_future *future);
 
 /* Sets the last error to the failure that counts, the first one. `failed`: so many chunks have. */

@@ -24,10 +24,9 @@ int weir__check_pool(const weir_pool *pool)
 
 static int check_job_options(const weir_job_options *options)
 {
-    for (size_t i = 0; i < sizeof(options->reserved) / sizeof(options->reserved[0]); i++) {
-        if (options->reserved[i] != 0)
-            return weir__fail(-EINVAL, "weir_job_options.reserved must be zero");
-    }
+    if (weir__check_reserved(options->reserved, sizeof(options->reserved) / sizeof(uint64_t),
+                             "weir_job_options") < 0)
+        return -EINVAL;
     if (options->chunks < 0 || options->grain < 0)
         return weir__fail(-EINVAL, "chunks is %lld and grain %lld; neither may be negative",
                           (long long)options->chunks, (long long)options->grain);

@@ -147,7 +147,6 @@ struct weir__job_future {
     struct weir__map_reduce *map_reduce; /* as in the spec; the future's to release */
     const struct weir__job_spec *then;   /* by finish: the job that continues this one */
     void *user_out;                      /* where finish puts it; NULL: in `result` */
-    const void *arg;
     bool keep_going;
 };
 

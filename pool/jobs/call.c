@@ -2,8 +2,8 @@
  *
  * call.c: a function that is called once.
  *
- * A submitted call goes into the queue (control/calls.h), or is a job of one chunk if that has no
- * place for it. Its result goes into its record, or into a block of the scope that the worker
+ * A submitted call goes into the queue (control/calls.h), or is a job of one chunk if the queue has
+ * no place. Its result goes into its record, or into a block of the scope that the worker
  * makes; it counts when the chunk is done. What a worker that died had already given is overwritten
  * by the next attempt.
  */

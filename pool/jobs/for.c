@@ -20,12 +20,11 @@ static const struct weir__job_kind for_kind = {.run = run_for};
 static int spec_for(struct weir__job_spec *spec, weir_pool *pool, weir_range range,
                     weir_task_fn function, void *arg, const weir_job_options *options)
 {
-    int result = weir__check_pool(pool);
-
-    if (result == 0)
-        result = weir__spec_init(spec, pool, range, (void (*)(void))function, arg, options, 0);
+    if (weir__check_pool(pool) < 0 ||
+        weir__spec_init(spec, pool, range, (void (*)(void))function, arg, options, 0) < 0)
+        return weir_last_error()->code;
     spec->kind = &for_kind;
-    return result;
+    return 0;
 }
 
 int weir_pool_for(weir_pool *pool, weir_range range, weir_task_fn function, void *arg,

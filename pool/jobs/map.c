@@ -76,6 +76,9 @@ static int check_array(const char *what, const void *array, size_t size, size_t 
 {
     size_t bytes;
 
+    if (count > INT64_MAX)
+        return weir__fail(-E2BIG, "%zu elements; a map has at most %lld", count,
+                          (long long)INT64_MAX);
     if (array == NULL && size > 0 && count > 0)
         return weir__fail(-EINVAL, "%s is NULL, but %s_size is %zu", what, what, size);
     if (__builtin_mul_overflow(size, count, &bytes) || bytes > PTRDIFF_MAX / 4)
@@ -89,20 +92,12 @@ static int spec_map(struct weir__job_spec *spec, weir_pool *pool, weir_map_fn fu
                     void *arg, const weir_job_options *options)
 {
     bool shared = options != NULL && options->shared;
-    int result = weir__check_pool(pool);
 
-    if (result == 0 && count > INT64_MAX)
-        result =
-            weir__fail(-E2BIG, "%zu elements; a map has at most %lld", count, (long long)INT64_MAX);
-    if (result == 0)
-        result = check_array("in", in, in_size, count);
-    if (result == 0)
-        result = check_array("out", out, out_size, count);
-    if (result == 0)
-        result = weir__spec_init(spec, pool, (weir_range){0, (int64_t)count},
-                                 (void (*)(void))function, arg, options, 1);
-    if (result < 0)
-        return result;
+    if (weir__check_pool(pool) < 0 || check_array("in", in, in_size, count) < 0 ||
+        check_array("out", out, out_size, count) < 0 ||
+        weir__spec_init(spec, pool, (weir_range){0, (int64_t)count}, (void (*)(void))function, arg,
+                        options, 1) < 0)
+        return weir_last_error()->code;
     spec->kind = &map_kind;
     spec->data = (struct weir__job_data){
         .in = in,

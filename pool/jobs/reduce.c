@@ -11,10 +11,10 @@
  * The cut into chunks and this tree depend on range and options only, so do the bits of the result.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "pool/host/job_future.h"
+#include "pool/host/result.h"
 #include "pool/worker/task.h"
 #include "shm/error.h"
 
@@ -53,29 +53,20 @@ static void combine_all(const weir_reduction *reduction, unsigned char *first, s
     }
 }
 
-/* Where the result goes: the caller's memory, or the future's. */
-static int take_result(weir_future *future, const void *from, size_t size)
-{
-    if (weir__job_future_of(future)->user_out == NULL) {
-        future->result = malloc(size);
-        if (future->result == NULL)
-            return weir__fail(-ENOMEM, "no memory for a result of %zu bytes", size);
-        future->result_size = size;
-    }
-    memcpy(weir__job_future_of(future)->user_out != NULL ? weir__job_future_of(future)->user_out
-                                                         : future->result,
-           from, size);
-    return 0;
-}
-
 static int finish_reduce(weir_future *future, struct weir__job *job)
 {
     const weir_reduction *reduction = &weir__job_future_of(future)->data.reduction;
+    void *out = weir__job_future_of(future)->user_out;
 
     if (future->code != 0)
         return 0;
     combine_all(reduction, job->data.out, job->data.out_size, job->count, job->arg);
-    return take_result(future, job->data.out, reduction->size);
+    if (out == NULL)
+        out = weir__result_alloc(future, reduction->size);
+    if (out == NULL)
+        return -ENOMEM;
+    memcpy(out, job->data.out, reduction->size);
+    return 0;
 }
 
 static const struct weir__job_kind reduce_kind = {
@@ -88,10 +79,9 @@ static int check_reduction(const weir_reduction *reduction)
 {
     if (reduction == NULL)
         return weir__fail(-EINVAL, "the reduction is NULL");
-    for (size_t i = 0; i < sizeof(reduction->reserved) / sizeof(reduction->reserved[0]); i++) {
-        if (reduction->reserved[i] != 0)
-            return weir__fail(-EINVAL, "weir_reduction.reserved must be zero");
-    }
+    if (weir__check_reserved(reduction->reserved, sizeof(reduction->reserved) / sizeof(uint64_t),
+                             "weir_reduction") < 0)
+        return -EINVAL;
     if (reduction->size == 0 || reduction->size > PTRDIFF_MAX / 4)
         return weir__fail(-EINVAL, "the reduction's size is %zu; it must be from 1 to %td bytes",
                           reduction->size, PTRDIFF_MAX / 4);
@@ -104,15 +94,9 @@ static int check_reduction(const weir_reduction *reduction)
 static int spec_reduce(struct weir__job_spec *spec, weir_pool *pool, weir_range range,
                        const weir_reduction *reduction, void *arg, const weir_job_options *options)
 {
-    int result = weir__check_pool(pool);
-
-    if (result == 0)
-        result = check_reduction(reduction);
-    if (result == 0)
-        result =
-            weir__spec_init(spec, pool, range, (void (*)(void))reduction->fold, arg, options, 1);
-    if (result < 0)
-        return result;
+    if (weir__check_pool(pool) < 0 || check_reduction(reduction) < 0 ||
+        weir__spec_init(spec, pool, range, (void (*)(void))reduction->fold, arg, options, 1) < 0)
+        return weir_last_error()->code;
     spec->kind = &reduce_kind;
     /* a cache line apart, so that no two workers write to the same one */
     spec->data.out_size = weir__line_up(reduction->size);
@@ -151,15 +135,12 @@ weir_future *weir_pool_reduce_async(weir_pool *pool, weir_range range,
     if (spec_reduce(&spec, pool, range, reduction, arg, options) < 0)
         return NULL;
     future = weir__launch(pool, &spec, NULL);
-    if (future != NULL && spec.count == 0) {
-        future->result = malloc(reduction->size);
-        if (future->result == NULL) {
-            weir_future_free(future);
-            weir__fail(-ENOMEM, "no memory for a result of %zu bytes", reduction->size);
-            return NULL;
-        }
-        future->result_size = reduction->size;
-        set_neutral(reduction, future->result, arg);
+    if (future == NULL || spec.count > 0)
+        return future;
+    if (weir__result_alloc(future, reduction->size) == NULL) {
+        weir_future_free(future);
+        return NULL;
     }
+    set_neutral(reduction, future->result, arg);
     return future;
 }

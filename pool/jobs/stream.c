@@ -41,10 +41,9 @@ struct weir_stream {
 
 static int check_stream_options(const weir_stream_options *options)
 {
-    for (size_t i = 0; i < sizeof(options->reserved) / sizeof(options->reserved[0]); i++) {
-        if (options->reserved[i] != 0)
-            return weir__fail(-EINVAL, "weir_stream_options.reserved must be zero");
-    }
+    if (weir__check_reserved(options->reserved, sizeof(options->reserved) / sizeof(uint64_t),
+                             "weir_stream_options") < 0)
+        return -EINVAL;
     if (options->in_flight < 0 || options->in_flight > WEIR_IN_FLIGHT_MAX)
         return weir__fail(-EINVAL, "in_flight is %d; it must be from 1 to %d, or 0 for the default",
                           options->in_flight, WEIR_IN_FLIGHT_MAX);

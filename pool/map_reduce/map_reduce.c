@@ -9,9 +9,9 @@
  * map outputs in the order of their chunks, so pairs of one key are combined in the order of the
  * range, whichever worker ran a chunk, and whenever.
  *
- * Invariants: a part or shard is named by its chunk's record in the job's memory before anything is
- * written to it, and only by the worker that has the chunk; when the job has ended the host alone
- * touches the records. What one holds depends on range and options only.
+ * Invariants: a map output or a partition is named by its chunk's record in the job's memory before
+ * anything is written to it, and only by the worker that has the chunk; when the job has ended the
+ * host alone touches the records. What each contains depends on range and options only.
  *
  * Killed: in the map function, or while pairs are combined: the private table goes with the worker,
  * and the chunk is run again. While it publishes: the next attempt at the chunk, or the host, drops
@@ -45,7 +45,6 @@ struct weir__map_reduce_memory {
 
 /* The host's record, from the call to the freeing of the future. */
 struct weir__map_reduce {
-    weir_pool *pool;
     weir_scope *scope;
     struct weir__published *outputs;
     int64_t outputs_count;
@@ -57,7 +56,7 @@ struct weir__map_reduce {
 
 /* ---- in the worker -------------------------------------------------------------------------- */
 
-static void free_gather(struct weir_task *task)
+static void free_combiner(struct weir_task *task)
 {
     weir__combiner_free(task->combiner);
     task->combiner = NULL;
@@ -289,10 +288,14 @@ int weir_emit_int64(weir_task *task, const void *key, size_t key_size, int64_t v
 
 /* ---- the host: the second job --------------------------------------------------------------- */
 
+/* The last error stays as it is. */
 static void drop_all(struct weir__published *published, int64_t count)
 {
+    const weir_error before = *weir_last_error();
+
     for (int64_t i = 0; i < count; i++)
         weir__published_drop(&published[i]);
+    weir__fail_with(&before);
 }
 
 static void release_record(struct weir__map_reduce *record)
@@ -325,22 +328,30 @@ static void set_code(weir_future *future, const struct weir__job *job)
     future->code = weir__fail_with(&error);
 }
 
+static void prepare_map_job(const struct weir__job_spec *spec, struct weir__job *job,
+                            unsigned char *memory)
+{
+    struct weir__map_reduce_memory *shared = (struct weir__map_reduce_memory *)memory;
+
+    memset(memory, 0, spec->memory);
+    shared->published = (struct weir__published *)(shared + 1);
+    job->data.map_reduce_memory = shared;
+}
+
 static void prepare_merge_job(const struct weir__job_spec *spec, struct weir__job *job,
                               unsigned char *memory)
 {
     struct weir__map_reduce_memory *shared = (struct weir__map_reduce_memory *)memory;
     const struct weir__map_reduce *record = spec->map_reduce;
 
-    memset(memory, 0, spec->memory);
+    prepare_map_job(spec, job, memory);
     shared->partitions = (uint32_t)spec->count;
     shared->outputs_count = record->outputs_count;
-    shared->published = (struct weir__published *)(shared + 1);
     shared->outputs = shared->published + spec->count;
     for (int64_t i = 0; i < record->outputs_count; i++) {
         atomic_store(&shared->outputs[i].block, atomic_load(&record->outputs[i].block));
         shared->outputs_size += atomic_load(&record->outputs[i].size);
     }
-    job->data.map_reduce_memory = shared;
 }
 
 static int finish_merge_job(weir_future *future, struct weir__job *job)
@@ -362,7 +373,7 @@ static int finish_merge_job(weir_future *future, struct weir__job *job)
 
 static const struct weir__job_kind merge_kind = {
     .run = run_merge_chunk,
-    .leave = free_gather,
+    .leave = free_combiner,
     .prepare = prepare_merge_job,
     .finish = finish_merge_job,
     .release = release_record,
@@ -431,18 +442,12 @@ static int finish_map_job(weir_future *future, struct weir__job *job)
 {
     struct weir__map_reduce *record = weir__job_future_of(future)->map_reduce;
     uint64_t records = 0;
-    int result;
+    int result = 0;
 
     set_code(future, job);
-    if (future->code != 0) {
-        const weir_error error = *weir_last_error();
-
-        drop_all(job->data.map_reduce_memory->published, job->count);
-        weir__fail_with(&error);
-        return 0;
-    }
-    result = take_map_outputs(record, job, &records);
-    if (result < 0) {
+    if (future->code == 0)
+        result = take_map_outputs(record, job, &records);
+    if (future->code != 0 || result < 0) {
         drop_all(job->data.map_reduce_memory->published, job->count);
         return result;
     }
@@ -458,19 +463,9 @@ static int finish_map_job(weir_future *future, struct weir__job *job)
 
 /* ---- the host: the first job ---------------------------------------------------------------- */
 
-static void prepare_map_job(const struct weir__job_spec *spec, struct weir__job *job,
-                            unsigned char *memory)
-{
-    struct weir__map_reduce_memory *shared = (struct weir__map_reduce_memory *)memory;
-
-    memset(memory, 0, spec->memory);
-    shared->published = (struct weir__published *)(shared + 1);
-    job->data.map_reduce_memory = shared;
-}
-
 static const struct weir__job_kind map_kind = {
     .run = run_map_chunk,
-    .leave = free_gather,
+    .leave = free_combiner,
     .prepare = prepare_map_job,
     .finish = finish_map_job,
     .release = release_record,
@@ -480,10 +475,9 @@ static int check_map_reduction(const weir_map_reduction *reduction)
 {
     if (reduction == NULL)
         return weir__fail(-EINVAL, "the map-reduction is NULL");
-    for (size_t i = 0; i < sizeof(reduction->reserved) / sizeof(reduction->reserved[0]); i++) {
-        if (reduction->reserved[i] != 0)
-            return weir__fail(-EINVAL, "weir_map_reduction.reserved must be zero");
-    }
+    if (weir__check_reserved(reduction->reserved, sizeof(reduction->reserved) / sizeof(uint64_t),
+                             "weir_map_reduction") < 0)
+        return -EINVAL;
     if (reduction->map == NULL)
         return weir__fail(-EINVAL, "the map-reduction's map is NULL");
     if (reduction->value_size > WEIR__PAIR_VALUE_MAX)
@@ -504,16 +498,12 @@ static int spec_map_reduce(struct weir__job_spec *spec, weir_pool *pool, weir_ra
                            const weir_job_options *options)
 {
     weir_job_options own = options != NULL ? *options : (weir_job_options){0};
-    int result = weir__check_pool(pool);
 
     if (own.chunks == 0 && own.grain == 0)
         own.chunks = CHUNKS_DEFAULT;
-    if (result == 0)
-        result = check_map_reduction(reduction);
-    if (result == 0)
-        result = weir__spec_init(spec, pool, range, (void (*)(void))reduction->map, arg, &own, 1);
-    if (result < 0)
-        return result;
+    if (weir__check_pool(pool) < 0 || check_map_reduction(reduction) < 0 ||
+        weir__spec_init(spec, pool, range, (void (*)(void))reduction->map, arg, &own, 1) < 0)
+        return weir_last_error()->code;
     if (spec->count > CHUNKS_MAX)
         return weir__fail(-E2BIG, "%lld chunks; a map-reduce has at most %d, as each has a table",
                           (long long)spec->count, CHUNKS_MAX);
@@ -524,10 +514,15 @@ static int spec_map_reduce(struct weir__job_spec *spec, weir_pool *pool, weir_ra
     spec->map_reduce = calloc(1, sizeof(*spec->map_reduce));
     if (spec->map_reduce == NULL)
         return weir__fail(-ENOMEM, "no memory for the record of a map-reduce");
-    spec->map_reduce->pool = pool;
     spec->map_reduce->scope = pool->scope;
     spec->map_reduce->merge = *spec;
-    return 0;
+    if (spec->count > 0)
+        return 0;
+    spec->map_reduce->table = weir__table_new(pool->scope, NULL, 0);
+    if (spec->map_reduce->table != NULL)
+        return 0;
+    free(spec->map_reduce);
+    return weir_last_error()->code;
 }
 
 weir_table *weir_pool_map_reduce(weir_pool *pool, weir_range range,
@@ -541,10 +536,7 @@ weir_table *weir_pool_map_reduce(weir_pool *pool, weir_range range,
     if (spec_map_reduce(&spec, pool, range, reduction, arg, options) < 0)
         return NULL;
     record = spec.map_reduce;
-    if (spec.count == 0)
-        record->table = weir__table_new(record->scope, NULL, 0);
-    else
-        weir__run(pool, &spec, NULL);
+    weir__run(pool, &spec, NULL);
     table = record->table;
     record->taken = true;
     release_record(record);
@@ -556,14 +548,11 @@ weir_future *weir_pool_map_reduce_async(weir_pool *pool, weir_range range,
                                         const weir_job_options *options)
 {
     struct weir__job_spec spec;
-    weir_future *future = NULL;
+    weir_future *future;
 
     if (spec_map_reduce(&spec, pool, range, reduction, arg, options) < 0)
         return NULL;
-    if (spec.count == 0)
-        spec.map_reduce->table = weir__table_new(spec.map_reduce->scope, NULL, 0);
-    if (spec.count > 0 || spec.map_reduce->table != NULL)
-        future = weir__launch(pool, &spec, NULL);
+    future = weir__launch(pool, &spec, NULL);
     if (future == NULL)
         release_record(spec.map_reduce);
     return future;
@@ -571,16 +560,12 @@ weir_future *weir_pool_map_reduce_async(weir_pool *pool, weir_range range,
 
 weir_table *weir_future_table(weir_future *future)
 {
-    if (future == NULL) {
-        weir__fail(-EINVAL, "the future is NULL");
-        return NULL;
-    }
+    if (future == NULL)
+        return weir__fail_null(-EINVAL, "the future is NULL");
     if (weir_future_wait(future, -1) < 0)
         return NULL;
-    if (future->kind != &weir__job_future_kind || weir__job_future_of(future)->map_reduce == NULL) {
-        weir__fail(-EINVAL, "the future is not of weir_pool_map_reduce_async()");
-        return NULL;
-    }
+    if (future->kind != &weir__job_future_kind || weir__job_future_of(future)->map_reduce == NULL)
+        return weir__fail_null(-EINVAL, "the future is not of weir_pool_map_reduce_async()");
     weir__job_future_of(future)->map_reduce->taken = true;
     return weir__job_future_of(future)->map_reduce->table;
 }

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pool/control/result.h"
 #include "pool/map_reduce/key_hash.h"
 #include "shm/error.h"
 
@@ -33,20 +34,12 @@ static int check_table(const weir_table *table)
 
 void weir_table_free(weir_table *table)
 {
-    weir_shm *block;
-
     if (table == NULL || check_table(table) < 0)
         return;
     table->magic = 0;
-    for (uint32_t i = 0; i < table->partitions; i++) {
-        if (table->partition[i].block == NULL)
-            continue;
-        weir_shm_unlink(table->partition[i].block);
-        weir_shm_close(table->partition[i].block);
-    }
-    block = table->block;
-    weir_shm_unlink(block);
-    weir_shm_close(block);
+    for (uint32_t i = 0; i < table->partitions; i++)
+        weir__block_drop(table->partition[i]);
+    weir__block_drop(table->block);
 }
 
 int64_t weir_table_len(const weir_table *table)
@@ -59,7 +52,7 @@ int64_t weir_table_len(const weir_table *table)
 /* The partition, if it is sound. NULL: it has no records, or, with *error set, it is damaged. */
 static struct weir__partition *open_partition(const weir_table *table, uint32_t i, int *error)
 {
-    weir_shm *block = table->partition[i].block;
+    weir_shm *block = table->partition[i];
     struct weir__partition *partition;
     size_t size;
 
@@ -275,17 +268,13 @@ weir_pair *weir_table_sorted(const weir_table *table,
         *count = 0;
     if (check_table(table) < 0)
         return NULL;
-    if (compare == NULL || count == NULL) {
-        weir__fail(-EINVAL, "%s is NULL", count == NULL ? "count" : "compare");
-        return NULL;
-    }
+    if (compare == NULL || count == NULL)
+        return weir__fail_null(-EINVAL, "%s is NULL", count == NULL ? "count" : "compare");
     if (most == 0 || most > table->records)
         most = table->records;
     pairs = most < PTRDIFF_MAX / sizeof(*pairs) ? malloc((most + 1) * sizeof(*pairs)) : NULL;
-    if (pairs == NULL) {
-        weir__fail(-ENOMEM, "no memory for %zu pairs of a table", most);
-        return NULL;
-    }
+    if (pairs == NULL)
+        return weir__fail_null(-ENOMEM, "no memory for %zu pairs of a table", most);
     if (most == 0)
         return pairs;
     if (select_first(table, compare, pairs, most, count) < 0) {

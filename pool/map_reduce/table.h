@@ -36,18 +36,13 @@ struct weir__partition {
 
 _Static_assert(sizeof(struct weir__partition) == 40, "fixed width");
 
-struct weir__table_partition {
-    weir_shm *block; /* NULL: it has no records */
-    uint64_t records;
-};
-
 struct weir_table {
     uint64_t magic;
     weir_shm *block; /* this one */
     uint64_t records;
-    uint32_t partitions; /* a power of two, or 0 */
-    uint32_t shift;      /* hash group >> shift is the partition */
-    struct weir__table_partition partition[WEIR__HASH_GROUPS];
+    uint32_t partitions;                    /* a power of two, or 0 */
+    uint32_t shift;                         /* hash group >> shift is the partition */
+    weir_shm *partition[WEIR__HASH_GROUPS]; /* NULL: it has no records */
 };
 
 static inline uint64_t *weir__partition_index(struct weir__partition *partition)

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "pool/control/result.h"
 #include "pool/map_reduce/table.h"
 
 #define PAGE 4096
@@ -30,13 +31,17 @@ size_t weir__map_output_size(const struct weir__combiner *combiner)
     return size;
 }
 
-static weir_shm *make_table_block(weir_scope *scope, size_t size)
+/* Makes a block and notes it in `published`. Returns its memory, or NULL with the last error set. */
+static void *publish_block(weir_scope *scope, struct weir__published *published, size_t size)
 {
     weir_shm *block = weir_scope_shm(scope, size);
 
-    if (block != NULL)
-        madvise(weir_shm_buf(block), size, MADV_HUGEPAGE); /* it may fail */
-    return block;
+    if (block == NULL)
+        return NULL;
+    /* If the worker is killed before the next line runs, the block stays until the scope ends. */
+    atomic_store(&published->block, block);
+    madvise(weir_shm_buf(block), size, MADV_HUGEPAGE); /* it may fail */
+    return weir_shm_buf(block);
 }
 
 int weir__map_output_publish(weir_scope *scope, const struct weir__combiner *combiner,
@@ -46,17 +51,13 @@ int weir__map_output_publish(weir_scope *scope, const struct weir__combiner *com
     uint64_t at[WEIR__HASH_GROUPS], offset = 0;
     const struct weir__pair_record *record;
     struct weir__map_output *output;
-    weir_shm *block;
 
     published->records = weir__combiner_count(combiner);
     if (published->records == 0)
         return 0;
-    block = make_table_block(scope, weir__map_output_size(combiner));
-    if (block == NULL)
+    output = publish_block(scope, published, weir__map_output_size(combiner));
+    if (output == NULL)
         return weir_last_error()->code;
-    /* If the worker is killed before the next line runs, the block stays until the scope ends. */
-    atomic_store(&published->block, block);
-    output = weir_shm_buf(block);
     output->magic = WEIR__MAP_OUTPUT_MAGIC;
     output->records = published->records;
     output->begin[0] = sizeof(*output);
@@ -172,17 +173,14 @@ int weir__partition_publish(weir_scope *scope, const struct weir__combiner *comb
 {
     const size_t size = weir__partition_size(combiner);
     struct weir__partition *partition;
-    weir_shm *block;
     int result;
 
     published->records = 0;
     if (weir__combiner_count(combiner) == 0)
         return 0;
-    block = make_table_block(scope, size);
-    if (block == NULL)
+    partition = publish_block(scope, published, size);
+    if (partition == NULL)
         return weir_last_error()->code;
-    atomic_store(&published->block, block);
-    partition = weir_shm_buf(block);
     *partition = (struct weir__partition){
         .magic = WEIR__PARTITION_MAGIC,
         .slots = slots_for(weir__combiner_count(combiner)),
@@ -202,10 +200,7 @@ void weir__published_drop(struct weir__published *published)
 
     atomic_store(&published->size, 0);
     published->records = 0;
-    if (block == NULL)
-        return;
-    weir_shm_unlink(block);
-    weir_shm_close(block);
+    weir__block_drop(block);
 }
 
 /* ---- tables --------------------------------------------------------------------------------- */
@@ -222,10 +217,7 @@ weir_table *weir__table_new(weir_scope *scope, struct weir__published *partition
     while (count > 0 && count << table->shift < WEIR__HASH_GROUPS)
         table->shift++;
     for (unsigned i = 0; i < count; i++) {
-        table->partition[i] = (struct weir__table_partition){
-            atomic_exchange(&partitions[i].block, NULL),
-            partitions[i].records,
-        };
+        table->partition[i] = atomic_exchange(&partitions[i].block, NULL);
         table->records += partitions[i].records;
     }
     table->magic = WEIR__TABLE_MAGIC;

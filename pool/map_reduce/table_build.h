@@ -19,7 +19,7 @@ struct weir__published {
     uint64_t records;
 };
 
-/* Worker: writes the combiner's records as a map output, or nothing if there are none. 0 or a
+/* Worker: writes the combiner's records as a map output, or nothing if it has no records. 0 or a
  * negative error. */
 int weir__map_output_publish(weir_scope *scope, const struct weir__combiner *combiner,
                              struct weir__published *published);

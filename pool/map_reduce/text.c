@@ -156,25 +156,22 @@ static void free_plan(struct plan *plan)
 
 weir_text *weir_text_open_many(weir_scope *scope, const char *const *paths, size_t count)
 {
-    struct plan plan = {
-        .file = calloc(count + 1, sizeof(*plan.file)),
-        .path = calloc(count + 1, sizeof(*plan.path)),
-    };
-    weir_text *text = NULL;
-    int error = 0;
+    __attribute__((cleanup(free_plan))) struct plan plan = {0};
 
+    if (paths == NULL || count == 0)
+        return weir__fail_null(-EINVAL, "there is no file to open");
+    if (count > PTRDIFF_MAX / sizeof(*plan.file))
+        return weir__fail_null(-EINVAL, "count is %zu, which no memory can hold", count);
+    plan.file = calloc(count, sizeof(*plan.file));
+    plan.path = calloc(count, sizeof(*plan.path));
     if (plan.file == NULL || plan.path == NULL)
-        error = weir__fail(-ENOMEM, "no memory for the table of %zu files", count);
-    else if (paths == NULL || count == 0)
-        error = weir__fail(-EINVAL, "there is no file to open");
-    for (size_t i = 0; i < count && error == 0; i++)
-        error = look_at_file(&plan, paths[i]);
-    if (error == 0) {
-        lay_out_text(&plan);
-        text = make_text(scope, &plan);
+        return weir__fail_null(-ENOMEM, "no memory for the table of %zu files", count);
+    while (plan.count < count) {
+        if (look_at_file(&plan, paths[plan.count]) < 0)
+            return NULL;
     }
-    free_plan(&plan);
-    return text;
+    lay_out_text(&plan);
+    return make_text(scope, &plan);
 }
 
 weir_text *weir_text_open(weir_scope *scope, const char *path)
@@ -217,11 +214,9 @@ const char *weir_text_path(const weir_text *text, size_t file)
 {
     if (check_text(text) < 0)
         return NULL;
-    if (file >= text->files) {
-        weir__fail(-ERANGE, "the text has no file %zu; its files are 0 to %llu", file,
-                   (unsigned long long)text->files - 1);
-        return NULL;
-    }
+    if (file >= text->files)
+        return weir__fail_null(-ERANGE, "the text has no file %zu; its files are 0 to %llu", file,
+                               (unsigned long long)text->files - 1);
     return (const char *)text + text->file[file].path;
 }
 
@@ -243,11 +238,9 @@ static _Atomic unsigned char *own_marks(const weir_text *text)
         return own;
     /* If another thread does so too, a file is mapped once more, at the same address. */
     if (mmap(marks, round_up_to_page(1 + text->files), PROT_READ | PROT_WRITE,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED) {
-        weir__fail(-ENOMEM, "no memory for the marks of %llu files",
-                   (unsigned long long)text->files);
-        return NULL;
-    }
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+        return weir__fail_null(-ENOMEM, "no memory for the marks of %llu files",
+                               (unsigned long long)text->files);
     /* pairs with the acquire above, in other threads of this process */
     atomic_store_explicit(own, 1, memory_order_release);
     return own;

@@ -17,7 +17,7 @@
 
 #include "pool/control/no_malloc.h"
 
-static bool enter_open(struct weir__control *control, uint32_t index)
+bool weir__supervisor_enter(struct weir__control *control, uint32_t index)
 {
     struct weir__job *job = &control->jobs[index];
 
@@ -27,7 +27,7 @@ static bool enter_open(struct weir__control *control, uint32_t index)
     return atomic_load(&job->state) == JOB_OPEN;
 }
 
-static void leave_entered(struct weir__control *control, uint32_t index)
+void weir__supervisor_leave(struct weir__control *control, uint32_t index)
 {
     atomic_fetch_sub(&control->jobs[index].activity, ACTIVITY_LEAVE);
     atomic_store(&control->slots[control->workers].job, 0);
@@ -37,10 +37,10 @@ static void look_at_job(struct weir__control *control, uint32_t index, int64_t n
 {
     struct weir__job *job = &control->jobs[index];
 
-    if (enter_open(control, index) && job->deadline_ns > 0 && now >= job->deadline_ns &&
+    if (weir__supervisor_enter(control, index) && job->deadline_ns > 0 && now >= job->deadline_ns &&
         !(atomic_fetch_or(&job->stop, STOP_TIMEOUT) & STOP_TIMEOUT))
         weir__host_ring(control, job);
-    leave_entered(control, index);
+    weir__supervisor_leave(control, index);
 }
 
 static uint32_t why_kill(const struct weir__job *job, int64_t started, int64_t now)
@@ -59,14 +59,14 @@ static uint32_t look_at_worker(struct weir__control *control, unsigned slot_inde
     struct weir__job *job = &control->jobs[index];
     uint32_t why = KILLED_NOT;
 
-    if (enter_open(control, index)) {
+    if (weir__supervisor_enter(control, index)) {
         int64_t chunk = atomic_load(&slot->chunk);
         uint64_t cell = chunk >= 0 && chunk < job->count ? atomic_load(&job->cells[chunk]) : 0;
 
         if (weir__cell_state_of(cell) == CELL_RUNNING && weir__cell_owner(cell) == slot_index)
             why = why_kill(job, atomic_load(&slot->started_ns), now);
     }
-    leave_entered(control, index);
+    weir__supervisor_leave(control, index);
     return why;
 }
 

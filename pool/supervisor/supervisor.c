@@ -182,25 +182,18 @@ static void reclaim_chunk(struct child *child, struct weir__job *job, int status
     atomic_fetch_add(&job->retry_seq, 1);
 }
 
-/* Looks after the job that the dead worker was in. The supervisor enters it as a worker does, so
- * that the host cannot reuse it meanwhile. */
+/* Looks after the job that the dead worker was in. */
 static void settle_job(struct child *child, int status)
 {
     struct weir__control *control = child->supervisor->control;
     struct weir__slot *slot = &control->slots[child->slot];
-    struct weir__slot *mine = &control->slots[control->workers];
     uint32_t index = atomic_load(&slot->job);
-    struct weir__job *job;
 
     if (index == 0 || index > WEIR__JOBS_MAX)
         return;
-    job = &control->jobs[index - 1];
-    atomic_store(&mine->job, index);
-    atomic_fetch_add(&job->activity, ACTIVITY_ENTER);
-    if (atomic_load(&job->state) == JOB_OPEN)
-        reclaim_chunk(child, job, status);
-    atomic_fetch_sub(&job->activity, ACTIVITY_LEAVE);
-    atomic_store(&mine->job, 0);
+    if (weir__supervisor_enter(control, index - 1))
+        reclaim_chunk(child, &control->jobs[index - 1], status);
+    weir__supervisor_leave(control, index - 1);
 }
 
 static void repair(struct weir__control *control)
@@ -444,23 +437,23 @@ static void fork_into(struct child *child)
 
 /* ---- the loop ------------------------------------------------------------------------------- */
 
+static void signal_worker(struct supervisor *supervisor, unsigned slot, int number)
+{
+    /* not reaped yet, so the pid is still its own */
+    if (supervisor->children[slot].pid > 0)
+        kill(supervisor->children[slot].pid, number);
+}
+
 static void kill_all(struct supervisor *supervisor)
 {
     supervisor->ending = true;
-    for (int i = 0; i < supervisor->control->workers; i++) {
-        /* not reaped yet, so the pid is still its own */
-        if (supervisor->children[i].pid > 0)
-            kill(supervisor->children[i].pid, SIGKILL);
-    }
+    for (int i = 0; i < supervisor->control->workers; i++)
+        signal_worker(supervisor, (unsigned)i, SIGKILL);
 }
 
 static void kill_worker(void *context, unsigned slot)
 {
-    struct supervisor *supervisor = context;
-
-    /* not reaped yet, so the pid is still its own */
-    if (supervisor->children[slot].pid > 0)
-        kill(supervisor->children[slot].pid, SIGKILL);
+    signal_worker(context, slot, SIGKILL);
 }
 
 static void look_at_deadlines(struct supervisor *supervisor, int64_t now)
@@ -480,7 +473,7 @@ static bool host_ends_pool(const struct supervisor *supervisor)
     return poll(&lifeline, 1, 0) == 0; /* POLLHUP would say that the host's end is closed */
 }
 
-/* The host is gone, or done with this pool: nothing to report to anybody. */
+/* The host is gone, or has ended this pool: no process is left that a report could reach. */
 _Noreturn static void end_with_host(struct supervisor *supervisor, bool scope_lives)
 {
     kill_all(supervisor);
@@ -511,9 +504,7 @@ static void on_lifeline(struct supervisor *supervisor)
     if (got <= 0)
         end_with_host(supervisor, host_ends_pool(supervisor));
     if (order & SUPERVISOR_SIGNAL) {
-        /* It is this process's child and not reaped yet, so the number is its own. */
-        if (supervisor->children[0].pid > 0)
-            kill(supervisor->children[0].pid, order & ~SUPERVISOR_SIGNAL);
+        signal_worker(supervisor, 0, order & ~SUPERVISOR_SIGNAL);
     } else if (order == SUPERVISOR_KILL) {
         kill_all(supervisor);
     } else if (order == SUPERVISOR_WATCH) {
@@ -595,9 +586,10 @@ static void supervise(struct supervisor *supervisor)
 /* ---- the start ------------------------------------------------------------------------------ */
 
 /* NULL: no memory. It is never given back, as it ends with the process. */
-static struct supervisor *make_supervisor(const struct weir__supervision *supervision, int lifeline)
+static struct supervisor *make_supervisor(struct weir__control *control, weir_scope *scope,
+                                          int lifeline)
 {
-    size_t workers = (size_t)supervision->control->workers;
+    size_t workers = (size_t)control->workers;
     size_t children = workers * sizeof(struct child);
     size_t polled = (POLL_CHILDREN + workers) * sizeof(struct pollfd);
     struct supervisor *supervisor =
@@ -606,8 +598,8 @@ static struct supervisor *make_supervisor(const struct weir__supervision *superv
 
     if (supervisor == MAP_FAILED)
         return NULL;
-    supervisor->control = supervision->control;
-    supervisor->scope = supervision->scope;
+    supervisor->control = control;
+    supervisor->scope = scope;
     supervisor->lifeline = lifeline;
     supervisor->pid = getpid();
     supervisor->children = (struct child *)(supervisor + 1);
@@ -636,11 +628,10 @@ static int fork_workers(struct supervisor *supervisor, struct weir__hello *hello
     return 0;
 }
 
-void weir__supervisor_main(void *context, int lifeline)
+_Noreturn void weir__supervisor_main(struct weir__control *control, weir_scope *scope, int lifeline)
 {
-    const struct weir__supervision *supervision = context;
     struct weir__hello hello = {.pid = getpid()};
-    struct supervisor *supervisor = make_supervisor(supervision, lifeline);
+    struct supervisor *supervisor = make_supervisor(control, scope, lifeline);
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigset_t none;
 
@@ -653,7 +644,7 @@ void weir__supervisor_main(void *context, int lifeline)
     } else {
         hello.code = fork_workers(supervisor, &hello);
     }
-    if (!weir__say_hello(lifeline, &hello) || hello.code != 0) {
+    if (!weir__lifeline_send(lifeline, &hello, sizeof(hello)) || hello.code != 0) {
         /* what was forked ends with this process */
         _exit(1);
     }

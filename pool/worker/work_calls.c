@@ -35,8 +35,8 @@ static uint64_t load_tail(const struct weir__queue *queue)
     return atomic_load(&queue->tail);
 }
 
-/* Moves the cursor to the first call below the known tail that is to be run. False:
- * there is none. */
+/* Moves the cursor to the first call below the known tail that is to be run. False: no call
+ * is. */
 static bool find_call(struct weir_task *task)
 {
     struct weir__queue *queue = task->control->queue;

@@ -45,7 +45,7 @@ static int64_t chunk_at(const struct weir__job *job, int64_t start, int64_t posi
 }
 
 /* The first position from `position` on, counted round from `start`, at which a chunk is FREE;
- * `count` when there is none. */
+ * `count` when no chunk is. */
 static int64_t find_free(const struct weir__job *job, int64_t start, int64_t position)
 {
     while (position < job->count &&

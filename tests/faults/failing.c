@@ -100,17 +100,17 @@ WRAP(int, posix_spawn_file_actions_addclosefrom_np, ENOMEM,
 #ifdef HAS_POOL
 #include "pool/control/supervision.h"
 
-void __real_weir__supervisor_main(void *context, int lifeline);
-void __wrap_weir__supervisor_main(void *context, int lifeline);
+void __real_weir__supervisor_main(struct weir__control *control, weir_scope *scope, int lifeline);
+void __wrap_weir__supervisor_main(struct weir__control *control, weir_scope *scope, int lifeline);
 _Noreturn void __real_weir__worker_main(struct weir__control *control, weir_scope *scope,
                                         unsigned slot);
 _Noreturn void __wrap_weir__worker_main(struct weir__control *control, weir_scope *scope,
                                         unsigned slot);
 
-void __wrap_weir__supervisor_main(void *context, int lifeline)
+void __wrap_weir__supervisor_main(struct weir__control *control, weir_scope *scope, int lifeline)
 {
     become("supervisor");
-    __real_weir__supervisor_main(context, lifeline);
+    __real_weir__supervisor_main(control, scope, lifeline);
 }
 
 void __wrap_weir__worker_main(struct weir__control *control, weir_scope *scope, unsigned slot)

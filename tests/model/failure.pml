@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: MIT
  *
- * failure.pml: which failure a job reports (pool/control/failure.c): the record of the workers, that of the
- * supervisor, and the cells that make them count, for two workers of which KILLS are killed anywhere.
+ * failure.pml: which failure a job reports (pool/control/failure.c): the record of the workers,
+ * that of the supervisor, and the cells that make them count, for two workers of which KILLS are
+ * killed anywhere.
  *
- *   worker      0 has the chunks 0 and 2, 1 has chunk 1; each attempt may fail, be done, or be killed
- *   supervisor  reaps a dead worker: withdraws its record, takes its chunk back, and lets another begin
+ *   worker      0 has the chunks 0 and 2, 1 has chunk 1; each attempt may fail, be done, or be
+ *               killed
+ *   supervisor  reaps a dead worker: withdraws its record, takes its chunk back, and lets another
+ *               begin
  *
- * Each statement or atomic sequence is one atomic step of the program; memory is sequentially consistent.
- * A record is written in two steps, and is torn in between. Waits block.
+ * Each statement or atomic sequence is one atomic step of the program; memory is sequentially
+ * consistent. A record is written in two steps, and is torn in between. Waits block.
  *
- * Checked: nobody waits for ever (no invalid end state); a record that counts is whole and about the chunk
- * that it counts for; when a chunk has failed and all are final, a record counts. With -DBUG_... one of
- * these must fail: run.sh tries all.
+ * Checked: no process waits for ever (no invalid end state); a record that counts is whole and
+ * about the chunk that it counts for; when a chunk has failed and all are final, a record counts.
+ * With -DBUG_... one of these must fail: run.sh tries all.
  */
 #ifndef KILLS
 #define KILLS 2

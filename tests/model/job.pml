@@ -1,26 +1,27 @@
 /* SPDX-License-Identifier: MIT
  *
- * job.pml: ledger, ready set, parking, and the reuse of a job's memory (work_jobs.c,
- * supervisor.c, job.c and park.c of pool/), for one place of a job and two workers, of which KILLS are killed
+ * job.pml: ledger, ready set, parking, and the reuse of a job's memory (work_jobs.c, supervisor.c,
+ * job.c and park.c of pool/), for one place of a job and two workers, of which KILLS are killed
  * anywhere.
  *
  *   host        opens a job, waits for it, closes it, and opens another one in the same place
- *   worker      0 and 1: parks, enters, claims, runs, settles, counts, leaves; or is killed anywhere
+ *   worker      0 and 1: parks, enters, claims, runs, settles, counts, leaves; or is killed
+ *               anywhere
  *   supervisor  reaps a dead worker, takes its chunk back, repairs, and lets another one begin
  *   canceller   with -DCANCEL: cancels the job at any time
  *
  * Each statement or atomic sequence is one atomic step of the program; memory is sequentially
- * consistent. Waits block, and there are no ticks: the protocol needs none. A bell is rung or not since
- * it was last read, which is what comparing its number comes to. What no later step depends on is set
- * to one value, to have fewer states.
+ * consistent. Waits block, and there are no ticks: the protocol needs none. A bell is rung or not
+ * since it was last read, which is what comparing its number comes to. What no later step depends
+ * on is set to one value, to have fewer states.
  *
- * With -DNO_BELLS everybody sees at once what he waits for: a smaller model of all the rest, for more
- * chunks and kills.
+ * With -DNO_BELLS each process sees at once what it waits for: a smaller model of all the rest, for
+ * more chunks and kills.
  *
- * Checked: nobody waits for ever (no invalid end state: only workers and supervisor may end waiting); a
- * chunk is committed once; a chunk is claimed and run only for the open job that the worker believes to
- * be in; who is inside is counted; a final cell never changes; with attempts left no chunk is lost. With
- * -DBUG_... one of these must fail: run.sh tries all.
+ * Checked: no process waits for ever (no invalid end state: only workers and supervisor may end
+ * waiting); a chunk is committed once; a chunk is claimed and run only for the open job that the
+ * worker believes to be in; who is inside is counted; a final cell never changes; with attempts
+ * left no chunk is lost. With -DBUG_... one of these must fail: run.sh tries all.
  */
 #ifndef KILLS
 #define KILLS 2
@@ -404,7 +405,7 @@ inline run_job(n)
 #ifndef BUG_REUSE_WHILE_INSIDE
     take_place();
 #endif
-    atomic { /* nobody may look at it but to find it closed */
+    atomic { /* a process may look at it only to find it closed */
         settled = 0;
         recount = false;
         waiting = false;

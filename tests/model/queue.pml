@@ -1,24 +1,26 @@
 /* SPDX-License-Identifier: MIT
  *
- * queue.pml: the queue of submitted calls (calls.h, calls.c and work_calls.c of pool/): places that are used
- * again and again, the tail with its flag, the ready set, the chain of wake-ups, and deaths.
+ * queue.pml: the queue of submitted calls (calls.h, calls.c and work_calls.c of pool/): places that
+ * are used again and again, the tail with its flag, the ready set, the chain of wake-ups, and
+ * deaths.
  *
- *   host        puts CALLS calls into PLACES places, and waits for a call only when its place is needed, or
- *               after the last one. The last two need each other: neither ends before both have been
- *               started, so whoever runs one must have seen to the other
- *   worker      0 and 1: looks, takes calls, says that it will look again, spins, sleeps; with KILLS, is
- *               killed anywhere
+ *   host        puts CALLS calls into PLACES places, and waits for a call only when its place is
+ *               needed, or after the last one. The last two need each other: neither ends before
+ *               both have been started, so whoever runs one must have seen to the other
+ *   worker      0 and 1: looks, takes calls, says that it will look again, spins, sleeps; with
+ *               KILLS, is killed anywhere
  *   supervisor  reaps a dead worker, fails its call, repairs, and lets another one begin
  *
- * Each statement or atomic sequence is one atomic step of the program; memory is sequentially consistent.
- * At most one worker spins. A call whose worker is killed counts as started, for the one that needs it.
+ * Each statement or atomic sequence is one atomic step of the program; memory is sequentially
+ * consistent. At most one worker spins. A call whose worker is killed counts as started, for the
+ * one that needs it.
  *
- * With -DNO_SLEEP workers see at once what they wait for, and with -DNO_MARKS the host does: smaller models
- * of all the rest.
+ * With -DNO_SLEEP workers see at once what they wait for, and with -DNO_MARKS the host does:
+ * smaller models of all the rest.
  *
- * Checked: no call is lost or waits for ever (no invalid end state: only workers, killer and supervisor may
- * end waiting); none runs twice; the place that is settled is the one that was claimed. With -DBUG_... one
- * of these must fail: run.sh tries all.
+ * Checked: no call is lost or waits for ever (no invalid end state: only workers, killer and
+ * supervisor may end waiting); none runs twice; the place that is settled is the one that was
+ * claimed. With -DBUG_... one of these must fail: run.sh tries all.
  */
 #ifndef KILLS
 #define KILLS 0

@@ -1,24 +1,25 @@
 /* SPDX-License-Identifier: MIT
  *
- * scope.pml: the scope file's protocol. One scope, and anybody may be killed anywhere, KILLS of them.
+ * scope.pml: the scope file's protocol. One scope; any process may be killed anywhere, KILLS of
+ * them.
  *
  *   host      has made the scope file (locked, unnamed) and started the manager; names it, and dies
  *   member    makes a block: record lock, "closed?", record, name, unlock. It may outlive the host
  *   cleaner   the manager, or the supervisor: cleans when the host is gone
- *   sweeper   somebody else's weir_scope_begin(): cleans if it gets the scope's lock. At any time; and one that
- *             nobody kills after all others have ended
+ *   sweeper   another program's weir_scope_begin(): cleans if it gets the scope's lock. At any
+ *             time; and one that nobody kills after all others have ended
  * There are MEMBERS, CLEANERS and SWEEPERS of them, 1 or 2.
  *
- * Each statement or atomic sequence stands for one system call. To be killed is to leave by `unless`; what
- * the kernel then gives back stands behind it. Waits block, or give up.
+ * Each statement or atomic sequence stands for one system call. To be killed is to leave by
+ * `unless`; what the kernel then gives back stands behind it. Waits block, or give up.
  *
- * Asserted: a scope in which a process lives is never swept; once the scope file has lost its name no
- * block has one or gets one; after the last sweep nothing is left; somebody else's file that took a
- * block's name is never unlinked. With -DBUG_... one of them must fail: run.sh tries all.
+ * Asserted: a scope in which a process lives is never swept; once the scope file has lost its name
+ * no block has one or gets one; after the last sweep nothing is left; another program's file that
+ * took a block's name is never unlinked. With -DBUG_... one of them must fail: run.sh tries all.
  */
 #define NONE    0
 #define BLOCK   1
-#define FOREIGN 2 /* somebody else's file under the block's name */
+#define FOREIGN 2 /* another program's file under the block's name */
 
 #ifndef MEMBERS
 #define MEMBERS 1
@@ -232,7 +233,7 @@ proctype sweeper(byte i)
 #ifndef BUG_SWEEP_WITHOUT_LOCK
         atomic {
             if
-            :: scope_locked || swept_locked -> goto out /* somebody lives there, or sweeps already */
+            :: scope_locked || swept_locked -> goto out /* a process is there, or sweeps already */
             :: else -> swept_locked = true; locked = true
             fi
         }

@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: MIT
  *
- * wake.pml: who is woken for a job that nobody waits for (job.c, work_jobs.c and park.c of pool/): the ready
- * set, a spinning worker that the host counts on, sleeping workers, and the chain.
+ * wake.pml: the process that is woken for a job that no thread waits for (job.c, work_jobs.c and
+ * park.c of pool/): the ready set, a spinning worker that the host counts on, sleeping workers, and
+ * the chain.
  *
- *   host      opens job 0, and later jobs 1 and 2, which need each other: neither ends before both have
- *             been taken. It wakes nobody later on, as a program does that goes about its own business
+ *   host      opens job 0, and later jobs 1 and 2, which need each other: neither ends before both
+ *             have been taken. It wakes no process later on, as a program does that is busy with
+ *             other work
  *   worker    0 and 1: looks, takes a job, runs it, says that it will look again, spins, sleeps
  *
- *   other     another thread of the program, that opens a job which it waits for: it takes the bit of a
- *             spinning worker at any time (and looks after its job itself)
+ *   other     another thread of the program, that opens a job which it waits for: it takes the bit
+ *             of a spinning worker at any time (and looks after its job itself)
  *
- * Each statement or atomic sequence is one atomic step of the program; memory is sequentially consistent.
- * At most one worker spins. Deaths are in job.pml: after each the supervisor wakes everybody.
+ * Each statement or atomic sequence is one atomic step of the program; memory is sequentially
+ * consistent. At most one worker spins. Deaths are in job.pml: after each the supervisor wakes all
+ * workers.
  *
- * Checked: every job is taken (no invalid end state: only workers may end asleep). With -DBUG_... that
- * must fail: run.sh tries all.
+ * Checked: every job is taken (no invalid end state: only workers may end asleep). With -DBUG_...
+ * that must fail: run.sh tries all.
  */
 #define JOBS 3
 #define NONE 2

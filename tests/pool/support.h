@@ -52,7 +52,7 @@ static inline void assert_message_has(const char *part)
         fail_msg("the message does not have \"%s\": %s", part, weir_last_error()->message);
 }
 
-/* False too for one that has ended but that nobody has waited for: orphans of a container, say. */
+/* False for a process that has ended but was not waited for, too: orphans of a container, say. */
 static inline bool is_alive(pid_t pid)
 {
     char path[64], state = 'Z';

@@ -39,10 +39,10 @@ static int be_killed(weir_task *task, weir_range range, void *arg)
 
 static int go_down(int depth, volatile char *above)
 {
-    volatile char room[4096];
+    volatile char memory[4096];
 
-    room[0] = above != NULL ? above[0] : 1;
-    return depth < 1000000000 ? go_down(depth + 1, room) + room[0] : 0;
+    memory[0] = above != NULL ? above[0] : 1;
+    return depth < 1000000000 ? go_down(depth + 1, memory) + memory[0] : 0;
 }
 
 static int use_up_the_stack(weir_task *task, weir_range range, void *arg)

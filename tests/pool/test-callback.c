@@ -124,7 +124,7 @@ static void the_callback_waits_for_dispatch__when_the_future_has_ended(void **st
     assert_int_equal(calls, 0);
     assert_true(dispatch_until(pool, 1, 5000) < SOON_MS);
     assert_int_equal(sum, 8);
-    /* and with a job that has settled, which nobody has noticed */
+    /* and with a job that has settled, which no thread has noticed */
     future = weir_pool_submit(pool, twice, &number, sizeof number, NULL);
     usleep(50000);
     assert_int_equal(weir_future_then(future, note, NULL), 0);

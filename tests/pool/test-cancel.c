@@ -176,7 +176,7 @@ static int emit_and_count(weir_task *task, weir_range range, void *arg)
 static const weir_map_reduction counting = {
     .map = emit_and_count, .value_size = sizeof(int64_t), .combine = weir_sum_int64};
 
-/* All is mapped, and nobody has looked yet: the second job is not there. */
+/* All is mapped, and no thread has looked yet: the second job is not there. */
 static void a_map_reduce_is_cancelled__when_it_is_between_its_two_jobs(void **state)
 {
     weir_scope *scope = begin();

@@ -47,7 +47,7 @@ static int fail_in_turn(weir_task *task, weir_range range, void *arg)
 static int may_be_traced(void *arg)
 {
     (void)arg;
-    prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY); /* fails where anybody may be traced */
+    prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY); /* fails where any process may be traced */
     return 0;
 }
 

@@ -101,7 +101,7 @@ static void only_free_cells_are_cancelled__when_a_ledger_is_sealed(void **state)
 #define THREADS 4
 
 static weir__cell shared[CELLS];
-static int runs[CELLS]; /* not atomic: whoever owns the cell may write, nobody else */
+static int runs[CELLS]; /* not atomic: only the owner of the cell may write */
 static pthread_barrier_t start;
 
 static void *claim_all(void *argument)

@@ -82,7 +82,7 @@ static void a_label_is_cut_between_characters__when_it_is_long(void **state)
                               .total = 1};
 
     (void)state;
-    /* three of its characters, two columns each, in a room of 7 */
+    /* three of its characters, two columns each, fit into 7 columns */
     weir__progress_bar(text, &progress, 13, false);
     assert_string_equal(text, "\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e   0%");
     progress.label = "\xe6\x97";

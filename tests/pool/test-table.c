@@ -219,9 +219,9 @@ static void iteration_and_sorting_fail__when_a_partition_is_damaged(void **state
     weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     weir_table *table = new_table(pool);
-    struct weir__partition *partition = weir_shm_buf(table->partition[PARTITIONS - 1].block);
+    struct weir__partition *partition = weir_shm_buf(table->partition[PARTITIONS - 1]);
     const struct weir__partition sound = *partition;
-    const uint64_t size = weir_shm_size(table->partition[PARTITIONS - 1].block);
+    const uint64_t size = weir_shm_size(table->partition[PARTITIONS - 1]);
     struct weir__partition damaged[7];
 
     (void)state;
@@ -254,7 +254,7 @@ static void iteration_and_sorting_fail__when_a_record_is_damaged(void **state)
     weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
     weir_table *table = new_table(pool);
-    struct weir__partition *partition = weir_shm_buf(table->partition[0].block);
+    struct weir__partition *partition = weir_shm_buf(table->partition[0]);
     const uint64_t log_end = partition->log_end;
     struct weir__pair_record *first =
         (struct weir__pair_record *)((unsigned char *)partition + partition->log_begin);

@@ -352,6 +352,8 @@ static void a_text_is_refused__when_it_cannot_be_one(void **state)
     assert_int_equal(weir_last_error()->code, -EINVAL);
     assert_null(weir_text_open_many(scope, paths, 0));
     assert_int_equal(weir_last_error()->code, -EINVAL);
+    assert_null(weir_text_open_many(scope, paths, SIZE_MAX));
+    assert_int_equal(weir_last_error()->code, -EINVAL);
     assert_null(weir_text_open(NULL, paths[0]));
     assert_int_equal(weir_last_error()->code, -EINVAL);
     text = open_text(scope, paths[0]);
