@@ -7,8 +7,14 @@
  * at the future next; and when all places are taken, in the submitting of another one, for futures
  * at which no thread is looking.
  *
- * pool->lock guards the list, `users`, and the step from "has a job" to "has none". A thread that
- * looks at a job without the lock has claimed the future before.
+ * pool->lock guards the list, `users`, `finishing`, and the step from "has a job" to "has none". A
+ * thread that looks at a job without the lock has claimed the future before:
+ *
+ *   users 0                   no thread looks. The thread that uses the future may claim it; and so
+ *                             may one that needs places or dispatches, if its job has settled
+ *   users > 0, not finishing  the thread that uses it looks, and finishes the job if it has settled.
+ *                             Above 1: it does so from within on_progress, and then finishes nothing
+ *   finishing                 another thread finishes the job; the one that uses the future waits
  */
 #include "pool/host/job_future.h"
 
@@ -123,19 +129,30 @@ static void list_remove(weir_pool *pool, weir_future *future)
     future->listed = false;
 }
 
-/* Claims the future's job for this thread: no other thread finishes it until finish_if_done().
- * NULL: it has ended. */
+/* The thread that uses the future claims its job: no other thread finishes it until
+ * finish_if_done(). NULL: it has ended. */
 static weir_pool *claim_job(weir_future *future)
 {
     weir_pool *pool = future->pool;
+    bool open;
 
     if (pool == NULL)
         return NULL;
     pthread_mutex_lock(&pool->lock);
-    if (future->pool != NULL)
+    while (future->finishing)
+        pthread_cond_wait(&pool->finished, &pool->lock);
+    open = future->pool != NULL;
+    if (open)
         future->users++;
     pthread_mutex_unlock(&pool->lock);
-    return future->pool;
+    return open ? pool : NULL;
+}
+
+/* With pool->lock. Another thread claims the future, at which no thread looks, to finish its job. */
+static void claim_to_finish(weir_future *future)
+{
+    future->users++;
+    future->finishing = true;
 }
 
 /* Returns whether the future has ended. `waits`: so that its progress is to show the end. */
@@ -144,7 +161,8 @@ static bool finish_if_done(weir_pool *pool, weir_future *future, bool settled, b
     int index;
     bool call = false;
 
-    settled = settled && finish_job(future);
+    /* Above 1 it is looked at from within on_progress: the wait around it finishes the job. */
+    settled = settled && future->users == 1 && finish_job(future);
     if (settled && future->code != 0)
         weir__keep_error(future);
     index = future->index;
@@ -152,10 +170,14 @@ static bool finish_if_done(weir_pool *pool, weir_future *future, bool settled, b
         weir__progress_end(pool, index, future->progress, future->code);
     pthread_mutex_lock(&pool->lock);
     future->users--;
+    if (future->finishing) {
+        future->finishing = false;
+        pthread_cond_broadcast(&pool->finished);
+    }
     if (settled) {
         list_remove(pool, future);
-        future->pool = NULL;
         call = weir__callback_queue(pool, future);
+        future->pool = NULL; /* last: the thread that uses the future may free it from here on */
     }
     pthread_mutex_unlock(&pool->lock);
     if (settled && index >= 0)
@@ -182,7 +204,7 @@ static weir_future *claim_settled(weir_pool *pool)
         }
     }
     if (future != NULL)
-        future->users++;
+        claim_to_finish(future);
     pthread_mutex_unlock(&pool->lock);
     return future;
 }
@@ -196,7 +218,7 @@ void weir__job_future_end_notified(weir_pool *pool, unsigned index)
     if (future != NULL && (future->users > 0 || !weir__job_settled(pool, (int)index)))
         future = NULL; /* the thread that is at it ends it, or the job is notified of again */
     if (future != NULL)
-        future->users++;
+        claim_to_finish(future);
     pthread_mutex_unlock(&pool->lock);
     if (future != NULL)
         finish_if_done(pool, future, true, false);
@@ -321,10 +343,11 @@ static bool wait_for_job(weir_future *future, int64_t limit_ns)
     weir_pool *pool;
 
     while ((pool = claim_job(future)) != NULL) {
+        const bool within = future->users > 1; /* on_progress; the wait around it goes on */
         bool settled = weir__progress_wait(pool, future->index, limit_ns, future->progress);
 
         finish_if_done(pool, future, settled, true);
-        if (!settled)
+        if (!settled || within)
             return false;
     }
     return true;

@@ -56,6 +56,7 @@ static void free_private(weir_pool *pool)
     weir__jobs_destroy(pool);
     pthread_mutex_destroy(&pool->lock);
     pthread_cond_destroy(&pool->idle);
+    pthread_cond_destroy(&pool->finished);
     free(pool);
 }
 
@@ -81,6 +82,7 @@ static weir_pool *new_private(int workers)
         return weir__fail_null(-ENOMEM, "no memory for a pool");
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->idle, NULL);
+    pthread_cond_init(&pool->finished, NULL);
     pool->supervisor = WEIR__DETACHED_NONE;
     TAILQ_INIT(&pool->futures.list);
     TAILQ_INIT(&pool->callbacks.ended);

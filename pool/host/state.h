@@ -84,9 +84,10 @@ struct weir_pool {
     const uint32_t *mine;       /* 1 here, 0 in a forked child (MADV_WIPEONFORK) */
 
     pthread_mutex_t lock;
-    pthread_cond_t idle; /* in_use has become 0; with the lock */
-    int in_use;          /* open jobs, and threads that wait for calls; with the lock */
-    bool ending;         /* no new futures; with the lock */
+    pthread_cond_t idle;     /* in_use has become 0; with the lock */
+    pthread_cond_t finished; /* a future's `finishing` has become false; with the lock */
+    int in_use;              /* open jobs, and threads that wait for calls; with the lock */
+    bool ending;             /* no new futures; with the lock */
 
     struct weir__jobs jobs;
     struct weir__call_ring *calls; /* calls.c; NULL until a call has been submitted */
@@ -136,6 +137,7 @@ struct weir_future {
     int index;         /* of the job */
     bool listed;       /* on pool->futures.list */
     bool queued;       /* on caller->callbacks.ended, by `link` */
+    bool finishing;    /* a thread that does not use it finishes its job; pool->lock */
     alignas(16) unsigned char small[WEIR__RESULT_INLINE];
 };
 

@@ -143,6 +143,59 @@ static void jobs_in_flight_report_a_death__when_the_scope_ends(void **state)
     assert_true(started < 60);
 }
 
+/* ---- more jobs in flight than there are places ------------------------------------------------ */
+
+#define SUBMITTERS 4
+#define IN_FLIGHT  2500 /* of each: together more than the 4,095 places */
+#define ROUNDS     20
+
+static int give_back(weir_task *task, void *arg)
+{
+    return weir_task_result(task, arg, sizeof(int64_t));
+}
+
+static void *submit_many(void *arg)
+{
+    struct caller *caller = arg;
+    weir_future **futures = calloc(IN_FLIGHT, sizeof(*futures));
+
+    for (int round = 0; round < ROUNDS && futures != NULL; round++) {
+        for (int64_t i = 0; i < IN_FLIGHT; i++)
+            futures[i] = weir_pool_submit(caller->pool, give_back, &i, sizeof i,
+                                          OPTIONS(.retries = 1)); /* a job of its own */
+        for (int64_t i = 0; i < IN_FLIGHT; i++) {
+            const int64_t *result = weir_future_result(futures[i], NULL);
+
+            caller->wrong +=
+                weir_future_wait(futures[i], -1) != 0 || result == NULL || *result != i;
+            weir_future_free(futures[i]);
+        }
+    }
+    free(futures);
+    return NULL;
+}
+
+/* Those that need places finish the futures of others, which may be waiting for them. */
+static void each_future_has_its_result__when_threads_need_places(void **state)
+{
+    weir_scope *scope = begin();
+    struct caller callers[SUBMITTERS];
+    pthread_t threads[SUBMITTERS];
+    weir_pool *pool = new_pool(scope, 2);
+
+    (void)state;
+    for (int i = 0; i < SUBMITTERS; i++) {
+        callers[i] = (struct caller){.pool = pool};
+        assert_int_equal(pthread_create(&threads[i], NULL, submit_many, &callers[i]), 0);
+    }
+    for (int i = 0; i < SUBMITTERS; i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(callers[i].wrong, 0);
+    }
+    weir_pool_free(pool);
+    weir_scope_end(scope);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -150,6 +203,7 @@ int main(void)
         UNIT(jobs_in_flight_are_finished__when_the_pool_is_freed),
         UNIT(jobs_in_flight_report_a_death__when_the_pool_is_killed),
         UNIT(jobs_in_flight_report_a_death__when_the_scope_ends),
+        UNIT(each_future_has_its_result__when_threads_need_places),
     };
 
     leak_isolate();
