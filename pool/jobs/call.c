@@ -4,8 +4,8 @@
  *
  * A submitted call goes into the queue (control/calls.h), or is a job of one chunk if the queue has
  * no place. Its result goes into its record, or into a block of the scope that the worker
- * makes; it counts when the chunk is done. What a worker that died had already given is overwritten
- * by the next attempt.
+ * makes; it counts when the chunk is done. The next attempt begins by dropping the result that a
+ * worker that died had already given.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -22,6 +22,10 @@ static int run_call(weir_task *task, weir_range range)
     weir_call_fn function = (weir_call_fn)task->job->function;
 
     (void)range;
+    if (task->attempt > 1) {
+        weir__result_drop(&task->job->result);
+        task->job->result.size = 0;
+    }
     return function(task, task->job->arg);
 }
 

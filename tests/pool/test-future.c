@@ -180,6 +180,39 @@ static void futures_are_refused__when_arguments_are_wrong(void **state)
     weir_scope_end(scope);
 }
 
+/* The first attempt gives a result of so many bytes and dies; the second gives none. */
+static int give_and_die(weir_task *task, void *arg)
+{
+    static const char bytes[1000];
+
+    if (weir_task_attempt(task) > 1)
+        return 0;
+    if (weir_task_result(task, bytes, *(size_t *)arg) == 0)
+        raise(SIGKILL);
+    return 1;
+}
+
+static void a_dead_attempt_has_no_result__when_the_next_gives_none(void **state)
+{
+    static const size_t sizes[] = {20, 1000};
+    weir_scope *scope = begin();
+    weir_pool *pool = new_pool(scope, 2);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        weir_future *future =
+            weir_pool_submit(pool, give_and_die, &sizes[i], sizeof sizes[i], OPTIONS(.retries = 1));
+        size_t size = 7;
+
+        assert_int_equal(weir_future_wait(future, -1), 0);
+        assert_null(weir_future_result(future, &size));
+        assert_int_equal(size, 0);
+        weir_future_free(future);
+    }
+    weir_pool_free(pool);
+    weir_scope_end(scope);
+}
+
 static int try_a_result(weir_task *task, weir_range range, void *arg)
 {
     (void)range;
@@ -520,6 +553,7 @@ int main(void)
         UNIT(any_number_of_calls_can_be_submitted_before_one_is_waited_for),
         UNIT(an_error_is_told_at_each_wait),
         UNIT(futures_are_refused__when_arguments_are_wrong),
+        UNIT(a_dead_attempt_has_no_result__when_the_next_gives_none),
         UNIT(only_a_submitted_call_has_a_result),
         UNIT(waiting_ends__when_the_time_is_up),
         UNIT(waiting_for_several_ends_as_it_should),
