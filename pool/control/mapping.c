@@ -11,6 +11,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "pool/control/calls.h"
 #include "shm/error.h"
@@ -67,4 +68,41 @@ void weir__control_free(struct weir__control *control)
 {
     if (control != NULL)
         munmap(control, control->size);
+}
+
+/* Of the system, which may have pages of 16 or 64 KiB: half a page that is given back takes the
+ * other half's memory along. */
+static uintptr_t page_size(void)
+{
+    return (uintptr_t)sysconf(_SC_PAGESIZE);
+}
+
+void weir__give_back_pages(void *memory, size_t size)
+{
+    const uintptr_t page = page_size(), begin = (uintptr_t)memory;
+    const uintptr_t from = (begin + page - 1) & ~(page - 1), to = (begin + size) & ~(page - 1);
+
+    if (from < to)
+        madvise((void *)from, to - from, MADV_REMOVE);
+}
+
+const uint32_t *weir__map_mine(void)
+{
+    uint32_t *page =
+        mmap(NULL, page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (page == MAP_FAILED)
+        return NULL;
+    if (madvise(page, page_size(), MADV_WIPEONFORK) != 0) {
+        munmap(page, page_size());
+        return NULL;
+    }
+    *page = 1;
+    return page;
+}
+
+void weir__unmap_mine(const uint32_t *mine)
+{
+    if (mine != NULL)
+        munmap((void *)mine, page_size());
 }

@@ -12,4 +12,13 @@
 struct weir__control *weir__control_new(int workers, bool jobs);
 void weir__control_free(struct weir__control *control);
 
+/* Gives the memory of the whole pages within [memory, memory + size) back, in all processes that
+ * map them; they read as zeros then. */
+void weir__give_back_pages(void *memory, size_t size);
+
+/* A word that is 1 here and 0 in every process that is forked from now on (MADV_WIPEONFORK); it is
+ * mapped for good unless weir__unmap_mine() is called. NULL: there is no memory. */
+const uint32_t *weir__map_mine(void);
+void weir__unmap_mine(const uint32_t *mine);
+
 #endif

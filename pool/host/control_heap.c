@@ -14,11 +14,10 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "pool/control/control.h"
+#include "pool/control/mapping.h"
 
-#define PAGE         4096
 #define GIVE_BACK_AT ((size_t)1 << 20)
 
 int weir__control_heap_init(struct weir__control_heap *heap, unsigned char *base, size_t size)
@@ -79,15 +78,6 @@ void *weir__control_heap_alloc(struct weir__control_heap *heap, size_t size)
     return NULL;
 }
 
-static void give_back(unsigned char *memory, size_t size)
-{
-    uintptr_t from = ((uintptr_t)memory + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
-    uintptr_t to = ((uintptr_t)memory + size) & ~(uintptr_t)(PAGE - 1);
-
-    if (size >= GIVE_BACK_AT)
-        madvise((void *)from, to - from, MADV_REMOVE);
-}
-
 void weir__control_heap_free(struct weir__control_heap *heap, void *memory, size_t size)
 {
     size_t offset, i = 0;
@@ -96,7 +86,8 @@ void weir__control_heap_free(struct weir__control_heap *heap, void *memory, size
         return;
     size = weir__line_up(size);
     heap->pieces--;
-    give_back(memory, size);
+    if (size >= GIVE_BACK_AT)
+        weir__give_back_pages(memory, size);
     offset = (size_t)((unsigned char *)memory - heap->base);
     while (i < heap->count && heap->vacant[i].offset < offset)
         i++;

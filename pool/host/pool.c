@@ -51,27 +51,12 @@ static void free_private(weir_pool *pool)
     weir__dispatch_free(pool);
     weir__calls_free(pool);
     weir__control_free(pool->control);
-    if (pool->mine != NULL)
-        munmap((void *)pool->mine, 4096);
+    weir__unmap_mine(pool->mine);
     weir__jobs_destroy(pool);
     pthread_mutex_destroy(&pool->lock);
     pthread_cond_destroy(&pool->idle);
     pthread_cond_destroy(&pool->finished);
     free(pool);
-}
-
-static const uint32_t *map_mine(void)
-{
-    uint32_t *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    if (page == MAP_FAILED)
-        return NULL;
-    if (madvise(page, 4096, MADV_WIPEONFORK) != 0) {
-        munmap(page, 4096);
-        return NULL;
-    }
-    *page = 1;
-    return page;
 }
 
 static weir_pool *new_private(int workers)
@@ -88,7 +73,7 @@ static weir_pool *new_private(int workers)
     TAILQ_INIT(&pool->callbacks.ended);
     pool->dispatch.poll_fd = -1;
     pool->dispatch.timer_fd = -1;
-    pool->mine = map_mine();
+    pool->mine = weir__map_mine();
     pool->futures.set = weir__future_set_new(pool);
     if (pool->mine == NULL || pool->futures.set == NULL)
         weir__fail(-ENOMEM, "no memory for a pool");

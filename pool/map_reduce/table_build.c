@@ -14,10 +14,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "pool/control/mapping.h"
 #include "pool/control/result.h"
 #include "pool/map_reduce/table.h"
-
-#define PAGE 4096
 
 /* ---- map outputs ----------------------------------------------------------------------------- */
 
@@ -133,12 +132,8 @@ static int reduce_record(struct weir__pair_record *record,
 /* Gives back the whole pages behind the last record, which are there if keys were left out. */
 static void give_back_pages(struct weir__partition *partition, size_t size)
 {
-    uintptr_t from =
-        ((uintptr_t)partition + partition->log_end + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
-    uintptr_t to = ((uintptr_t)partition + size) & ~(uintptr_t)(PAGE - 1);
-
-    if (from < to)
-        madvise((void *)from, to - from, MADV_REMOVE);
+    weir__give_back_pages((unsigned char *)partition + partition->log_end,
+                          size - partition->log_end);
 }
 
 static int fill_partition(struct weir__partition *partition, const struct weir__combiner *combiner,
