@@ -24,6 +24,7 @@ static int run_map(weir_task *task, weir_range range)
         int returned = function(task, data->in + (size_t)i * data->in_size,
                                 data->out + (size_t)i * data->out_size, job->arg);
 
+        weir__task_check_copy(task);
         if (returned != 0 || task->fail_code != 0) {
             task->at = (weir_range){i, i + 1};
             return returned;

@@ -197,6 +197,7 @@ static int reduce_key(void *context, weir_pair *pair)
     const size_t before = pair->value_size;
     int result = reduction->reduce(task, pair, task->job->arg);
 
+    weir__task_check_copy(task);
     if (result != 0 && result != WEIR_SKIP && task->fail_code == 0)
         weir_task_fail(task, result, "reduce failed on the key \"%.100s\"",
                        (const char *)pair->key);

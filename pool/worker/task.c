@@ -57,6 +57,16 @@ static void map_what_is_new(struct weir_task *task)
         task->synced = generation;
 }
 
+/* No buffer is flushed: the worker has the same one. */
+_Noreturn void weir__task_end_copy(const struct weir_task *task)
+{
+    dprintf(
+        STDERR_FILENO,
+        "weir: process %d ends: a task forked it from worker %u, and it returned from that task\n",
+        (int)getpid(), task->slot);
+    _exit(1);
+}
+
 void weir__task_run(struct weir_task *task, int (*run)(struct weir_task *task, weir_range range),
                     weir_range range)
 {
@@ -69,6 +79,7 @@ void weir__task_run(struct weir_task *task, int (*run)(struct weir_task *task, w
     map_what_is_new(task);
 
     returned = run(task, range);
+    weir__task_check_copy(task);
 
     if (__fpending(stdout) > 0)
         fflush(stdout);

@@ -13,6 +13,7 @@
 /* What the public weir_task is. Private to the worker: all fields are written by it alone. */
 struct weir_task {
     struct weir__control *control;
+    const uint32_t *mine; /* 1 in the worker, 0 in every process that a task has forked */
     struct weir__job *job;
     weir_scope *scope;
     const _Atomic uint64_t *generation; /* of the scope's objects, ... */
@@ -35,6 +36,17 @@ struct weir_task {
     int fail_code; /* 0: weir_task_fail() was not called */
     char message[WEIR__TASK_MESSAGE];
 };
+
+/* Ends this process, a copy of the worker that a task has forked and that has returned from the
+ * task, with a line on stderr: the worker settles the chunk, not its copy. */
+_Noreturn void weir__task_end_copy(const struct weir_task *task);
+
+/* After each of the user's functions. */
+static inline void weir__task_check_copy(const struct weir_task *task)
+{
+    if (__builtin_expect(*task->mine == 0, 0))
+        weir__task_end_copy(task);
+}
 
 /* Runs the chunk or call that the task has claimed, and settles it. */
 void weir__task_run(struct weir_task *task, int (*run)(struct weir_task *task, weir_range range),

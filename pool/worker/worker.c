@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "manager/internal.h"
+#include "pool/control/mapping.h"
 #include "pool/control/park.h"
 #include "pool/control/ready.h"
 #include "pool/control/supervision.h"
@@ -82,7 +83,9 @@ _Noreturn void weir__worker_main(struct weir__control *control, weir_scope *scop
         .slot = index,
         .incarnation = atomic_load(&slot->incarnation),
         .generation = weir__scope_generation(scope),
+        .mine = weir__map_mine(),
     };
+    static const uint32_t always = 1;
     sigset_t none;
     char name[16];
 
@@ -96,14 +99,21 @@ _Noreturn void weir__worker_main(struct weir__control *control, weir_scope *scop
     (void)!weir_scope_sync(scope); /* what is gone is missed only if it is used */
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+    if (task.mine == NULL) /* no memory: a copy is not told from the worker then */
+        task.mine = &always;
     if (control->process_target != NULL)
         process_main(control);
     if (control->backtrace)
         weir__backtrace_install();
     if (control->pin)
         pin_to_cpu(index);
-    if (control->initializer != NULL && control->initializer(control->arg) != 0)
-        _exit(WEIR__EXIT_INITIALIZER);
+    if (control->initializer != NULL) {
+        int result = control->initializer(control->arg);
+
+        weir__task_check_copy(&task);
+        if (result != 0)
+            _exit(WEIR__EXIT_INITIALIZER);
+    }
     atomic_store(&slot->state, SLOT_READY);
     work_loop(&task);
     if (control->finalizer != NULL)

@@ -5,6 +5,7 @@
 #include "child.h"
 #include "support.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -177,12 +178,89 @@ static void output_appears_once__when_another_thread_held_stdout_at_the_fork(voi
     assert_said_once(true);
 }
 
+/* ---- a task that forks ------------------------------------------------------------------------ */
+
+struct forked {
+    _Atomic int items[20];
+    _Atomic pid_t copy;
+    int report; /* where the copy's stderr goes */
+};
+
+/* By mistake the copy returns, as the worker does. */
+static int fork_and_return(weir_task *task, weir_range range, void *arg)
+{
+    struct forked *forked = arg;
+    pid_t pid;
+
+    (void)task;
+    WEIR_EACH (i, range)
+        forked->items[i]++;
+    if (range.begin != 5)
+        return 0;
+    pid = fork();
+    if (pid == 0)
+        dup2(forked->report, STDERR_FILENO);
+    else
+        forked->copy = pid;
+    return pid < 0;
+}
+
+static bool is_running(pid_t pid)
+{
+    char path[64], state = 'X';
+    FILE *file;
+
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    file = fopen(path, "re");
+    if (file == NULL)
+        return false;
+    if (fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+        state = 'X';
+    fclose(file);
+    return state != 'Z' && state != 'X';
+}
+
+static void a_copy_of_a_worker_ends__when_it_returns_from_the_task(void **state)
+{
+    weir_scope *scope = begin();
+    struct forked *forked = shared_memory(sizeof *forked);
+    char line[256] = "";
+    int report[2];
+    struct pollfd readable;
+    weir_pool *pool;
+
+    (void)state;
+    assert_int_equal(pipe(report), 0);
+    forked->report = report[1];
+    pool = new_pool(scope, 2);
+    for (int job = 1; job <= 10; job++) {
+        assert_int_equal(
+            weir_pool_for(pool, weir_range_of(20), fork_and_return, forked, OPTIONS(.grain = 1)),
+            0);
+        for (int i = 0; i < 20; i++)
+            assert_int_equal(forked->items[i], job);
+        readable = (struct pollfd){.fd = report[0], .events = POLLIN};
+        assert_int_equal(poll(&readable, 1, 5000), 1);
+        assert_true(read(report[0], line, sizeof line - 1) > 0);
+        assert_non_null(strstr(line, "it returned from that task"));
+        for (int i = 0; i < 5000 && is_running(forked->copy); i++)
+            usleep(1000);
+        assert_false(is_running(forked->copy));
+    }
+    weir_pool_free(pool);
+    weir_scope_end(scope);
+    close(report[0]);
+    close(report[1]);
+    munmap(forked, sizeof *forked);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         UNIT(workers_have_default_signals__whatever_the_program_has),
         UNIT(output_appears_once_in_whole_lines__when_workers_print),
         UNIT(output_appears_once__when_another_thread_held_stdout_at_the_fork),
+        UNIT(a_copy_of_a_worker_ends__when_it_returns_from_the_task),
     };
 
     leak_isolate();
