@@ -23,6 +23,14 @@ ALLOWED = {
     ("UndefinedBinaryOperatorResult", "if (fds[i] >= 0)"): ERRNO,
     ("UndefinedBinaryOperatorResult", "return text[0] == '{' &&"): ERRNO,
     ("UndefinedBinaryOperatorResult", "if (info.ino != block->ino)"): "the lookup fills it where it succeeds",
+    ("valist.Uninitialized", "used = vsnprintf(record, sizeof(record), format, args);"): "va_start() is the line before",
+    ("UndefinedBinaryOperatorResult", "if (record[i] != '\\0' && record[i] != ' ' && record[i] != '\\n')"):
+        "only records that were read are looked at",
+    ("UndefinedBinaryOperatorResult", "if (spec.count == 0) {"): "spec_reduce() sets the count where it succeeds",
+    ("uninitialized.Assign", "record = spec.map_reduce;"): "spec_map_reduce() sets it where it succeeds",
+    ("unix.Malloc", "table = record->table;"): "spec_map_reduce() frees the record only where it fails",
+    ("unix.Malloc", 'return weir__fail_null(-ENOMEM, "no memory for the table of %zu files", count);'):
+        "free_plan() is the plan's cleanup",
     ("UndefinedBinaryOperatorResult", "if (spec->count > CHUNKS_MAX)"): "weir__spec_init() sets the count where it succeeds",
     ("CallAndMessage", "if (__builtin_mul_overflow(spec->data.out_size, (size_t)spec->count, &spec->memory) ||"):
         "weir__spec_init() sets the count where it succeeds",
