@@ -12,8 +12,8 @@
  * processes can be made or used (-EDEADLK), only the scope's objects can. Workers end with the
  * program, whatever way that ends.
  *
- * A task may fork, as long as the child does not return from the task: a child that does ends there,
- * with a line on stderr, and the task goes on in the worker alone.
+ * A task may fork, as long as the child does not return from the task: a child that does ends
+ * there, with a line on stderr, and the task goes on in the worker alone.
  *
  * Calls that return at once are in weir-future.h, keyed map-reduce is in weir-map-reduce.h.
  */
