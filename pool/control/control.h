@@ -201,8 +201,8 @@ struct weir__meeting {
      * that takes its place, by the host that counts on it for a job, and by the supervisor when it
      * has died. */
     _Atomic uint64_t spinning;
-    /* The ready set: jobs that may have FREE chunks (ready.h). Host and supervisor add, workers take
-     * out. */
+    /* The ready set: jobs that may have FREE chunks (ready.h). Host and supervisor add, workers
+     * take out. */
     _Atomic uint64_t ready[4];
 };
 

@@ -14,7 +14,8 @@ struct weir__future_set {
     pthread_mutex_t lock;            /* over what follows */
     weir_future *vacant;             /* linked by `next` */
     struct weir__future_slab *slabs; /* all there are; each is memory for some */
-    /* Futures of jobs, and all futures in the slabs; once the pool is gone, those not given back. */
+    /* Futures of jobs, and all futures in the slabs; once the pool is gone, those not given
+     * back. */
     int64_t count;
 };
 

@@ -12,8 +12,8 @@
  *
  *   users 0                   no thread looks. The thread that uses the future may claim it; and so
  *                             may one that needs places or dispatches, if its job has settled
- *   users > 0, not finishing  the thread that uses it looks, and finishes the job if it has settled.
- *                             Above 1: it does so from within on_progress, and then finishes nothing
+ *   users > 0, not finishing  the thread that uses it looks, and finishes a job that has settled.
+ *                             Above 1: it looks from within on_progress, and finishes nothing
  *   finishing                 another thread finishes the job; the one that uses the future waits
  */
 #include "pool/host/job_future.h"
@@ -148,7 +148,8 @@ static weir_pool *claim_job(weir_future *future)
     return open ? pool : NULL;
 }
 
-/* With pool->lock. Another thread claims the future, at which no thread looks, to finish its job. */
+/* With pool->lock. Another thread claims the future, at which no thread looks, to finish its
+ * job. */
 static void claim_to_finish(weir_future *future)
 {
     future->users++;

@@ -30,7 +30,8 @@ size_t weir__map_output_size(const struct weir__combiner *combiner)
     return size;
 }
 
-/* Makes a block and notes it in `published`. Returns its memory, or NULL with the last error set. */
+/* Makes a block and notes it in `published`. Returns its memory, or NULL with the last error
+ * set. */
 static void *publish_block(weir_scope *scope, struct weir__published *published, size_t size)
 {
     weir_shm *block = weir_scope_shm(scope, size);

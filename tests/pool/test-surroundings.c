@@ -178,7 +178,7 @@ static void output_appears_once__when_another_thread_held_stdout_at_the_fork(voi
     assert_said_once(true);
 }
 
-/* ---- a task that forks ------------------------------------------------------------------------ */
+/* ---- a task that forks ----------------------------------------------------------------------- */
 
 struct forked {
     _Atomic int items[20];

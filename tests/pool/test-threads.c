@@ -143,7 +143,7 @@ static void jobs_in_flight_report_a_death__when_the_scope_ends(void **state)
     assert_true(started < 60);
 }
 
-/* ---- more jobs in flight than there are places ------------------------------------------------ */
+/* ---- more jobs in flight than there are places ----------------------------------------------- */
 
 #define SUBMITTERS 4
 #define IN_FLIGHT  2500 /* of each: together more than the 4,095 places */
