@@ -2,9 +2,11 @@
 """What the lints know of C: where comments are, and which functions a file defines. It reads text as clang-format leaves it:
 a function's name stands in a line that begins at column 0, its braces are lines of their own."""
 
+import contextlib
 import os
 import re
 import subprocess
+import tempfile
 
 TOKEN = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.S)
 MODULES = ("shm", "manager", "pool")
@@ -70,3 +72,14 @@ def read(root, path):
 
 def line_of(text, offset):
     return text.count("\n", 0, offset) + 1
+
+
+@contextlib.contextmanager
+def tree_of(files):
+    """A folder with these files (path: text), for a script's own test."""
+    with tempfile.TemporaryDirectory() as root:
+        for path, text in files.items():
+            os.makedirs(os.path.dirname(os.path.join(root, path)), exist_ok=True)
+            with open(os.path.join(root, path), "w", encoding="utf-8") as file:
+                file.write(text)
+        yield root

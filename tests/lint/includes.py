@@ -17,9 +17,8 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 
-from csource import MODULES, code_of, files_of, functions_of, line_of, read
+from csource import MODULES, code_of, files_of, functions_of, line_of, read, tree_of
 
 BELOW = {"shm": {"shm"}, "manager": {"shm", "manager"}, "pool": {"shm", "manager", "pool"}}
 
@@ -253,11 +252,7 @@ BESIDE = {
 
 
 def violations_in(files):
-    with tempfile.TemporaryDirectory() as root:
-        for path, text in files.items():
-            os.makedirs(os.path.dirname(os.path.join(root, path)), exist_ok=True)
-            with open(os.path.join(root, path), "w", encoding="utf-8") as file:
-                file.write(text)
+    with tree_of(files) as root:
         return Tree(root).violations()
 
 

@@ -16,9 +16,8 @@ the function of the first remark."""
 import os
 import re
 import sys
-import tempfile
 
-from csource import code_of, comments_of, files_of, functions_of, line_of, read
+from csource import code_of, comments_of, files_of, functions_of, line_of, read, tree_of
 
 REMARK = re.compile(r"\b[Pp]airs with\b(.*?)(?=\bpairs with\b|$)", re.S)
 FILE = re.compile(r"\b[\w/-]+\.[ch]\b")
@@ -150,11 +149,7 @@ BROKEN = [
 
 
 def violations_in(files):
-    with tempfile.TemporaryDirectory() as root:
-        for path, text in files.items():
-            os.makedirs(os.path.dirname(os.path.join(root, path)), exist_ok=True)
-            with open(os.path.join(root, path), "w", encoding="utf-8") as file:
-                file.write(text)
+    with tree_of(files) as root:
         return Tree(root).violations()
 
 

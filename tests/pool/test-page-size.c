@@ -65,6 +65,7 @@ static int count_items_of_large(weir_task *task, weir_range range, void *arg)
 struct caller {
     weir_pool *pool;
     _Atomic int *items;
+    int number;
     unsigned seed;
     int wrong;
 };
@@ -98,7 +99,7 @@ static void *call_often(void *arg)
     struct caller *caller = arg;
 
     for (int job = 0; job < JOBS; job++)
-        caller->wrong += call_once(caller, job * THREADS + (int)caller->seed % THREADS);
+        caller->wrong += call_once(caller, job * THREADS + caller->number);
     return NULL;
 }
 
@@ -112,7 +113,7 @@ static void each_item_is_run_once__when_pages_are_large(void **state)
 
     (void)state;
     for (int i = 0; i < THREADS; i++) {
-        callers[i] = (struct caller){pool, items + i * ITEMS, (unsigned)i, 0};
+        callers[i] = (struct caller){pool, items + i * ITEMS, i, (unsigned)i, 0};
         assert_int_equal(pthread_create(&threads[i], NULL, call_often, &callers[i]), 0);
     }
     for (int i = 0; i < THREADS; i++) {

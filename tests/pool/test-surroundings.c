@@ -205,21 +205,6 @@ static int fork_and_return(weir_task *task, weir_range range, void *arg)
     return pid < 0;
 }
 
-static bool is_running(pid_t pid)
-{
-    char path[64], state = 'X';
-    FILE *file;
-
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    file = fopen(path, "re");
-    if (file == NULL)
-        return false;
-    if (fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
-        state = 'X';
-    fclose(file);
-    return state != 'Z' && state != 'X';
-}
-
 static void a_copy_of_a_worker_ends__when_it_returns_from_the_task(void **state)
 {
     weir_scope *scope = begin();
@@ -243,9 +228,9 @@ static void a_copy_of_a_worker_ends__when_it_returns_from_the_task(void **state)
         assert_int_equal(poll(&readable, 1, 5000), 1);
         assert_true(read(report[0], line, sizeof line - 1) > 0);
         assert_non_null(strstr(line, "it returned from that task"));
-        for (int i = 0; i < 5000 && is_running(forked->copy); i++)
+        for (int i = 0; i < 5000 && is_alive(forked->copy); i++)
             usleep(1000);
-        assert_false(is_running(forked->copy));
+        assert_false(is_alive(forked->copy));
     }
     weir_pool_free(pool);
     weir_scope_end(scope);
