@@ -19,6 +19,9 @@
 #include "pool/control/mapping.h"
 
 #define GIVE_BACK_AT ((size_t)1 << 20)
+/* The largest page of a Linux kernel (arm64, ppc64). What is given back ends at such a page on every
+ * machine, so no kernel that rounds up takes memory of the neighbouring piece. */
+#define GIVE_BACK_UNIT ((uintptr_t)65536)
 
 int weir__control_heap_init(struct weir__control_heap *heap, unsigned char *base, size_t size)
 {
@@ -78,6 +81,14 @@ void *weir__control_heap_alloc(struct weir__control_heap *heap, size_t size)
     return NULL;
 }
 
+static void give_back(unsigned char *memory, size_t size)
+{
+    const uintptr_t begin = (uintptr_t)memory;
+    const uintptr_t skip = -begin % GIVE_BACK_UNIT, end = (begin + size) % GIVE_BACK_UNIT;
+
+    weir__give_back_pages(memory + skip, size - skip - end);
+}
+
 void weir__control_heap_free(struct weir__control_heap *heap, void *memory, size_t size)
 {
     size_t offset, i = 0;
@@ -87,7 +98,7 @@ void weir__control_heap_free(struct weir__control_heap *heap, void *memory, size
     size = weir__line_up(size);
     heap->pieces--;
     if (size >= GIVE_BACK_AT)
-        weir__give_back_pages(memory, size);
+        give_back(memory, size);
     offset = (size_t)((unsigned char *)memory - heap->base);
     while (i < heap->count && heap->vacant[i].offset < offset)
         i++;
