@@ -165,21 +165,26 @@ WEIR_API void weir_table_free(weir_table *table);
 /* ---- text ----------------------------------------------------------------------------------- */
 
 /* Files as one range of bytes, one file behind the other, in all processes of the scope and at one
- * address in all of them; nothing is copied. A job runs over weir_text_range(), cut anywhere, and
- * each chunk asks for the records that *begin* in its own range: so each record comes exactly once,
- * and none reaches from one file into the next. */
+ * address in all of them; regular files are not copied. A job runs over weir_text_range(), cut
+ * anywhere, and each chunk asks for the records that *begin* in its own range: so each record comes
+ * exactly once, and none reaches from one file into the next. */
 typedef struct weir_text weir_text;
 
-/* Opens regular files for reading; a file may be empty.
+/* Opens files for reading; a file may be empty.
  *
  * Each process maps a file when it first slices it. Until then the file must stay where it is:
  * renaming it makes that fail, appending to it changes nothing, and cutting it short kills (SIGBUS)
  * the process that reads the part that is gone.
- * Context: any process of the scope, any thread. Blocks while it looks at the files.
+ *
+ * What cannot be mapped is read to its end at once, into shared memory, and held twice meanwhile:
+ * files of /proc and /sys, pipes (also "/dev/stdin"), terminals, and /dev/null.
+ * Context: any process of the scope, any thread. Blocks while it looks at the files, and until a
+ * pipe or terminal is at its end.
  * Crash: as weir_scope_array().
  * Returns: the text, to be closed with weir_text_close(), or by the scope's end; or NULL: ENOENT,
- * EACCES and so on (the message names the file), EINVAL (no path, not a regular file), and
- * weir_scope_array()'s errors: it needs as much address space as the files have bytes. */
+ * EACCES and so on (the message names the file), EINVAL (no path, another device), EISDIR, ENXIO (a
+ * socket), and weir_scope_array()'s errors: it needs as much address space as the files have bytes,
+ * and memory for what is read. */
 WEIR_API WEIR_MUST_CHECK weir_text *weir_text_open(weir_scope *scope, const char *path);
 WEIR_API WEIR_MUST_CHECK weir_text *weir_text_open_many(weir_scope *scope, const char *const *paths,
                                                         size_t count);

@@ -9,6 +9,9 @@
  * after, changes nothing. The marks say which files are mapped: each process puts a private page
  * over them, which a forked child inherits together with the mappings.
  *
+ * What cannot be mapped (files of /proc, pipes, a terminal) is read when the text is opened, and
+ * its bytes lie in the block; such a file is never opened again.
+ *
  * Invariants: the table never changes after weir_text_open_many(); in a process a file's mark is 1
  * only if the file is mapped there. When the block has been closed, each process replaces the whole
  * span, files included, by an empty mapping at its next sync.
@@ -25,9 +28,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 #include <weir.h>
 
+#include "pool/map_reduce/read_file.h"
 #include "shm/error.h"
 
 #define TEXT_MAGIC UINT64_C(0x7478657472696577)
@@ -39,6 +44,7 @@ struct text_file {
     uint64_t offset; /* of its addresses in the block */
     uint64_t path;   /* offset of its path in the block */
     uint64_t dev, ino;
+    uint64_t read; /* 1: its bytes are in the block */
 };
 
 /* The block's begin; what a weir_text points to. */
@@ -56,7 +62,11 @@ struct weir_text {
 struct plan {
     struct text_file *file;
     char **path;
-    size_t count;
+    struct weir__contents *contents; /* of the files that were read */
+    size_t files;                    /* that there are places for */
+    size_t count;                    /* that were looked at */
+    uint64_t mapped_dev;             /* files of this device can be mapped, if one was seen */
+    bool mapped;
     uint64_t size;       /* of the text, in bytes */
     uint64_t marks, end; /* offsets in the block */
 };
@@ -73,27 +83,78 @@ static uint64_t round_up_to_page(uint64_t size)
 
 /* ---- opening -------------------------------------------------------------------------------- */
 
+/* 1 if processes can map the file, 0 if it has to be read, or a negative errno. */
+static int can_map(struct plan *plan, const char *path, const struct stat *status)
+{
+    int result;
+
+    if (plan->mapped && plan->mapped_dev == status->st_dev && status->st_size > 0)
+        return 1;
+    result = weir__can_map_file(path, status);
+    if (result == 1) {
+        plan->mapped = true;
+        plan->mapped_dev = (uint64_t)status->st_dev;
+    }
+    return result;
+}
+
+/* Whether a device has an end: a terminal, and /dev/null, which is many programs' stdin. */
+static bool device_ends(const char *path, const struct stat *status)
+{
+    int fd;
+    bool ends;
+
+    if (!S_ISCHR(status->st_mode))
+        return false;
+    if (status->st_rdev == makedev(1, 3))
+        return true;
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    ends = fd >= 0 && isatty(fd);
+    if (fd >= 0)
+        close(fd);
+    return ends;
+}
+
+static int check_kind(const char *path, const struct stat *status)
+{
+    const mode_t mode = status->st_mode;
+
+    if (S_ISDIR(mode))
+        return weir__fail(-EISDIR, "%s: a directory; a text is made of files", path);
+    if (access(path, R_OK) < 0)
+        return weir__fail(-errno, "%s: %s", path, weir_strerror(-errno));
+    if (S_ISREG(mode) || S_ISFIFO(mode) || device_ends(path, status))
+        return 0;
+    if (S_ISSOCK(mode))
+        return weir__fail(-ENXIO, "%s: a socket, which cannot be opened by a path", path);
+    return weir__fail(-EINVAL, "%s: a device that may have no end", path);
+}
+
 static int look_at_file(struct plan *plan, const char *path)
 {
     struct text_file *file = &plan->file[plan->count];
     struct stat status;
+    int mappable, error;
 
     if (path == NULL)
         return weir__fail(-EINVAL, "the path of file %zu is NULL", plan->count);
     if (stat(path, &status) < 0)
         return weir__fail(-errno, "%s: %s", path, weir_strerror(-errno));
-    if (!S_ISREG(status.st_mode))
-        return weir__fail(-EINVAL, "%s: not a regular file", path);
-    if (access(path, R_OK) < 0)
-        return weir__fail(-errno, "%s: %s", path, weir_strerror(-errno));
-    plan->path[plan->count] = realpath(path, NULL); /* the working directory may change */
+    if ((error = check_kind(path, &status)) < 0 || (mappable = can_map(plan, path, &status)) < 0)
+        return weir_last_error()->code;
+    /* The working directory may change. What is read is not opened again, and the path of a pipe
+     * among a process's descriptors cannot be made absolute. */
+    plan->path[plan->count] = mappable == 1 ? realpath(path, NULL) : strdup(path);
     if (plan->path[plan->count] == NULL)
         return weir__fail(-errno, "%s: %s", path, weir_strerror(-errno));
+    if (mappable == 0 && (error = weir__read_file(path, &plan->contents[plan->count])) < 0)
+        return error;
     *file = (struct text_file){
         .begin = plan->size,
-        .size = (uint64_t)status.st_size,
+        .size = mappable == 1 ? (uint64_t)status.st_size : plan->contents[plan->count].size,
         .dev = (uint64_t)status.st_dev,
         .ino = (uint64_t)status.st_ino,
+        .read = mappable == 0,
     };
     plan->size += file->size;
     plan->count++;
@@ -120,6 +181,27 @@ static void lay_out_text(struct plan *plan)
     plan->end = at;
 }
 
+/* Puts what was read into the block, and lets the private copy go. */
+static int put_contents(const struct plan *plan, weir_array *array)
+{
+    unsigned char *block = weir_array_data(array);
+    int error = 0;
+
+    for (size_t i = 0; i < plan->count && error == 0; i++) {
+        const int64_t begin = (int64_t)plan->file[i].offset;
+        struct weir__contents *contents = &plan->contents[i];
+
+        if (contents->size == 0)
+            continue;
+        error = weir_array_populate(array, (weir_range){begin, begin + (int64_t)contents->size});
+        if (error == 0)
+            memcpy(block + begin, contents->bytes, contents->size);
+        free(contents->bytes);
+        contents->bytes = NULL;
+    }
+    return error;
+}
+
 static weir_text *make_text(weir_scope *scope, const struct plan *plan)
 {
     const int64_t shape = (int64_t)plan->end;
@@ -129,7 +211,7 @@ static weir_text *make_text(weir_scope *scope, const struct plan *plan)
 
     if (text == NULL)
         return NULL;
-    if (weir_array_populate(array, (weir_range){0, table}) < 0) {
+    if (weir_array_populate(array, (weir_range){0, table}) < 0 || put_contents(plan, array) < 0) {
         weir_shm_unlink(weir_array_shm(array));
         weir_array_close(array);
         return NULL;
@@ -148,8 +230,11 @@ static weir_text *make_text(weir_scope *scope, const struct plan *plan)
 
 static void free_plan(struct plan *plan)
 {
-    for (size_t i = 0; plan->path != NULL && i < plan->count; i++)
+    for (size_t i = 0; plan->path != NULL && i < plan->files; i++)
         free(plan->path[i]);
+    for (size_t i = 0; plan->contents != NULL && i < plan->files; i++)
+        free(plan->contents[i].bytes);
+    free(plan->contents);
     free(plan->path);
     free(plan->file);
 }
@@ -164,7 +249,9 @@ weir_text *weir_text_open_many(weir_scope *scope, const char *const *paths, size
         return weir__fail_null(-EINVAL, "count is %zu, which no memory can hold", count);
     plan.file = calloc(count, sizeof(*plan.file));
     plan.path = calloc(count, sizeof(*plan.path));
-    if (plan.file == NULL || plan.path == NULL)
+    plan.contents = calloc(count, sizeof(*plan.contents));
+    plan.files = count;
+    if (plan.file == NULL || plan.path == NULL || plan.contents == NULL)
         return weir__fail_null(-ENOMEM, "no memory for the table of %zu files", count);
     while (plan.count < count) {
         if (look_at_file(&plan, paths[plan.count]) < 0)
@@ -273,7 +360,8 @@ static int map_file(const weir_text *text, size_t i)
     if (marks == NULL)
         return weir_last_error()->code;
     /* pairs with the release below, in another thread of this process */
-    if (file->size == 0 || atomic_load_explicit(&marks[1 + i], memory_order_acquire) != 0)
+    if (file->size == 0 || file->read ||
+        atomic_load_explicit(&marks[1 + i], memory_order_acquire) != 0)
         return 0;
     fd = open_same(text, i);
     if (fd < 0)

@@ -6,6 +6,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 
 static char folder[64];
 
@@ -344,9 +345,9 @@ static void a_text_is_refused__when_it_cannot_be_one(void **state)
     assert_null(weir_text_open_many(scope, paths, 2));
     assert_int_equal(weir_last_error()->code, -ENOENT);
     assert_null(weir_text_open(scope, folder));
-    assert_int_equal(weir_last_error()->code, -EINVAL);
-    assert_message_has("not a regular file");
-    assert_null(weir_text_open(scope, "/dev/null"));
+    assert_int_equal(weir_last_error()->code, -EISDIR);
+    assert_message_has("a directory");
+    assert_null(weir_text_open(scope, "/dev/zero"));
     assert_int_equal(weir_last_error()->code, -EINVAL);
     assert_null(weir_text_open(scope, NULL));
     assert_int_equal(weir_last_error()->code, -EINVAL);
@@ -368,6 +369,85 @@ static void a_text_is_refused__when_it_cannot_be_one(void **state)
     assert_int_equal(weir_text_range(NULL).end, 0);
     weir_text_close(NULL);
     weir_text_close(text);
+    text = open_text(scope, "/dev/null");
+    assert_int_equal(weir_text_range(text).end, 0);
+    weir_text_close(text);
+    weir_scope_end(scope);
+}
+
+static int add_lines(weir_task *task, weir_range range, void *sum, void *arg)
+{
+    const weir_text *text = arg;
+    weir_text_cursor cursor;
+    weir_text_record line = {0};
+    int result = weir_text_slice(text, range, WEIR_TEXT_LINES, &cursor);
+
+    (void)task;
+    while (result == 0 && weir_text_next(&cursor, &line) == 1)
+        ++*(int64_t *)sum;
+    return result;
+}
+
+static void add(void *into, const void *from, void *arg)
+{
+    (void)arg;
+    *(int64_t *)into += *(const int64_t *)from;
+}
+
+static int64_t lines_of(weir_pool *pool, weir_text *text)
+{
+    int64_t lines = -1;
+    const weir_reduction sum = {.size = sizeof(lines), .fold = add_lines, .combine = add};
+
+    assert_int_equal(weir_pool_reduce(pool, weir_text_range(text), &sum, &lines, text, NULL), 0);
+    return lines;
+}
+
+static void a_file_of_proc_is_read__when_its_size_is_said_to_be_0(void **state)
+{
+    weir_scope *scope = begin();
+    weir_pool *pool = new_pool(scope, 2);
+    const char *paths[] = {write_file("before", "a\nb\n", 4), "/proc/self/limits",
+                           write_file("behind", "c\n", 2)};
+    weir_text *text = weir_text_open_many(scope, paths, 3);
+    char here[8192];
+    FILE *file = fopen("/proc/self/limits", "re");
+    const size_t size = fread(here, 1, sizeof(here), file);
+    int64_t lines = 0;
+    size_t found;
+
+    (void)state;
+    fclose(file);
+    assert_non_null(text);
+    assert_true(size > 0);
+    assert_int_equal(weir_text_range(text).end, 4 + (int64_t)size + 2);
+    assert_memory_equal(weir_text_data(text, 1, &found), here, size);
+    assert_int_equal(found, size);
+    for (size_t i = 0; i < size; i++)
+        lines += here[i] == '\n';
+    assert_int_equal(lines_of(pool, text), lines + 3);
+    weir_text_close(text);
+    weir_pool_free(pool);
+    weir_scope_end(scope);
+}
+
+static void a_pipe_is_read_to_its_end__when_it_is_opened_as_a_text(void **state)
+{
+    weir_scope *scope = begin();
+    weir_pool *pool = new_pool(scope, 2);
+    FILE *seq = popen("seq 1 100000", "re"); /* more than a pipe holds */
+    char path[64];
+    weir_text *text;
+
+    (void)state;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fileno(seq));
+    assert_int_equal(fcntl(fileno(seq), F_SETFL, O_NONBLOCK), 0); /* as an event loop does */
+    text = open_text(scope, path);
+    pclose(seq);
+    assert_int_equal(weir_text_range(text).end, 588895);
+    assert_int_equal(lines_of(pool, text), 100000);
+    weir_text_close(text);
+    weir_pool_free(pool);
     weir_scope_end(scope);
 }
 
@@ -416,6 +496,8 @@ int main(void)
         UNIT(the_cursor_names_the_file__when_it_goes_on),
         UNIT(workers_read_a_text__made_before_or_after_the_pool),
         UNIT(the_file_is_not_written__when_a_text_of_it_is_closed),
+        UNIT(a_file_of_proc_is_read__when_its_size_is_said_to_be_0),
+        UNIT(a_pipe_is_read_to_its_end__when_it_is_opened_as_a_text),
         UNIT(a_text_is_refused__when_it_cannot_be_one),
         UNIT(the_task_fails__when_the_file_is_another_one_by_now),
     };
