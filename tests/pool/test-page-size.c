@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * A kernel with pages of 64 KiB: memory that is given back is given back in whole pages of those.
+ * A kernel with large pages: memory that is given back is given back in whole pages of those.
  *
- * This program's sysconf() and madvise() behave as such a kernel's. As its pages are 4 KiB in fact,
- * all else goes on working.
+ * This program's sysconf() and madvise() behave as such a kernel's, with pages of 64 KiB or of
+ * WEIR_TEST_PAGE bytes. As the pages are 4 KiB in fact, all else goes on working.
  */
 #include "support.h"
 
@@ -15,17 +15,23 @@
 
 #include "pool/host/control_heap.h"
 
-#define LARGE_PAGE ((size_t)65536)
-#define THREADS    4
-#define JOBS       6
-#define ITEMS      300000
+#define THREADS 4
+#define JOBS    6
+#define ITEMS   300000
+
+static size_t large_page(void)
+{
+    const char *text = getenv("WEIR_TEST_PAGE");
+
+    return text != NULL ? strtoul(text, NULL, 10) : 65536;
+}
 
 long sysconf(int name)
 {
     long (*real)(int);
 
     *(void **)&real = dlsym(RTLD_NEXT, "sysconf");
-    return name == _SC_PAGESIZE ? (long)LARGE_PAGE : real(name);
+    return name == _SC_PAGESIZE ? (long)large_page() : real(name);
 }
 
 static _Atomic int removals;
@@ -33,12 +39,14 @@ static _Atomic int removals;
 /* mm/madvise.c: the begin must be that of a page, the length is rounded up to whole pages. */
 int madvise(void *memory, size_t size, int advice)
 {
+    const size_t page = large_page();
+
     if (advice == MADV_REMOVE) {
-        if ((uintptr_t)memory % LARGE_PAGE != 0) {
+        if ((uintptr_t)memory % page != 0) {
             errno = EINVAL;
             return -1;
         }
-        size = (size + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE;
+        size = (size + page - 1) / page * page;
         removals++;
     }
     return (int)syscall(SYS_madvise, memory, size, advice);
@@ -131,13 +139,13 @@ static void the_neighbour_is_whole__when_a_piece_is_given_back(void **state)
 {
     const size_t size = (size_t)8 << 20, first_size = ((size_t)2 << 20) + 4096, second_size = 8192;
     unsigned char *memory = shared_memory(size), *first, *second;
-    unsigned char *base =
-        (unsigned char *)(((uintptr_t)memory + LARGE_PAGE - 1) & ~(uintptr_t)(LARGE_PAGE - 1));
+    const uintptr_t page = large_page();
+    unsigned char *base = (unsigned char *)(((uintptr_t)memory + page - 1) & ~(page - 1));
     const int before = removals;
     struct weir__control_heap heap;
 
     (void)state;
-    assert_int_equal(weir__control_heap_init(&heap, base, size - LARGE_PAGE), 0);
+    assert_int_equal(weir__control_heap_init(&heap, base, size - page), 0);
     first = weir__control_heap_alloc(&heap, first_size);
     second = weir__control_heap_alloc(&heap, second_size);
     assert_ptr_equal(first, base);
