@@ -61,6 +61,9 @@ WEIR_API int weir_cpu_count(void);
  * `options`: may be NULL.
  * Make the pool early: the workers have a copy of all memory the program has at this moment.
  * Buffered output is flushed before forking.
+ * Tasks may use OpenMP, also if the program has used it: the threads that gcc's libgomp keeps for
+ * the calling thread are ended before forking, as by omp_pause_resource_all() (their threadprivate
+ * variables go with them). Within a parallel region this cannot be done.
  * Context: any thread of the program that began the scope; blocks for the time of forking.
  * Crash: the workers end with the program.
  * Returns: the pool, to be freed with weir_pool_free(); or NULL: EINVAL (scope is NULL or has

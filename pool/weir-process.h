@@ -24,6 +24,7 @@ typedef struct weir_process weir_process;
  * copy.
  * The process is not a child of this one: no wait() here sees it. It ends with this program or with
  * the scope at the latest; join it to have it finish.
+ * What weir_pool_new() says of buffered output and OpenMP holds here, too.
  * Context: any thread of the program that began the scope; blocks for the time of forking.
  * Crash: the process ends with the program.
  * Returns: the process, to be freed with weir_process_free(); or NULL: EINVAL (scope or target is

@@ -43,6 +43,7 @@
 #include "manager/internal.h"
 #include "pool/control/hello.h"
 #include "pool/control/supervision.h"
+#include "pool/host/openmp.h"
 #include "shm/clock.h"
 #include "shm/error.h"
 
@@ -210,6 +211,7 @@ static int fork_child(struct start *start)
     if (stack == MAP_FAILED)
         return errno;
     flush_before_fork();
+    weir__openmp_release_threads();
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     weir__scope_before_fork(start->scope);
