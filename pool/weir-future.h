@@ -16,7 +16,11 @@ extern "C" {
 
 /* A job that runs while the program goes on. A future is used by one thread at a time; different
  * ones by different threads at once. What its function, arg and arrays point to must stay until it
- * has ended. */
+ * has ended.
+ *
+ * A child that the program forks cannot use the futures and streams that it has inherited, whether
+ * they have ended or not: calls are refused (-EDEADLK; NULL or false with that as last error), and
+ * freeing one only forgets it: the job goes on, and its result is the program's. */
 typedef struct weir_future weir_future;
 
 /* ---- submitting ----------------------------------------------------------------------------- */
@@ -72,15 +76,17 @@ WEIR_API WEIR_MUST_CHECK weir_future *weir_pool_reduce_async(weir_pool *pool, we
 
 /* In all calls below:
  *
- * Context: the thread that uses the future, in the program that made the pool.
+ * Context: the thread that uses the future, in the program that made the pool; in another process
+ * they are refused (-EDEADLK) before they look at anything.
  * Crash: when the program dies, the workers are killed. */
 
 /* Waits until the job has ended.
  *
  * `timeout_ms`: longest wait in milliseconds; negative: for ever.
  * Returns: the job's result: 0, or its error as weir_pool_for() returns it (with the last error
- * set, at each call); or -ETIMEDOUT when it has not ended, which weir_future_done() tells from a
- * job that timed out; -EINVAL (NULL). */
+ * set, at each call), -EBADMSG (the record of its result was overwritten); or -ETIMEDOUT when it
+ * has not ended, which weir_future_done() tells from a job that timed out; -EINVAL (NULL), -EDEADLK
+ * (not in that program). */
 WEIR_API WEIR_MUST_CHECK int weir_future_wait(weir_future *future, int timeout_ms);
 
 /* Tells whether the job has ended. Does not block. */
@@ -98,13 +104,14 @@ WEIR_API const void *weir_future_result(weir_future *future, size_t *size);
 WEIR_API const weir_error *weir_future_error(weir_future *future);
 
 /* Cancels the job: chunks that have not been started are not started. It ends, with -ECANCELED
- * unless all was done, once the running chunks are through. NULL is allowed.
+ * unless all was done, once the running chunks are through. NULL is allowed. Does nothing in a
+ * forked child.
  * Context: signal-safe while no other call uses the future. */
 WEIR_API void weir_future_cancel(weir_future *future);
 
 /* Frees the future. One that has not ended is cancelled, and its running chunks are waited for:
  * nothing of it runs any more when this returns. NULL is allowed. Futures may be freed after their
- * pool. */
+ * pool. In a forked child this only forgets the future. */
 WEIR_API void weir_future_free(weir_future *future);
 
 typedef enum weir_when {
@@ -119,7 +126,7 @@ typedef enum weir_when {
  * `timeout_ms`: as for weir_future_wait().
  * Returns: the index of the future that has ended (ANY) or failed (FIRST_ERROR), the lowest if
  * several; `count` when all have ended (ALL), or none has failed, or there is none; -ETIMEDOUT;
- * -EINVAL (NULL, an unknown `when`, futures of several pools). */
+ * -EINVAL (NULL, an unknown `when`, futures of several pools), -EDEADLK (not in that program). */
 WEIR_API WEIR_MUST_CHECK int64_t weir_future_wait_many(weir_future *const *futures, size_t count,
                                                        weir_when when, int timeout_ms);
 
@@ -137,7 +144,8 @@ WEIR_API WEIR_MUST_CHECK int64_t weir_future_wait_many(weir_future *const *futur
  *     while (weir_stream_next(stream, &item, -1) == 1)
  *         use(&item);
  *
- * A stream is used by one thread at a time, and freed before its pool. */
+ * A stream is used by one thread at a time. When its pool has ended nothing more can be put; what
+ * was put before can still be taken. */
 typedef struct weir_stream weir_stream;
 
 #define WEIR_IN_FLIGHT_MAX 1024
@@ -176,7 +184,8 @@ WEIR_API WEIR_MUST_CHECK weir_stream *weir_stream_new(weir_pool *pool, weir_call
  * A worker that dies costs the item it was on, unless options.job says that it is retried.
  * Context: the thread that uses the stream.
  * Crash: when the program dies, the workers are killed.
- * Returns: 0; or weir_pool_submit()'s errors, and nothing is put. */
+ * Returns: 0; or weir_pool_submit()'s errors, -ECANCELED (its pool has ended), and nothing is put.
+ * */
 WEIR_API WEIR_MUST_CHECK int weir_stream_put(weir_stream *stream, const void *arg, size_t arg_size);
 
 /* Takes the next result: of the oldest input not taken, or, unordered, of any that has ended.
@@ -187,10 +196,11 @@ WEIR_API WEIR_MUST_CHECK int weir_stream_put(weir_stream *stream, const void *ar
  * Context: the thread that uses the stream.
  * Crash: when the program dies, the workers are killed.
  * Returns: 1; or, *out unchanged: 0 when all that was put has been taken; -ETIMEDOUT; -EINVAL
- * (NULL). */
+ * (NULL), -EDEADLK (not in that program). */
 WEIR_API WEIR_MUST_CHECK int weir_stream_next(weir_stream *stream, weir_item *out, int timeout_ms);
 
-/* Cancels what is in flight, waits for the running calls, and frees. NULL is allowed.
+/* Cancels what is in flight, waits for the running calls, and frees. NULL is allowed. In a forked
+ * child it only forgets the stream.
  * Context: the thread that uses the stream.
  * Crash: when the program dies, the workers are killed. */
 WEIR_API void weir_stream_free(weir_stream *stream);
@@ -211,7 +221,8 @@ typedef void (*weir_then_fn)(weir_future *future, void *arg);
  * (-ECANCELED).
  * Context: the thread that dispatches, when the pool uses a loop; else any thread. Does not block.
  * Crash: a worker that is killed cannot take the call with it, nor can the supervisor.
- * Returns: 0; -EINVAL (NULL, or the future's pool has ended), -EBUSY (it has a callback). */
+ * Returns: 0; -EINVAL (NULL, or the future's pool has ended), -EBUSY (it has a callback), -EDEADLK
+ * (not in the program that made the pool). */
 WEIR_API WEIR_MUST_CHECK int weir_future_then(weir_future *future, weir_then_fn callback,
                                               void *arg);
 

@@ -15,6 +15,13 @@
  * A task may fork, as long as the child does not return from the task: a child that does ends
  * there, with a line on stderr, and the task goes on in the worker alone.
  *
+ * A process that the program itself forks has a copy of its pools, futures, streams and processes,
+ * but may not use them: each call fails at once with -EDEADLK, whatever other threads of the
+ * program were doing at the fork, and what cancels, frees or kills does nothing there. The jobs of
+ * the program go on as if no child had been there. Tables and texts can be read in the child, as in
+ * any process of the scope. The same holds for what a worker has inherited from before its pool was
+ * made.
+ *
  * Calls that return at once are in weir-future.h, keyed map-reduce is in weir-map-reduce.h.
  */
 #ifndef WEIR_POOL_H
@@ -90,7 +97,7 @@ WEIR_API void weir_pool_kill(weir_pool *pool);
 /* The number of workers, and the process ids of the supervisor and of worker `worker` (from 0) as
  * they are now.
  * Context: any thread of the program that made the pool.
- * Returns: the number or id; -EINVAL (NULL), -EDEADLK (called in a worker), -ERANGE (no such
+ * Returns: the number or id; -EINVAL (NULL), -EDEADLK (not in that program), -ERANGE (no such
  * worker), -ESRCH (the worker is being replaced). */
 WEIR_API int weir_pool_workers(const weir_pool *pool);
 WEIR_API pid_t weir_pool_supervisor_pid(const weir_pool *pool);
@@ -184,8 +191,8 @@ typedef int (*weir_task_fn)(weir_task *task, weir_range range, void *arg);
  * Crash: when the program dies, the workers are killed.
  * Returns: 0; or -EINVAL (pool, function, a range with end before begin, options), -E2BIG (too many
  * chunks; the message gives the limit), -ENOMEM or -ENOSPC (memory for chunks and a copied argument
- * beyond 256 MiB comes from the scope, as weir_scope_shm()), -ETIMEDOUT (options), -EDEADLK (called
- * in a worker), WEIR_EFAILED (a task failed: weir_last_error() has its message, code, range and
+ * beyond 256 MiB comes from the scope, as weir_scope_shm()), -ETIMEDOUT (options), -EDEADLK (not
+ * in that program), WEIR_EFAILED (a task failed: weir_last_error() has its message, code, range and
  * worker), WEIR_EDIED (a worker died, or the supervisor did; weir_last_error() has range, pid,
  * signal or exit status, and attempt), the error of fork (-EAGAIN, -EMFILE, ...: the pool has been
  * without a worker for 5 s), -ECANCELED (weir_pool_cancel, weir_pool_interrupt). No chunk is
@@ -255,7 +262,8 @@ WEIR_API int weir_task_fail(weir_task *task, int code, const char *format, ...)
  * call counts.
  * Context: the function that was given the task.
  * Crash: the next attempt's result counts, or none.
- * Returns: 0; -EINVAL (the task is not of weir_pool_submit(); NULL data); or, for more than 64
+ * Returns: 0; -EINVAL (the task is not of weir_pool_submit(); NULL data); -EDEADLK (in a process
+ * that the task has forked: its result would be taken for the worker's); or, for more than 64
  * bytes, the errors of weir_scope_shm(). */
 WEIR_API int weir_task_result(weir_task *task, const void *data, size_t size);
 

@@ -5,6 +5,8 @@
  * In the process: SIGINT, SIGQUIT and SIGHUP are ignored (the program decides what Ctrl-C means),
  * handlers of the program are reset to the default, stdout is line buffered, and neither pools nor
  * processes can be made or used (-EDEADLK), only the scope's objects can.
+ *
+ * A child that the program forks has a copy of its processes, but may not use them either.
  */
 #ifndef WEIR_PROCESS_H
 #define WEIR_PROCESS_H
@@ -39,8 +41,8 @@ WEIR_API WEIR_MUST_CHECK weir_process *weir_process_start(weir_scope *scope,
  * NULL.
  * Context: any thread of the program that started it.
  * Crash: the process ends with the program.
- * Returns: 0; -ETIMEDOUT; -EINVAL (NULL); WEIR_EDIED when it cannot be known how the process ended,
- * because the supervisor that watched it was killed too. */
+ * Returns: 0; -ETIMEDOUT; -EINVAL (NULL), -EDEADLK (another process started it); WEIR_EDIED when it
+ * cannot be known how the process ended, because the supervisor that watched it was killed too. */
 WEIR_API WEIR_MUST_CHECK int weir_process_join(weir_process *process, int timeout_ms,
                                                int *exit_code);
 

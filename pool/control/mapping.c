@@ -85,24 +85,3 @@ void weir__give_back_pages(void *memory, size_t size)
     if (from < to)
         madvise((void *)from, to - from, MADV_REMOVE);
 }
-
-const uint32_t *weir__map_mine(void)
-{
-    uint32_t *page =
-        mmap(NULL, page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    if (page == MAP_FAILED)
-        return NULL;
-    if (madvise(page, page_size(), MADV_WIPEONFORK) != 0) {
-        munmap(page, page_size());
-        return NULL;
-    }
-    *page = 1;
-    return page;
-}
-
-void weir__unmap_mine(const uint32_t *mine)
-{
-    if (mine != NULL)
-        munmap((void *)mine, page_size());
-}

@@ -16,9 +16,4 @@ void weir__control_free(struct weir__control *control);
  * map them; they read as zeros then. */
 void weir__give_back_pages(void *memory, size_t size);
 
-/* A word that is 1 here and 0 in every process that is forked from now on (MADV_WIPEONFORK); it is
- * mapped for good unless weir__unmap_mine() is called. NULL: there is no memory. */
-const uint32_t *weir__map_mine(void);
-void weir__unmap_mine(const uint32_t *mine);
-
 #endif

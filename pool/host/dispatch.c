@@ -28,6 +28,7 @@
 
 #include "pool/control/bell.h"
 #include "pool/control/calls.h"
+#include "pool/control/mine.h"
 #include "pool/host/callback.h"
 #include "pool/host/calls.h"
 #include "pool/host/dispatch.h"
@@ -158,12 +159,12 @@ int weir_future_then(weir_future *future, weir_then_fn callback, void *arg)
 
     if (future == NULL || callback == NULL)
         return weir__fail(-EINVAL, "the %s is NULL", future == NULL ? "future" : "callback");
+    result = weir__check_mine(future->set->mine, "a future");
+    if (result < 0)
+        return result;
     pool = atomic_load(&future->set->pool);
     if (pool == NULL)
         return weir__fail(-EINVAL, "the future's pool has ended: nothing calls back any more");
-    result = weir__check_pool(pool);
-    if (result < 0)
-        return result;
     pthread_mutex_lock(&pool->lock);
     if (future->callback != NULL) {
         result = weir__fail(-EBUSY, "the future has a callback already");

@@ -8,7 +8,9 @@
  */
 #include <errno.h>
 
+#include "pool/control/mine.h"
 #include "pool/host/callback.h"
+#include "pool/host/future_set.h"
 #include "pool/host/job_future.h"
 #include "pool/host/progress.h"
 #include "pool/host/wait.h"
@@ -26,7 +28,8 @@ static int report_again(const weir_future *future)
 
 static int check_future(const weir_future *future)
 {
-    return future != NULL ? 0 : weir__fail(-EINVAL, "the future is NULL");
+    return future != NULL ? weir__check_mine(future->set->mine, "a future")
+                          : weir__fail(-EINVAL, "the future is NULL");
 }
 
 static int64_t limit_of(int timeout_ms)
@@ -41,8 +44,10 @@ static int report_late(int timeout_ms)
 
 int weir_future_wait(weir_future *future, int timeout_ms)
 {
-    if (check_future(future) < 0)
-        return -EINVAL;
+    const int error = check_future(future);
+
+    if (error < 0)
+        return error;
     return future->kind->wait(future, limit_of(timeout_ms)) ? report_again(future)
                                                             : report_late(timeout_ms);
 }
@@ -72,15 +77,18 @@ const weir_error *weir_future_error(weir_future *future)
 
 void weir_future_cancel(weir_future *future)
 {
-    weir_pool *pool = future != NULL ? future->pool : NULL;
+    weir_pool *pool;
 
+    if (future == NULL || !weir__is_mine(future->set->mine))
+        return;
+    pool = future->pool;
     if (pool != NULL)
         future->kind->cancel(pool, future);
 }
 
 void weir_future_free(weir_future *future)
 {
-    if (future == NULL)
+    if (future == NULL || !weir__is_mine(future->set->mine))
         return;
     if (future->pool != NULL && !weir_future_done(future)) {
         const weir_error before = *weir_last_error();
@@ -93,6 +101,10 @@ void weir_future_free(weir_future *future)
         weir__callback_forget(future);
     future->kind->free(future);
 }
+
+/* In a forked child all of these are refused before they look at anything else: the child has a copy
+ * of the future, as it was in the middle of what other threads did with it, and the job is the
+ * program's. A future that is freed there is only forgotten. */
 
 /* ---- several -------------------------------------------------------------------------------- */
 
@@ -187,6 +199,10 @@ int64_t weir_future_wait_many(weir_future *const *futures, size_t count, weir_wh
     if (when != WEIR_WHEN_ANY && when != WEIR_WHEN_ALL && when != WEIR_WHEN_FIRST_ERROR)
         return weir__fail(-EINVAL, "weir_when is %d; it must be from %d to %d", (int)when,
                           WEIR_WHEN_ANY, WEIR_WHEN_FIRST_ERROR);
+    for (size_t i = 0; i < count; i++) {
+        if (futures[i] != NULL && check_future(futures[i]) < 0)
+            return -EDEADLK;
+    }
     pool = common_pool(futures, count, &several);
     if (several)
         return weir__fail(-EINVAL, "the futures are of several pools");

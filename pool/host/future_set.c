@@ -28,6 +28,7 @@ struct weir__future_set *weir__future_set_new(weir_pool *pool)
     if (set != NULL) {
         pthread_mutex_init(&set->lock, NULL);
         atomic_init(&set->pool, pool);
+        set->mine = pool->mine;
     }
     return set;
 }
@@ -55,21 +56,29 @@ static inline __attribute__((always_inline)) void unlock_set(struct weir__future
         free_set(set);
 }
 
-void weir__future_set_add(struct weir__future_set *set, weir_future *future)
+void weir__future_set_hold(struct weir__future_set *set)
 {
-    future->set = set;
     pthread_mutex_lock(&set->lock);
     set->count++;
     pthread_mutex_unlock(&set->lock);
 }
 
-void weir__future_set_remove(weir_future *future)
+void weir__future_set_release(struct weir__future_set *set)
 {
-    struct weir__future_set *set = future->set;
-
     pthread_mutex_lock(&set->lock);
     set->count--;
     unlock_set(set);
+}
+
+void weir__future_set_add(struct weir__future_set *set, weir_future *future)
+{
+    future->set = set;
+    weir__future_set_hold(set);
+}
+
+void weir__future_set_remove(weir_future *future)
+{
+    weir__future_set_release(future->set);
 }
 
 /* With set->lock. */

@@ -11,16 +11,21 @@
  * outlives the pool if futures do: then the last future that is freed frees it. */
 struct weir__future_set {
     weir_pool *_Atomic pool;         /* NULL once the pool is gone */
+    uint32_t mine;                   /* as the pool's */
     pthread_mutex_t lock;            /* over what follows */
     weir_future *vacant;             /* linked by `next` */
     struct weir__future_slab *slabs; /* all there are; each is memory for some */
-    /* Futures of jobs, and all futures in the slabs; once the pool is gone, those not given
-     * back. */
+    /* Futures of jobs, all futures in the slabs, and streams; once the pool is gone, of the futures
+     * in the slabs only those not given back. */
     int64_t count;
 };
 
 /* Of a new pool; NULL without an error when there is no memory. */
 struct weir__future_set *weir__future_set_new(weir_pool *pool);
+
+/* Counts a stream, and takes it out again. */
+void weir__future_set_hold(struct weir__future_set *set);
+void weir__future_set_release(struct weir__future_set *set);
 
 /* Counts the future of a job, and takes it out again. */
 void weir__future_set_add(struct weir__future_set *set, weir_future *future);

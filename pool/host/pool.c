@@ -14,6 +14,7 @@
 
 #include "pool/control/bell.h"
 #include "pool/control/mapping.h"
+#include "pool/control/mine.h"
 #include "pool/control/park.h"
 #include "pool/control/supervision.h"
 #include "pool/host/calls.h"
@@ -51,7 +52,6 @@ static void free_private(weir_pool *pool)
     weir__dispatch_free(pool);
     weir__calls_free(pool);
     weir__control_free(pool->control);
-    weir__unmap_mine(pool->mine);
     weir__jobs_destroy(pool);
     pthread_mutex_destroy(&pool->lock);
     pthread_cond_destroy(&pool->idle);
@@ -73,9 +73,9 @@ static weir_pool *new_private(int workers)
     TAILQ_INIT(&pool->callbacks.ended);
     pool->dispatch.poll_fd = -1;
     pool->dispatch.timer_fd = -1;
-    pool->mine = weir__map_mine();
+    pool->mine = weir__mine();
     pool->futures.set = weir__future_set_new(pool);
-    if (pool->mine == NULL || pool->futures.set == NULL)
+    if (pool->mine == 0 || pool->futures.set == NULL)
         weir__fail(-ENOMEM, "no memory for a pool");
     else
         pool->control = weir__control_new(workers, true);
@@ -222,7 +222,7 @@ pid_t weir_pool_worker_pid(const weir_pool *pool, int worker)
 
 void weir_pool_cancel(weir_pool *pool)
 {
-    if (pool == NULL || *pool->mine == 0)
+    if (pool == NULL || !weir__is_mine(pool->mine))
         return;
     /* seq_cst; pairs with spec.c, weir__spec_init(); pairs with calls.c, weir__call_put(): a call
      * has begun when it reads this */
@@ -234,7 +234,7 @@ void weir_pool_cancel(weir_pool *pool)
 
 void weir_pool_interrupt(weir_pool *pool)
 {
-    if (pool == NULL || *pool->mine == 0)
+    if (pool == NULL || !weir__is_mine(pool->mine))
         return;
     /* seq_cst, before the step; pairs with job.c, fill_job(); pairs with calls.c, fill_call() */
     atomic_store(&pool->control->interrupted, 1);
@@ -243,6 +243,6 @@ void weir_pool_interrupt(weir_pool *pool)
 
 void weir_pool_resume(weir_pool *pool)
 {
-    if (pool != NULL && *pool->mine != 0)
+    if (pool != NULL && weir__is_mine(pool->mine))
         atomic_store(&pool->control->interrupted, 0);
 }

@@ -17,6 +17,7 @@
 #include "pool/control/control.h"
 #include "pool/control/futex.h"
 #include "pool/control/mapping.h"
+#include "pool/control/mine.h"
 #include "pool/control/supervision.h"
 #include "pool/host/fork.h"
 #include "shm/clock.h"
@@ -30,7 +31,8 @@ struct weir_process {
     struct weir__control *control;
     struct weir__detached supervisor;
     struct weir__on_end on_end;
-    pid_t pid, starter; /* only the program that started it ends it, not its forked children */
+    pid_t pid;
+    uint32_t mine; /* of the process that started it */
 };
 
 static void stop_process(weir_process *process)
@@ -59,8 +61,11 @@ weir_process *weir_process_start(weir_scope *scope, int (*target)(void *arg), vo
     if (process == NULL)
         return weir__fail_null(-ENOMEM, "no memory for a process");
     process->scope = scope;
-    process->starter = getpid();
-    process->control = weir__control_new(1, false);
+    process->mine = weir__mine();
+    if (process->mine == 0)
+        weir__fail(-ENOMEM, "no memory for a process");
+    else
+        process->control = weir__control_new(1, false);
     if (process->control != NULL) {
         process->control->process_target = target;
         process->control->arg = arg;
@@ -88,13 +93,20 @@ static int report_end(weir_process *process, int *exit_code)
     return 0;
 }
 
+static int check_process(const weir_process *process)
+{
+    return process != NULL ? weir__check_mine(process->mine, "a process")
+                           : weir__fail(-EINVAL, "the process is NULL");
+}
+
 int weir_process_join(weir_process *process, int timeout_ms, int *exit_code)
 {
     int64_t limit = weir__now_ns() + (int64_t)timeout_ms * 1000000;
     struct weir__control *control;
+    const int error = check_process(process);
 
-    if (process == NULL)
-        return weir__fail(-EINVAL, "the process is NULL");
+    if (error < 0)
+        return error;
     control = process->control;
     for (;;) {
         uint32_t bell = atomic_load(&control->host_bell);
@@ -129,13 +141,12 @@ pid_t weir_process_pid(const weir_process *process)
 
 int weir_process_kill(weir_process *process, int signal)
 {
-    if (process == NULL)
-        return weir__fail(-EINVAL, "the process is NULL");
+    const int error = check_process(process);
+
+    if (error < 0)
+        return error;
     if (signal < 1 || signal > SIGRTMAX)
         return weir__fail(-EINVAL, "signal is %d; it must be from 1 to %d", signal, SIGRTMAX);
-    if (process->starter != getpid())
-        return weir__fail(-EDEADLK, "only process %d, which started process %d, can signal it",
-                          (int)process->starter, (int)process->pid);
     if (atomic_load(&process->control->ended) || weir__detached_wait(&process->supervisor, 0))
         return weir__fail(-ESRCH, "process %d has ended", (int)process->pid);
     weir__detached_order(&process->supervisor, (char)(SUPERVISOR_SIGNAL | signal));
@@ -144,7 +155,7 @@ int weir_process_kill(weir_process *process, int signal)
 
 void weir_process_free(weir_process *process)
 {
-    if (process == NULL || process->starter != getpid())
+    if (process == NULL || !weir__is_mine(process->mine))
         return;
     weir__scope_on_end_remove(process->scope, &process->on_end);
     stop_process(process);

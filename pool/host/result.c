@@ -39,6 +39,8 @@ int weir__take_result(weir_future *future, weir_pool *pool, struct weir__result 
         block = atomic_load(&result->block);
         if (block != NULL)
             code = weir__map_made(pool); /* again, if it failed at the end of the job */
+        if (code == 0 && size > (block != NULL ? weir_shm_size(block) : sizeof(result->bytes)))
+            code = weir__fail(-EBADMSG, "the record of a call's result was overwritten");
         if (code == 0 && weir__result_alloc(future, size) == NULL)
             code = -ENOMEM;
         if (code == 0)

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 
+#include "pool/control/mine.h"
 #include "pool/host/spec.h"
 #include "shm/error.h"
 
@@ -16,10 +17,7 @@ int weir__check_pool(const weir_pool *pool)
 {
     if (pool == NULL)
         return weir__fail(-EINVAL, "the pool is NULL");
-    if (*pool->mine == 0)
-        return weir__fail(-EDEADLK, "a pool can only be used by the process that made it, not by a "
-                                    "worker or another child");
-    return 0;
+    return weir__check_mine(pool->mine, "a pool");
 }
 
 static int check_job_options(const weir_job_options *options)

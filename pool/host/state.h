@@ -81,7 +81,7 @@ struct weir_pool {
     struct weir__control *control;
     struct weir__detached supervisor;
     struct weir__on_end on_end; /* stops the pool when the scope ends */
-    const uint32_t *mine;       /* 1 here, 0 in a forked child (MADV_WIPEONFORK) */
+    uint32_t mine;              /* of the process that made it (mine.h) */
 
     pthread_mutex_t lock;
     pthread_cond_t idle;     /* in_use has become 0; with the lock */

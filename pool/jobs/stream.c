@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "pool/control/mine.h"
+#include "pool/host/future_set.h"
 #include "pool/host/spec.h"
 #include "shm/error.h"
 
@@ -26,7 +28,7 @@ struct entry {
 };
 
 struct weir_stream {
-    weir_pool *pool;
+    struct weir__future_set *set; /* of the pool; it outlives it */
     weir_call_fn function;
     weir_job_options job;
     bool unordered;
@@ -83,7 +85,8 @@ weir_stream *weir_stream_new(weir_pool *pool, weir_call_fn function,
     stream = calloc(1, sizeof(*stream));
     if (stream != NULL) {
         TAILQ_INIT(&stream->out);
-        stream->pool = pool;
+        weir__future_set_hold(pool->futures.set);
+        stream->set = pool->futures.set;
         stream->function = function;
         stream->unordered = options->unordered;
         stream->in_flight = choose_in_flight(pool, options);
@@ -154,13 +157,25 @@ static int wait_for_one(weir_stream *stream, int timeout_ms)
     return 0;
 }
 
+static int check_stream(const weir_stream *stream)
+{
+    return weir__check_mine(stream->set->mine, "a stream");
+}
+
 int weir_stream_put(weir_stream *stream, const void *arg, size_t size)
 {
     struct entry *entry;
+    weir_pool *pool;
     int result;
 
     if (stream == NULL)
         return weir__fail(-EINVAL, "the stream is NULL");
+    result = check_stream(stream);
+    if (result < 0)
+        return result;
+    pool = stream->set->pool;
+    if (pool == NULL)
+        return weir__fail(-ECANCELED, "the stream's pool has ended");
     if (stream->running_count == stream->in_flight) {
         result = wait_for_one(stream, -1);
         if (result < 0)
@@ -169,7 +184,7 @@ int weir_stream_put(weir_stream *stream, const void *arg, size_t size)
     entry = calloc(1, sizeof(*entry));
     if (entry == NULL)
         return weir__fail(-ENOMEM, "no memory for an item of a stream");
-    entry->future = weir_pool_submit(stream->pool, stream->function, arg, size, &stream->job);
+    entry->future = weir_pool_submit(pool, stream->function, arg, size, &stream->job);
     if (entry->future == NULL) {
         free(entry);
         return weir_last_error()->code;
@@ -215,6 +230,9 @@ int weir_stream_next(weir_stream *stream, weir_item *out, int timeout_ms)
 
     if (stream == NULL || out == NULL)
         return weir__fail(-EINVAL, "the %s is NULL", stream == NULL ? "stream" : "item");
+    result = check_stream(stream);
+    if (result < 0)
+        return result;
     free_entry(stream->taken);
     stream->taken = NULL;
     result = wait_for_next(stream, timeout_ms);
@@ -235,7 +253,7 @@ void weir_stream_free(weir_stream *stream)
 {
     struct entry *entry;
 
-    if (stream == NULL)
+    if (stream == NULL || !weir__is_mine(stream->set->mine))
         return;
     for (size_t i = 0; i < stream->running_count; i++)
         weir_future_cancel(stream->futures[i]); /* all of them, before one is waited for */
@@ -251,5 +269,6 @@ void weir_stream_free(weir_stream *stream)
     free_entry(stream->taken);
     free(stream->running);
     free(stream->futures);
+    weir__future_set_release(stream->set);
     free(stream);
 }

@@ -67,6 +67,8 @@ static int fail_task(struct weir_task *task, int code, const char *message)
 {
     int32_t none = 0;
 
+    if (!weir__is_mine(task->mine)) /* a copy of the worker, which says nothing to the job */
+        return code;
     atomic_compare_exchange_strong(&task->job->data.map_reduce_memory->error, &none, code);
     return weir_task_fail(task, code, "%s", message);
 }

@@ -147,6 +147,11 @@ int weir_task_result(weir_task *task, const void *data, size_t size)
 
     if (check_task(task) < 0)
         return -EINVAL;
+    if (!weir__is_mine(task->mine))
+        return weir__fail(-EDEADLK,
+                          "only worker %u, which runs the task, can give its result, not a "
+                          "process that the task has forked",
+                          task->slot);
     if (task->call != NULL) {
         task->call->gave = 1; /* first: whatever is given up half-way is found */
         result = &task->call->result;

@@ -7,13 +7,14 @@
 
 #include "pool/control/control.h"
 #include "pool/control/failure.h"
+#include "pool/control/mine.h"
 #include "pool/control/park.h"
 #include "pool/control/ready.h"
 
 /* What the public weir_task is. Private to the worker: all fields are written by it alone. */
 struct weir_task {
     struct weir__control *control;
-    const uint32_t *mine; /* 1 in the worker, 0 in every process that a task has forked */
+    uint32_t mine; /* the worker's number: another one in every process that a task has forked */
     struct weir__job *job;
     weir_scope *scope;
     const _Atomic uint64_t *generation; /* of the scope's objects, ... */
@@ -44,7 +45,7 @@ _Noreturn void weir__task_end_copy(const struct weir_task *task);
 /* After each of the user's functions. */
 static inline void weir__task_check_copy(const struct weir_task *task)
 {
-    if (__builtin_expect(*task->mine == 0, 0))
+    if (__builtin_expect(!weir__is_mine(task->mine), 0))
         weir__task_end_copy(task);
 }
 

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "manager/internal.h"
-#include "pool/control/mapping.h"
+#include "pool/control/mine.h"
 #include "pool/control/park.h"
 #include "pool/control/ready.h"
 #include "pool/control/supervision.h"
@@ -83,9 +83,8 @@ _Noreturn void weir__worker_main(struct weir__control *control, weir_scope *scop
         .slot = index,
         .incarnation = atomic_load(&slot->incarnation),
         .generation = weir__scope_generation(scope),
-        .mine = weir__map_mine(),
+        .mine = weir__mine(),
     };
-    static const uint32_t always = 1;
     sigset_t none;
     char name[16];
 
@@ -99,8 +98,6 @@ _Noreturn void weir__worker_main(struct weir__control *control, weir_scope *scop
     (void)!weir_scope_sync(scope); /* what is gone is missed only if it is used */
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    if (task.mine == NULL) /* no memory: a copy is not told from the worker then */
-        task.mine = &always;
     if (control->process_target != NULL)
         process_main(control);
     if (control->backtrace)

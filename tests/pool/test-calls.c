@@ -10,7 +10,8 @@
 #include <signal.h>
 #include <stdatomic.h>
 
-#include "pool/control/control.h"
+#include "pool/control/calls.h"
+#include "pool/worker/task.h"
 
 #define PLACES WEIR__QUEUE_CALLS
 #define MANY   (3 * PLACES)
@@ -585,6 +586,38 @@ static void other_jobs_have_their_turn__when_many_calls_are_there(void **state)
     free_board(board);
 }
 
+/* Gives a result of so many bytes, and then says that it is longer. */
+static int lie_about_size(weir_task *task, void *arg)
+{
+    static const char bytes[4096];
+    const size_t size = *(const size_t *)arg;
+    struct weir__result *result = task->call != NULL ? &task->call->result : &task->job->result;
+
+    if (weir_task_result(task, bytes, size) < 0)
+        return 1;
+    result->size = size <= WEIR__RESULT_INLINE ? WEIR__RESULT_INLINE + 1 : SIZE_MAX / 4;
+    return 0;
+}
+
+static void no_byte_is_read_outside_of_a_result__when_its_record_was_overwritten(void **state)
+{
+    weir_scope *scope = begin();
+    weir_pool *pool = new_pool(scope, 1);
+
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        const size_t size = i / 2 == 0 ? 10 : 4096;
+        weir_future *future = weir_pool_submit(pool, lie_about_size, &size, sizeof size,
+                                               OPTIONS(.retries = i % 2)); /* a job of its own */
+
+        assert_int_equal(weir_future_wait(future, -1), -EBADMSG);
+        assert_null(weir_future_result(future, NULL));
+        weir_future_free(future);
+    }
+    weir_pool_free(pool);
+    weir_scope_end(scope);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -595,6 +628,7 @@ int main(void)
         UNIT(submitting_goes_on__when_the_supervisor_is_killed),
         UNIT(each_failure_is_its_own__when_places_are_used_again),
         UNIT(each_result_is_its_own__when_places_are_used_again),
+        UNIT(no_byte_is_read_outside_of_a_result__when_its_record_was_overwritten),
         UNIT(futures_outlive_the_pool__in_any_order),
         UNIT(one_call_is_cancelled__and_no_other),
         UNIT(calls_submitted_later_run__when_a_pool_was_cancelled),

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * mine.c: numbers that tell a process from its copies.
+ *
+ * A pid does not do for that: it is used again, and in another pid namespace a child may have the
+ * number of its parent. Here the number lies in a page that the kernel fills with zeros in a forked
+ * child (MADV_WIPEONFORK), so a child that asks for its number gets a new one. `last` is ordinary
+ * memory, of which the child has a copy: so its number is higher than all that it has inherited.
+ *
+ * Failure modes: there is no memory for the page.
+ */
+#include "pool/control/mine.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "shm/error.h"
+
+#include "pool/control/no_malloc.h"
+
+_Atomic uint32_t *_Atomic weir__mine_place;
+static _Atomic uint32_t last;
+
+static _Atomic uint32_t *map_place(void)
+{
+    const size_t size = (size_t)sysconf(_SC_PAGESIZE);
+    _Atomic uint32_t *none = NULL, *page;
+
+    page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED)
+        return NULL;
+    if (madvise(page, size, MADV_WIPEONFORK) == 0 &&
+        atomic_compare_exchange_strong(&weir__mine_place, &none, page))
+        return page;
+    munmap(page, size);
+    return none; /* that of a thread that came first, if there is one */
+}
+
+uint32_t weir__mine(void)
+{
+    _Atomic uint32_t *place = atomic_load(&weir__mine_place);
+    uint32_t number = 0, next;
+
+    if (place == NULL && (place = map_place()) == NULL)
+        return 0;
+    next = atomic_load(place);
+    if (next != 0)
+        return next;
+    next = atomic_fetch_add(&last, 1) + 1;
+    return atomic_compare_exchange_strong(place, &number, next) ? next : number;
+}
+
+int weir__refuse_copy(const char *what)
+{
+    return weir__fail(-EDEADLK,
+                      "%s can only be used by the process that made it, not by a worker "
+                      "or another child",
+                      what);
+}
