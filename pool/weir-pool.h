@@ -83,13 +83,15 @@ WEIR_API WEIR_MUST_CHECK weir_pool *weir_pool_new(weir_scope *scope,
  * finalizer and exit. NULL is allowed.
  *
  * A worker that does not end within 5 s of having no more work is killed. It waits for the work, as
- * weir_process_free() does not; weir_pool_kill() does not either.
+ * weir_process_free() does not; weir_pool_kill() does not either. A supervisor that is stopped is
+ * sent SIGCONT; if it does not go on (a debugger, a frozen cgroup) it is killed 7 s after the work
+ * is done.
  * Context: the program that made the pool; no other thread may use the pool any more.
  * Crash: the workers are killed. */
 WEIR_API void weir_pool_free(weir_pool *pool);
 
 /* Kills the workers and ends the pool at once. Jobs that other threads wait for return WEIR_EDIED
- * first. NULL is allowed.
+ * first. NULL is allowed. A supervisor that is stopped and does not go on is killed after 2 s.
  * Context: the program that made the pool.
  * Crash: the workers are killed. */
 WEIR_API void weir_pool_kill(weir_pool *pool);
@@ -133,7 +135,11 @@ typedef struct weir_job_options {
      * for map, reduce and map_reduce, whose outputs the pool commits; never for `for` and submit,
      * whose side effects it cannot undo. */
     int retries;
-    int timeout_ms; /* the whole job, from the call on; 0: none. Then -ETIMEDOUT */
+    /* The whole job, from the call on; 0: none. Then -ETIMEDOUT. The supervisor enforces it, and
+     * chunk_timeout_ms, to a few milliseconds. If the supervisor is stopped (SIGSTOP) the deadlines
+     * hold 2 s late, because a thread that waits, or an event loop that dispatches, sends it
+     * SIGCONT then; under a debugger or in a frozen cgroup, when it goes on. */
+    int timeout_ms;
     /* Each attempt at a chunk; 0: none. Its worker is killed then, and the chunk is retried or
      * fails with -ETIMEDOUT. */
     int chunk_timeout_ms;

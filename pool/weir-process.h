@@ -53,18 +53,19 @@ WEIR_API pid_t weir_process_pid(const weir_process *process);
 /* Sends a signal to the process, as Python's terminate() (SIGTERM) and kill() (SIGKILL) do. It does
  * not free; weir_process_join() tells how the process ended.
  *
- * `signal`: 1 to SIGRTMAX. It reaches the process shortly after this returns, and never another
- * process that has the same number by then.
+ * `signal`: 1 to SIGRTMAX. It is sent when this returns, even if the process's supervisor is
+ * stopped, and never to another process that has the same number by then.
  * Context: any thread of the program that started it; does not block.
  * Crash: the process ends with the program.
  * Returns: 0; -EINVAL (NULL, signal), -ESRCH (the process has ended), -EDEADLK (another process
- * started it). */
+ * started it), -EPERM (the process has become another user's), -EMFILE (no descriptor left). */
 WEIR_API int weir_process_kill(weir_process *process, int signal);
 
 /* Kills the process (SIGKILL) if it still runs, and frees the handle. NULL is allowed. The scope's
  * end does this for every process that is left, and the handle is then invalid too.
  *
- * It does not wait for the process to finish its work, as weir_pool_free() does: join it before.
+ * It does not wait for the process to finish its work, as weir_pool_free() does: join it before. It
+ * takes at most 4 s, whatever is stopped.
  * Context: the program that started it; in a forked child it does nothing.
  * Crash: the process ends with the program. */
 WEIR_API void weir_process_free(weir_process *process);

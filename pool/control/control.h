@@ -168,7 +168,7 @@ enum weir__slot_state {
 
 /* One worker's place. The process in it changes, the incarnation counts them. */
 struct weir__slot {
-    alignas(WEIR__LINE) _Atomic int32_t pid; /* supervisor; 0: none */
+    alignas(WEIR__LINE) _Atomic int32_t pid; /* supervisor; 0: none, or about to be reaped */
     _Atomic uint32_t state;       /* supervisor: EMPTY, STARTING, BROKEN; its worker: READY */
     _Atomic uint32_t incarnation; /* supervisor, before the fork */
     _Atomic uint32_t job;  /* its worker: index + 1 of the job it is in, set before it enters */
@@ -229,6 +229,11 @@ struct weir__control {
     _Atomic uint32_t interrupted; /* host: all calls begun from now on are cancelled */
     _Atomic uint32_t jobs_used;   /* host: jobs ever used are below this index */
     _Atomic uint32_t timed_jobs;  /* host: open jobs that have a deadline of a kind */
+    _Atomic uint32_t orders;      /* host: ORDER_..., see supervision.h; never taken back */
+    /* When the supervisor is to look at the time, CLOCK_MONOTONIC; INT64_MAX: not at all. It sleeps
+     * no longer than that. Host: only earlier, and then it rings. Supervisor: INT64_MAX before it
+     * looks at the jobs, then when it has to look again. */
+    _Atomic int64_t look_ns;
 
     struct weir__meeting meeting[WEIR_WORKERS_MAX / 64];
 
@@ -242,9 +247,10 @@ struct weir__control {
     _Atomic uint32_t notified_all; /* host, supervisor: look at all jobs */
     _Atomic uint64_t notified[WEIR__JOBS_MAX / 64];
 
-    /* How a weir_process ended. Supervisor: exit_status first, then ended. */
+    /* A weir_process, and how it ended. Supervisor: exit_status first, then ended. */
     _Atomic uint32_t ended;
     int32_t exit_status; /* as waitpid gives it */
+    int32_t process_pid; /* supervisor, before its hello */
 
     /* Why the pool is broken. Supervisor, before state becomes POOL_BROKEN. */
     weir_error broken;

@@ -16,8 +16,8 @@ struct weir__hello {
     char message[248];
 };
 
-/* Sends one message over the lifeline: a hello, or an order. False: it cannot be sent.
- * Signal-safe. */
+/* Sends one message over the lifeline, a hello or a ring, without waiting. False: it cannot be sent
+ * (errno; EAGAIN: too much is there that has not been read). Signal-safe. */
 bool weir__lifeline_send(int lifeline, const void *message, size_t size);
 
 #endif

@@ -54,6 +54,7 @@ struct weir__control *weir__control_new(int workers, bool jobs)
     }
     control->workers = workers;
     control->event_fd = -1;
+    atomic_init(&control->look_ns, INT64_MAX);
     control->size = header + job_size + queue_size + heap;
     if (jobs) {
         control->jobs = (struct weir__job *)((unsigned char *)control + header);

@@ -14,13 +14,12 @@
 /* Exit status of a worker whose initializer failed. */
 #define WEIR__EXIT_INITIALIZER 111
 
-/* One byte on the lifeline, from the host. End of file there means the host is gone. */
+/* control.orders: what the host wants for good. A byte on the lifeline only makes the supervisor
+ * look at its words in the control block, so a byte that does not fit behind unread ones is not
+ * needed. End of file there means the host is gone. */
 enum {
-    SUPERVISOR_FINISH = 'f', /* the pool drains: do not replace workers, end when all have ended */
-    SUPERVISOR_WATCH = 'w',  /* a job with a deadline was opened, and none was before */
-    SUPERVISOR_KILL = 'k',   /* kill all workers and end */
-    /* With a signal's number: the one process of this supervisor gets that signal. */
-    SUPERVISOR_SIGNAL = 0x80,
+    ORDER_FINISH = 1, /* the pool drains: do not replace workers, end when all have ended */
+    ORDER_KILL = 2,   /* kill all workers and end */
 };
 
 /* supervisor/supervisor.c. Runs in the process that host/fork.c forks. Does not return. */

@@ -34,6 +34,7 @@
 #include "pool/host/dispatch.h"
 #include "pool/host/future_set.h"
 #include "pool/host/job_future.h"
+#include "pool/host/look.h"
 #include "pool/host/spec.h"
 #include "pool/host/wait.h"
 #include "shm/error.h"
@@ -230,6 +231,7 @@ static bool drain(weir_pool *pool)
         } else if (read(source == SOURCE_TIMER ? pool->dispatch.timer_fd : pool->control->event_fd,
                         &number, sizeof(number)) > 0 &&
                    source == SOURCE_TIMER) {
+            weir__look_asked(&pool->supervisor);
             all = true;
         }
     }

@@ -51,6 +51,8 @@
 #define RSEQ_SIZE        32 /* of the first version, which every kernel with rseq takes */
 #define HELLO_TIMEOUT_MS 60000
 #define LAST_DEATHS_NS   500000000 /* from the end of a supervisor to that of its workers */
+#define KILL_MS          2000      /* for a supervisor that kills its workers */
+#define KILLED_MS        1000      /* for one that was killed */
 
 /* Buffered output of this process that a forked child would print a second time. */
 static void flush_before_fork(void)
@@ -231,6 +233,7 @@ int weir__fork_supervisor(struct weir__control *control, weir_scope *scope,
     int *ends = start.ends, result;
 
     *out = WEIR__DETACHED_NONE;
+    out->control = control;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0) {
         ends[0] = weir__above_streams(ends[0]);
         ends[1] = weir__above_streams(ends[1]);
@@ -265,10 +268,40 @@ int weir__fork_supervisor(struct weir__control *control, weir_scope *scope,
     return result;
 }
 
-void weir__detached_order(const struct weir__detached *detached, char order)
+void weir__detached_ring(const struct weir__detached *detached)
 {
-    if (!weir__lifeline_send(detached->lifeline, &order, 1))
+    const char ring = 0;
+
+    /* EAGAIN: there are rings that it has not seen, so it will look. */
+    if (!weir__lifeline_send(detached->lifeline, &ring, 1) && errno != EAGAIN)
         shutdown(detached->lifeline, SHUT_WR);
+}
+
+static void send_signal(const struct weir__detached *detached, int number)
+{
+    if (detached->pidfd >= 0)
+        syscall(SYS_pidfd_send_signal, detached->pidfd, number, NULL, 0);
+}
+
+void weir__detached_continue(const struct weir__detached *detached)
+{
+    send_signal(detached, SIGCONT);
+}
+
+void weir__detached_order(const struct weir__detached *detached, uint32_t order)
+{
+    atomic_fetch_or(&detached->control->orders, order);
+    weir__detached_ring(detached);
+    weir__detached_continue(detached);
+}
+
+void weir__detached_kill(const struct weir__detached *detached)
+{
+    weir__detached_order(detached, ORDER_KILL);
+    if (weir__detached_wait(detached, KILL_MS))
+        return;
+    send_signal(detached, SIGKILL);
+    weir__detached_wait(detached, KILLED_MS);
 }
 
 /* The end of file on the lifeline says that the process and all that it forked are gone. But a copy
@@ -308,9 +341,9 @@ void weir__detached_end(struct weir__detached *detached)
     if (detached->lifeline >= 0) {
         /* Closing its lifeline ends a supervisor that works; one that does not is killed. */
         shutdown(detached->lifeline, SHUT_WR);
-        if (!weir__detached_wait(detached, 1000) && detached->pidfd >= 0) {
-            syscall(SYS_pidfd_send_signal, detached->pidfd, SIGKILL, NULL, 0);
-            weir__detached_wait(detached, 1000);
+        if (!weir__detached_wait(detached, KILLED_MS)) {
+            send_signal(detached, SIGKILL);
+            weir__detached_wait(detached, KILLED_MS);
         }
         close(detached->lifeline);
     }

@@ -16,7 +16,7 @@
 #include "pool/control/failure.h"
 #include "pool/control/park.h"
 #include "pool/control/ready.h"
-#include "pool/control/supervision.h"
+#include "pool/host/look.h"
 #include "pool/host/result.h"
 #include "pool/host/wait.h"
 #include "shm/clock.h"
@@ -202,13 +202,16 @@ static int take_job(weir_pool *pool, const struct weir__job_spec *spec, unsigned
     return result < 0 ? result : index;
 }
 
-/* Tells the supervisor when it has to look at the time from now on. */
-static void watch_time(weir_pool *pool, unsigned index)
+/* Has the supervisor look at the time when the job's deadline comes, or that of the first chunk. */
+static void watch_time(weir_pool *pool, unsigned index, const struct weir__job_spec *spec)
 {
+    int64_t first = spec->timeout_ns;
+
+    if (first <= 0 || (spec->chunk_timeout_ns > 0 && spec->chunk_timeout_ns < first))
+        first = spec->chunk_timeout_ns;
     pool->jobs.private[index].timed = true;
-    if (atomic_fetch_add(&pool->control->timed_jobs, 1) > 0)
-        return;
-    weir__detached_order(&pool->supervisor, SUPERVISOR_WATCH);
+    atomic_fetch_add(&pool->control->timed_jobs, 1);
+    weir__look_at(&pool->supervisor, weir__now_ns() + first);
 }
 
 static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spec *spec)
@@ -291,7 +294,7 @@ int weir__job_open(weir_pool *pool, const struct weir__job_spec *spec)
     atomic_store(&control->jobs[index].state, JOB_OPEN);
     publish_and_wake(pool, (unsigned)index, spec->async);
     if (spec->timeout_ns > 0 || spec->chunk_timeout_ns > 0)
-        watch_time(pool, (unsigned)index);
+        watch_time(pool, (unsigned)index, spec);
     return index;
 }
 

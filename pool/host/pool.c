@@ -26,7 +26,6 @@
 #include "shm/error.h"
 
 #define FREE_MS 6000 /* the supervisor gives workers 5 s to end */
-#define KILL_MS 2000
 
 static int check_pool_options(const weir_pool_options *options)
 {
@@ -100,8 +99,7 @@ static void wait_until_idle(weir_pool *pool)
 static void kill_workers(weir_pool *pool)
 {
     pool->ending = true;
-    weir__detached_order(&pool->supervisor, SUPERVISOR_KILL);
-    weir__detached_wait(&pool->supervisor, KILL_MS);
+    weir__detached_kill(&pool->supervisor);
     atomic_store(&pool->supervisor_gone, true);
     weir__host_wake(pool->control);
     weir__job_futures_end(pool);
@@ -174,7 +172,7 @@ void weir_pool_free(weir_pool *pool)
     wait_until_idle(pool);
     atomic_store(&pool->control->state, POOL_DRAINING);
     weir__wake_all(pool->control);
-    weir__detached_order(&pool->supervisor, SUPERVISOR_FINISH);
+    weir__detached_order(&pool->supervisor, ORDER_FINISH);
     weir__detached_wait(&pool->supervisor, FREE_MS);
     weir__detached_end(&pool->supervisor);
     end_pool(pool);

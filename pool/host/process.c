@@ -9,7 +9,9 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,13 +20,12 @@
 #include "pool/control/futex.h"
 #include "pool/control/mapping.h"
 #include "pool/control/mine.h"
-#include "pool/control/supervision.h"
 #include "pool/host/fork.h"
+#include "pool/host/look.h"
 #include "shm/clock.h"
 #include "shm/error.h"
 
 #define TICK_MS 50
-#define KILL_MS 2000
 
 struct weir_process {
     weir_scope *scope;
@@ -37,8 +38,7 @@ struct weir_process {
 
 static void stop_process(weir_process *process)
 {
-    weir__detached_order(&process->supervisor, SUPERVISOR_KILL);
-    weir__detached_wait(&process->supervisor, KILL_MS);
+    weir__detached_kill(&process->supervisor);
     weir__detached_end(&process->supervisor);
     weir__control_free(process->control);
     free(process);
@@ -76,7 +76,7 @@ weir_process *weir_process_start(weir_scope *scope, int (*target)(void *arg), vo
         free(process);
         return NULL;
     }
-    process->pid = atomic_load(&process->control->slots[0].pid);
+    process->pid = process->control->process_pid;
     process->on_end.stop = stop_process_with_scope;
     weir__scope_on_end_add(scope, &process->on_end);
     return process;
@@ -128,7 +128,8 @@ int weir_process_join(weir_process *process, int timeout_ms, int *exit_code)
                               (int)process->pid, timeout_ms);
         if (timeout_ms >= 0 && remaining < wait_ns)
             wait_ns = remaining;
-        weir__futex_wait(&control->host_bell, bell, wait_ns);
+        if (weir__futex_wait(&control->host_bell, bell, wait_ns) == -ETIMEDOUT)
+            weir__look_asked(&process->supervisor);
     }
 }
 
@@ -139,18 +140,46 @@ pid_t weir_process_pid(const weir_process *process)
     return process->pid;
 }
 
+/* A pidfd of the process; -ESRCH: it has ended. The supervisor takes the pid out before it reaps: as
+ * long as it lives and the pid stands there, the number is the process's, so it was when the pidfd
+ * was opened. */
+static int open_own(const weir_process *process)
+{
+    const _Atomic int32_t *pid = &process->control->slots[0].pid;
+    /* seq_cst, both looks; pairs with supervisor.c, on_child(); pairs with supervisor.c,
+     * fork_into() */
+    const int32_t number = atomic_load(pid);
+    int pidfd = number > 0 ? (int)syscall(SYS_pidfd_open, number, 0) : -1, error = errno;
+
+    if (number > 0 && pidfd < 0 && error != ESRCH)
+        return -error;
+    if (pidfd >= 0 && atomic_load(pid) == number && !weir__detached_wait(&process->supervisor, 0))
+        return pidfd;
+    if (pidfd >= 0)
+        close(pidfd);
+    return -ESRCH;
+}
+
 int weir_process_kill(weir_process *process, int signal)
 {
-    const int error = check_process(process);
+    int pidfd, error = check_process(process);
 
     if (error < 0)
         return error;
     if (signal < 1 || signal > SIGRTMAX)
         return weir__fail(-EINVAL, "signal is %d; it must be from 1 to %d", signal, SIGRTMAX);
-    if (atomic_load(&process->control->ended) || weir__detached_wait(&process->supervisor, 0))
+    pidfd = open_own(process);
+    if (pidfd >= 0) {
+        error = syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) < 0 ? -errno : 0;
+        close(pidfd);
+    } else {
+        error = pidfd;
+    }
+    if (error == -ESRCH)
         return weir__fail(-ESRCH, "process %d has ended", (int)process->pid);
-    weir__detached_order(&process->supervisor, (char)(SUPERVISOR_SIGNAL | signal));
-    return 0;
+    return error < 0 ? weir__fail(error, "cannot signal process %d: %s", (int)process->pid,
+                                  strerror(-error))
+                     : 0;
 }
 
 void weir_process_free(weir_process *process)

@@ -4,7 +4,8 @@
  *
  * Each sleep is bounded by TICK_MS, so a wake-up that a killed process owed is late at worst, never
  * missing. After each tick the supervisor's pidfd is looked at, because with it gone no process is
- * left that would report anything.
+ * left that would report anything; and once a second it is asked to look around, because a stopped
+ * one reports nothing either (look.c).
  */
 #include "pool/host/wait.h"
 
@@ -12,6 +13,7 @@
 #include <poll.h>
 
 #include "pool/control/futex.h"
+#include "pool/host/look.h"
 
 #define TICK_MS        50
 #define SPIN_MAX_NS    20000 /* then the host sleeps */
@@ -48,8 +50,10 @@ void weir__look_after_supervisor(weir_pool *pool)
     struct pollfd gone = {.fd = pool->supervisor.pidfd, .events = POLLIN};
 
     /* Without a pidfd it was gone before the pool was there; see fork.c. */
-    if (gone.fd >= 0 && (poll(&gone, 1, 0) <= 0 || !(gone.revents & POLLIN)))
+    if (gone.fd >= 0 && (poll(&gone, 1, 0) <= 0 || !(gone.revents & POLLIN))) {
+        weir__look_asked(&pool->supervisor);
         return;
+    }
     /* The kernel has signalled its workers; wait until they are really gone. */
     weir__detached_wait(&pool->supervisor, LAST_DEATHS_MS);
     atomic_store_explicit(&pool->supervisor_gone, true, memory_order_release);

@@ -58,6 +58,7 @@
 #define WITHOUT_WORKER_NS INT64_C(5000000000)
 
 #define POLL_AGAIN_NS INT64_C(10000000)
+#define POLL_MAX_NS   INT64_C(86400000000000)
 
 struct child {
     struct supervisor *supervisor;
@@ -69,7 +70,8 @@ struct child {
 enum { POLL_LIFELINE, POLL_HOST, POLL_CHILDREN /* and one for each worker's pidfd */ };
 
 struct supervisor {
-    int64_t finish_ns, fork_ns, deadline_ns; /* when each is due; 0: not at all */
+    int64_t finish_ns, fork_ns; /* when each is due; 0: not at all */
+    uint32_t obeyed;            /* ORDER_... that have been carried out */
     struct weir__control *control;
     weir_scope *scope;
     int lifeline;
@@ -343,8 +345,13 @@ static void on_child(struct child *child)
 {
     struct supervisor *supervisor = child->supervisor;
     struct pollfd *polled = &supervisor->polled[POLL_CHILDREN + child->slot];
+    siginfo_t info = {.si_pid = 0};
     int status;
 
+    if (waitid(P_PID, (id_t)child->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
+        return;
+    /* seq_cst, before it is reaped; pairs with process.c, open_own() */
+    atomic_store(&supervisor->control->slots[child->slot].pid, 0);
     if (waitpid(child->pid, &status, WNOHANG) != child->pid)
         return;
     close(polled->fd);
@@ -432,37 +439,39 @@ static void fork_into(struct child *child)
     }
     supervisor->without_since_ns = 0;
     supervisor->alive++;
-    atomic_store(&slot->pid, child->pid);
+    atomic_store(&slot->pid, child->pid); /* seq_cst; pairs with process.c, open_own() */
 }
 
 /* ---- the loop ------------------------------------------------------------------------------- */
 
-static void signal_worker(struct supervisor *supervisor, unsigned slot, int number)
+static void kill_worker(void *context, unsigned slot)
 {
+    const struct supervisor *supervisor = context;
+
     /* not reaped yet, so the pid is still its own */
     if (supervisor->children[slot].pid > 0)
-        kill(supervisor->children[slot].pid, number);
+        kill(supervisor->children[slot].pid, SIGKILL);
 }
 
 static void kill_all(struct supervisor *supervisor)
 {
     supervisor->ending = true;
     for (int i = 0; i < supervisor->control->workers; i++)
-        signal_worker(supervisor, (unsigned)i, SIGKILL);
+        kill_worker(supervisor, (unsigned)i);
 }
 
-static void kill_worker(void *context, unsigned slot)
+static void look_at_deadlines(struct supervisor *supervisor)
 {
-    signal_worker(context, slot, SIGKILL);
-}
+    struct weir__control *control = supervisor->control;
+    int64_t next = INT64_MAX, seen = INT64_MAX;
 
-static void look_at_deadlines(struct supervisor *supervisor, int64_t now)
-{
-    /* The host counts a job before it orders this, so a job that is not seen here orders again. */
-    if (atomic_load(&supervisor->control->timed_jobs) == 0)
-        return;
-    supervisor->deadline_ns = now + WEIR__DEADLINE_LOOK_MS * INT64_C(1000000);
-    weir__deadlines_look(supervisor->control, kill_worker, supervisor);
+    /* seq_cst, then look at the jobs; pairs with look.c, weir__look_at(): a job that is not seen
+     * here finds this, and rings */
+    atomic_store(&control->look_ns, INT64_MAX);
+    if (atomic_load(&control->timed_jobs) > 0)
+        next = weir__deadlines_look(control, kill_worker, supervisor);
+    while (next < seen && !atomic_compare_exchange_weak(&control->look_ns, &seen, next))
+        ;
 }
 
 /* True when the host has ended what it sends, but is there: it ends this pool, not its scope. */
@@ -488,31 +497,30 @@ _Noreturn static void end_with_host(struct supervisor *supervisor, bool scope_li
     _exit(0);
 }
 
+/* Rings say nothing but that a word in the control block has changed: each round looks there. */
 static void on_lifeline(struct supervisor *supervisor)
 {
-    unsigned char order;
-    ssize_t got = recv(supervisor->lifeline, &order, 1, MSG_DONTWAIT);
+    ssize_t got;
+    char ring;
 
-    if (got < 0 && errno != ECONNRESET) {
-        /* nothing there; or not now, and it still is there. That the pool ends stands elsewhere
-         * too */
-        if (supervisor->ending || atomic_load(&supervisor->control->state) != POOL_DRAINING)
-            return;
-        got = 1;
-        order = SUPERVISOR_FINISH;
-    }
-    if (got <= 0)
+    do
+        got = recv(supervisor->lifeline, &ring, 1, MSG_DONTWAIT);
+    while (got > 0);
+    if (got == 0 || errno == ECONNRESET)
         end_with_host(supervisor, host_ends_pool(supervisor));
-    if (order & SUPERVISOR_SIGNAL) {
-        signal_worker(supervisor, 0, order & ~SUPERVISOR_SIGNAL);
-    } else if (order == SUPERVISOR_KILL) {
-        kill_all(supervisor);
-    } else if (order == SUPERVISOR_WATCH) {
-        supervisor->deadline_ns = weir__now_ns();
-    } else if (order == SUPERVISOR_FINISH) {
+}
+
+static void obey(struct supervisor *supervisor)
+{
+    uint32_t orders = atomic_load(&supervisor->control->orders) & ~supervisor->obeyed;
+
+    supervisor->obeyed |= orders;
+    if (orders & ORDER_FINISH) {
         supervisor->ending = true;
         supervisor->finish_ns = weir__now_ns() + FINISH_NS;
     }
+    if (orders & ORDER_KILL)
+        kill_all(supervisor);
 }
 
 static bool is_due(int64_t *when_ns, int64_t now)
@@ -527,8 +535,8 @@ static void do_what_is_due(struct supervisor *supervisor)
 {
     int64_t now = weir__now_ns();
 
-    if (is_due(&supervisor->deadline_ns, now))
-        look_at_deadlines(supervisor, now);
+    if (atomic_load(&supervisor->control->look_ns) <= now)
+        look_at_deadlines(supervisor);
     if (is_due(&supervisor->fork_ns, now))
         fork_again(supervisor);
     if (is_due(&supervisor->finish_ns, now))
@@ -538,8 +546,8 @@ static void do_what_is_due(struct supervisor *supervisor)
 /* Rounded up, so that what it was for is due when poll() returns; -1: nothing will be. */
 static int next_timeout_ms(const struct supervisor *supervisor)
 {
-    const int64_t due[] = {supervisor->finish_ns, supervisor->fork_ns, supervisor->deadline_ns};
-    int64_t first = INT64_MAX, remaining;
+    const int64_t due[] = {supervisor->finish_ns, supervisor->fork_ns};
+    int64_t first = atomic_load(&supervisor->control->look_ns), remaining;
 
     for (size_t i = 0; i < sizeof(due) / sizeof(due[0]); i++) {
         if (due[i] != 0 && due[i] < first)
@@ -548,6 +556,8 @@ static int next_timeout_ms(const struct supervisor *supervisor)
     if (first == INT64_MAX)
         return -1;
     remaining = first - weir__now_ns();
+    if (remaining > POLL_MAX_NS)
+        return (int)(POLL_MAX_NS / 1000000);
     return remaining > 0 ? (int)((remaining + 999999) / 1000000) : 0;
 }
 
@@ -579,6 +589,7 @@ static void supervise(struct supervisor *supervisor)
             on_lifeline(supervisor);
         if (polled[POLL_HOST].revents != 0)
             end_with_host(supervisor, false);
+        obey(supervisor);
         do_what_is_due(supervisor);
     }
 }
@@ -643,6 +654,7 @@ _Noreturn void weir__supervisor_main(struct weir__control *control, weir_scope *
                  strerror(errno));
     } else {
         hello.code = fork_workers(supervisor, &hello);
+        control->process_pid = supervisor->children[0].pid;
     }
     if (!weir__lifeline_send(lifeline, &hello, sizeof(hello)) || hello.code != 0) {
         /* what was forked ends with this process */

@@ -4,6 +4,10 @@
  *
  *     subject stop-worker       a worker is stopped on a chunk: deadlines hold, chunks count once
  *     subject stop-manager      the manager is stopped: the end is bounded
+ *     subject stop-supervisor WAY [MANAGER]
+ *                               a pool's and a process's supervisor are stopped, with deadlines and
+ *                               kills in flight; WAY of the end: free, kill or scope; MANAGER: that
+ *                               is stopped too
  *     subject truncate          a block is truncated under a worker, and under a process
  *     subject foreground        works until Ctrl-C, and reports once
  *     subject soak SECONDS SEED scopes and pools one after the other, with kills among them
@@ -138,6 +142,116 @@ static int stop_manager(int argc, char **argv)
     MUST(weir_scope_end(scope) == 0);
     printf("%.2f\n", now_ms() - start);
     MUST(now_ms() - start < timeout_ms * 1.2 + 100);
+    return 0;
+}
+
+static int stop_the_supervisor_once(weir_task *task, weir_range range, void *arg)
+{
+    const pid_t *supervisor = arg;
+
+    (void)task;
+    (void)range;
+    if (board->stops++ > 0)
+        return 0;
+    kill(*supervisor, SIGSTOP);
+    raise(SIGKILL);
+    return 1;
+}
+
+static int never_ends(weir_task *task, weir_range range, void *arg)
+{
+    (void)task;
+    (void)range;
+    (void)arg;
+    while (pause() < 0)
+        ;
+    return 0;
+}
+
+static int process_never_ends(void *arg)
+{
+    (void)arg;
+    while (pause() < 0)
+        ;
+    return 0;
+}
+
+/* 278 rings filled a socket that nobody reads. */
+static void run_jobs_with_deadlines(weir_pool *pool)
+{
+    const weir_job_options options = {.timeout_ms = 10000, .chunk_timeout_ms = 5000, .chunks = 4};
+
+    for (int i = 0; i < 600; i++)
+        MUST(work(pool, &options) == 0);
+}
+
+/* The bounds: a second until it is asked, a second until it is continued. */
+static void keep_promises_while_stopped(weir_pool *pool, pid_t supervisor)
+{
+    const double start = now_ms();
+    weir_future *futures[2];
+
+    for (int i = 0; i < 2; i++) {
+        futures[i] = weir_pool_for_async(pool, (weir_range){0, 1}, never_ends, NULL,
+                                         &(weir_job_options){.timeout_ms = 250});
+        MUST(futures[i] != NULL);
+    }
+    MUST(kill(supervisor, SIGSTOP) == 0);
+    for (int i = 0; i < 2; i++) {
+        MUST(weir_future_wait(futures[i], 10000) == -ETIMEDOUT);
+        weir_future_free(futures[i]);
+    }
+    printf("%.2f\n", now_ms() - start);
+    MUST(weir_pool_for(pool, (weir_range){0, 2}, stop_the_supervisor_once, &supervisor,
+                       &(weir_job_options){.arg_size = sizeof supervisor, .retries = 2}) == 0);
+    printf("%.2f\n", now_ms() - start);
+}
+
+static void stop_process(weir_scope *scope)
+{
+    weir_process *process = weir_process_start(scope, process_never_ends, NULL);
+    char path[64];
+    int parent, code = 0;
+    FILE *file;
+
+    MUST(process != NULL);
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)weir_process_pid(process));
+    file = fopen(path, "re");
+    MUST(file != NULL && fscanf(file, "%*d (%*[^)]) %*c %d", &parent) == 1);
+    fclose(file);
+    MUST(kill(parent, SIGSTOP) == 0 && weir_process_kill(process, SIGTERM) == 0);
+    MUST(weir_process_join(process, 10000, &code) == 0 && code == -SIGTERM);
+    MUST(kill(parent, SIGSTOP) == 0 || errno == ESRCH);
+    weir_process_free(process);
+}
+
+static int stop_supervisor(int argc, char **argv)
+{
+    const char *way = argc > 0 ? argv[0] : "free";
+    weir_scope *scope = weir_scope_begin(&(weir_scope_options){.timeout_ms = 300});
+    weir_pool *pool;
+    pid_t supervisor;
+    double start;
+
+    MUST(scope != NULL);
+    board = new_board();
+    pool = new_pool(scope, 2);
+    MUST(pool != NULL);
+    supervisor = weir_pool_supervisor_pid(pool);
+    MUST(kill(supervisor, SIGSTOP) == 0);
+    run_jobs_with_deadlines(pool);
+    keep_promises_while_stopped(pool, supervisor);
+    stop_process(scope);
+    MUST(kill(supervisor, SIGSTOP) == 0);
+    if (argc > 1)
+        MUST(kill(weir_scope_manager_pid(scope), SIGSTOP) == 0);
+    start = now_ms();
+    if (strcmp(way, "free") == 0)
+        weir_pool_free(pool);
+    else if (strcmp(way, "kill") == 0)
+        weir_pool_kill(pool);
+    MUST(weir_scope_end(scope) == 0);
+    printf("%.2f\n", now_ms() - start);
     return 0;
 }
 
@@ -346,6 +460,7 @@ static int soak(int argc, char **argv)
 
 const struct mode pools[] = {{"stop-worker", stop_worker},
                              {"stop-manager", stop_manager},
+                             {"stop-supervisor", stop_supervisor},
                              {"truncate", truncate_block},
                              {"foreground", foreground},
                              {"soak", soak},
