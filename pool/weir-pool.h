@@ -166,6 +166,11 @@ typedef struct weir_job_options {
  * are used if NO_COLOR is set. Nothing is drawn while the program is in the background, or while
  * the terminal takes nothing (Ctrl-S). Of several threads that wait with bars, one draws at a time.
  *
+ * weir_task_log() writes lines above the bar. Whatever else writes to the terminal meanwhile, a
+ * printf() in a task or the "^C" of the terminal, gets a line of its own below it, and the next bar
+ * comes behind that. (Not on the few terminals that wrap as soon as their last column is written:
+ * there it continues the bar's line. TERM begins with ansi, cons25, cygwin, mach, pcansi or sun.)
+ *
  * Where stderr is not a terminal, or TERM is "dumb" or not set, nothing is written; with
  * progress_lines there is a line for each tenth that is done, at most one a second, one a minute if
  * a tenth takes longer, and one at the end.
@@ -272,6 +277,20 @@ WEIR_API int weir_task_fail(weir_task *task, int code, const char *format, ...)
  * that the task has forked: its result would be taken for the worker's); or, for more than 64
  * bytes, the errors of weir_scope_shm(). */
 WEIR_API int weir_task_result(weir_task *task, const void *data, size_t size);
+
+/* Writes a line to stderr, printf-style, in one piece: lines of several workers do not mix, and
+ * while a bar is drawn (weir_job_options.progress) the line stands above it. With on_progress it
+ * goes to stderr as it does without progress.
+ *
+ * The line end is added if it is not there. A text is cut to 1,023 bytes; line ends within it make
+ * several lines, which stay together. Other control characters but tabs are shown as "?". What the
+ * worker has in stdout's buffer is not written before.
+ * Context: the function that was given the task. Blocks as long as stderr takes nothing.
+ * Crash: the line is there, or nothing of it.
+ * Returns: 0; -EINVAL (NULL, a format that is not valid); or the error of write(), -EPIPE say:
+ * there is no SIGPIPE. */
+WEIR_API int weir_task_log(weir_task *task, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* The index of the worker that runs the task (from 0), the number of the attempt at this chunk
  * (from 1), and the chunk's number (from 0).

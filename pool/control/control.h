@@ -27,6 +27,7 @@
 #include <sys/types.h>
 #include <weir.h>
 
+#include "pool/control/bar.h"
 #include "pool/control/ledger.h"
 #include "pool/control/result.h"
 
@@ -246,6 +247,8 @@ struct weir__control {
     alignas(WEIR__LINE) _Atomic uint32_t event;
     _Atomic uint32_t notified_all; /* host, supervisor: look at all jobs */
     _Atomic uint64_t notified[WEIR__JOBS_MAX / 64];
+
+    struct weir__bar bar; /* host */
 
     /* A weir_process, and how it ended. Supervisor: exit_status first, then ended. */
     _Atomic uint32_t ended;

@@ -10,22 +10,28 @@
  * one that took long (millions of chunks) the next one comes later.
  *
  * On a terminal every frame is one write() that begins at the start of the line and leaves no
- * colour on: whatever ends the program between two frames leaves a terminal that is in order.
+ * colour on: whatever ends the program between two frames leaves a terminal that is in order. It
+ * ends with a character in the last column. The cursor then stays there until the next character,
+ * which the terminal puts on the line below: so output of others, or its own echo of Ctrl-C, has a
+ * line of its own. The next frame begins with a carriage return, which leads to the start of the
+ * bar if nothing came in between, and of that other line otherwise.
  * Nothing here can keep the job from being waited for: a terminal that takes nothing is passed
  * over, an error of writing changes nothing, and a closed pipe raises no signal.
  */
 #include "pool/host/progress.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "pool/control/bar.h"
 #include "pool/control/chunk.h"
+#include "pool/control/put.h"
 #include "pool/host/progress_text.h"
 #include "shm/clock.h"
 #include "shm/error.h"
@@ -37,6 +43,7 @@
 #define LINE_WIDTH     120
 #define WIDTH_DEFAULT  80
 #define WIDTH_MAX      500
+#define LAST_COLUMN    "\033[K\033[999C " /* clears what is behind, then a space there */
 
 enum mode {
     MODE_QUIET,
@@ -49,11 +56,13 @@ struct weir__progress {
     struct weir__progress_wish wish;
     enum mode mode;
     bool colour;
-    bool drawn;     /* the terminal's line has a bar of this job */
-    bool begun;     /* the thread that waits has shown something, and not yet the end */
-    unsigned jobs;  /* that follow one another, ... */
-    unsigned job;   /* ... and which it is, from 0 */
-    uint64_t items; /* of the first one, which is what is shown of all */
+    bool waits_to_wrap; /* the terminal stays in the last column until a character comes */
+    uint64_t device;    /* the terminal */
+    bool drawn;         /* its line has a bar of this job */
+    bool begun;         /* the thread that waits has shown something, and not yet the end */
+    unsigned jobs;      /* that follow one another, ... */
+    unsigned job;       /* ... and which it is, from 0 */
+    uint64_t items;     /* of the first one, which is what is shown of all */
     int64_t start_ns;
     int64_t next_ns;      /* no look before */
     int64_t line_ms;      /* when the last line was written, since the start */
@@ -102,20 +111,24 @@ static bool may_write(void)
            (output.revents & POLLOUT);
 }
 
-/* One write, without the signal that a closed pipe brings. */
-static void put_to_terminal(const char *text, size_t size)
+/* Whether the terminal is one of the few that wrap as soon as the last column is written. */
+static bool wraps_at_once(void)
 {
-    static const struct timespec now = {0, 0};
-    sigset_t pipe_signal, before, pending;
-    bool was_pending;
+    static const char *const names[] = {"ansi", "cons25", "cygwin", "mach", "pcansi", "sun"};
+    const char *terminal = getenv("TERM");
 
-    sigemptyset(&pipe_signal);
-    sigaddset(&pipe_signal, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
-    was_pending = sigpending(&pending) == 0 && sigismember(&pending, SIGPIPE);
-    if (write(STDERR_FILENO, text, size) < 0 && errno == EPIPE && !was_pending)
-        sigtimedwait(&pipe_signal, NULL, &now);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    for (size_t i = 0; terminal != NULL && i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strncmp(terminal, names[i], strlen(names[i])) == 0)
+            return true;
+    }
+    return false;
+}
+
+static uint64_t terminal_device(void)
+{
+    struct stat stat;
+
+    return fstat(STDERR_FILENO, &stat) == 0 ? stat.st_rdev : 0;
 }
 
 /* ---- what ----------------------------------------------------------------------------------- */
@@ -194,26 +207,63 @@ static weir_progress look_at(const struct weir__progress *progress, const struct
 
 /* ---- showing -------------------------------------------------------------------------------- */
 
-/* The bar, or at the end a line that stays. */
-static void put_frame(struct weir__progress *progress, const weir_progress *now)
+/* For the lines of workers. A thread whose job has ended publishes too, while another's bar is up. */
+static void publish_bar(weir_pool *pool, uint64_t device, const char *frame, size_t size)
 {
-    size_t (*write_text)(char *out, const weir_progress *progress, int width, bool colour) =
-        now->ended ? weir__progress_line : weir__progress_bar;
-    char frame[WEIR__PROGRESS_TEXT + 8] = "\r";
-    size_t size = 1;
-
-    if (!may_write())
-        return;
-    size += write_text(frame + size, now, terminal_width(), progress->colour);
-    memcpy(frame + size, "\033[K\n", 4);
-    put_to_terminal(frame, size + (now->ended ? 4 : 3));
-    progress->drawn = !now->ended;
+    pthread_mutex_lock(&pool->lock);
+    weir__bar_set(&pool->control->bar, device, frame, size);
+    pthread_mutex_unlock(&pool->lock);
 }
 
-static void clear_frame(struct weir__progress *progress)
+/* The bar. It is made known to workers first, so that a line of theirs that comes after it has
+ * it. */
+static void put_bar(weir_pool *pool, struct weir__progress *progress, const weir_progress *now)
+{
+    char frame[WEIR__BAR_MAX] = "\r";
+    const char *end = progress->waits_to_wrap ? LAST_COLUMN : "\033[K";
+    size_t size = 1;
+
+    static_assert(1 + WEIR__PROGRESS_TEXT + sizeof(LAST_COLUMN) <= WEIR__BAR_MAX, "a frame fits");
+    size += weir__progress_bar(frame + size, now, terminal_width(), progress->colour);
+    memcpy(frame + size, end, strlen(end));
+    size += strlen(end);
+    publish_bar(pool, progress->device, frame, size);
+    weir__put(frame, size);
+    progress->drawn = true;
+}
+
+/* In place of the bar: nothing, or at the end a line that stays. Workers that write lines draw no
+ * bar any more, but clear it until it is gone. */
+static void replace_bar(weir_pool *pool, struct weir__progress *progress, const weir_progress *now)
+{
+    char text[WEIR__PROGRESS_TEXT + 8] = "\r";
+    size_t size = 1;
+
+    if (now != NULL)
+        size += weir__progress_line(text + size, now, terminal_width(), progress->colour);
+    memcpy(text + size, "\033[K\n", 4);
+    publish_bar(pool, progress->device, NULL, 0);
+    weir__put(text, size + (now != NULL ? 4 : 3));
+    publish_bar(pool, 0, NULL, 0);
+    progress->drawn = false;
+}
+
+static void put_frame(weir_pool *pool, struct weir__progress *progress, const weir_progress *now)
+{
+    if (!may_write())
+        return;
+    if (now->ended)
+        replace_bar(pool, progress, now);
+    else
+        put_bar(pool, progress, now);
+}
+
+static void clear_frame(weir_pool *pool, struct weir__progress *progress)
 {
     if (progress->drawn && may_write())
-        put_to_terminal("\r\033[K", 4);
+        replace_bar(pool, progress, NULL);
+    else if (progress->drawn)
+        publish_bar(pool, 0, NULL, 0);
     progress->drawn = false;
 }
 
@@ -231,17 +281,18 @@ static void put_line(struct weir__progress *progress, const weir_progress *now)
     progress->line_tenths = tenths;
     size = weir__progress_line(line, now, LINE_WIDTH, false);
     line[size] = '\n';
-    put_to_terminal(line, size + 1);
+    weir__put(line, size + 1);
 }
 
-static void show_progress(struct weir__progress *progress, const weir_progress *now)
+static void show_progress(weir_pool *pool, struct weir__progress *progress,
+                          const weir_progress *now)
 {
     int before = errno;
 
     if (progress->mode == MODE_CALL)
         progress->wish.call(now, progress->wish.arg);
     else if (progress->mode == MODE_BAR)
-        put_frame(progress, now);
+        put_frame(pool, progress, now);
     else if (progress->mode == MODE_LINES)
         put_line(progress, now);
     errno = before;
@@ -265,7 +316,7 @@ void weir__progress_leave(weir_pool *pool, struct weir__progress *progress)
     if (progress == NULL)
         return;
     progress->begun = false;
-    clear_frame(progress);
+    clear_frame(pool, progress);
     atomic_compare_exchange_strong(&pool->bar_owner, &me, NULL);
 }
 
@@ -282,7 +333,7 @@ int64_t weir__progress_look(weir_pool *pool, int index, struct weir__progress *p
         const weir_progress look = look_at(progress, &pool->control->jobs[index]);
 
         progress->begun = true;
-        show_progress(progress, &look);
+        show_progress(pool, progress, &look);
     }
     next = weir__now_ns();
     progress->next_ns = next + FRAME_NS;
@@ -324,7 +375,7 @@ void weir__progress_end(weir_pool *pool, int index, struct weir__progress *progr
         look.done = look.total;
         look.left_ms = 0;
     }
-    show_progress(progress, &look);
+    show_progress(pool, progress, &look);
     weir__progress_leave(pool, progress);
 }
 
@@ -356,6 +407,8 @@ int weir__progress_new(const struct weir__job_spec *spec, struct weir__progress 
     progress->jobs = spec->map_reduce != NULL ? 2 : 1;
     progress->items = (uint64_t)spec->range.end - (uint64_t)spec->range.begin;
     progress->mode = choose_mode(wish);
+    progress->waits_to_wrap = !wraps_at_once();
+    progress->device = terminal_device();
     progress->colour = no_colour == NULL || no_colour[0] == '\0';
     progress->start_ns = weir__now_ns();
     progress->next_ns = progress->start_ns + FRAME_NS;

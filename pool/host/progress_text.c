@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "pool/control/put.h"
 #include "pool/host/progress_text.h"
 #include "shm/value.h"
 
@@ -30,12 +31,6 @@
 
 /* ---- the label ------------------------------------------------------------------------------ */
 
-static bool is_control(uint32_t code)
-{
-    return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x2028 || code == 0x2029 ||
-           (code >= 0x202a && code <= 0x202e); /* the last ones turn the line's direction */
-}
-
 /* Copies as much of the label as takes `columns`. Returns the columns it takes. */
 static int copy_label(char *out, const char *label, int columns)
 {
@@ -46,7 +41,7 @@ static int copy_label(char *out, const char *label, int columns)
     while (*text != '\0') {
         uint32_t code;
         size_t size = weir__utf8_decode(text, strnlen(text, 4), &code);
-        bool sound = size > 0 && !is_control(code);
+        bool sound = size > 0 && !weir__is_control(code);
         int wide = sound && code > 0x10ff ? 2 : 1;
 
         if (width + wide > columns || used + size + 1 > LABEL_MAX)

@@ -19,6 +19,7 @@
 #include "pool/control/calls.h"
 #include "pool/control/failure.h"
 #include "pool/control/result.h"
+#include "pool/worker/log.h"
 #include "shm/error.h"
 
 static void describe_failure(struct weir_task *task, int returned)
@@ -113,6 +114,23 @@ int weir_task_fail(weir_task *task, int code, const char *format, ...)
     vsnprintf(task->message, sizeof(task->message), format, args);
     va_end(args);
     return task->fail_code;
+}
+
+int weir_task_log(weir_task *task, const char *format, ...)
+{
+    va_list args;
+    int result;
+
+    if (check_task(task) < 0)
+        return -EINVAL;
+    if (format == NULL)
+        return weir__fail(-EINVAL, "the format is NULL");
+    va_start(args, format);
+    result = weir__log_format(task->control, format, args);
+    va_end(args);
+    if (result == -EINVAL)
+        return weir__fail(-EINVAL, "the format is not valid, or what it formats");
+    return result < 0 ? weir__fail(result, "cannot write to stderr: %s", strerror(-result)) : 0;
 }
 
 int weir_task_worker(const weir_task *task)

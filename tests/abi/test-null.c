@@ -262,6 +262,7 @@ static void tasks_keep_the_rule__when_the_object_is_null(void **state)
 {
     (void)state;
     IS_EINVAL(weir_task_fail(NULL, 7, "no"));
+    IS_EINVAL(weir_task_log(NULL, "no"));
     IS_EINVAL(weir_task_result(NULL, "", 1));
     IS_EINVAL(weir_task_worker(NULL));
     IS_EINVAL(weir_task_attempt(NULL));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Progress: what a terminal would show of it, on a real pseudo-terminal; and that nothing is
- * written where nothing was asked for.
+ * Progress: what a terminal would show of it, on a real pseudo-terminal, also while tasks write
+ * there; and that nothing is written where nothing was asked for.
  */
 #include "child.h"
 #include "support.h"
@@ -14,7 +14,7 @@
 
 /* ---- a terminal ------------------------------------------------------------------------------ */
 
-#define ROWS    64
+#define ROWS    128
 #define COLUMNS 512
 
 #define WIDTH_UNKNOWN 30 /* of a terminal that says 0 */
@@ -23,7 +23,8 @@ struct screen {
     int width;
     char rows[ROWS][COLUMNS];
     int row, column;
-    bool wrapped; /* a character was written to the last column or beyond */
+    bool waits;   /* the last column was written: the next character goes to the next row */
+    bool wrapped; /* something was written to the last column or beyond */
     int frames;   /* carriage returns that began a frame */
     int bars;     /* frames that had a bar */
     bool coloured;
@@ -32,17 +33,27 @@ struct screen {
 
 static void put_char(struct screen *screen, char c)
 {
-    if (screen->column >= screen->width - 1)
+    if (screen->waits && screen->row < ROWS - 1) {
+        screen->row++;
+        screen->column = 0;
+    }
+    screen->waits = screen->column >= screen->width - 1;
+    if (screen->waits && c != ' ')
         screen->wrapped = true;
     if (screen->column < COLUMNS - 1)
-        screen->rows[screen->row][screen->column++] = c;
+        screen->rows[screen->row][screen->column] = c;
+    screen->column += !screen->waits;
 }
 
-/* "\033[K" and "\033[...m". Returns its length. */
+/* "\033[K", "\033[...m" and "\033[999C". Returns its length. */
 static size_t escape(struct screen *screen, const char *text)
 {
     size_t size = 2 + strspn(text + 2, "0123456789;");
 
+    if (strncmp(text, "\033[999C", size + 1) == 0) {
+        screen->column = screen->width - 1;
+        return size + 1;
+    }
     if (text[1] != '[' || (text[size] != 'K' && text[size] != 'm')) {
         screen->strange = true;
         return 1;
@@ -67,6 +78,7 @@ static void play(struct screen *screen, const char *text, int width)
         if (text[i] == '\r') {
             screen->bars += memchr(screen->rows[screen->row], '[', COLUMNS) != NULL;
             screen->column = 0;
+            screen->waits = false;
             screen->frames += text[i + 1] != '\n'; /* "\n" arrives as "\r\n" */
         } else if (text[i] == '\n' && screen->row < ROWS - 1) {
             screen->row++;
@@ -132,7 +144,7 @@ static void run_on_terminal(int (*program)(void), int width, struct screen *scre
 /* The same with a pipe; text is what came out of it. */
 static const char *run_on_pipe(int (*program)(void))
 {
-    static char text[1 << 16];
+    static char text[4 << 20];
     int ends[2], status;
     pid_t pid;
 
@@ -195,6 +207,110 @@ static int program_without_colour(void)
     setenv("TERM", "xterm", 1);
     setenv("NO_COLOR", "1", 1);
     return run_job(nap, 25, OPTIONS(.progress = "sum"));
+}
+
+/* Without a line end, as a terminal's echo of Ctrl-C. */
+static int nap_and_print(weir_task *task, weir_range range, void *arg)
+{
+    nap(task, range, arg);
+    dprintf(STDERR_FILENO, range.begin % 2 == 0 ? "noise %d\n" : "^C%d", (int)range.begin);
+    return 0;
+}
+
+static int program_whose_tasks_print(void)
+{
+    setenv("TERM", "xterm", 1);
+    return run_job(nap_and_print, 50, OPTIONS(.progress = "sum"));
+}
+
+static int nap_and_log(weir_task *task, weir_range range, void *arg)
+{
+    nap(task, range, arg);
+    return weir_task_log(task, "line %d%s", (int)range.begin, range.begin % 2 == 0 ? "\n" : "");
+}
+
+static int program_whose_tasks_log(void)
+{
+    setenv("TERM", "xterm", 1);
+    return run_job(nap_and_log, 25, OPTIONS(.progress = "sum"));
+}
+
+static void look_on(const weir_progress *progress, void *arg)
+{
+    (void)progress;
+    ++*(int *)arg;
+}
+
+static int program_that_draws_itself(void)
+{
+    int calls = 0;
+
+    setenv("TERM", "xterm", 1);
+    return run_job(nap_and_log, 10, OPTIONS(.on_progress = look_on, .on_progress_arg = &calls)) != 0
+               ? 1
+               : calls == 0;
+}
+
+static int log_strange_lines(weir_task *task, weir_range range, void *arg)
+{
+    char longer[3000];
+
+    (void)arg;
+    if (range.begin == 39) {
+        memset(longer, 'x', sizeof longer);
+        longer[sizeof longer - 1] = '\0';
+        return weir_task_log(task, "%s", longer);
+    }
+    if (range.begin > 0)
+        return 0;
+    return weir_task_log(task, "a\033[2Jb\tc\rd\n\xc2\x9b \xff \xc3\xa9\n") +
+           weir_task_log(task, "%s", "");
+}
+
+static int program_that_logs_strange_lines(void)
+{
+    return run_job(log_strange_lines, 0, OPTIONS(.progress = "sum"));
+}
+
+static int log_and_be_killed(weir_task *task, weir_range range, void *arg)
+{
+    const char *dots = "................................................................";
+
+    (void)arg;
+    if (weir_task_attempt(task) == 1 && range.begin % 4 == 0)
+        ualarm((useconds_t)(range.begin * 100 + 1), 0);
+    for (int i = 0; i < 200; i++) {
+        if (weir_task_log(task, "%d%s%s%d", (int)range.begin, dots, dots, (int)range.begin) < 0)
+            return 1;
+    }
+    ualarm(0, 0);
+    return 0;
+}
+
+static int program_whose_workers_are_killed(void)
+{
+    return run_job(log_and_be_killed, 0, OPTIONS(.retries = 1));
+}
+
+static int log_to_nobody(weir_task *task, weir_range range, void *arg)
+{
+    (void)range;
+    (void)arg;
+    return weir_task_log(task, "lost") == -EPIPE ? 0 : 1;
+}
+
+static int program_whose_log_nobody_reads(void)
+{
+    int ends[2], before = dup(STDERR_FILENO), result;
+
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return 1;
+    dup2(ends[1], STDERR_FILENO);
+    close(ends[0]);
+    close(ends[1]);
+    result = run_job(log_to_nobody, 0, OPTIONS(.progress = "sum"));
+    dup2(before, STDERR_FILENO);
+    return result;
 }
 
 static int program_on_dumb_terminal(void)
@@ -416,6 +532,60 @@ static void a_label_cannot_command_the_terminal__whatever_it_is(void **state)
     assert_int_equal(screen.row, 1);
 }
 
+static bool begins(const struct screen *screen, int row, const char *text)
+{
+    return strncmp(screen->rows[row], text, strlen(text)) == 0;
+}
+
+static void output_has_lines_of_its_own__while_a_bar_is_drawn(void **state)
+{
+    struct screen screen;
+    int noise = 0, bars = 0;
+
+    (void)state;
+    run_on_terminal(program_whose_tasks_print, 80, &screen);
+    assert_false(screen.wrapped);
+    for (int row = 0; row < screen.row; row++) {
+        noise += begins(&screen, row, "noise ") || strstr(screen.rows[row], "noise") != NULL;
+        bars += begins(&screen, row, "sum ");
+        if (strchr(screen.rows[row], '[') != NULL && strpbrk(screen.rows[row], "^n") != NULL)
+            fail_msg("a bar and other output share a line: %s", screen.rows[row]);
+    }
+    assert_true(noise >=
+                10); /* what had no line end is overwritten by the bar, or by other noise */
+    assert_true(bars >= 2);
+}
+
+static void lines_stand_above_the_bar__when_tasks_log(void **state)
+{
+    struct screen screen;
+    char line[16];
+
+    (void)state;
+    run_on_terminal(program_whose_tasks_log, 80, &screen);
+    assert_false(screen.wrapped);
+    assert_true(screen.bars >= 20); /* it comes back with each line */
+    assert_int_equal(screen.row, 41);
+    assert_row_begins(&screen, 40, "sum 100%  in 0:0");
+    for (int i = 0, row; i < 40; i++) {
+        snprintf(line, sizeof line, "line %d", i);
+        for (row = 0; row < 40 && strcmp(screen.rows[row], line) != 0; row++)
+            ;
+        assert_true(row < 40);
+    }
+}
+
+static void lines_are_plain__when_the_program_draws_itself(void **state)
+{
+    struct screen screen;
+
+    (void)state;
+    run_on_terminal(program_that_draws_itself, 80, &screen);
+    assert_int_equal(screen.row, 40);
+    assert_int_equal(screen.frames, 0);
+    assert_row_begins(&screen, 39, "line ");
+}
+
 static void nothing_is_drawn__in_the_background_or_on_a_dumb_terminal(void **state)
 {
     struct screen screen;
@@ -457,9 +627,42 @@ static void lines_are_few_and_whole__when_they_are_asked_for(void **state)
     assert_in_range(lines, 3, most);
 }
 
+static void a_line_is_cut_and_harmless__whatever_is_logged(void **state)
+{
+    const char *text = run_on_pipe(program_that_logs_strange_lines);
+    const char *const first = "a?[2Jb\tc?d\n? ? \xc3\xa9\n\n", *last;
+
+    (void)state;
+    last = strstr(text, first);
+    assert_non_null(last);
+    last = last == text ? text + strlen(first) : text;
+    assert_int_equal(strspn(last, "x"), 1020);
+    assert_int_equal(strncmp(last + 1020, "...\n", 4), 0);
+    assert_int_equal(strlen(text), strlen(first) + 1024);
+}
+
+static void no_line_is_torn__when_workers_are_killed(void **state)
+{
+    const char *text = run_on_pipe(program_whose_workers_are_killed), *end;
+    int lines = 0;
+
+    (void)state;
+    for (; (end = strchr(text, '\n')) != NULL; text = end + 1, lines++) {
+        int first, last, used = -1;
+
+        sscanf(text, "%d%*[.]%d%n", &first, &last, &used);
+        assert_int_equal(used, end - text);
+        assert_int_equal(first, last);
+        assert_int_equal(end - text, 128 + (first > 9 ? 4 : 2));
+    }
+    assert_string_equal(text, "");
+    assert_true(lines >= 8000);
+}
+
 static void the_program_lives__when_nobody_reads_the_lines(void **state)
 {
     (void)state;
+    assert_string_equal(run_on_pipe(program_whose_log_nobody_reads), "");
     assert_string_equal(run_on_pipe(program_with_closed_pipe), "");
 }
 
@@ -473,9 +676,14 @@ int main(void)
         UNIT(the_line_is_free__when_a_wait_ends_before_the_job),
         UNIT(bars_are_drawn_in_turn__when_several_jobs_are_waited_for),
         UNIT(a_label_cannot_command_the_terminal__whatever_it_is),
+        UNIT(output_has_lines_of_its_own__while_a_bar_is_drawn),
+        UNIT(lines_stand_above_the_bar__when_tasks_log),
+        UNIT(lines_are_plain__when_the_program_draws_itself),
         UNIT(nothing_is_drawn__in_the_background_or_on_a_dumb_terminal),
         UNIT(nothing_is_written__when_stderr_is_no_terminal),
         UNIT(lines_are_few_and_whole__when_they_are_asked_for),
+        UNIT(a_line_is_cut_and_harmless__whatever_is_logged),
+        UNIT(no_line_is_torn__when_workers_are_killed),
         UNIT(the_program_lives__when_nobody_reads_the_lines),
     };
 
