@@ -15,6 +15,20 @@
  * A task may fork, as long as the child does not return from the task: a child that does ends
  * there, with a line on stderr, and the task goes on in the worker alone.
  *
+ * A worker ends in order with its pool, after the finalizer, or by itself when a task, the
+ * initializer or the finalizer calls exit(), quick_exit() or pthread_exit(); what it was working on
+ * is then reported as WEIR_EDIED. Either way (but for quick_exit()) it runs the handlers that it
+ * has registered itself with atexit() and its like, and flushes what it has written to streams of
+ * stdio, whichever process opened them. What the program registered or had buffered when the pool
+ * was made, and the destructors of its static objects, are the program's alone: no worker, and no
+ * process that a task forks, runs or writes them. There is one exception: exit() in a task runs the
+ * destructors of C++ thread_local objects of the thread that made the pool. A worker that is killed
+ * flushes nothing.
+ *
+ * A task must not be left by a C++ exception or by longjmp(). By an exception the worker aborts,
+ * with a line on stderr, and none of the program's handlers on the stack sees it. After a longjmp()
+ * to where the program was before it made the pool the worker would go on as a second program.
+ *
  * A process that the program itself forks has a copy of its pools, futures, streams and processes,
  * but may not use them: each call fails at once with -EDEADLK, whatever other threads of the
  * program were doing at the fork, and what cancels, frees or kills does nothing there. The jobs of

@@ -6,6 +6,14 @@
  * handlers of the program are reset to the default, stdout is line buffered, and neither pools nor
  * processes can be made or used (-EDEADLK), only the scope's objects can.
  *
+ * The process ends when its target returns, or calls exit(), quick_exit() or pthread_exit(). Then
+ * (but for quick_exit()) it runs the handlers that it has registered itself with atexit() and its
+ * like, and flushes what it has written to streams of stdio, whichever process opened them. What
+ * the program registered or had buffered when it started the process, and the destructors of its
+ * static objects, are the program's alone. There is one exception: exit() runs the destructors of
+ * C++ thread_local objects of the thread that started the process. The target must not be left by a
+ * C++ exception (the process aborts) or by longjmp().
+ *
  * A child that the program forks has a copy of its processes, but may not use them either.
  */
 #ifndef WEIR_PROCESS_H

@@ -41,6 +41,7 @@
 #endif
 
 #include "manager/internal.h"
+#include "pool/control/exit_guard.h"
 #include "pool/control/hello.h"
 #include "pool/control/supervision.h"
 #include "pool/host/openmp.h"
@@ -130,6 +131,7 @@ _Noreturn static void child_main(const struct start *start)
     munmap(start->stack, STACK_SIZE);
     close(start->ends[0]);
     reset_signals();
+    weir__exit_guard_arm();
     fill_streams();
     weir__scope_after_fork_child(start->scope);
     weir__supervisor_main(start->control, start->scope, start->ends[1]);
@@ -218,7 +220,12 @@ static int fork_child(struct start *start)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     weir__scope_before_fork(start->scope);
     start->stack = stack;
-    error = run_intermediate(start);
+    if (weir__exit_guard_set(start)) {
+        error = run_intermediate(start);
+        weir__exit_guard_lift(start);
+    } else {
+        error = errno;
+    }
     weir__scope_after_fork_parent(start->scope);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     munmap(stack, STACK_SIZE);

@@ -6,14 +6,18 @@
  * one; without one it spins, then sleeps (park.c). Killed: its chunk and its job are looked after
  * by the supervisor; see those files.
  */
+/* Cleanups of pthread.h that cancellation and pthread_exit() run, and exceptions do not. */
+#undef __EXCEPTIONS
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdio_ext.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
 #include "manager/internal.h"
+#include "pool/control/exit_guard.h"
 #include "pool/control/mine.h"
 #include "pool/control/park.h"
 #include "pool/control/ready.h"
@@ -65,13 +69,58 @@ static void pin_to_cpu(unsigned slot)
     }
 }
 
-_Noreturn static void process_main(struct weir__control *control)
+_Noreturn static void run_pool_worker(struct weir_task *task)
 {
-    int status = control->process_target(control->arg);
+    struct weir__control *control = task->control;
 
-    fflush(stdout);
-    fflush(stderr);
-    _exit(status);
+    if (control->backtrace)
+        weir__backtrace_install();
+    if (control->pin)
+        pin_to_cpu(task->slot);
+    if (control->initializer != NULL) {
+        int result = control->initializer(control->arg);
+
+        weir__task_check_copy(task);
+        if (result != 0)
+            weir__process_end(WEIR__EXIT_INITIALIZER);
+    }
+    atomic_store(&control->slots[task->slot].state, SLOT_READY);
+    work_loop(task);
+    if (control->finalizer != NULL) {
+        control->finalizer(control->arg);
+        weir__task_check_copy(task);
+    }
+    weir__process_end(0);
+}
+
+/* pthread_exit(), or a cancellation. */
+static void on_thread_end(void *arg)
+{
+    const struct weir_task *task = arg;
+
+    if (task->control->process_target == NULL)
+        weir__task_check_copy(task);
+    weir__process_end(0);
+}
+
+/* What ends the worker's thread ends the worker, before anything of the program's is run. */
+_Noreturn static __attribute__((noinline)) void run_until_thread_ends(struct weir_task *task)
+{
+    pthread_cleanup_push(on_thread_end, task);
+    if (task->control->process_target != NULL)
+        weir__process_end(task->control->process_target(task->control->arg));
+    run_pool_worker(task);
+    pthread_cleanup_pop(0);
+}
+
+/* The stack is a copy of that of the thread that made the pool, and so is a handler that the thread
+ * has on it: in there the worker would go on as a second program. */
+static void on_unwinding(struct weir_task *const *task)
+{
+    dprintf(STDERR_FILENO,
+            "weir: worker %u (pid %d) aborts: a function of the program was left by an exception\n",
+            (*task)->slot, (int)getpid());
+    abort();
 }
 
 _Noreturn void weir__worker_main(struct weir__control *control, weir_scope *scope, unsigned index)
@@ -85,37 +134,16 @@ _Noreturn void weir__worker_main(struct weir__control *control, weir_scope *scop
         .generation = weir__scope_generation(scope),
         .mine = weir__mine(),
     };
+    struct weir_task *unwound __attribute__((cleanup(on_unwinding), unused)) = &task;
     sigset_t none;
     char name[16];
 
     snprintf(name, sizeof(name),
              control->process_target != NULL ? "weir-process" : "weir-worker-%u", index);
     prctl(PR_SET_NAME, name);
-    /* What could not be flushed before the fork is the program's to write. */
-    __fpurge(stdout);
-    __fpurge(stderr);
     setvbuf(stdout, NULL, _IOLBF, 0);
     (void)!weir_scope_sync(scope); /* what is gone is missed only if it is used */
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    if (control->process_target != NULL)
-        process_main(control);
-    if (control->backtrace)
-        weir__backtrace_install();
-    if (control->pin)
-        pin_to_cpu(index);
-    if (control->initializer != NULL) {
-        int result = control->initializer(control->arg);
-
-        weir__task_check_copy(&task);
-        if (result != 0)
-            _exit(WEIR__EXIT_INITIALIZER);
-    }
-    atomic_store(&slot->state, SLOT_READY);
-    work_loop(&task);
-    if (control->finalizer != NULL)
-        control->finalizer(control->arg);
-    fflush(stdout);
-    fflush(stderr);
-    _exit(0);
+    run_until_thread_ends(&task);
 }

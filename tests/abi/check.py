@@ -15,7 +15,8 @@ import tempfile
 
 HEADERS = ("shm/weir-shm.h", "manager/weir-scope.h", "pool/weir-pool.h", "pool/weir-future.h",
            "pool/weir-map-reduce.h", "pool/weir-process.h", "pool/weir.h")
-NEEDED = {"libc.so.6", "libuv.so.1", "libjansson.so.4", "libsodium.so.23", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
+# libgcc_s unwinds: a function of the program's can be left by an exception.
+NEEDED = {"libc.so.6", "libgcc_s.so.1", "libuv.so.1", "libjansson.so.4", "libsodium.so.23", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
 
 library, root, version = sys.argv[1:4]
 cc = sys.argv[4:]
