@@ -145,7 +145,12 @@ WEIR_API WEIR_MUST_CHECK int64_t weir_future_wait_many(weir_future *const *futur
  *         use(&item);
  *
  * A stream is used by one thread at a time. When its pool has ended nothing more can be put; what
- * was put before can still be taken. */
+ * was put before can still be taken.
+ *
+ * Progress towards a total is shown in the calls of the stream, at most ten times a second: while
+ * they wait, and when they return at once. A bar stays between two of them; what the program prints
+ * then begins on a line below it. The end is shown when so many items have ended, or when the
+ * stream is freed. on_progress must not use the stream. */
 typedef struct weir_stream weir_stream;
 
 #define WEIR_IN_FLIGHT_MAX 1024
@@ -154,8 +159,11 @@ typedef struct weir_stream weir_stream;
 typedef struct weir_stream_options {
     int in_flight;  /* calls that are out at a time, up to WEIR_IN_FLIGHT_MAX; 0: four a worker */
     bool unordered; /* results as they come, not in the order of the input */
-    const weir_job_options *job; /* of each call, as weir_pool_submit(); no progress. Copied */
-    uint64_t reserved[4];
+    const weir_job_options *job; /* of each call, as weir_pool_submit(). Copied */
+    /* Items that will be put, if it is known. Then job's progress, progress_lines or on_progress
+     * show how many of them have ended. 0: not known, and no progress can be asked for. */
+    uint64_t total;
+    uint64_t reserved[3];
 } weir_stream_options;
 
 /* A result. */

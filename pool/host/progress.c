@@ -54,6 +54,7 @@ enum mode {
 
 struct weir__progress {
     struct weir__progress_wish wish;
+    const struct weir__progress_counts *counts; /* in place of a job; NULL: there is a job */
     enum mode mode;
     bool colour;
     bool waits_to_wrap; /* the terminal stays in the last column until a character comes */
@@ -180,7 +181,7 @@ static void scale(const struct weir__progress *progress, uint64_t all, weir_prog
         out->failed = 1;
 }
 
-/* `job` NULL: the job could not be opened. */
+/* `job` NULL: there is none, or it could not be opened. */
 static weir_progress look_at(const struct weir__progress *progress, const struct weir__job *job)
 {
     weir_progress out = {
@@ -190,8 +191,13 @@ static weir_progress look_at(const struct weir__progress *progress, const struct
         .left_ms = -1,
     };
 
-    if (job != NULL)
+    if (progress->counts != NULL) {
+        out.done = progress->counts->done;
+        out.failed = progress->counts->failed;
+        out.total = progress->counts->total;
+    } else if (job != NULL) {
         count_items(job, &out);
+    }
     if (progress->jobs > 1)
         scale(progress, job != NULL ? (uint64_t)job->range.end - (uint64_t)job->range.begin : 1,
               &out);
@@ -210,6 +216,8 @@ static weir_progress look_at(const struct weir__progress *progress, const struct
 /* For the lines of workers. A thread whose job has ended publishes too, while another's bar is up. */
 static void publish_bar(weir_pool *pool, uint64_t device, const char *frame, size_t size)
 {
+    if (pool == NULL)
+        return;
     pthread_mutex_lock(&pool->lock);
     weir__bar_set(&pool->control->bar, device, frame, size);
     pthread_mutex_unlock(&pool->lock);
@@ -304,7 +312,7 @@ static bool take_terminal(weir_pool *pool, struct weir__progress *progress)
 {
     struct weir__progress *nobody = NULL;
 
-    return progress->mode != MODE_BAR ||
+    return progress->mode != MODE_BAR || pool == NULL ||
            atomic_compare_exchange_strong(&pool->bar_owner, &nobody, progress) ||
            nobody == progress;
 }
@@ -317,7 +325,18 @@ void weir__progress_leave(weir_pool *pool, struct weir__progress *progress)
         return;
     progress->begun = false;
     clear_frame(pool, progress);
-    atomic_compare_exchange_strong(&pool->bar_owner, &me, NULL);
+    if (pool != NULL)
+        atomic_compare_exchange_strong(&pool->bar_owner, &me, NULL);
+}
+
+static const struct weir__job *job_at(weir_pool *pool, int index)
+{
+    return index >= 0 ? &pool->control->jobs[index] : NULL;
+}
+
+int64_t weir__progress_next(const struct weir__progress *progress)
+{
+    return progress == NULL || progress->mode == MODE_QUIET ? INT64_MAX : progress->next_ns;
 }
 
 int64_t weir__progress_look(weir_pool *pool, int index, struct weir__progress *progress)
@@ -330,7 +349,7 @@ int64_t weir__progress_look(weir_pool *pool, int index, struct weir__progress *p
     if (now < progress->next_ns)
         return progress->next_ns;
     if (take_terminal(pool, progress)) {
-        const weir_progress look = look_at(progress, &pool->control->jobs[index]);
+        const weir_progress look = look_at(progress, job_at(pool, index));
 
         progress->begun = true;
         show_progress(pool, progress, &look);
@@ -345,7 +364,7 @@ int64_t weir__progress_look(weir_pool *pool, int index, struct weir__progress *p
 bool weir__progress_wait(weir_pool *pool, int index, int64_t limit_ns,
                          struct weir__progress *progress)
 {
-    int64_t next = progress == NULL || progress->mode == MODE_QUIET ? INT64_MAX : progress->next_ns;
+    int64_t next = weir__progress_next(progress);
 
     while (!weir__job_wait(pool, index, next < limit_ns ? next : limit_ns)) {
         if (weir__now_ns() >= limit_ns) {
@@ -369,7 +388,7 @@ void weir__progress_end(weir_pool *pool, int index, struct weir__progress *progr
 
     if (progress == NULL || progress->mode == MODE_QUIET)
         return;
-    look = look_at(progress, index >= 0 ? &pool->control->jobs[index] : NULL);
+    look = look_at(progress, job_at(pool, index));
     look.ended = true;
     if (code == 0) { /* also of a map-reduce that had nothing to merge */
         look.done = look.total;
@@ -400,6 +419,7 @@ int weir__progress_new(const struct weir__job_spec *spec, struct weir__progress 
     if (progress == NULL)
         return weir__fail(-ENOMEM, "no memory for a job's progress");
     progress->wish = *wish;
+    progress->counts = spec->counts;
     if (wish->label != NULL) {
         memcpy(progress->label, wish->label, size);
         progress->wish.label = progress->label;

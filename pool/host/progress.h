@@ -11,13 +11,16 @@
 struct weir__progress;
 
 /* 0 and *out, NULL if nothing is asked for; or -ENOMEM. To be freed with free(). All others here
- * take NULL. */
+ * take NULL. Where the spec has counts they must stay, an index is not looked at, and
+ * the pool is NULL once it has ended. */
 int weir__progress_new(const struct weir__job_spec *spec, struct weir__progress **out);
 
 /* weir__job_wait(), showing progress meanwhile. The end is not shown, as more may follow. */
 bool weir__progress_wait(weir_pool *pool, int index, int64_t limit_ns,
                          struct weir__progress *progress);
 
+/* When it will be time to show something; INT64_MAX: never. */
+int64_t weir__progress_next(const struct weir__progress *progress);
 /* Shows how far the job is, if it is time. Returns when it will be, INT64_MAX: never. */
 int64_t weir__progress_look(weir_pool *pool, int index, struct weir__progress *progress);
 /* Nobody waits any more: the terminal's line is free, and another one's to draw on. */

@@ -15,6 +15,11 @@ struct weir__progress_wish {
     void *arg;
 };
 
+/* Of something that is not one job, kept by the thread that uses it. */
+struct weir__progress_counts {
+    uint64_t done, failed, total;
+};
+
 /* What a job is, before it has memory. */
 struct weir__job_spec {
     const struct weir__job_kind *kind;
@@ -28,6 +33,7 @@ struct weir__job_spec {
     uint32_t cancel_epoch; /* when the call began */
     int64_t timeout_ns, chunk_timeout_ns;
     struct weir__progress_wish progress;
+    const struct weir__progress_counts *counts; /* of a stream; NULL: the job's cells are counted */
     struct weir__job_data data;
     struct weir__map_reduce *map_reduce; /* map_reduce.c; NULL for all other jobs */
     size_t memory;                       /* bytes that the job needs for its data */

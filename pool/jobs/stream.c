@@ -6,15 +6,21 @@
  * item is *running* until its end has been seen, and in `out` from when its turn to be taken is
  * known: in order that is from the start, unordered from its end. So the head of `out` is always
  * what comes next.
+ *
+ * A stream with a total has one progress for all of its calls: the ends that it has noted. It is
+ * shown in the calls of the stream, whenever it is time, and while they wait.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
 
 #include "pool/control/mine.h"
 #include "pool/host/future_set.h"
+#include "pool/host/progress.h"
 #include "pool/host/spec.h"
+#include "shm/clock.h"
 #include "shm/error.h"
 
 #define IN_FLIGHT_A_WORKER 4
@@ -37,8 +43,10 @@ struct weir_stream {
     TAILQ_HEAD(, entry) out;
     struct entry *taken; /* what weir_stream_next() gave out last */
     size_t running_count;
-    struct entry **running; /* in_flight of them, in no order, ... */
-    weir_future **futures;  /* ... and their futures */
+    struct entry **running;          /* in_flight of them, in no order, ... */
+    weir_future **futures;           /* ... and their futures */
+    struct weir__progress *progress; /* NULL: none is shown, or its end was */
+    struct weir__progress_counts counts;
 };
 
 static int check_stream_options(const weir_stream_options *options)
@@ -49,9 +57,10 @@ static int check_stream_options(const weir_stream_options *options)
     if (options->in_flight < 0 || options->in_flight > WEIR_IN_FLIGHT_MAX)
         return weir__fail(-EINVAL, "in_flight is %d; it must be from 1 to %d, or 0 for the default",
                           options->in_flight, WEIR_IN_FLIGHT_MAX);
-    if (options->job != NULL &&
+    if (options->total == 0 && options->job != NULL &&
         (options->job->progress != NULL || options->job->on_progress != NULL))
-        return weir__fail(-EINVAL, "a stream has no end that progress could be shown towards");
+        return weir__fail(-EINVAL, "a stream can show progress only towards a total: set `total` "
+                                   "to the number of items, if it is known");
     return 0;
 }
 
@@ -61,6 +70,19 @@ static size_t choose_in_flight(const weir_pool *pool, const weir_stream_options 
         options->in_flight > 0 ? options->in_flight : weir_pool_workers(pool) * IN_FLIGHT_A_WORKER;
 
     return count < WEIR_IN_FLIGHT_MAX ? (size_t)count : WEIR_IN_FLIGHT_MAX;
+}
+
+/* The progress is the stream's, and not that of each call. */
+static int take_progress(weir_stream *stream, const weir_stream_options *options,
+                         struct weir__job_spec *spec)
+{
+    stream->job.progress = NULL;
+    stream->job.progress_lines = false;
+    stream->job.on_progress = NULL;
+    stream->job.on_progress_arg = NULL;
+    stream->counts.total = options->total;
+    spec->counts = &stream->counts;
+    return weir__progress_new(spec, &stream->progress);
 }
 
 weir_stream *weir_stream_new(weir_pool *pool, weir_call_fn function,
@@ -94,7 +116,8 @@ weir_stream *weir_stream_new(weir_pool *pool, weir_call_fn function,
         stream->running = calloc(stream->in_flight, sizeof(struct entry *));
         stream->futures = calloc(stream->in_flight, sizeof(weir_future *));
     }
-    if (stream == NULL || stream->running == NULL || stream->futures == NULL) {
+    if (stream == NULL || stream->running == NULL || stream->futures == NULL ||
+        take_progress(stream, options, &spec) < 0) {
         weir_stream_free(stream);
         weir__fail(-ENOMEM, "no memory for a stream");
         return NULL;
@@ -122,39 +145,94 @@ static void note_end(weir_stream *stream, struct entry *entry)
     stream->futures[entry->place] = stream->futures[last];
     stream->running[entry->place]->place = entry->place;
     entry->running = false;
+    if (entry->future->code == 0)
+        stream->counts.done++;
+    else
+        stream->counts.failed++;
     if (stream->unordered)
         TAILQ_INSERT_TAIL(&stream->out, entry, link);
 }
 
-/* Notes all that have ended; true if any has. */
-static bool note_ends(weir_stream *stream)
+/* Notes all that have ended. */
+static void note_ends(weir_stream *stream)
 {
-    bool any = false;
-
     for (size_t i = 0; i < stream->running_count;) {
         if (!weir_future_done(stream->futures[i])) {
             i++;
             continue;
         }
         note_end(stream, stream->running[i]); /* another one is at i now */
-        any = true;
     }
-    return any;
+}
+
+static void end_progress(weir_stream *stream)
+{
+    const struct weir__progress_counts *counts = &stream->counts;
+
+    weir__progress_end(stream->set->pool, -1, stream->progress,
+                       counts->done == counts->total ? 0 : -1);
+    free(stream->progress);
+    stream->progress = NULL;
+}
+
+/* Shows how far the stream is, if it is time, and its end. */
+static void show_progress(weir_stream *stream)
+{
+    struct weir__progress_counts *counts = &stream->counts;
+
+    if (stream->progress == NULL)
+        return;
+    if (weir__now_ns() >= weir__progress_next(stream->progress))
+        note_ends(stream);
+    if (counts->done + counts->failed >= counts->total)
+        end_progress(stream);
+    else
+        weir__progress_look(stream->set->pool, -1, stream->progress);
+}
+
+/* Waits until one of these has ended, or the time is up, or progress is to be shown: then -EAGAIN,
+ * and *timeout_ms is what is left. */
+static int64_t wait_a_while(weir_stream *stream, weir_future *const *futures, size_t count,
+                            int *timeout_ms)
+{
+    int64_t next = weir__progress_next(stream->progress), step_ms = INT_MAX, which;
+
+    if (next != INT64_MAX)
+        step_ms = (next - weir__now_ns() + 999999) / 1000000;
+    if (step_ms < 0)
+        step_ms = 0;
+    if (next == INT64_MAX || (*timeout_ms >= 0 && *timeout_ms <= step_ms))
+        return weir_future_wait_many(futures, count, WEIR_WHEN_ANY, *timeout_ms);
+    which = weir_future_wait_many(futures, count, WEIR_WHEN_ANY, (int)step_ms);
+    if (which != -ETIMEDOUT)
+        return which;
+    if (*timeout_ms >= 0)
+        *timeout_ms -= (int)step_ms;
+    return -EAGAIN;
+}
+
+static int report_wait(int64_t result, int timeout_ms)
+{
+    return result == -ETIMEDOUT
+               ? weir__fail(-ETIMEDOUT, "no result has come within %d ms", timeout_ms)
+               : (int)result;
 }
 
 /* Waits until one of those that are running has ended. */
 static int wait_for_one(weir_stream *stream, int timeout_ms)
 {
+    const size_t before = stream->running_count;
+    int left_ms = timeout_ms;
     int64_t which;
 
-    if (note_ends(stream))
-        return 0;
-    which =
-        weir_future_wait_many(stream->futures, stream->running_count, WEIR_WHEN_ANY, timeout_ms);
-    if (which < 0)
-        return (int)which;
-    note_ends(stream);
-    return 0;
+    do {
+        show_progress(stream);
+        note_ends(stream);
+        if (stream->running_count < before)
+            return 0;
+        which = wait_a_while(stream, stream->futures, before, &left_ms);
+    } while (which >= 0 || which == -EAGAIN);
+    return report_wait(which, timeout_ms);
 }
 
 static int check_stream(const weir_stream *stream)
@@ -176,6 +254,7 @@ int weir_stream_put(weir_stream *stream, const void *arg, size_t size)
     pool = stream->set->pool;
     if (pool == NULL)
         return weir__fail(-ECANCELED, "the stream's pool has ended");
+    show_progress(stream);
     if (stream->running_count == stream->in_flight) {
         result = wait_for_one(stream, -1);
         if (result < 0)
@@ -208,18 +287,25 @@ static void free_entry(struct entry *entry)
 static int wait_for_next(weir_stream *stream, int timeout_ms)
 {
     struct entry *head = TAILQ_FIRST(&stream->out);
+    int left_ms = timeout_ms;
+    int64_t which;
 
     if (head == NULL) {
         int result = stream->running_count > 0 ? wait_for_one(stream, timeout_ms) : 0;
 
         return result < 0 ? result : TAILQ_FIRST(&stream->out) != NULL;
     }
-    if (!head->running)
-        return 1;
-    /* not weir_future_wait(): its -ETIMEDOUT may be the call's own */
-    if (weir_future_wait_many(&head->future, 1, WEIR_WHEN_ALL, timeout_ms) < 0)
-        return weir_last_error()->code;
-    note_end(stream, head);
+    while (head->running) {
+        show_progress(stream);
+        if (!head->running) /* its end was noted for that */
+            break;
+        /* not weir_future_wait(): its -ETIMEDOUT may be the call's own */
+        which = wait_a_while(stream, &head->future, 1, &left_ms);
+        if (which >= 0)
+            note_end(stream, head);
+        else if (which != -EAGAIN)
+            return report_wait(which, timeout_ms);
+    }
     return 1;
 }
 
@@ -236,6 +322,7 @@ int weir_stream_next(weir_stream *stream, weir_item *out, int timeout_ms)
     free_entry(stream->taken);
     stream->taken = NULL;
     result = wait_for_next(stream, timeout_ms);
+    show_progress(stream);
     if (result <= 0)
         return result;
     entry = TAILQ_FIRST(&stream->out);
@@ -262,6 +349,7 @@ void weir_stream_free(weir_stream *stream)
         (void)!weir_future_wait(entry->future, -1); /* note_end() takes its error */
         note_end(stream, entry);
     }
+    end_progress(stream);
     while ((entry = TAILQ_FIRST(&stream->out)) != NULL) {
         TAILQ_REMOVE(&stream->out, entry, link);
         free_entry(entry);

@@ -94,7 +94,8 @@ SIZE(weir_stream_options, 48);
 PLACE(weir_stream_options, in_flight, 0);
 PLACE(weir_stream_options, unordered, 4);
 PLACE(weir_stream_options, job, 8);
-PLACE(weir_stream_options, reserved, 16);
+PLACE(weir_stream_options, total, 16);
+PLACE(weir_stream_options, reserved, 24);
 
 SIZE(weir_item, 56);
 PLACE(weir_item, index, 0);

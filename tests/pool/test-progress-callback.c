@@ -259,6 +259,119 @@ static void lines_are_refused__without_a_label(void **state)
     weir_scope_end(scope);
 }
 
+static int nap_or_fail(weir_task *task, void *arg)
+{
+    const int number = *(const int *)arg;
+
+    usleep(20000);
+    return number == 5 ? weir_task_fail(task, 1, "five") : 0;
+}
+
+/* Puts `count` numbers and takes all results. */
+static void run_stream(weir_stream *stream, int count)
+{
+    weir_item item;
+
+    for (int i = 0; i < count; i++) {
+        assert_int_equal(weir_stream_put(stream, &i, sizeof i), 0);
+        while (weir_stream_next(stream, &item, 0) == 1)
+            ;
+    }
+    while (weir_stream_next(stream, &item, -1) == 1)
+        ;
+}
+
+static void a_stream_is_one_job__when_its_total_is_told(void **state)
+{
+    weir_scope *scope = begin();
+    weir_pool *pool = new_pool(scope, 2);
+
+    (void)state;
+    for (int unordered = 0; unordered < 2; unordered++) {
+        struct seen seen = {.thread = pthread_self(), .label = "x"};
+        weir_stream *stream = weir_stream_new(
+            pool, nap_or_fail,
+            &(weir_stream_options){
+                .total = 40,
+                .unordered = unordered,
+                .job = OPTIONS(.progress = "x", .on_progress = look, .on_progress_arg = &seen)});
+
+        run_stream(stream, 40);
+        assert_int_equal(seen.ends, 1); /* with the last result, not only when it is freed */
+        weir_stream_free(stream);
+        assert_false(seen.wrong);
+        assert_in_range(seen.calls, 3, 8); /* in 0.4 s */
+        assert_int_equal(seen.ends, 1);
+        assert_int_equal(seen.last.done, 39);
+        assert_int_equal(seen.last.failed, 1);
+        assert_int_equal(seen.last.total, 40);
+    }
+    weir_pool_free(pool);
+    weir_scope_end(scope);
+}
+
+static void a_stream_says_that_it_ends__when_fewer_items_came_or_its_pool_is_gone(void **state)
+{
+    weir_scope *scope = begin();
+
+    (void)state;
+    for (int gone = 0; gone < 2; gone++) {
+        struct seen seen = {.thread = pthread_self()};
+        weir_pool *pool = new_pool(scope, 2);
+        weir_stream *stream = weir_stream_new(
+            pool, nap_or_fail,
+            &(weir_stream_options){.total = 100,
+                                   .job = OPTIONS(.on_progress = look, .on_progress_arg = &seen)});
+
+        run_stream(stream, 4);
+        assert_int_equal(seen.ends, 0);
+        if (gone)
+            weir_pool_free(pool);
+        weir_stream_free(stream);
+        if (!gone)
+            weir_pool_free(pool);
+        assert_false(seen.wrong);
+        assert_int_equal(seen.ends, 1);
+        assert_int_equal(seen.last.done, 4);
+        assert_int_equal(seen.last.total, 100);
+    }
+    weir_scope_end(scope);
+}
+
+/* Nothing of the waiting that progress cuts short is seen. */
+static void a_wait_ends_in_time__when_a_stream_shows_progress(void **state)
+{
+    weir_scope *scope = begin();
+    weir_pool *pool = new_pool(scope, 1);
+    struct seen seen = {.thread = pthread_self()};
+    weir_stream *stream = weir_stream_new(
+        pool, nap_or_fail,
+        &(weir_stream_options){.total = 50,
+                               .in_flight = 50,
+                               .unordered = true,
+                               .job = OPTIONS(.on_progress = look, .on_progress_arg = &seen)});
+    double start = now_ms();
+    weir_item item;
+    int code, got = 0;
+
+    (void)state;
+    for (int i = 0; i < 50; i++)
+        assert_int_equal(weir_stream_put(stream, &i, sizeof i), 0);
+    while ((code = weir_stream_next(stream, &item, 3)) != 0) {
+        got += code == 1;
+        if (code < 0) {
+            assert_int_equal(code, -ETIMEDOUT);
+            assert_message_has("within 3 ms");
+        }
+    }
+    assert_int_equal(got, 50);
+    assert_true(now_ms() - start >= 990);
+    assert_in_range(seen.calls, 5, 11);
+    weir_stream_free(stream);
+    weir_pool_free(pool);
+    weir_scope_end(scope);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -268,6 +381,9 @@ int main(void)
         UNIT(failed_items_are_told__when_a_job_keeps_going),
         UNIT(a_job_can_be_cancelled__from_its_callback),
         UNIT(a_future_shows_it_while_it_is_waited_for__and_only_then),
+        UNIT(a_stream_is_one_job__when_its_total_is_told),
+        UNIT(a_stream_says_that_it_ends__when_fewer_items_came_or_its_pool_is_gone),
+        UNIT(a_wait_ends_in_time__when_a_stream_shows_progress),
         UNIT(lines_are_refused__without_a_label),
     };
 

@@ -294,9 +294,9 @@ static void a_stream_is_refused__when_its_options_are_wrong(void **state)
     assert_null(weir_stream_new(pool, square, STREAM(.in_flight = -1)));
     assert_message_has("1024");
     assert_null(weir_stream_new(pool, square, STREAM(.in_flight = 1025)));
-    assert_null(weir_stream_new(pool, square, STREAM(.reserved = {[3] = 1})));
+    assert_null(weir_stream_new(pool, square, STREAM(.reserved = {[2] = 1})));
     assert_null(weir_stream_new(pool, square, STREAM(.job = OPTIONS(.progress = "x"))));
-    assert_message_has("progress");
+    assert_message_has("`total`");
     assert_null(weir_stream_new(pool, square, STREAM(.job = OPTIONS(.retries = 99))));
     assert_message_has("retries");
     assert_int_equal(weir_last_error()->code, -EINVAL);
