@@ -30,6 +30,9 @@
 #include "manager/wire/protocol.h"
 #include "shm/error.h"
 
+/* Ids are random numbers, but those of a snapshot of a machine may repeat. */
+#define IDS_TRIED 8
+
 /* ---- beginning ------------------------------------------------------------------------------ */
 
 static int check_scope_options(const weir_scope_options *options)
@@ -153,7 +156,8 @@ static int make_scope_files(struct weir_scope *scope, bool anonymous)
                : weir__fail(-errno, "cannot keep a scope's memory open: %s", strerror(errno));
 }
 
-static int open_scope(struct weir_scope *scope, const weir_scope_options *options)
+/* *taken: it failed because there is a scope file of that id already. */
+static int open_scope(struct weir_scope *scope, const weir_scope_options *options, bool *taken)
 {
     const bool anonymous = options && options->anonymous;
     int error = weir__space_open(&scope->space, options ? options->address_space : 0);
@@ -168,6 +172,7 @@ static int open_scope(struct weir_scope *scope, const weir_scope_options *option
     /* From here on there is a manager that cleans up, so now the file may have a name. */
     if (!error && !anonymous)
         error = weir__scope_file_link(scope->scope_fd, scope->id);
+    *taken = error == -EEXIST;
     if (!error)
         error = await_ready(scope);
     if (!error)
@@ -192,23 +197,35 @@ static void abandon(struct weir_scope *scope)
     weir__fail_with(&why);
 }
 
-weir_scope *weir_scope_begin(const weir_scope_options *options)
+/* With an id of its own. NULL with the last error set. */
+static struct weir_scope *try_to_begin(const weir_scope_options *options, bool *taken)
 {
-    const weir_error before = *weir_last_error();
-    struct weir_scope *scope;
+    struct weir_scope *scope = weir__scope_new(options ? options->timeout_ms : 0);
 
-    if (check_scope_options(options))
-        return NULL;
-    scope = weir__scope_new(options ? options->timeout_ms : 0);
+    *taken = false;
     if (!scope)
         return NULL;
-    weir__scope_file_sweep(weir__scope_is_own);
-    if (weir_last_error()->code != before.code)
-        weir__fail_with(&before); /* what the sweep could not do is no error of this call */
-    if (open_scope(scope, options)) {
+    if (open_scope(scope, options, taken)) {
         abandon(scope);
         return NULL;
     }
+    return scope;
+}
+
+weir_scope *weir_scope_begin(const weir_scope_options *options)
+{
+    const weir_error before = *weir_last_error();
+    struct weir_scope *scope = NULL;
+    bool taken = true;
+
+    if (check_scope_options(options))
+        return NULL;
+    weir__scope_file_sweep(weir__scope_is_own);
+    for (int i = 0; i < IDS_TRIED && !scope && taken; i++)
+        scope = try_to_begin(options, &taken);
+    if (!scope)
+        return NULL;
+    weir__fail_with(&before); /* the sweep's errors, and a taken id, are none of this call */
     weir__scope_register(scope);
     return scope;
 }

@@ -12,7 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -56,6 +58,51 @@ static unsigned long long status_of(pid_t pid, const char *key, int base)
     }
     fclose(file);
     return value;
+}
+
+/* The first so many numbers are all the same, as on machines that go on from one snapshot. */
+static int same_numbers;
+
+ssize_t getrandom(void *buffer, size_t size, unsigned flags)
+{
+    if (same_numbers == 0)
+        return syscall(SYS_getrandom, buffer, size, flags);
+    same_numbers--;
+    memset(buffer, 0x5a, size);
+    return (ssize_t)size;
+}
+
+static void another_id_is_taken__when_a_scope_has_the_first_one(void **state)
+{
+    weir_scope *first, *second;
+
+    (void)state;
+    ONLY_WITH_NAMES();
+    weir_clear_error();
+    same_numbers = 3;
+    first = weir_scope_begin(NULL);
+    assert_int_equal(same_numbers, 2);
+    second = weir_scope_begin(NULL);
+    assert_non_null(first);
+    assert_non_null(second);
+    assert_int_equal(weir_last_error()->code, 0);
+    same_numbers = 0;
+    assert_int_equal(shm_files(), 2);
+    assert_non_null(weir_scope_shm(first, 1));
+    assert_non_null(weir_scope_shm(second, 1));
+    assert_int_equal(weir_scope_end(second), 0);
+    assert_int_equal(shm_files(), 2);
+    assert_int_equal(weir_scope_end(first), 0);
+    assert_int_equal(shm_files(), 0);
+
+    /* It does not try for ever. */
+    same_numbers = 1;
+    first = weir_scope_begin(NULL);
+    same_numbers = 1000;
+    assert_null(weir_scope_begin(NULL));
+    assert_int_equal(weir_last_error()->code, -EEXIST);
+    same_numbers = 0;
+    assert_int_equal(weir_scope_end(first), 0);
 }
 
 static void nothing_is_left__when_a_scope_ends(void **state)
@@ -645,6 +692,7 @@ static void scopes_are_right__when_threads_begin_them(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
+        TEST(another_id_is_taken__when_a_scope_has_the_first_one),
         TEST(nothing_is_left__when_a_scope_ends),
         TEST(error_is_untouched__when_calls_succeed),
         TEST(options_are_refused__when_they_make_no_sense),
