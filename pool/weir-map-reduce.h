@@ -101,8 +101,8 @@ WEIR_API weir_table *weir_future_table(weir_future *future);
  * A failure makes the task fail, so the result need not be looked at, unless to stop early.
  * Context: the map function that was given the task.
  * Crash: what was emitted does not count; the chunk is run again.
- * Returns: 0; -EINVAL (NULL, sizes; or not in a map function, which fails alone), -ENOMEM (the
- * memory limit, or the worker's memory), -E2BIG (a value of more than 2 GiB). */
+ * Returns: 0; -EINVAL (NULL, sizes; not in a map function; combine wrote past a value), -ENOMEM
+ * (the memory limit, or the worker's memory), -E2BIG (a value of more than 2 GiB). */
 WEIR_API int weir_emit(weir_task *task, const void *key, size_t key_size, const void *value,
                        size_t value_size);
 WEIR_API int weir_emit_str(weir_task *task, const char *key, const void *value, size_t value_size);

@@ -284,7 +284,9 @@ WEIR_API int weir_task_fail(weir_task *task, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Gives the result of a submitted call (weir-future.h): `size` bytes at `data` are copied. The last
- * call counts.
+ * call counts. If that failed, the task fails even if it then returns 0, and weir_last_error()->
+ * task_code is its error; so what this returns need not be looked at, unless to give something
+ * smaller.
  * Context: the function that was given the task.
  * Crash: the next attempt's result counts, or none.
  * Returns: 0; -EINVAL (the task is not of weir_pool_submit(); NULL data); -EDEADLK (in a process

@@ -241,7 +241,8 @@ static int refuse_emit(weir_task *task, const void *key, size_t key_size, const 
     const size_t fixed = task->job->data.map_reduction.value_size;
 
     if (!task->may_emit)
-        return weir__fail(-EINVAL, "only the map function of weir_pool_map_reduce() can emit");
+        return weir_task_fail(task, -EINVAL,
+                              "only the map function of weir_pool_map_reduce() can emit");
     if (key == NULL || (value == NULL && value_size > 0))
         return weir_task_fail(task, -EINVAL, "the %s that is emitted is NULL",
                               key == NULL ? "key" : "value");

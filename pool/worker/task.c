@@ -75,6 +75,7 @@ void weir__task_run(struct weir_task *task, int (*run)(struct weir_task *task, w
     int returned;
 
     task->fail_code = 0;
+    task->result_failed = false;
     task->message[0] = '\0';
     task->at = range;
     map_what_is_new(task);
@@ -110,6 +111,7 @@ int weir_task_fail(weir_task *task, int code, const char *format, ...)
     if (check_task(task) < 0)
         return -EINVAL;
     task->fail_code = code != 0 ? code : 1;
+    task->result_failed = false;
     va_start(args, format);
     vsnprintf(task->message, sizeof(task->message), format, args);
     va_end(args);
@@ -158,30 +160,27 @@ bool weir_task_cancelled(const weir_task *task)
                               : weir__call_stopped(task->control, task->call);
 }
 
-int weir_task_result(weir_task *task, const void *data, size_t size)
+/* Where the result of the task goes. NULL: it has none. */
+static struct weir__result *result_of(weir_task *task)
 {
-    struct weir__result *result = NULL;
+    if (task->call == NULL)
+        return task->job->kind->has_result ? &task->job->result : NULL;
+    task->call->gave = 1; /* first: whatever is given up half-way is found */
+    return &task->call->result;
+}
+
+/* Copies it to where the host finds it. 0, or an error with the last error set. */
+static int give_result(weir_task *task, const void *data, size_t size)
+{
+    struct weir__result *result = result_of(task);
     weir_shm *block;
 
-    if (check_task(task) < 0)
-        return -EINVAL;
-    if (!weir__is_mine(task->mine))
-        return weir__fail(-EDEADLK,
-                          "only worker %u, which runs the task, can give its result, not a "
-                          "process that the task has forked",
-                          task->slot);
-    if (task->call != NULL) {
-        task->call->gave = 1; /* first: whatever is given up half-way is found */
-        result = &task->call->result;
-    } else if (task->job->kind->has_result) {
-        result = &task->job->result;
-    }
     if (result == NULL)
         return weir__fail(-EINVAL, "only a task of weir_pool_submit() has a result");
-    if (data == NULL && size > 0)
-        return weir__fail(-EINVAL, "the result is NULL, but its size is %zu", size);
     weir__result_drop(result);
     result->size = 0;
+    if (data == NULL && size > 0)
+        return weir__fail(-EINVAL, "the result is NULL, but its size is %zu", size);
     if (size <= WEIR__RESULT_INLINE) {
         if (size > 0)
             memcpy(result->bytes, data, size);
@@ -194,4 +193,36 @@ int weir_task_result(weir_task *task, const void *data, size_t size)
     }
     result->size = size;
     return 0;
+}
+
+/* What the task itself said by weir_task_fail() stays. */
+static void note_lost_result(weir_task *task, int code, size_t size)
+{
+    if (task->fail_code != 0 && !task->result_failed)
+        return;
+    weir_task_fail(task, code, "its result of %zu bytes is lost: %s", size,
+                   weir_last_error()->message);
+    task->result_failed = true;
+}
+
+int weir_task_result(weir_task *task, const void *data, size_t size)
+{
+    int code;
+
+    if (check_task(task) < 0)
+        return -EINVAL;
+    if (!weir__is_mine(task->mine))
+        return weir__fail(-EDEADLK,
+                          "only worker %u, which runs the task, can give its result, not a "
+                          "process that the task has forked",
+                          task->slot);
+    code = give_result(task, data, size);
+    if (__builtin_expect(code < 0, 0)) {
+        note_lost_result(task, code, size);
+    } else if (__builtin_expect(task->result_failed, 0)) {
+        task->result_failed = false;
+        task->fail_code = 0;
+        task->message[0] = '\0';
+    }
+    return code;
 }

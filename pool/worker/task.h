@@ -33,8 +33,9 @@ struct weir_task {
     weir_range at; /* what a failure is about: the chunk, or the element of a map */
     /* map_reduce.c: its private table, while it is in a job that needs one. */
     struct weir__combiner *combiner;
-    bool may_emit; /* map_reduce.c: in a map function */
-    int fail_code; /* 0: weir_task_fail() was not called */
+    bool may_emit;      /* map_reduce.c: in a map function */
+    int fail_code;      /* 0: weir_task_fail() was not called */
+    bool result_failed; /* fail_code is that of the last weir_task_result() */
     char message[WEIR__TASK_MESSAGE];
 };
 

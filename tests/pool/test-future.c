@@ -220,13 +220,81 @@ static int try_a_result(weir_task *task, weir_range range, void *arg)
     return weir_task_result(task, "x", 1) == -EINVAL ? 0 : 1;
 }
 
+/* What a task gives one after the other, without a look at what comes of it. */
+struct giving {
+    size_t sizes[2]; /* 0: nothing */
+    int fail;        /* in between; 0: not */
+    int returned;
+};
+
+static int give_carelessly(weir_task *task, void *arg)
+{
+    static const char byte[8] = "careful";
+    const struct giving *giving = arg;
+
+    if (giving->sizes[0] > 0)
+        weir_task_result(task, byte, giving->sizes[0]);
+    if (giving->fail != 0)
+        weir_task_fail(task, giving->fail, "by itself");
+    if (giving->sizes[1] > 0)
+        weir_task_result(task, byte, giving->sizes[1]);
+    return giving->returned;
+}
+
+#define TOO_LARGE ((size_t)1 << 44)
+
+static void the_call_fails__when_its_last_result_is_lost(void **state)
+{
+    static const struct {
+        struct giving giving;
+        int code;
+        const char *message;
+    } cases[] = {
+        {{{TOO_LARGE, 0}, 0, 0}, -ENOSPC, "result of 17592186044416 bytes is lost"},
+        {{{8, TOO_LARGE}, 0, 0}, -ENOSPC, "result of 17592186044416 bytes is lost"},
+        {{{TOO_LARGE, 8}, 0, 0}, 0, NULL},
+        {{{TOO_LARGE, 0}, 0, 5}, -ENOSPC, "is lost"},
+        {{{TOO_LARGE, 8}, 0, 5}, 5, "with code 5"},
+        {{{TOO_LARGE, 8}, 7, 0}, 7, "by itself"},
+        {{{8, TOO_LARGE}, 7, 0}, 7, "by itself"},
+    };
+    weir_scope *scope = begin();
+    weir_pool *pool = new_pool(scope, 1);
+
+    (void)state;
+    for (size_t i = 0; i < 2 * sizeof cases / sizeof *cases; i++) {
+        const struct giving *giving = &cases[i / 2].giving;
+        /* in the queue, and as a job of its own */
+        weir_future *future = weir_pool_submit(pool, give_carelessly, giving, sizeof *giving,
+                                               OPTIONS(.retries = (int)(i % 2)));
+        size_t size = 99;
+
+        if (cases[i / 2].code == 0) {
+            assert_string_equal(weir_future_result(future, &size), "careful");
+            assert_int_equal(size, 8);
+        } else {
+            assert_null(weir_future_result(future, &size));
+            assert_int_equal(size, 0);
+            assert_int_equal(weir_future_wait(future, -1), WEIR_EFAILED);
+            assert_int_equal(weir_future_error(future)->task_code, cases[i / 2].code);
+            assert_message_has(cases[i / 2].message);
+        }
+        weir_future_free(future);
+    }
+    weir_pool_free(pool);
+    weir_scope_end(scope);
+}
+
 static void only_a_submitted_call_has_a_result(void **state)
 {
     weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 1);
 
     (void)state;
-    assert_int_equal(weir_pool_for(pool, (weir_range){0, 1}, try_a_result, NULL, NULL), 0);
+    assert_int_equal(weir_pool_for(pool, (weir_range){0, 1}, try_a_result, NULL, NULL),
+                     WEIR_EFAILED);
+    assert_int_equal(weir_last_error()->task_code, -EINVAL);
+    assert_message_has("only a task of weir_pool_submit()");
     weir_scope_end(scope);
 }
 
@@ -554,6 +622,7 @@ int main(void)
         UNIT(an_error_is_told_at_each_wait),
         UNIT(futures_are_refused__when_arguments_are_wrong),
         UNIT(a_dead_attempt_has_no_result__when_the_next_gives_none),
+        UNIT(the_call_fails__when_its_last_result_is_lost),
         UNIT(only_a_submitted_call_has_a_result),
         UNIT(waiting_ends__when_the_time_is_up),
         UNIT(waiting_for_several_ends_as_it_should),
