@@ -117,13 +117,15 @@ WEIR_API void weir_future_free(weir_future *future);
 typedef enum weir_when {
     WEIR_WHEN_ANY = 0,     /* one has ended */
     WEIR_WHEN_ALL,         /* all have ended */
-    WEIR_WHEN_FIRST_ERROR, /* one has failed, or all have ended */
+    WEIR_WHEN_FIRST_ERROR, /* one has failed, or all have ended; see below */
 } weir_when;
 
 /* Waits for several futures of one pool, as Python's concurrent.futures.wait().
  *
  * `futures`: NULLs among them are passed over.
  * `timeout_ms`: as for weir_future_wait().
+ * As FIRST_EXCEPTION there, FIRST_ERROR passes over a future that was cancelled (-ECANCELED, by
+ * weir_future_cancel(), weir_pool_cancel() or weir_pool_interrupt()): it has ended, not failed.
  * Returns: the index of the future that has ended (ANY) or failed (FIRST_ERROR), the lowest if
  * several; `count` when all have ended (ALL), or none has failed, or there is none; -ETIMEDOUT;
  * -EINVAL (NULL, an unknown `when`, futures of several pools), -EDEADLK (not in that program). */

@@ -122,6 +122,12 @@ static weir_pool *common_pool(weir_future *const *futures, size_t count, bool *s
     return pool;
 }
 
+/* Of a future that has ended. As in concurrent.futures one that was cancelled has not failed. */
+static bool has_failed(const weir_future *future)
+{
+    return future->code != 0 && future->code != -ECANCELED;
+}
+
 /* The answer, or -EAGAIN when there is none yet. */
 static int64_t look_at_all(weir_pool *pool, weir_future *const *futures, size_t count,
                            weir_when when)
@@ -138,7 +144,7 @@ static int64_t look_at_all(weir_pool *pool, weir_future *const *futures, size_t 
         }
         if (weir__progress_begun(futures[i]->progress)) /* another thread has seen the end */
             weir__progress_end(pool, -1, futures[i]->progress, futures[i]->code);
-        if (when == WEIR_WHEN_ANY || (when == WEIR_WHEN_FIRST_ERROR && futures[i]->code != 0))
+        if (when == WEIR_WHEN_ANY || (when == WEIR_WHEN_FIRST_ERROR && has_failed(futures[i])))
             return (int64_t)i;
     }
     return any && open ? -EAGAIN : (int64_t)count;

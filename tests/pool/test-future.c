@@ -338,6 +338,28 @@ static void waiting_for_several_ends_as_it_should(void **state)
     weir_scope_end(scope);
 }
 
+static void a_cancelled_future_is_no_error__when_the_first_one_is_awaited(void **state)
+{
+    weir_scope *scope = begin();
+    weir_pool *pool = new_pool(scope, 1);
+    weir_future *futures[3] = {sleeper(pool, 1, 100), submit(pool, twice, 1), sleeper(pool, 1, 1)};
+
+    (void)state;
+    weir_future_cancel(futures[1]);
+    weir_future_cancel(futures[2]);
+    assert_int_equal(weir_future_wait_many(futures, 3, WEIR_WHEN_FIRST_ERROR, 0), -ETIMEDOUT);
+    assert_int_equal(weir_future_wait_many(futures, 3, WEIR_WHEN_FIRST_ERROR, -1), 3);
+    assert_int_equal(weir_future_wait(futures[0], 0), 0);
+    assert_int_equal(weir_future_wait(futures[1], 0), -ECANCELED);
+    assert_int_equal(weir_future_wait(futures[2], 0), -ECANCELED);
+    weir_future_free(futures[0]);
+    futures[0] = submit(pool, fail_with_seven, 0);
+    assert_int_equal(weir_future_wait_many(futures, 3, WEIR_WHEN_FIRST_ERROR, -1), 0);
+    for (int i = 0; i < 3; i++)
+        weir_future_free(futures[i]);
+    weir_scope_end(scope);
+}
+
 static void futures_of_several_pools_are_refused(void **state)
 {
     weir_scope *scope = begin();
@@ -626,6 +648,7 @@ int main(void)
         UNIT(only_a_submitted_call_has_a_result),
         UNIT(waiting_ends__when_the_time_is_up),
         UNIT(waiting_for_several_ends_as_it_should),
+        UNIT(a_cancelled_future_is_no_error__when_the_first_one_is_awaited),
         UNIT(futures_of_several_pools_are_refused),
         UNIT(calls_run_at_once__when_submitted_one_after_the_other),
         UNIT(a_cancelled_job_ends__when_its_running_chunks_are_through),
