@@ -9,8 +9,9 @@
  *
  * In a worker: SIGINT, SIGQUIT and SIGHUP are ignored (the program decides what Ctrl-C means),
  * handlers of the program are reset to the default, stdout is line buffered, and neither pools nor
- * processes can be made or used (-EDEADLK), only the scope's objects can. Workers end with the
- * program, whatever way that ends.
+ * processes can be made or used (-EDEADLK, of a handle that is NULL there too: the worker may have
+ * been forked before the program's variable was set), only the scope's objects can. Workers end
+ * with the program, whatever way that ends.
  *
  * A task may fork, as long as the child does not return from the task: a child that does ends
  * there, with a line on stderr, and the task goes on in the worker alone.

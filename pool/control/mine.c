@@ -7,6 +7,9 @@
  * child (MADV_WIPEONFORK), so a child that asks for its number gets a new one. `last` is ordinary
  * memory, of which the child has a copy: so its number is higher than all that it has inherited.
  *
+ * `pool = weir_pool_new(...)` forks the workers before it sets the variable: so a task that uses the
+ * program's pool finds NULL. `in_worker`, which a worker sets once, is for a message that says so.
+ *
  * Failure modes: there is no memory for the page.
  */
 #include "pool/control/mine.h"
@@ -22,6 +25,7 @@
 
 _Atomic uint32_t *_Atomic weir__mine_place;
 static _Atomic uint32_t last;
+static bool in_worker;
 
 static _Atomic uint32_t *map_place(void)
 {
@@ -58,4 +62,20 @@ int weir__refuse_copy(const char *what)
                       "%s can only be used by the process that made it, not by a worker "
                       "or another child",
                       what);
+}
+
+void weir__set_worker(void)
+{
+    in_worker = true;
+}
+
+int weir__refuse_null(const char *what)
+{
+    if (!in_worker)
+        return weir__fail(-EINVAL, "the %s is NULL", what);
+    return weir__fail(
+        -EDEADLK,
+        "the %s is NULL here, in a worker, which was forked earlier; only the program "
+        "can use its pools, futures, streams and processes",
+        what);
 }

@@ -34,4 +34,11 @@ static inline int weir__check_mine(uint32_t number, const char *what)
     return __builtin_expect(weir__is_mine(number), 1) ? 0 : weir__refuse_copy(what);
 }
 
+/* Worker, before any function of the user's: this process, and all that it forks, is a worker. */
+void weir__set_worker(void);
+
+/* Sets the last error: the `what` ("pool", ...) is NULL, -EINVAL. In a worker -EDEADLK: there the
+ * program's variable is often NULL because it was set after the worker had been forked. */
+int weir__refuse_null(const char *what);
+
 #endif

@@ -158,8 +158,10 @@ int weir_future_then(weir_future *future, weir_then_fn callback, void *arg)
     weir_pool *pool;
     int result;
 
-    if (future == NULL || callback == NULL)
-        return weir__fail(-EINVAL, "the %s is NULL", future == NULL ? "future" : "callback");
+    if (future == NULL)
+        return weir__refuse_null("future");
+    if (callback == NULL)
+        return weir__fail(-EINVAL, "the callback is NULL");
     result = weir__check_mine(future->set->mine, "a future");
     if (result < 0)
         return result;

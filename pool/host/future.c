@@ -29,7 +29,7 @@ static int report_again(const weir_future *future)
 static int check_future(const weir_future *future)
 {
     return future != NULL ? weir__check_mine(future->set->mine, "a future")
-                          : weir__fail(-EINVAL, "the future is NULL");
+                          : weir__refuse_null("future");
 }
 
 static int64_t limit_of(int timeout_ms)

@@ -96,7 +96,7 @@ static int report_end(weir_process *process, int *exit_code)
 static int check_process(const weir_process *process)
 {
     return process != NULL ? weir__check_mine(process->mine, "a process")
-                           : weir__fail(-EINVAL, "the process is NULL");
+                           : weir__refuse_null("process");
 }
 
 int weir_process_join(weir_process *process, int timeout_ms, int *exit_code)
@@ -136,7 +136,7 @@ int weir_process_join(weir_process *process, int timeout_ms, int *exit_code)
 pid_t weir_process_pid(const weir_process *process)
 {
     if (process == NULL)
-        return weir__fail(-EINVAL, "the process is NULL");
+        return weir__refuse_null("process");
     return process->pid;
 }
 

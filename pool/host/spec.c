@@ -16,7 +16,7 @@
 int weir__check_pool(const weir_pool *pool)
 {
     if (pool == NULL)
-        return weir__fail(-EINVAL, "the pool is NULL");
+        return weir__refuse_null("pool");
     return weir__check_mine(pool->mine, "a pool");
 }
 

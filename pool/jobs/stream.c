@@ -247,7 +247,7 @@ int weir_stream_put(weir_stream *stream, const void *arg, size_t size)
     int result;
 
     if (stream == NULL)
-        return weir__fail(-EINVAL, "the stream is NULL");
+        return weir__refuse_null("stream");
     result = check_stream(stream);
     if (result < 0)
         return result;
@@ -314,8 +314,10 @@ int weir_stream_next(weir_stream *stream, weir_item *out, int timeout_ms)
     struct entry *entry;
     int result;
 
-    if (stream == NULL || out == NULL)
-        return weir__fail(-EINVAL, "the %s is NULL", stream == NULL ? "stream" : "item");
+    if (stream == NULL)
+        return weir__refuse_null("stream");
+    if (out == NULL)
+        return weir__fail(-EINVAL, "the item is NULL");
     result = check_stream(stream);
     if (result < 0)
         return result;

@@ -564,8 +564,6 @@ weir_future *weir_pool_map_reduce_async(weir_pool *pool, weir_range range,
 
 weir_table *weir_future_table(weir_future *future)
 {
-    if (future == NULL)
-        return weir__fail_null(-EINVAL, "the future is NULL");
     if (weir_future_wait(future, -1) < 0)
         return NULL;
     if (future->kind != &weir__job_future_kind || weir__job_future_of(future)->map_reduce == NULL)

@@ -138,6 +138,7 @@ _Noreturn void weir__worker_main(struct weir__control *control, weir_scope *scop
     sigset_t none;
     char name[16];
 
+    weir__set_worker();
     snprintf(name, sizeof(name),
              control->process_target != NULL ? "weir-process" : "weir-worker-%u", index);
     prctl(PR_SET_NAME, name);

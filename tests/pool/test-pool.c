@@ -238,6 +238,53 @@ static void pool_calls_are_refused__in_a_worker_and_in_a_forked_child(void **sta
     munmap(refusal, 4096);
 }
 
+/* The program's variables as a worker finds them that was forked before they were set. */
+static weir_pool *unset_pool;
+static weir_future *unset_future;
+static weir_stream *unset_stream;
+static weir_process *unset_process;
+
+static int use_what_is_unset(weir_task *task, weir_range range, void *arg)
+{
+    const int64_t one = 1;
+    weir_item item;
+
+    (void)range;
+    (void)arg;
+    if (weir_pool_for(unset_pool, (weir_range){0, 1}, count_items, NULL, NULL) != -EDEADLK)
+        return weir_task_fail(task, 1, "for: %s", weir_last_error()->message);
+    if (strstr(weir_last_error()->message, "worker") == NULL)
+        return weir_task_fail(task, 2, "%s", weir_last_error()->message);
+    if (weir_pool_submit(unset_pool, NULL, NULL, 0, NULL) != NULL ||
+        weir_last_error()->code != -EDEADLK)
+        return weir_task_fail(task, 3, "submit: %s", weir_last_error()->message);
+    if (weir_future_wait(unset_future, 0) != -EDEADLK ||
+        weir_future_then(unset_future, NULL, NULL) != -EDEADLK ||
+        weir_future_table(unset_future) != NULL || weir_last_error()->code != -EDEADLK)
+        return weir_task_fail(task, 4, "future: %s", weir_last_error()->message);
+    if (weir_stream_put(unset_stream, &one, sizeof one) != -EDEADLK ||
+        weir_stream_next(unset_stream, &item, 0) != -EDEADLK)
+        return weir_task_fail(task, 5, "stream: %s", weir_last_error()->message);
+    if (weir_process_join(unset_process, 0, NULL) != -EDEADLK ||
+        weir_process_kill(unset_process, SIGTERM) != -EDEADLK)
+        return weir_task_fail(task, 6, "process: %s", weir_last_error()->message);
+    return 0;
+}
+
+static void a_null_handle_is_told_from_a_worker__when_it_was_set_after_the_fork(void **state)
+{
+    weir_scope *scope = begin();
+
+    (void)state;
+    unset_pool = new_pool(scope, 1);
+    if (weir_pool_for(unset_pool, (weir_range){0, 1}, use_what_is_unset, NULL, NULL) != 0)
+        fail_msg("%s", weir_last_error()->message);
+    weir_pool_free(unset_pool);
+    unset_pool = NULL;
+    assert_int_equal(weir_pool_workers(NULL), -EINVAL);
+    weir_scope_end(scope);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +296,7 @@ int main(void)
         UNIT(the_first_job_reports_it__when_the_initializer_fails),
         UNIT(a_job_waits_for_the_workers__when_they_are_still_starting),
         UNIT(pool_calls_are_refused__in_a_worker_and_in_a_forked_child),
+        UNIT(a_null_handle_is_told_from_a_worker__when_it_was_set_after_the_fork),
     };
 
     leak_isolate();
