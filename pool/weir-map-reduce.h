@@ -40,10 +40,12 @@ typedef struct weir_map_reduction {
      * in the order of the range, up to 2 GiB a key. */
     size_t value_size;
     /* In a worker: adds `from`, which was emitted later, to `into`. weir_sum_int64() and its like
-     * are there; NULL if value_size is 0. */
+     * are there; NULL if value_size is 0. If it writes more than value_size bytes, the task
+     * fails. */
     void (*combine)(void *into, const void *from, void *arg);
     /* In a worker, once for each key at the end: may change what pair->value points to, and, where
-     * sizes are variable, make value_size smaller. Returns 0, or WEIR_SKIP, or anything else for
+     * sizes are variable, make value_size smaller. If it writes more than value_size bytes, the
+     * task fails, and no other key has changed. Returns 0, or WEIR_SKIP, or anything else for
      * failure. NULL: values stay as they are. */
     int (*reduce)(weir_task *task, weir_pair *pair, void *arg);
     /* Most bytes of shared memory for all tables of the job, the result included, and of a worker's

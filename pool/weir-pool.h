@@ -249,7 +249,8 @@ WEIR_API WEIR_MUST_CHECK int weir_pool_map(weir_pool *pool, weir_map_fn function
 /* A reduction: every chunk folds its part of the range into an accumulator of its own, and those
  * are combined in a fixed tree over the order of the chunks. The result has the same bits for any
  * number of workers, any timing and any killed worker, as long as range and options are the same.
- * `reserved` must be zero. */
+ * A function that writes past the accumulator's size is found: the call then fails with -EINVAL, or
+ * the task with that code. `reserved` must be zero. */
 typedef struct weir_reduction {
     size_t size; /* of an accumulator, from 1; it has the alignment of max_align_t at least */
     void (*init)(void *accumulator, void *arg); /* the neutral element; NULL: zero bytes */

@@ -26,14 +26,39 @@ static void set_neutral(const weir_reduction *reduction, void *accumulator, void
         memset(accumulator, 0, reduction->size);
 }
 
+/* A word behind the accumulator: what writes past that writes to it, before it reaches the next
+ * one. */
+#define FENCE UINT64_C(0x5eed0fa11ed5eed1)
+
+static unsigned char *fence_of(const weir_reduction *reduction, void *accumulator)
+{
+    return (unsigned char *)accumulator + ((reduction->size + 7) & ~(size_t)7);
+}
+
+static bool fence_holds(const weir_reduction *reduction, void *accumulator)
+{
+    uint64_t fence;
+
+    memcpy(&fence, fence_of(reduction, accumulator), sizeof(fence));
+    return fence == FENCE;
+}
+
 static int run_reduce(weir_task *task, weir_range range)
 {
     const struct weir__job *job = task->job;
     const weir_reduction *reduction = &job->data.reduction;
     void *accumulator = job->data.out + (size_t)task->chunk * job->data.out_size;
+    const uint64_t fence = FENCE;
+    int returned;
 
+    memcpy(fence_of(reduction, accumulator), &fence, sizeof(fence));
     set_neutral(reduction, accumulator, job->arg);
-    return reduction->fold(task, range, accumulator, job->arg);
+    returned = reduction->fold(task, range, accumulator, job->arg);
+    if (returned == 0 && task->fail_code == 0 && !fence_holds(reduction, accumulator))
+        return weir_task_fail(task, -EINVAL,
+                              "init or fold wrote past its accumulator, which has %zu bytes",
+                              reduction->size);
+    return returned;
 }
 
 static void prepare_reduce(const struct weir__job_spec *spec, struct weir__job *job,
@@ -43,24 +68,33 @@ static void prepare_reduce(const struct weir__job_spec *spec, struct weir__job *
     job->data.out = data;
 }
 
-static void combine_all(const weir_reduction *reduction, unsigned char *first, size_t distance,
-                        int64_t count, void *arg)
+static int combine_all(const weir_reduction *reduction, unsigned char *first, size_t distance,
+                       int64_t count, void *arg)
 {
     for (int64_t step = 1; step < count; step *= 2) {
-        for (int64_t i = 0; i + step < count; i += 2 * step)
-            reduction->combine(first + (size_t)i * distance, first + (size_t)(i + step) * distance,
-                               arg);
+        for (int64_t i = 0; i + step < count; i += 2 * step) {
+            unsigned char *into = first + (size_t)i * distance;
+
+            reduction->combine(into, into + (size_t)step * distance, arg);
+            if (!fence_holds(reduction, into))
+                return weir__fail(-EINVAL, "combine wrote past an accumulator, which has %zu bytes",
+                                  reduction->size);
+        }
     }
+    return 0;
 }
 
 static int finish_reduce(weir_future *future, struct weir__job *job)
 {
     const weir_reduction *reduction = &weir__job_future_of(future)->data.reduction;
     void *out = weir__job_future_of(future)->user_out;
+    int result;
 
     if (future->code != 0)
         return 0;
-    combine_all(reduction, job->data.out, job->data.out_size, job->count, job->arg);
+    result = combine_all(reduction, job->data.out, job->data.out_size, job->count, job->arg);
+    if (result < 0)
+        return result;
     if (out == NULL)
         out = weir__result_alloc(future, reduction->size);
     if (out == NULL)
@@ -99,7 +133,7 @@ static int spec_reduce(struct weir__job_spec *spec, weir_pool *pool, weir_range 
         return weir_last_error()->code;
     spec->kind = &reduce_kind;
     /* a cache line apart, so that no two workers write to the same one */
-    spec->data.out_size = weir__line_up(reduction->size);
+    spec->data.out_size = weir__line_up(reduction->size + 7 + sizeof(uint64_t));
     spec->data.reduction = *reduction;
     if (__builtin_mul_overflow(spec->data.out_size, (size_t)spec->count, &spec->memory) ||
         spec->memory > PTRDIFF_MAX / 4)

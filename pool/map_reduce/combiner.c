@@ -16,8 +16,9 @@
  * Invariants: the log's records are complete; `index` leads to each exactly once; bytes[] is the
  * memory that publishing needs. After an error nothing more is added.
  *
- * Failure modes: there is no memory, of the system or within the limit (-ENOMEM), or a value
- * becomes too long (-E2BIG); the combiner then keeps the error until it begins anew.
+ * Failure modes: there is no memory, of the system or within the limit (-ENOMEM), a value becomes
+ * too long (-E2BIG), or the user's function writes past a value (-EOVERFLOW); the combiner then
+ * keeps the error until it begins anew.
  */
 #include "pool/map_reduce/combiner.h"
 
@@ -291,6 +292,20 @@ static int insert_pair(struct weir__combiner *combiner, const struct pending *pa
     return fixed > 0 ? 0 : append_value(combiner, offset, pair->value, pair->value_size);
 }
 
+/* Behind the value is the record's key, and then the next record. One that has been written to is
+ * found here, before anything reads what is behind it. */
+static inline int call_combine(const struct weir__combiner *combiner, unsigned char *into,
+                               const void *from)
+{
+    const unsigned char *behind = into + weir__padded(combiner->rule.value_size);
+    uint64_t before, after;
+
+    memcpy(&before, behind, sizeof(before));
+    combiner->rule.combine(into, from, combiner->rule.arg);
+    memcpy(&after, behind, sizeof(after));
+    return __builtin_expect(before == after, 1) ? 0 : -EOVERFLOW;
+}
+
 static inline int combine_pair(struct weir__combiner *combiner, uint64_t offset,
                                const struct pending *pair)
 {
@@ -306,8 +321,7 @@ static inline int combine_pair(struct weir__combiner *combiner, uint64_t offset,
     }
     if (combiner->rule.value_size == 0)
         return append_value(combiner, offset, pair->value, pair->value_size);
-    combiner->rule.combine(value, pair->value, combiner->rule.arg);
-    return 0;
+    return call_combine(combiner, value, pair->value);
 }
 
 static int search_pair(struct weir__combiner *combiner, const struct pending *pair)

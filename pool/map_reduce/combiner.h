@@ -32,7 +32,8 @@ void weir__combiner_begin(struct weir__combiner *combiner, const struct weir__co
 
 /* Adds a pair: copies the key (at most WEIR__PAIR_KEY_MAX bytes) and the value. Pairs are combined
  * in the order in which they are added, though some time after; an error shows in later calls and
- * in weir__combiner_end(). 0, -ENOMEM (the system's or the limit), or -E2BIG (a value too long). */
+ * in weir__combiner_end(). 0, -ENOMEM (the system's or the limit), -E2BIG (a value too long), or
+ * -EOVERFLOW (combine has written past the end of a value). */
 int weir__combiner_add(struct weir__combiner *combiner, const void *key, size_t key_size,
                        const void *value, size_t value_size);
 

@@ -78,6 +78,9 @@ static int fail_memory(struct weir_task *task, int code)
     const size_t limit = task->job->data.map_reduction.memory;
     char message[WEIR__TASK_MESSAGE];
 
+    if (code == -EOVERFLOW)
+        return weir_task_fail(task, -EINVAL, "combine wrote past a value, which has %zu bytes",
+                              task->job->data.map_reduction.value_size);
     if (code == -E2BIG)
         snprintf(message, sizeof(message), "the values of one key are longer than %zu bytes",
                  WEIR__PAIR_VALUE_MAX);
@@ -196,7 +199,9 @@ static int reduce_key(void *context, weir_pair *pair)
 {
     struct weir_task *task = context;
     const weir_map_reduction *reduction = &task->job->data.map_reduction;
+    const unsigned char *key = (const unsigned char *)pair->key;
     const size_t before = pair->value_size;
+    const unsigned char *behind = (unsigned char *)pair->value + weir__padded(before);
     int result = reduction->reduce(task, pair, task->job->arg);
 
     weir__task_check_copy(task);
@@ -207,6 +212,11 @@ static int reduce_key(void *context, weir_pair *pair)
         (reduction->value_size > 0 ? pair->value_size != before : pair->value_size > before))
         weir_task_fail(task, -EINVAL, "reduce changed the size of a value from %zu to %zu bytes",
                        before, pair->value_size);
+    /* the first word of the key, which is padded */
+    if (task->fail_code == 0 && memcmp(behind, key, sizeof(uint64_t)) != 0)
+        weir_task_fail(task, -EINVAL,
+                       "reduce wrote past the value of the key \"%.100s\", which has %zu bytes",
+                       (const char *)key, before);
     return task->fail_code != 0 ? -ECANCELED : result;
 }
 
@@ -269,9 +279,7 @@ static inline int emit_pair(weir_task *task, const void *key, size_t key_size, c
                          0))
         return refuse_emit(task, key, key_size, value, value_size);
     result = weir__combiner_add(task->combiner, key, key_size, value, value_size);
-    if (__builtin_expect(result != 0, 0))
-        fail_memory(task, result);
-    return result;
+    return __builtin_expect(result != 0, 0) ? fail_memory(task, result) : 0;
 }
 
 int weir_emit(weir_task *task, const void *key, size_t key_size, const void *value,

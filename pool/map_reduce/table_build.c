@@ -112,21 +112,25 @@ size_t weir__partition_size(const struct weir__combiner *combiner)
            slots_for(weir__combiner_count(combiner)) * sizeof(uint64_t) + records;
 }
 
-/* Calls the user's function with a record that has just been written. If the value became smaller,
- * the key is moved up behind it. */
-static int reduce_record(struct weir__pair_record *record,
+/* Calls the user's function with a record that has just been written, and then writes the key
+ * (again) behind the value, which may have become smaller. The key that the function is given is
+ * the combiner's: so what it writes past the value hits nothing that is read later, nor, behind the
+ * last record, another block, as a guard page lies between. */
+static int reduce_record(struct weir__pair_record *record, const struct weir__pair_record *from,
                          int (*keep)(void *context, weir_pair *pair), void *context)
 {
+    const unsigned char *key = weir__pair_record_key(from);
     weir_pair pair = weir__pair_of(record);
-    unsigned char *key = weir__pair_record_key(record);
-    int result = keep(context, &pair);
+    int result;
 
-    if (result != 0 || pair.value_size == record->value_size)
+    pair.key = (const char *)key;
+    result = keep(context, &pair);
+    if (result != 0)
         return result;
     record->value_size = (uint32_t)pair.value_size;
     if (pair.value_size % 8 != 0) /* the pad is zero, as of every value */
         memset(weir__pair_record_value(record) + pair.value_size, 0, 8 - pair.value_size % 8);
-    memmove(weir__pair_record_key(record), key, weir__padded((size_t)record->key_size + 1));
+    memcpy(weir__pair_record_key(record), key, weir__padded((size_t)record->key_size + 1));
     return 0;
 }
 
@@ -150,7 +154,7 @@ static int fill_partition(struct weir__partition *partition, const struct weir__
 
         weir__combiner_write(combiner, from, (unsigned char *)record);
         if (keep != NULL)
-            result = reduce_record(record, keep, context);
+            result = reduce_record(record, from, keep, context);
         if (result != 0 && result != WEIR_SKIP)
             return result;
         if (result == WEIR_SKIP)

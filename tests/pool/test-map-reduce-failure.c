@@ -144,7 +144,87 @@ static void emitting_is_refused__when_the_job_is_no_map_reduce(void **state)
     weir_pool *pool = new_pool(scope, 1);
 
     (void)state;
-    assert_int_equal(weir_pool_for(pool, (weir_range){0, 3}, emit_elsewhere, NULL, NULL), 0);
+    assert_int_equal(weir_pool_for(pool, (weir_range){0, 3}, emit_elsewhere, NULL, NULL),
+                     WEIR_EFAILED);
+    assert_int_equal(weir_last_error()->task_code, -EINVAL);
+    assert_message_has("can emit");
+    weir_pool_free(pool);
+    weir_scope_end(scope);
+}
+
+/* ---- values that would become longer --------------------------------------------------------- */
+
+#define NEIGHBOURS 50
+
+/* Keys "key<i>" with 8 bytes each, in one chunk and so in one table after the other. */
+static int emit_neighbours(weir_task *task, weir_range range, void *arg)
+{
+    (void)arg;
+    for (int64_t i = range.begin; i < range.end; i++) {
+        char key[32];
+        int size = snprintf(key, sizeof key, "key%d", (int)(i % NEIGHBOURS));
+
+        weir_emit_int64(task, key, (size_t)size, 1);
+    }
+    return 0;
+}
+
+/* Writes 40 bytes where 8 are, of one key; every other key must be as it was emitted. */
+static int reduce_past_the_end(weir_task *task, weir_pair *pair, void *arg)
+{
+    char expected[32];
+    int number = -1;
+
+    if (sscanf(pair->key, "key%d", &number) != 1)
+        number = -1;
+    snprintf(expected, sizeof expected, "key%d", number);
+    if (strcmp(pair->key, expected) != 0 || pair->key_size != strlen(expected))
+        return weir_task_fail(task, 99, "another key was overwritten: \"%.20s\"", pair->key);
+    if (number == 7)
+        memset(pair->value, 'w', 40);
+    if (arg != NULL && number == 7)
+        pair->value_size = 40;
+    return 0;
+}
+
+static void combine_past_the_end(void *into, const void *from, void *arg)
+{
+    (void)from;
+    (void)arg;
+    memset(into, 'w', 40);
+}
+
+static void assert_too_long(weir_pool *pool, const weir_map_reduction *reduction, void *arg,
+                            const char *message)
+{
+    assert_null(weir_pool_map_reduce(pool, (weir_range){0, 4 * NEIGHBOURS}, reduction, arg,
+                                     OPTIONS(.keep_going = true)));
+    assert_int_equal(weir_last_error()->code, WEIR_EFAILED);
+    assert_int_equal(weir_last_error()->task_code, -EINVAL);
+    assert_message_has(message);
+}
+
+static void the_task_fails__when_a_value_becomes_longer(void **state)
+{
+    static int longer;
+    weir_scope *scope = begin();
+    weir_pool *pool = new_pool(scope, 1);
+
+    (void)state;
+    assert_too_long(pool, COUNTING(.map = emit_neighbours, .reduce = reduce_past_the_end), NULL,
+                    "reduce wrote past the value of the key \"key7\", which has 8 bytes");
+    assert_too_long(pool, COUNTING(.map = emit_neighbours, .reduce = reduce_past_the_end), &longer,
+                    "from 8 to 40 bytes");
+    assert_too_long(pool,
+                    &(weir_map_reduction){.map = emit_neighbours, .reduce = reduce_past_the_end},
+                    &longer, "from 32 to 40 bytes");
+    assert_too_long(pool,
+                    &(weir_map_reduction){
+                        .map = emit_neighbours, .value_size = 8, .combine = combine_past_the_end},
+                    NULL, "combine wrote past a value, which has 8 bytes");
+    /* and the worker is the same, and works */
+    weir_table_free(must(weir_pool_map_reduce(pool, (weir_range){0, ITEMS},
+                                              COUNTING(.map = emit_items), NULL, NULL)));
     weir_pool_free(pool);
     weir_scope_end(scope);
 }
@@ -266,6 +346,7 @@ int main(void)
         UNIT(a_map_reduce_is_refused__when_its_arguments_are_wrong),
         UNIT(the_task_fails__when_what_it_emits_is_wrong),
         UNIT(emitting_is_refused__when_the_job_is_no_map_reduce),
+        UNIT(the_task_fails__when_a_value_becomes_longer),
         UNIT(nothing_is_left__when_the_job_fails),
         UNIT(the_call_says_so__when_the_memory_limit_is_reached),
         UNIT(nothing_is_left__when_the_job_is_cancelled_or_the_pool_killed),

@@ -385,6 +385,74 @@ static void a_reduction_is_refused__when_it_is_wrong(void **state)
     weir_scope_end(scope);
 }
 
+/* Accumulators of so many bytes; what writes past them writes one byte. */
+struct overrun {
+    size_t size;
+    bool init, fold, combine;
+};
+
+static void init_too_far(void *accumulator, void *arg)
+{
+    const struct overrun *overrun = arg;
+
+    memset(accumulator, 0, overrun->size + overrun->init);
+}
+
+static int fold_too_far(weir_task *task, weir_range range, void *accumulator, void *arg)
+{
+    const struct overrun *overrun = arg;
+
+    (void)task;
+    (void)range;
+    memset(accumulator, 1, overrun->size + overrun->fold);
+    return 0;
+}
+
+static void combine_too_far(void *into, const void *from, void *arg)
+{
+    const struct overrun *overrun = arg;
+
+    (void)from;
+    memset(into, 2, overrun->size + overrun->combine);
+}
+
+/* The bytes that round a size up to 8 are nothing that anybody reads. */
+static void a_reduction_fails__when_it_writes_past_an_accumulator(void **state)
+{
+    static const size_t sizes[] = {8, 56, 64, 128, 4096};
+    weir_scope *scope = begin();
+    weir_pool *pool = new_pool(scope, 2);
+    unsigned char result[4096];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        const weir_reduction too_far = {.size = sizes[i],
+                                        .init = init_too_far,
+                                        .fold = fold_too_far,
+                                        .combine = combine_too_far};
+        struct overrun none = {sizes[i], false, false, false}, init = none, fold = none,
+                       combine = none;
+        const weir_job_options *options = OPTIONS(.chunks = 4, .arg_size = sizeof none);
+        const weir_range range = {0, 100};
+
+        init.init = fold.fold = combine.combine = true;
+        assert_int_equal(weir_pool_reduce(pool, range, &too_far, result, &none, options), 0);
+        result[0] = 42;
+        assert_int_equal(weir_pool_reduce(pool, range, &too_far, result, &init, options),
+                         WEIR_EFAILED);
+        assert_int_equal(weir_last_error()->task_code, -EINVAL);
+        assert_int_equal(weir_pool_reduce(pool, range, &too_far, result, &fold, options),
+                         WEIR_EFAILED);
+        assert_message_has("wrote past its accumulator");
+        assert_int_equal(weir_pool_reduce(pool, range, &too_far, result, &combine, options),
+                         -EINVAL);
+        assert_message_has("combine wrote past an accumulator");
+        assert_int_equal(result[0], 42);
+    }
+    weir_pool_free(pool);
+    weir_scope_end(scope);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -398,6 +466,7 @@ int main(void)
         UNIT(an_empty_reduction_gives_the_neutral_element),
         UNIT(neighbours_are_combined_in_order),
         UNIT(a_reduction_is_refused__when_it_is_wrong),
+        UNIT(a_reduction_fails__when_it_writes_past_an_accumulator),
     };
 
     leak_isolate();
