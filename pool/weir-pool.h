@@ -323,7 +323,9 @@ WEIR_API int weir_task_worker(const weir_task *task);
 WEIR_API int weir_task_attempt(const weir_task *task);
 WEIR_API int64_t weir_task_chunk(const weir_task *task);
 
-/* Tells whether the job has been cancelled or has failed: a long task may return early.
+/* Tells whether the job is stopped, because it was cancelled, has failed or is past its timeout: a
+ * long task may return early. A chunk or call whose task was told `true` and returned 0 does not
+ * count as done: the job ends with the error that stopped it (-ECANCELED, -ETIMEDOUT, the failure).
  * Context: the function that was given the task. */
 WEIR_API bool weir_task_cancelled(const weir_task *task);
 

@@ -11,10 +11,11 @@
  *              another one into the same slot.
  *   DONE       Committed: its result counts. Final.
  *   FAILED     The task failed, or its worker died with no attempt left. Final.
- *   CANCELLED  Cancelled before any worker had it. Final.
+ *   CANCELLED  Cancelled before any worker had it, or given up by its worker, whose task was told
+ *              that the job is stopped. Final.
  *
  *        claim (worker)        settle (the owner)
- *   FREE --------------> RUNNING ------------------> DONE
+ *   FREE --------------> RUNNING ------------------> DONE, CANCELLED
  *    ^ |                  |   |
  *    | | cancel (host)    |   | settle (the owner); reclaim (supervisor), no attempt left
  *    | v                  |   '--------------------> FAILED
@@ -74,7 +75,7 @@ static inline bool weir__cell_final(uint64_t value)
  * free. */
 unsigned weir__cell_claim(weir__cell *cell, unsigned owner, uint32_t incarnation);
 
-/* The owner: RUNNING to DONE or FAILED. A process that sees the new state sees all that the owner
+/* The owner: RUNNING to DONE, FAILED or CANCELLED. A process that sees the new state sees all that the owner
  * wrote before. */
 void weir__cell_settle(weir__cell *cell, enum weir__cell_state state);
 

@@ -142,7 +142,9 @@ static int result_of(weir_pool *pool, const weir_future *future)
             weir__queue_failures(control->queue, weir__queue_place(future->position)), 1);
     if (weir__is_without_workers(pool))
         return weir__report_no_workers(pool);
-    return weir__fail(-ECANCELED, "the call was cancelled before it was started");
+    return weir__fail(-ECANCELED, weir__cell_attempt(cell) > 0
+                                      ? "the call was cancelled, and its task returned early"
+                                      : "the call was cancelled before it was started");
 }
 
 /* Of a call that failed, or gave something. The caller's last error stays as it is: this may happen

@@ -76,6 +76,7 @@ void weir__task_run(struct weir_task *task, int (*run)(struct weir_task *task, w
 
     task->fail_code = 0;
     task->result_failed = false;
+    task->told = false;
     task->message[0] = '\0';
     task->at = range;
     map_what_is_new(task);
@@ -86,7 +87,7 @@ void weir__task_run(struct weir_task *task, int (*run)(struct weir_task *task, w
     if (__fpending(stdout) > 0)
         fflush(stdout);
     if (returned == 0 && task->fail_code == 0) {
-        weir__cell_settle(task->cell, CELL_DONE);
+        weir__cell_settle(task->cell, task->told ? CELL_CANCELLED : CELL_DONE);
     } else {
         describe_failure(task, returned); /* it counts when the cell is FAILED */
         weir__cell_settle(task->cell, CELL_FAILED);
@@ -155,10 +156,15 @@ int64_t weir_task_chunk(const weir_task *task)
 
 bool weir_task_cancelled(const weir_task *task)
 {
+    bool stopped;
+
     if (check_task(task) < 0)
         return false;
-    return task->call == NULL ? weir__job_stopped(task->control, task->job)
-                              : weir__call_stopped(task->control, task->call);
+    stopped = task->call == NULL ? weir__job_stopped(task->control, task->job)
+                                 : weir__call_stopped(task->control, task->call);
+    if (stopped && weir__is_mine(task->mine))
+        ((weir_task *)(uintptr_t)task)->told = true; /* it is const for the function only */
+    return stopped;
 }
 
 /* Where the result of the task goes. NULL: it has none. */

@@ -75,6 +75,66 @@ static void the_call_returns_and_the_pool_goes_on__when_cancelled_by_a_thread(vo
     munmap(slow, 4096);
 }
 
+/* One chunk that sees the cancel and returns 0: its work is not done. */
+static void the_call_says_so__when_its_only_task_returns_early(void **state)
+{
+    weir_scope *scope = begin();
+    struct slow *slow = shared_memory(4096);
+    weir_pool *pool = new_pool(scope, 2);
+    struct canceller canceller = {pool, slow};
+    pthread_t thread;
+
+    (void)state;
+    assert_int_equal(pthread_create(&thread, NULL, cancel_when_started, &canceller), 0);
+    assert_int_equal(
+        weir_pool_for(pool, (weir_range){0, 1}, until_cancelled, slow, OPTIONS(.chunks = 1)),
+        -ECANCELED);
+    pthread_join(thread, NULL);
+    assert_int_equal(slow->cancelled, 1);
+    for (int round = 0; round < 20; round++)
+        assert_int_equal(weir_pool_for(pool, (weir_range){0, 1}, until_cancelled, slow,
+                                       OPTIONS(.chunks = 1, .timeout_ms = 10 + round)),
+                         -ETIMEDOUT);
+    weir_pool_free(pool);
+    weir_scope_end(scope);
+    munmap(slow, 4096);
+}
+
+static int result_until_cancelled(weir_task *task, void *arg)
+{
+    const int result = 7;
+    struct slow *slow = *(struct slow **)arg;
+
+    if (weir_task_result(task, &result, sizeof(result)) < 0)
+        return 1;
+    return until_cancelled(task, (weir_range){0, 1}, slow);
+}
+
+static void the_future_has_no_result__when_its_task_returns_early(void **state)
+{
+    weir_scope *scope = begin();
+    struct slow *slow = shared_memory(4096);
+    weir_pool *pool = new_pool(scope, 2);
+    weir_future *future;
+
+    (void)state;
+    for (int retries = 0; retries < 2; retries++) { /* a call of the queue, and a job */
+        slow->started = 0;
+        future = weir_pool_submit(pool, result_until_cancelled, &(struct slow *){slow},
+                                  sizeof(slow), OPTIONS(.retries = retries));
+        assert_non_null(future);
+        while (slow->started == 0)
+            usleep(100);
+        weir_future_cancel(future);
+        assert_int_equal(weir_future_wait(future, 20000), -ECANCELED);
+        assert_null(weir_future_result(future, NULL));
+        weir_future_free(future);
+    }
+    weir_pool_free(pool);
+    weir_scope_end(scope);
+    munmap(slow, 4096);
+}
+
 static weir_pool *alarmed_pool;
 
 static void on_alarm(int signal)
@@ -320,6 +380,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         UNIT(the_call_returns_and_the_pool_goes_on__when_cancelled_by_a_thread),
+        UNIT(the_call_says_so__when_its_only_task_returns_early),
+        UNIT(the_future_has_no_result__when_its_task_returns_early),
         UNIT(the_call_returns__when_cancelled_in_a_signal_handler),
         UNIT(a_call_is_cancelled__when_it_waits_for_a_place),
         UNIT(a_map_reduce_is_cancelled__when_it_is_between_its_two_jobs),
