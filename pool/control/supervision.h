@@ -11,8 +11,6 @@
 
 #include "pool/control/control.h"
 
-struct weir__tie;
-
 /* Exit status of a worker whose initializer failed. */
 #define WEIR__EXIT_INITIALIZER 111
 
@@ -21,7 +19,7 @@ struct weir__tie;
  * needed. End of file there means the host is gone. */
 enum {
     ORDER_FINISH = 1, /* the pool drains: do not replace workers, end when all have ended */
-    ORDER_KILL = 2,   /* kill all workers and end; the supervisor says it too, to workers */
+    ORDER_KILL = 2,   /* kill all workers and end */
 };
 
 /* supervisor/supervisor.c. Runs in the process that host/fork.c forks. Does not return. */
@@ -29,8 +27,7 @@ _Noreturn void weir__supervisor_main(struct weir__control *control, weir_scope *
                                      int lifeline);
 
 /* worker/worker.c. Runs worker `slot` until the pool ends, or, for a weir_process, its target.
- * It is tied to the supervisor, and signals are blocked, when it is called. Does not return. */
-_Noreturn void weir__worker_main(struct weir__control *control, weir_scope *scope, unsigned slot,
-                                 struct weir__tie *tie);
+ * Signals are blocked when it is called. Does not return. */
+_Noreturn void weir__worker_main(struct weir__control *control, weir_scope *scope, unsigned slot);
 
 #endif

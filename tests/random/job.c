@@ -1,24 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * job.c: drawing jobs, their functions, and checking how they went.
- *
- * What the headers promise decides what is allowed. Without meddling there is one outcome:
- *
- *   calm, sleeps   0
- *   fails          WEIR_EFAILED
- *   dies, exits    WEIR_EDIED if the attempts are used up, else 0
- *   hangs          -ETIMEDOUT, or 0 if a later attempt gets through
- *
- * A cancel that was under way while the job was, a worker that was killed then, and a deadline that
- * has passed each add their code.
+ * job.c: drawing jobs, and their functions.
  */
 #include "job.h"
 
-#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 
-#define SENTINEL   (-77.5)
 #define HANGS_MS   20000 /* at the latest: longer than any deadline */
 #define CODE_FIRST 100
 
@@ -75,8 +63,8 @@ static void enter(weir_task *task, const struct work *work)
         atomic_fetch_add(&work->tally->after_return, 1);
     atomic_fetch_add(&work->tally->running, 1);
     if (weir_task_attempt(task) < 1 || weir_task_worker(task) < 0 || weir_task_chunk(task) < 0)
-        violation_in_worker(__FILE__, __LINE__, "attempt %d, worker %d", weir_task_attempt(task),
-                            weir_task_worker(task));
+        violation_in_worker(__FILE__, __LINE__, "numbers", "attempt %d, worker %d",
+                            weir_task_attempt(task), weir_task_worker(task));
 }
 
 static int leave(const struct work *work, int result)
@@ -98,7 +86,7 @@ int job_for(weir_task *task, weir_range range, void *arg)
     return leave(work, result);
 }
 
-static double image(double value)
+double job_image(double value)
 {
     return value * 3 + 0.25;
 }
@@ -112,7 +100,7 @@ int job_map(weir_task *task, const void *in, void *out, void *arg)
 
     enter(task, work);
     result = do_item(task, work, from->index);
-    *to = (struct element){from->index, image(from->value)};
+    *to = (struct element){from->index, job_image(from->value)};
     return leave(work, result);
 }
 
@@ -124,7 +112,7 @@ static int fold(weir_task *task, weir_range range, void *accumulator, void *arg)
 
     enter(task, work);
     if (stretch->count != 0)
-        violation_in_worker(__FILE__, __LINE__, "an attempt that does not begin with zero");
+        violation_in_worker(__FILE__, __LINE__, "zero", "an attempt begins with something");
     stretch->first = range.begin;
     for (int64_t i = range.begin; i < range.end && result == 0; i++) {
         result = do_item(task, work, i - work->begin);
@@ -174,7 +162,7 @@ int job_call(weir_task *task, void *arg)
     for (size_t i = 0; i < work->result_size; i++)
         result[i] = result_byte(work, i);
     if (work->result_size > 0 && weir_task_result(task, result, work->result_size) < 0)
-        violation_in_worker(__FILE__, __LINE__, "weir_task_result: %u bytes", work->result_size);
+        violation_in_worker(__FILE__, __LINE__, "weir_task_result", "%u bytes", work->result_size);
     code = do_item(task, work, 0);
     return leave(work, code);
 }
@@ -235,7 +223,7 @@ static void draw_elements(struct job *job, struct lane *lane)
     MUST(job->in != NULL && job->out != NULL, "elements");
     for (int64_t i = 0; i < job->work.length; i++) {
         job->in[i] = (struct element){i, (double)i / 4};
-        job->out[i] = (struct element){-1, SENTINEL};
+        job->out[i] = (struct element){-1, JOB_UNTOUCHED};
     }
 }
 
@@ -286,172 +274,15 @@ void job_forget(struct job *job)
     job->in = job->out = NULL;
 }
 
-/* ---- checking --------------------------------------------------------------------------------- */
-
-void job_begin(struct job *job)
+void job_say(struct lane *lane, const char *call, const struct job *job)
 {
-    struct tally *tally = job->work.tally;
+    static const char *const deeds[] = {"calm", "fails", "dies", "exits", "sleeps", "hangs"};
 
-    MUST(atomic_load(&tally->after_return) == 0, "a function ran when its call had returned");
-    memset(tally, 0, sizeof *tally);
-    job->kills = atomic_load(&job->pool->kills.over);
-    job->cancels = atomic_load(&job->pool->cancels.over);
-    job->begin_ms = now_ms();
-}
-
-static int attempts_of(const struct job *job)
-{
-    int retries = job->options.retries;
-
-    if (retries == 0)
-        retries = job->form == MAP || job->form == REDUCE;
-    return (retries == WEIR_RETRIES_NONE ? 0 : retries) + 1;
-}
-
-/* Attempts that die by what the work does. */
-static int own_deaths(const struct job *job)
-{
-    enum deed deed = job->work.deed;
-
-    if (deed == DIES || deed == EXITS || (deed == HANGS && job->options.chunk_timeout_ms > 0))
-        return job->work.attempts;
-    return 0;
-}
-
-static bool is_allowed(const struct job *job, int code, unsigned kills)
-{
-    const unsigned cancels = atomic_load(&job->pool->cancels.begun) - job->cancels;
-    const int attempts = attempts_of(job), deaths = own_deaths(job);
-    const double elapsed_ms = now_ms() - job->begin_ms;
-    const weir_job_options *options = &job->options;
-
-    switch (code) {
-    case 0:
-        return job->work.deed != FAILS && deaths < attempts &&
-               (job->work.deed != HANGS || deaths > 0);
-    case WEIR_EFAILED:
-        return job->work.deed == FAILS;
-    case WEIR_EDIED:
-        if (atomic_load(&job->pool->supervisor_gone))
-            return true;
-        if (job->work.deed != HANGS && deaths >= attempts)
-            return true;
-        return kills > 0 && (int)kills + deaths >= attempts;
-    case -ETIMEDOUT:
-        return (options->timeout_ms > 0 && elapsed_ms >= options->timeout_ms) ||
-               (options->chunk_timeout_ms > 0 && elapsed_ms >= options->chunk_timeout_ms);
-    case -ECANCELED:
-        return job->cancelled || cancels > 0;
-    default:
-        return false;
-    }
-}
-
-/* The fields and the message of the last error. */
-static void check_error(const struct job *job, int code, unsigned kills)
-{
-    const weir_error *error = weir_last_error();
-    const int64_t at = job->work.begin + job->work.at;
-    char text[64];
-
-    MUST(error->code == code, "returned %d", code);
-    MUST(error->message[0] != '\0' && strchr(error->message, '\n') == NULL, "a line as message");
-    if (code == WEIR_EFAILED) {
-        snprintf(text, sizeof text, "item %lld fails", (long long)job->work.at);
-        MUST(message_has(text), "the task's message, %s", text);
-        MUST(error->task_code == job->work.code, "code %d", error->task_code);
-        MUST(error->worker >= 0 && error->worker < job->pool->workers, "worker %d", error->worker);
-        MUST(error->pid > 0 && error->attempt >= 1, "pid %d, attempt %d", (int)error->pid,
-             error->attempt);
-    }
-    if (code == WEIR_EDIED && kills == 0 && !atomic_load(&job->pool->supervisor_gone)) {
-        MUST(job->work.deed == DIES ? error->signal == SIGKILL : error->exit_status == 3,
-             "signal %d, status %d", error->signal, error->exit_status);
-        MUST(error->attempt == attempts_of(job), "attempt %d", error->attempt);
-        MUST(error->pid > 0, "no process");
-    }
-    if (code == WEIR_EFAILED ||
-        (code == WEIR_EDIED && kills == 0 && !atomic_load(&job->pool->supervisor_gone)))
-        MUST(at >= error->range.begin && at < error->range.end, "item %lld is not in [%lld, %lld)",
-             (long long)at, (long long)error->range.begin, (long long)error->range.end);
-    if (code == WEIR_EFAILED && job->form == MAP)
-        MUST(error->range.begin + 1 == error->range.end, "the range is not the element");
-}
-
-static void check_items(const struct job *job, int code, unsigned kills)
-{
-    struct tally *tally = job->work.tally;
-    const int deaths = own_deaths(job);
-
-    MUST(atomic_load(&tally->outside) == 0, "items outside of the range");
-    if (kills == 0 && deaths == 0 && !atomic_load(&job->pool->supervisor_gone) &&
-        code != -ETIMEDOUT)
-        MUST(atomic_load(&tally->running) == 0, "%d functions still run",
-             atomic_load(&tally->running));
-    for (int64_t i = 0; i < job->work.length; i++) {
-        int begun = atomic_load(&tally->begun[i]), ended = atomic_load(&tally->ended[i]);
-
-        MUST(begun <= attempts_of(job), "item %d was begun %d times", (int)i, begun);
-        if (kills == 0 && deaths == 0)
-            MUST(begun <= 1, "item %d was begun %d times", (int)i, begun);
-        if (code == 0)
-            MUST(ended >= 1, "item %d was not done", (int)i);
-        if (code == WEIR_EFAILED && kills == 0 && job->options.keep_going &&
-            job->options.grain == 1)
-            MUST(ended == (i != job->work.at), "item %d was done %d times", (int)i, ended);
-    }
-}
-
-static void check_elements(const struct job *job, int code)
-{
-    for (int64_t i = 0; i < job->work.length; i++) {
-        const struct element *out = &job->out[i];
-        bool is_right = out->index == i && out->value == image((double)i / 4);
-        bool is_left = out->index == -1 && out->value == SENTINEL;
-
-        if (code == 0)
-            MUST(is_right, "element %d", (int)i);
-        else if (!job->private_out)
-            MUST(is_right || is_left || i == job->work.at, "element %d", (int)i);
-        else
-            MUST(is_left || (is_right && job->options.keep_going), "element %d", (int)i);
-    }
-}
-
-static void check_stretch(const struct job *job, int code)
-{
-    struct stretch wanted = {0};
-
-    if (code != 0) {
-        memset(&wanted, 0x55, sizeof wanted);
-    } else if (job->work.length > 0) {
-        wanted.first = job->range.begin;
-        wanted.last = job->range.end - 1;
-        wanted.count = job->work.length;
-        for (int64_t i = job->range.begin; i < job->range.end; i++)
-            wanted.sum += i * i;
-    }
-    MUST(memcmp(&wanted, &job->result, sizeof wanted) == 0, "the reduction's result: %lld items",
-         (long long)job->result.count);
-}
-
-void job_end(struct job *job, int code)
-{
-    const unsigned kills = atomic_load(&job->pool->kills.begun) - job->kills;
-
-    MUST(is_allowed(job, code, kills),
-         "%d (form %d, deed %d at %lld, attempts %d; %.1f ms, timeout %d, of a chunk %d, retries "
-         "%d; "
-         "kills: %u)",
-         code, job->form, job->work.deed, (long long)job->work.at, job->work.attempts,
-         now_ms() - job->begin_ms, job->options.timeout_ms, job->options.chunk_timeout_ms,
-         job->options.retries, kills);
-    if (code < 0)
-        check_error(job, code, kills);
-    check_items(job, code, kills);
-    atomic_store(&job->work.tally->over, true);
-    if (job->form == MAP)
-        check_elements(job, code);
-    if (job->form == REDUCE)
-        check_stretch(job, code);
+    say(lane,
+        "%s on pool %td: %lld items, %s at %lld, %d attempts, retries %d, chunks %lld, grain "
+        "%lld, timeouts %d %d%s",
+        call, job->pool - world.pools, (long long)job->work.length, deeds[job->work.deed],
+        (long long)job->work.at, job->work.attempts, job->options.retries,
+        (long long)job->options.chunks, (long long)job->options.grain, job->options.timeout_ms,
+        job->options.chunk_timeout_ms, job->options.keep_going ? ", keeps going" : "");
 }

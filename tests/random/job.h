@@ -13,7 +13,8 @@
 enum deed { CALM, FAILS, DIES, EXITS, SLEEPS, HANGS };
 enum form { FOR, MAP, REDUCE, SUBMIT };
 
-#define RESULT_MAX 3000
+#define RESULT_MAX    3000
+#define JOB_UNTOUCHED (-77.5) /* in an element that no function has written */
 
 /* What a worker needs to know: at most 64 bytes, so that a call can go through the queue. */
 struct work {
@@ -64,8 +65,17 @@ void job_begin(struct job *job);
 /* Checks how it went: code, last error, items, and what it gave. */
 void job_end(struct job *job, int code);
 
+/* The same for a future that was freed before its end: no code is known. */
+void job_abandon(struct job *job);
+
 /* Gives back what it has. */
 void job_forget(struct job *job);
+
+/* The job in a few words. */
+void job_say(struct lane *lane, const char *call, const struct job *job);
+
+/* What job_map() makes of a value. */
+double job_image(double value);
 
 int job_for(weir_task *task, weir_range range, void *arg);
 int job_map(weir_task *task, const void *in, void *out, void *arg);

@@ -421,6 +421,13 @@ static void leave_scope(struct lane *lane, struct scope_place *scope, bool order
     }
 }
 
+static void check(struct lane *lane)
+{
+    for (unsigned i = 0; lane->dicts != NULL && i < DICTS; i++)
+        if (lane->dicts[i].dict != NULL)
+            check_dict(&lane->dicts[i]);
+}
+
 static void leave(struct lane *lane)
 {
     for (unsigned i = 0; lane->dicts != NULL && i < DICTS; i++) {
@@ -455,5 +462,6 @@ const struct family dict_family = {
     .kinds = kinds,
     .weight = 1,
     .leave_scope = leave_scope,
+    .check = check,
     .leave = leave,
 };

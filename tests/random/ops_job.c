@@ -7,20 +7,6 @@
 #include "job.h"
 #include "ops.h"
 
-/* A job in a few words. */
-static void say_job(struct lane *lane, const char *call, const struct job *job)
-{
-    static const char *const deeds[] = {"calm", "fails", "dies", "exits", "sleeps", "hangs"};
-
-    say(lane,
-        "%s on pool %td: %lld items, %s at %lld, %d attempts, retries %d, chunks %lld, grain "
-        "%lld, timeouts %d %d%s",
-        call, job->pool - world.pools, (long long)job->work.length, deeds[job->work.deed],
-        (long long)job->work.at, job->work.attempts, job->options.retries,
-        (long long)job->options.chunks, (long long)job->options.grain, job->options.timeout_ms,
-        job->options.chunk_timeout_ms, job->options.keep_going ? ", keeps going" : "");
-}
-
 static void run_job(struct lane *lane, const struct op *op, enum form form)
 {
     static const char *const calls[] = {"for", "map", "reduce"};
@@ -31,7 +17,7 @@ static void run_job(struct lane *lane, const struct op *op, enum form form)
     if (pool == NULL)
         return;
     job_draw(&job, lane, pool, form, &world.record->tallies[lane->number][TALLIES - 1]);
-    say_job(lane, calls[form], &job);
+    job_say(lane, calls[form], &job);
     job_begin(&job);
     if (form == FOR)
         code = weir_pool_for(pool->pool, job.range, job_for, &job.work, &job.options);

@@ -323,6 +323,13 @@ static void leave_scope(struct lane *lane, struct scope_place *scope, bool order
     }
 }
 
+static void check(struct lane *lane)
+{
+    for (unsigned i = 0; lane->lists != NULL && i < LISTS; i++)
+        if (lane->lists[i].list != NULL)
+            check_list(&lane->lists[i]);
+}
+
 static void leave(struct lane *lane)
 {
     for (unsigned i = 0; lane->lists != NULL && i < LISTS; i++) {
@@ -353,5 +360,6 @@ const struct family list_family = {
     .kinds = kinds,
     .weight = 1,
     .leave_scope = leave_scope,
+    .check = check,
     .leave = leave,
 };

@@ -36,7 +36,12 @@ static void begin_pool(struct lane *lane, const struct op *op)
         options.chunks_per_worker = 1 + pick(op, 2, 40);
     say(lane, "pool of %d workers, %d chunks each", options.workers,
         (int)options.chunks_per_worker);
-    *place = (struct pool_place){.scope = scope, .workers = options.workers};
+    place->scope = scope; /* futures of the last pool here still look at its counts */
+    place->workers = options.workers;
+    place->fresh_workers = options.chunks_per_worker > 0;
+    atomic_store(&place->supervisor_gone, false);
+    atomic_store(&place->killed, false);
+    atomic_store(&place->ending, false);
     place->pool = weir_pool_new(scope->scope, &options);
     MUST(place->pool != NULL, "new pool");
     MUST(weir_pool_workers(place->pool) == options.workers, "workers");

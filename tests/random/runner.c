@@ -157,7 +157,7 @@ static _Noreturn void sequence_process(const struct sequence *sequence, bool tra
     leak_setup(&state);
     play(sequence, record, tracing);
     if (leak_teardown(&state) != 0)
-        violation("leak", 0, "something is left behind in the program");
+        violation("leak", 0, "nothing is left behind", "in the program");
     _exit(0);
 }
 

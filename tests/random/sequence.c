@@ -70,7 +70,7 @@ static unsigned weigh(uint64_t *seed, const char *only, bool last, unsigned *wei
 
             factor = family->weight * tastes[draw(seed, 5)];
             if (only != NULL)
-                factor = is_named(only, family->name) || family == families[0] ? family->weight : 0;
+                factor = is_named(only, family->name) || family == families[0];
         }
         weights[k] = kind->last == last ? factor * kind->weight : 0;
         total += weights[k];

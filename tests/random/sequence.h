@@ -41,11 +41,17 @@ struct kind {
 struct family {
     const char *name;
     const struct kind *kinds; /* up to one without a name */
-    unsigned weight;
+    unsigned weight;          /* 0: only by its name */
     /* Checks and forgets what the lane has in the pool, or the scope, which is about to end;
      * `orderly`: gives it back first. */
     void (*leave_pool)(struct lane *lane, struct pool_place *pool, bool orderly);
+    /* The pool has ended: all jobs of it must have. */
+    void (*pool_ended)(struct lane *lane, struct pool_place *pool);
     void (*leave_scope)(struct lane *lane, struct scope_place *scope, bool orderly);
+    /* Compares the lane's objects with the model; in a forked child, too. */
+    void (*check)(struct lane *lane);
+    /* In a forked child: what the lane has of the program's is refused, and forgotten. */
+    void (*in_child)(struct lane *lane, uint64_t *seed);
     /* After the end of the last scope: gives back what belongs to none. */
     void (*leave)(struct lane *lane);
 };

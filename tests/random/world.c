@@ -34,37 +34,37 @@ void say(struct lane *lane, const char *format, ...)
         fprintf(stderr, "[%u] %s\n", lane->number, line);
 }
 
-static void note(const char *file, int line, const char *format, va_list arguments)
+static void note(const char *file, int line, const char *what, const char *format,
+                 va_list arguments)
 {
     struct record *record = world.record;
-    int size;
+    char text[600];
 
     if (atomic_fetch_add(&record->violated, 1) != 0)
         return; /* the first one is told */
     file = strrchr(file, '/') != NULL ? strrchr(file, '/') + 1 : file;
     snprintf(record->where, sizeof record->where, "%s:%d", file, line);
-    size = vsnprintf(record->what, sizeof record->what, format, arguments);
-    if (size >= 0 && (size_t)size < sizeof record->what)
-        snprintf(record->what + size, sizeof record->what - (size_t)size,
-                 " (process %d; the last error is %d, \"%s\")", (int)getpid(),
-                 weir_last_error()->code, weir_last_error()->message);
+    vsnprintf(text, sizeof text, format, arguments);
+    snprintf(record->what, sizeof record->what,
+             "does not hold: %s: %s (process %d; the last error is %d, \"%s\")", what, text,
+             (int)getpid(), weir_last_error()->code, weir_last_error()->message);
 }
 
-void violation_in_worker(const char *file, int line, const char *format, ...)
+void violation_in_worker(const char *file, int line, const char *what, const char *format, ...)
 {
     va_list arguments;
 
     va_start(arguments, format);
-    note(file, line, format, arguments);
+    note(file, line, what, format, arguments);
     va_end(arguments);
 }
 
-void violation(const char *file, int line, const char *format, ...)
+void violation(const char *file, int line, const char *what, const char *format, ...)
 {
     va_list arguments;
 
     va_start(arguments, format);
-    note(file, line, format, arguments);
+    note(file, line, what, format, arguments);
     va_end(arguments);
     _exit(1);
 }
@@ -81,11 +81,11 @@ void check_code(const char *file, int line, const char *call, int64_t code, cons
     for (; *allowed != 0; allowed++)
         found = found || code == *allowed;
     if (!found)
-        violation(file, line, "%s: %lld is not among its errors", call, (long long)code);
+        violation(file, line, "one of its errors", "%s: %lld", call, (long long)code);
     if (error->code != code)
-        violation(file, line, "%s: returned %lld", call, (long long)code);
+        violation(file, line, "the last error's code", "%s: returned %lld", call, (long long)code);
     if (error->message[0] == '\0' || strchr(error->message, '\n') != NULL)
-        violation(file, line, "%s: %lld without a message of one line", call, (long long)code);
+        violation(file, line, "a message of one line", "%s: %lld", call, (long long)code);
 }
 
 bool message_has(const char *part)
@@ -109,39 +109,54 @@ struct pool_place *pool_of(unsigned number)
     return place->pool != NULL ? place : NULL;
 }
 
-void end_pool(struct pool_place *place, bool kill, bool orderly)
+static void leave_pool(struct pool_place *place, bool orderly)
 {
-    weir_pool *pool = place->pool;
-
+    atomic_store(&place->ending, true);
     for (unsigned l = 0; l < world.lane_count; l++)
         for (int f = 0; families[f] != NULL; f++)
             if (families[f]->leave_pool != NULL)
                 families[f]->leave_pool(&world.lanes[l], place, orderly);
-    if (kill)
-        atomic_fetch_add(&place->kills.begun, 1);
-    if (kill)
-        weir_pool_kill(pool);
-    else
-        weir_pool_free(pool);
+}
+
+static void pool_ended(struct pool_place *place)
+{
     place->pool = NULL;
+    for (unsigned l = 0; l < world.lane_count; l++)
+        for (int f = 0; families[f] != NULL; f++)
+            if (families[f]->pool_ended != NULL)
+                families[f]->pool_ended(&world.lanes[l], place);
+}
+
+void end_pool(struct pool_place *place, bool kill, bool orderly)
+{
+    weir_pool *pool = place->pool;
+
+    leave_pool(place, orderly);
+    if (kill) {
+        atomic_store(&place->killed, true);
+        weir_pool_kill(pool);
+    } else {
+        weir_pool_free(pool);
+    }
+    pool_ended(place);
 }
 
 void end_scope(struct scope_place *place, bool orderly)
 {
     weir_scope *scope = place->scope;
+    struct pool_place *open[POOLS];
+    int count = 0;
 
     for (int p = 0; p < POOLS; p++) {
-        struct pool_place *pool = &world.pools[p];
-
-        if (pool->pool == NULL || pool->scope != place)
+        if (world.pools[p].pool == NULL || world.pools[p].scope != place)
             continue;
-        if (orderly)
-            end_pool(pool, false, true);
-        for (unsigned l = 0; l < world.lane_count && pool->pool != NULL; l++)
-            for (int f = 0; families[f] != NULL; f++)
-                if (families[f]->leave_pool != NULL)
-                    families[f]->leave_pool(&world.lanes[l], pool, false);
-        pool->pool = NULL;
+        if (orderly) {
+            end_pool(&world.pools[p], false, true);
+            continue;
+        }
+        open[count++] = &world.pools[p];
+        leave_pool(&world.pools[p], false);
+        atomic_store(&world.pools[p].killed, true);
     }
     for (unsigned l = 0; l < world.lane_count; l++)
         for (int f = 0; families[f] != NULL; f++)
@@ -149,6 +164,16 @@ void end_scope(struct scope_place *place, bool orderly)
                 families[f]->leave_scope(&world.lanes[l], place, orderly);
     SUCCEEDS(weir_scope_end(scope));
     place->scope = NULL;
+    while (count > 0)
+        pool_ended(open[--count]);
+}
+
+void check_all(void)
+{
+    for (unsigned l = 0; l < world.lane_count; l++)
+        for (int f = 0; families[f] != NULL; f++)
+            if (families[f]->check != NULL)
+                families[f]->check(&world.lanes[l]);
 }
 
 void reap(pid_t pid, const char *what)

@@ -37,7 +37,7 @@ struct tally {
 };
 
 struct count {
-    _Atomic long sequences, deaths, cancels, forks, stops, futures, refusals, skipped;
+    _Atomic long sequences, deaths, cancels, forks, stops, futures, refusals;
     _Atomic long run[KINDS_MAX];
 };
 
@@ -46,9 +46,8 @@ struct record {
     _Atomic int violated;
     char where[64]; /* file and line */
     char what[2000];
-    _Atomic int ends_itself;  /* the sequence ends without weir_scope_end() on purpose */
-    _Atomic int all_killed;   /* and kills its managers with it: the next begin sweeps */
-    _Atomic int sweep_needed; /* a child hung while making an object, or so */
+    _Atomic int ends_itself; /* the sequence ends without weir_scope_end() on purpose */
+    _Atomic int all_killed;  /* and kills its managers with it: the next begin sweeps */
     struct {
         _Atomic unsigned next;
         char lines[TRACE_LINES][TRACE_SIZE];
@@ -73,7 +72,10 @@ struct pool_place {
     weir_pool *pool; /* NULL: none here */
     struct scope_place *scope;
     int workers;
-    _Atomic bool supervisor_gone;
+    bool fresh_workers;           /* after some chunks each: a fork costs a millisecond */
+    _Atomic bool supervisor_gone; /* killed */
+    _Atomic bool ending;          /* nothing can be submitted */
+    _Atomic bool killed;          /* weir_pool_kill(), or the scope's end */
     struct meddling kills, cancels;
 };
 
@@ -107,18 +109,18 @@ extern struct world world;
 /* Says what the lane is about to do: shown with a violation, a crash or a hang. */
 void say(struct lane *lane, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Notes it, and ends this process. */
-_Noreturn void violation(const char *file, int line, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+/* Notes what does not hold, and ends this process. */
+_Noreturn void violation(const char *file, int line, const char *what, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 
 /* The same in a worker, which goes on. */
-void violation_in_worker(const char *file, int line, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+void violation_in_worker(const char *file, int line, const char *what, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 
 #define MUST(condition, ...)                                                                       \
     do {                                                                                           \
         if (!(condition))                                                                          \
-            violation(__FILE__, __LINE__, "does not hold: " #condition ": " __VA_ARGS__);          \
+            violation(__FILE__, __LINE__, #condition, __VA_ARGS__);                                \
     } while (0)
 
 #define COUNT(what) atomic_fetch_add(&world.record->count.what, 1)
@@ -170,6 +172,9 @@ struct pool_place *pool_of(unsigned number);
 /* Ends a pool or scope and all that lanes have in it. */
 void end_pool(struct pool_place *pool, bool kill, bool orderly);
 void end_scope(struct scope_place *scope, bool orderly);
+
+/* Compares all objects with the model. */
+void check_all(void);
 
 /* Waits for a forked child; its status must be 0. */
 void reap(pid_t pid, const char *what);
