@@ -6,17 +6,27 @@
 #define WEIR_MANAGER_INTERNAL_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <weir-scope.h>
 
 /* Called by weir_scope_end() in the process that began the scope, newest first, before anything is
  * unlinked. The link lies in the pool's or process's own private memory. */
 struct weir__on_end {
     void (*stop)(struct weir__on_end *self);
+    /* When memory is short; both or neither. `hold` is called with the scope's lock, takes none and
+     * does not block: whether `give_back` may be called, without the lock, soon after that. That
+     * gives back what it can, and returns whether there was anything. */
+    bool (*hold)(struct weir__on_end *self);
+    bool (*give_back)(struct weir__on_end *self);
     struct weir__on_end *next, **link;
 };
 void weir__scope_on_end_add(weir_scope *scope, struct weir__on_end *on_end);
 /* No effect when it is not on the list (any more). */
 void weir__scope_on_end_remove(weir_scope *scope, struct weir__on_end *on_end);
+
+/* Memory for an object is short: has what is on the list give back what it can. False: there was
+ * nothing. The last error may be another one after it. */
+bool weir__scope_give_back(weir_scope *scope);
 
 /* 0, or with a message: -EINVAL when the scope is NULL or has ended, -EDEADLK when (for `what`: "a
  * pool", ...) this process did not begin it. */

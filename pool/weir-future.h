@@ -39,7 +39,8 @@ typedef int (*weir_call_fn)(weir_task *task, void *arg);
  * Context: any thread of the program that made the pool.
  * Crash: when the program dies, the workers are killed.
  * Returns: the future, to be freed with weir_future_free(); or NULL with weir_pool_for()'s errors
- * of bad arguments, ENOMEM, EDEADLK; WEIR_EDIED when the supervisor is gone. */
+ * of bad arguments, ENOMEM, EDEADLK; WEIR_EDIED when the supervisor is gone; ECANCELED when the
+ * pool ends or has ended. */
 WEIR_API WEIR_MUST_CHECK weir_future *weir_pool_submit(weir_pool *pool, weir_call_fn function,
                                                        const void *arg, size_t arg_size,
                                                        const weir_job_options *options);
@@ -106,6 +107,7 @@ WEIR_API const weir_error *weir_future_error(weir_future *future);
 /* Cancels the job: chunks that have not been started are not started. It ends, with -ECANCELED
  * unless all was done, once the running chunks are through. NULL is allowed. Does nothing in a
  * forked child.
+ * Another job that has taken this one's place by then is never hit.
  * Context: signal-safe while no other call uses the future. */
 WEIR_API void weir_future_cancel(weir_future *future);
 

@@ -105,9 +105,13 @@ WEIR_API WEIR_MUST_CHECK weir_pool *weir_pool_new(weir_scope *scope,
  * Crash: the workers are killed. */
 WEIR_API void weir_pool_free(weir_pool *pool);
 
-/* Kills the workers and ends the pool at once. Jobs that other threads wait for return WEIR_EDIED
- * first. NULL is allowed. A supervisor that is stopped and does not go on is killed after 2 s.
- * Context: the program that made the pool.
+/* Kills the workers and ends the pool at once. NULL is allowed. A supervisor that is stopped and
+ * does not go on is killed after 2 s.
+ *
+ * Other threads may be using the pool: jobs that they wait for return WEIR_EDIED first, and calls
+ * that they begin from now on fail with -ECANCELED, also when the pool has ended, until another 64
+ * pools have. The end of the scope does the same to a pool that is left.
+ * Context: any thread of the program that made the pool.
  * Crash: the workers are killed. */
 WEIR_API void weir_pool_kill(weir_pool *pool);
 
@@ -218,11 +222,12 @@ typedef int (*weir_task_fn)(weir_task *task, weir_range range, void *arg);
  * Returns: 0; or -EINVAL (pool, function, a range with end before begin, options), -E2BIG (too many
  * chunks; the message gives the limit), -ENOMEM or -ENOSPC (memory for chunks and a copied argument
  * beyond 256 MiB comes from the scope, as weir_scope_shm()), -ETIMEDOUT (options), -EDEADLK (not
- * in that program), WEIR_EFAILED (a task failed: weir_last_error() has its message, code, range and
- * worker), WEIR_EDIED (a worker died, or the supervisor did; weir_last_error() has range, pid,
- * signal or exit status, and attempt), the error of fork (-EAGAIN, -EMFILE, ...: the pool has been
- * without a worker for 5 s), -ECANCELED (weir_pool_cancel, weir_pool_interrupt). No chunk is
- * running any more when this returns, whatever it returns. */
+ * in that program), -ECANCELED (the pool ends or has ended), WEIR_EFAILED (a task failed:
+ * weir_last_error() has its message, code, range and worker), WEIR_EDIED (a worker died, or the
+ * supervisor did; weir_last_error() has range, pid, signal or exit status, and attempt), the error
+ * of fork (-EAGAIN, -EMFILE, ...: the pool has been without a worker for 5 s), -ECANCELED
+ * (weir_pool_cancel, weir_pool_interrupt). No chunk is running any more when this returns, whatever
+ * it returns. */
 WEIR_API WEIR_MUST_CHECK int weir_pool_for(weir_pool *pool, weir_range range, weir_task_fn function,
                                            void *arg, const weir_job_options *options);
 

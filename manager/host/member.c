@@ -23,6 +23,8 @@
 #include "manager/scope_file/scope_file.h"
 #include "shm/error.h"
 
+#define GIVERS_MAX 64 /* of the pools that are asked when memory is short */
+
 #define TIMEOUT_DEFAULT_MS 5000
 
 /* ---- the handle ----------------------------------------------------------------------------- */
@@ -108,6 +110,28 @@ void weir__scope_on_end_remove(weir_scope *scope, struct weir__on_end *on_end)
         on_end->link = NULL;
     }
     weir__private_unlock(&scope->space.lock);
+}
+
+bool weir__scope_give_back(weir_scope *scope)
+{
+    static _Thread_local bool gives; /* it may need memory itself */
+    struct weir__on_end *held[GIVERS_MAX];
+    size_t count = 0;
+    bool any = false;
+
+    if (gives)
+        return false;
+    weir__private_lock(&scope->space.lock);
+    for (struct weir__on_end *at = scope->on_end; at && count < GIVERS_MAX; at = at->next) {
+        if (at->hold && at->hold(at))
+            held[count++] = at;
+    }
+    weir__private_unlock(&scope->space.lock);
+    gives = true;
+    for (size_t i = 0; i < count; i++)
+        any |= held[i]->give_back(held[i]);
+    gives = false;
+    return any;
 }
 
 int weir__scope_check_owner(const weir_scope *scope, const char *what)

@@ -191,21 +191,33 @@ static struct weir__entry *try_to_make(struct weir_scope *scope, const struct pl
     return entry;
 }
 
-/* In an anonymous scope, killed processes may hold the memory that is lacking: then once more. */
+/* Whether memory that is lacking could be had from others: in an anonymous scope from processes that
+ * were killed, and from pools of this process. */
+static bool make_room(struct weir_scope *scope)
+{
+    bool any = weir__scope_is_anonymous(scope) && weir__anonymous_reclaim(scope);
+
+    return weir__scope_give_back(scope) || any;
+}
+
+/* Where memory is short, once more when there is room. */
 static struct weir__entry *make_entry(weir_scope *scope, const struct plan *plan)
 {
     struct weir_scope *live = weir__scope_live(scope);
     struct weir__entry *entry;
-    weir_error before;
+    weir_error before, shortage;
 
     if (!live || (plan->name && check_users_name(live, plan->name)))
         return NULL;
-    if (!weir__scope_is_anonymous(live))
-        return try_to_make(live, plan);
     before = *weir_last_error();
     entry = try_to_make(live, plan);
-    if (entry || !weir__is_shortage(weir_last_error()->code) || !weir__anonymous_reclaim(live))
+    if (entry || !weir__is_shortage(weir_last_error()->code))
         return entry;
+    shortage = *weir_last_error();
+    if (!make_room(live)) {
+        weir__fail_with(&shortage);
+        return NULL;
+    }
     entry = try_to_make(live, plan);
     if (entry)
         weir__fail_with(&before);

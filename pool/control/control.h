@@ -52,11 +52,15 @@ enum weir__job_state {
 };
 
 /* job.stop: why no further chunk is to be started. Bits; set by the process that finds out, cleared
- * by open. */
+ * by open. Above them is the number of the job, another one for each job that has had this place: a
+ * future's cancel, which may come when its job has ended, sets a bit only together with the right
+ * number. All others are inside, or have the job open. */
 enum {
     STOP_FAILED = 1,  /* a chunk failed and the job does not keep going */
     STOP_CANCEL = 2,  /* the host gave it up */
     STOP_TIMEOUT = 4, /* it has passed its deadline */
+    STOP_ANY = 7,
+    STOP_NUMBER_SHIFT = 3,
 };
 
 /* job.waiting: how the host wants to be notified that the job may be settled. Bits; set by the
@@ -114,8 +118,8 @@ struct weir__job {
      * One cache line with what else a worker needs on the way in, as each line that moves between
      * CPUs costs 60 ns. */
     alignas(WEIR__LINE) _Atomic uint64_t activity;
+    _Atomic uint64_t stop;      /* STOP_..., by all */
     _Atomic uint32_t state;     /* enum weir__job_state; by the host */
-    _Atomic uint32_t stop;      /* STOP_..., by all */
     _Atomic uint32_t retry_seq; /* by the supervisor, after it made a cell FREE again */
     _Atomic uint32_t recount;   /* by the supervisor: the hint in `activity` stays too low */
     _Atomic uint32_t waiting;   /* by the host: WAITING_... */
@@ -266,7 +270,7 @@ struct weir__control {
 static inline bool weir__job_stopped(const struct weir__control *control,
                                      const struct weir__job *job)
 {
-    return atomic_load_explicit(&job->stop, memory_order_relaxed) != 0 ||
+    return (atomic_load_explicit(&job->stop, memory_order_relaxed) & STOP_ANY) != 0 ||
            atomic_load_explicit(&control->cancel_epoch, memory_order_relaxed) != job->cancel_epoch;
 }
 

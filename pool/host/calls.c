@@ -26,6 +26,7 @@
 #include "pool/control/ready.h"
 #include "pool/host/callback.h"
 #include "pool/host/future_set.h"
+#include "pool/host/hold.h"
 #include "pool/host/result.h"
 #include "pool/host/wait.h"
 #include "shm/clock.h"
@@ -337,42 +338,60 @@ static void publish_queue_and_wake(struct weir__control *control)
         weir__wake_one(control);
 }
 
+/* With pool->lock, which it lets go of while it waits for a place. *epoch: when the call began.
+ * Negative: there is no place. */
+static int await_call_place(weir_pool *pool, uint32_t *epoch)
+{
+    struct weir__call_ring *ring = get_ring(pool);
+    uint64_t tail;
+    int place;
+
+    if (ring == NULL || pool->ending)
+        return -1;
+    /* seq_cst; pairs with pool.c, cancel_all(): a call has begun when it reads this */
+    *epoch = atomic_load(&pool->control->cancel_epoch);
+    while ((place = take_call_place(pool, ring)) == -EAGAIN) {
+        tail = ring->tail;
+        pool->in_use++;
+        pthread_mutex_unlock(&pool->lock);
+        await_place(pool, tail);
+        pthread_mutex_lock(&pool->lock);
+        weir__pool_leave_locked(pool);
+        if (pool->ending)
+            return -1;
+    }
+    return place;
+}
+
 weir_future *weir__call_put(weir_pool *pool, weir_call_fn function, const void *arg,
                             size_t arg_size, const weir_job_options *options)
 {
-    /* seq_cst; pairs with pool.c, weir_pool_cancel(): a call has begun when it reads this */
-    const uint32_t epoch = atomic_load(&pool->control->cancel_epoch);
     weir_future *future = NULL;
     struct weir__call_ring *ring;
     bool idle = false;
+    uint32_t epoch = 0;
     int place;
-    uint64_t tail;
 
     if (function == NULL || (arg == NULL && arg_size > 0) || arg_size > WEIR__ARG_INLINE ||
         !is_plain(options))
         return NULL;
-    for (;;) {
-        pthread_mutex_lock(&pool->lock);
-        ring = get_ring(pool);
-        place = ring != NULL && !pool->ending ? take_call_place(pool, ring) : -1;
-        if (place != -EAGAIN)
-            break;
-        tail = ring->tail;
-        pthread_mutex_unlock(&pool->lock);
-        await_place(pool, tail);
-    }
+    pthread_mutex_lock(&pool->lock);
+    place = await_call_place(pool, &epoch);
+    ring = pool->calls;
     if (place >= 0)
         future = take_future(ring, pool->futures.set);
     if (future != NULL) {
-        future->position = ring->tail;
+        atomic_store_explicit(&future->position, ring->tail, memory_order_relaxed);
         atomic_store_explicit(&future->pool, pool, memory_order_relaxed);
         ring->futures[place] = future;
         fill_call(pool, (unsigned)place, function, arg, arg_size, epoch);
-        idle = publish_call(pool, ring);
+        idle = publish_call(pool, ring) && weir__pool_touch(pool);
     }
     pthread_mutex_unlock(&pool->lock);
-    if (idle)
+    if (idle) {
         publish_queue_and_wake(pool->control);
+        weir__pool_untouch(pool);
+    }
     return future;
 }
 
@@ -431,8 +450,7 @@ static bool wait_end(weir_pool *pool, weir_future *future)
     pthread_mutex_lock(&pool->lock);
     future->users--;
     ended = end_if_settled(pool, future);
-    if (--pool->in_use == 0)
-        pthread_cond_broadcast(&pool->idle);
+    weir__pool_leave_locked(pool);
     pthread_mutex_unlock(&pool->lock);
     return ended;
 }

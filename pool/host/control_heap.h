@@ -12,6 +12,7 @@
 
 struct weir__extent {
     size_t offset, size;
+    size_t dirty; /* so many bytes of it may be in memory: freed, and not given back since */
 };
 
 struct weir__control_heap {
@@ -29,8 +30,8 @@ void weir__control_heap_destroy(struct weir__control_heap *heap);
  * undefined. NULL: none. */
 void *weir__control_heap_alloc(struct weir__control_heap *heap, size_t size);
 
-/* Takes back what alloc gave for that size; whole pages of large pieces go back to the system. NULL
- * is allowed. */
+/* Takes back what alloc gave for that size. Of what is freed and not used again the heap keeps some
+ * MiB; the rest goes back to the system. NULL is allowed. */
 void weir__control_heap_free(struct weir__control_heap *heap, void *memory, size_t size);
 
 #endif

@@ -33,6 +33,7 @@
 #include "pool/host/calls.h"
 #include "pool/host/dispatch.h"
 #include "pool/host/future_set.h"
+#include "pool/host/hold.h"
 #include "pool/host/job_future.h"
 #include "pool/host/look.h"
 #include "pool/host/spec.h"
@@ -133,15 +134,18 @@ static int open_descriptor(weir_pool *pool)
 
 int weir_pool_fd(weir_pool *pool)
 {
-    int result = weir__check_pool(pool);
+    int result = weir__pool_enter(pool);
 
     if (result < 0)
         return result;
     pthread_mutex_lock(&pool->lock);
     if (pool->dispatch.poll_fd < 0)
         result = open_descriptor(pool);
+    if (result == 0)
+        result = pool->dispatch.poll_fd;
+    weir__pool_leave_locked(pool);
     pthread_mutex_unlock(&pool->lock);
-    return result < 0 ? result : pool->dispatch.poll_fd;
+    return result;
 }
 
 /* ---- callbacks ------------------------------------------------------------------------------ */
@@ -151,6 +155,11 @@ static void hold_loop(weir_pool *pool)
 {
     if (pool->dispatch.loop != NULL)
         (pool->callbacks.count > 0 ? uv_ref : uv_unref)((uv_handle_t *)&pool->dispatch.loop->poll);
+}
+
+static int report_no_pool(void)
+{
+    return weir__fail(-EINVAL, "the future's pool has ended: nothing calls back any more");
 }
 
 int weir_future_then(weir_future *future, weir_then_fn callback, void *arg)
@@ -167,9 +176,11 @@ int weir_future_then(weir_future *future, weir_then_fn callback, void *arg)
         return result;
     pool = atomic_load(&future->set->pool);
     if (pool == NULL)
-        return weir__fail(-EINVAL, "the future's pool has ended: nothing calls back any more");
+        return report_no_pool();
     pthread_mutex_lock(&pool->lock);
-    if (future->callback != NULL) {
+    if (pool->ended) {
+        result = report_no_pool();
+    } else if (future->callback != NULL) {
         result = weir__fail(-EBUSY, "the future has a callback already");
     } else {
         weir__callback_set(pool, future, callback, arg);
@@ -269,6 +280,8 @@ int weir_pool_dispatch(weir_pool *pool)
     struct weir__control *control;
     bool all;
 
+    if (result >= 0)
+        result = weir__pool_enter(pool);
     if (result < 0)
         return result;
     control = pool->control;
@@ -278,6 +291,7 @@ int weir_pool_dispatch(weir_pool *pool)
              weir__job_future_end_notified);
     end_each(pool, control->queue->notified, WEIR__QUEUE_CALLS, all, weir__call_end_notified);
     set_collecting(pool, false);
+    weir__pool_leave(pool); /* before the callbacks, which may end it */
     return call_all(pool, pool->dispatch.gone);
 }
 

@@ -11,6 +11,7 @@
 #include "pool/control/mine.h"
 #include "pool/host/callback.h"
 #include "pool/host/future_set.h"
+#include "pool/host/hold.h"
 #include "pool/host/job_future.h"
 #include "pool/host/progress.h"
 #include "pool/host/wait.h"
@@ -82,8 +83,10 @@ void weir_future_cancel(weir_future *future)
     if (future == NULL || !weir__is_mine(future->set->mine))
         return;
     pool = future->pool;
-    if (pool != NULL)
-        future->kind->cancel(pool, future);
+    if (pool == NULL || !weir__pool_touch(pool))
+        return;
+    future->kind->cancel(pool, future);
+    weir__pool_untouch(pool);
 }
 
 void weir_future_free(weir_future *future)
@@ -212,10 +215,14 @@ int64_t weir_future_wait_many(weir_future *const *futures, size_t count, weir_wh
     pool = common_pool(futures, count, &several);
     if (several)
         return weir__fail(-EINVAL, "the futures are of several pools");
+    if (pool != NULL && !weir__pool_hold(pool)) /* it has just ended, and all its futures */
+        pool = NULL;
     answer = wait_for_several(pool, futures, count, when, timeout_ms);
     for (size_t i = 0; i < count && pool != NULL; i++) {
         if (futures[i] != NULL)
             weir__progress_leave(pool, futures[i]->progress);
     }
+    if (pool != NULL)
+        weir__pool_leave(pool);
     return answer;
 }

@@ -12,10 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pool/control/bell.h"
 #include "pool/control/chunk.h"
 #include "pool/control/failure.h"
 #include "pool/control/park.h"
 #include "pool/control/ready.h"
+#include "pool/host/hold.h"
 #include "pool/host/look.h"
 #include "pool/host/result.h"
 #include "pool/host/wait.h"
@@ -25,6 +27,10 @@
 /* A job that lasts longer is worth waking more workers: of a spinning worker, ... */
 #define WAKE_MORE_SPUN_NS  3000
 #define WAKE_MORE_WOKEN_NS 15000 /* ... and of one that had to be woken itself */
+
+/* A worker leaves a job soon after it has settled the last chunk. */
+#define LINGER_LOOKS      200
+#define LINGERING_AT_ONCE 4
 
 /* ---- memory --------------------------------------------------------------------------------- */
 
@@ -46,14 +52,58 @@ static bool job_is_empty(struct weir__control *control, unsigned index)
     return atomic_compare_exchange_strong(&job->activity, &seen, seen & ~ACTIVITY_INSIDE);
 }
 
-static void release_memory(weir_pool *pool, unsigned index)
+static void release_cells(weir_pool *pool, unsigned index)
 {
     struct weir__job_private *private = &pool->jobs.private[index];
 
     weir__control_heap_free(&pool->jobs.heap, private->cells, private->cells_size);
+    private->cells = NULL;
+    private->lingers = false;
+}
+
+/* Gives back the argument and the kind's data: when all chunks are final no process reads them any
+ * more. */
+static void release_data(weir_pool *pool, unsigned index)
+{
+    struct weir__job_private *private = &pool->jobs.private[index];
+
     weir__control_heap_free(&pool->jobs.heap, private->memory, private->size);
-    weir__block_drop(private->block);
-    *private = (struct weir__job_private){0};
+    private->memory = private->arg = NULL;
+}
+
+/* A process that is still inside reads the cells: it must not find one that says FREE. */
+static void release_cells_if_empty(weir_pool *pool, unsigned index)
+{
+    struct weir__job_private *private = &pool->jobs.private[index];
+
+    if (private->cells == NULL)
+        return;
+    for (int i = 0; i < LINGER_LOOKS && !job_is_empty(pool->control, index); i++)
+        weir__pause();
+    if (job_is_empty(pool->control, index)) {
+        release_cells(pool, index);
+        return;
+    }
+    if (!private->lingers && pool->jobs.lingering_count < WEIR__JOBS_MAX)
+        pool->jobs.lingering[pool->jobs.lingering_count++] = (uint16_t)index;
+    private->lingers = true;
+}
+
+/* Cells of closed jobs that could not be given back when the job was closed: up to `most` of
+ * them. */
+static void release_lingering(weir_pool *pool, int most)
+{
+    struct weir__jobs *jobs = &pool->jobs;
+
+    for (int i = jobs->lingering_count - 1; i >= 0 && most > 0; i--, most--) {
+        const unsigned index = jobs->lingering[i];
+
+        if (jobs->private[index].lingers && !job_is_empty(pool->control, index))
+            continue;
+        if (jobs->private[index].lingers)
+            release_cells(pool, index);
+        jobs->lingering[i] = jobs->lingering[--jobs->lingering_count];
+    }
 }
 
 /* What is about to be written moves here from the last worker's CPU, all lines at once. */
@@ -78,19 +128,11 @@ static int take_vacant(weir_pool *pool)
         memmove(&pool->jobs.vacant[i], &pool->jobs.vacant[i + 1],
                 (size_t)(pool->jobs.vacant_count - i - 1) * sizeof(*pool->jobs.vacant));
         pool->jobs.vacant_count--;
-        release_memory(pool, index);
+        if (pool->jobs.private[index].lingers)
+            release_cells(pool, index);
         return (int)index;
     }
     return -1;
-}
-
-/* Closed jobs keep their memory until they are reused; this gives back what can be. */
-static void release_all(weir_pool *pool)
-{
-    for (int i = 0; i < pool->jobs.vacant_count; i++) {
-        if (job_is_empty(pool->control, pool->jobs.vacant[i]))
-            release_memory(pool, pool->jobs.vacant[i]);
-    }
 }
 
 int weir__jobs_init(weir_pool *pool)
@@ -99,7 +141,8 @@ int weir__jobs_init(weir_pool *pool)
 
     jobs->private = calloc(WEIR__JOBS_MAX, sizeof(*jobs->private));
     jobs->vacant = calloc(WEIR__JOBS_MAX, sizeof(*jobs->vacant));
-    if (jobs->private == NULL || jobs->vacant == NULL ||
+    jobs->lingering = calloc(WEIR__JOBS_MAX, sizeof(*jobs->lingering));
+    if (jobs->private == NULL || jobs->vacant == NULL || jobs->lingering == NULL ||
         weir__control_heap_init(&jobs->heap, pool->control->heap, pool->control->heap_size) < 0)
         return weir__fail(-ENOMEM, "no memory for a pool");
     /* all but that of the queue */
@@ -114,6 +157,7 @@ void weir__jobs_destroy(weir_pool *pool)
     weir__control_heap_destroy(&pool->jobs.heap);
     free(pool->jobs.private);
     free(pool->jobs.vacant);
+    free(pool->jobs.lingering);
 }
 
 void weir__jobs_release(weir_pool *pool)
@@ -121,7 +165,7 @@ void weir__jobs_release(weir_pool *pool)
     const uint32_t used = atomic_load(&pool->control->jobs_used);
 
     for (uint32_t i = 0; i < used && i < WEIR__JOBS_MAX; i++)
-        release_memory(pool, i);
+        weir__block_drop(pool->jobs.private[i].block);
 }
 
 /* ---- open ----------------------------------------------------------------------------------- */
@@ -132,7 +176,7 @@ static void *get_heap(weir_pool *pool, size_t size)
 
     if (memory != NULL)
         return memory;
-    release_all(pool);
+    release_lingering(pool, WEIR__JOBS_MAX);
     return weir__control_heap_alloc(&pool->jobs.heap, size);
 }
 
@@ -150,56 +194,97 @@ static int give_cells(weir_pool *pool, struct weir__job_private *private, int64_
     return 0;
 }
 
-/* Memory for the argument and for the kind's data. */
-static int give_memory(weir_pool *pool, struct weir__job_private *private,
-                       const struct weir__job_spec *spec, unsigned char **data)
+/* What argument and the kind's data need together. */
+static int size_data(const struct weir__job_spec *spec, size_t *arg, size_t *size)
 {
-    size_t arg = spec->arg_size > WEIR__ARG_INLINE ? weir__line_up(spec->arg_size) : 0, size;
-    unsigned char *memory;
-
-    if (arg < spec->arg_size && spec->arg_size > WEIR__ARG_INLINE)
+    *arg = spec->arg_size > WEIR__ARG_INLINE ? weir__line_up(spec->arg_size) : 0;
+    if (*arg < spec->arg_size && spec->arg_size > WEIR__ARG_INLINE)
         return weir__fail(-EINVAL, "arg_size is %zu, which no memory can hold", spec->arg_size);
-    if (__builtin_add_overflow(spec->memory, arg, &size))
+    if (__builtin_add_overflow(spec->memory, *arg, size))
         return weir__fail(-ENOMEM, "a job needs %zu bytes and an argument of %zu", spec->memory,
                           spec->arg_size);
-    if (size == 0)
-        return 0;
-    private->size = size;
-    private->memory = memory = get_heap(pool, size);
+    return 0;
+}
+
+/* With pool->lock. */
+static int begin_call(weir_pool *pool, struct weir__job_spec *spec)
+{
+    int result = weir__pool_enter_locked(pool);
+
+    if (result < 0)
+        return result;
+    spec->inside = true;
+    /* seq_cst; pairs with pool.c, cancel_all(): a call has begun when it reads this */
+    spec->cancel_epoch = atomic_load(&pool->control->cancel_epoch);
+    return 0;
+}
+
+/* With pool->lock. A place, cells, and memory for the data if the heap has it. */
+static int take_place(weir_pool *pool, struct weir__job_spec *spec, size_t size)
+{
+    struct weir__job_private *private;
+    int result = spec->inside ? 0 : begin_call(pool, spec), index;
+
+    if (result < 0)
+        return result;
+    if (pool->jobs.lingering_count > 0)
+        release_lingering(pool, LINGERING_AT_ONCE);
+    index = take_vacant(pool);
+    if (index < 0)
+        return -EAGAIN;
+    private = &pool->jobs.private[index];
+    *private = (struct weir__job_private){.number = ++pool->jobs.opened};
+    result = give_cells(pool, private, spec->count);
+    if (result < 0) {
+        pool->jobs.vacant[pool->jobs.vacant_count++] = (uint16_t)index;
+        return result;
+    }
+    if (size > 0) {
+        private->size = size;
+        private->memory = get_heap(pool, size);
+    }
+    if ((uint32_t)index >= atomic_load_explicit(&pool->control->jobs_used, memory_order_relaxed))
+        atomic_store(&pool->control->jobs_used, (uint32_t)index + 1);
+    return index;
+}
+
+static void give_place_back(weir_pool *pool, unsigned index)
+{
+    pthread_mutex_lock(&pool->lock);
+    release_cells(pool, index);
+    pool->jobs.vacant[pool->jobs.vacant_count++] = (uint16_t)index;
+    pthread_mutex_unlock(&pool->lock);
+}
+
+/* The index, or a negative error. A block is made without the lock: it may be that the pool is asked
+ * to give memory back for it. */
+static int take_job(weir_pool *pool, struct weir__job_spec *spec, unsigned char **data)
+{
+    struct weir__job_private *private;
+    size_t arg = 0, size = 0;
+    unsigned char *memory;
+    int index = size_data(spec, &arg, &size);
+
+    if (index < 0)
+        return index;
+    pthread_mutex_lock(&pool->lock);
+    index = take_place(pool, spec, size);
+    pthread_mutex_unlock(&pool->lock);
+    if (index < 0 || size == 0)
+        return index;
+    private = &pool->jobs.private[index];
+    memory = private->memory;
     if (memory == NULL) {
         private->block = weir_scope_shm(pool->scope, size);
-        if (private->block == NULL)
+        if (private->block == NULL) {
+            give_place_back(pool, (unsigned)index);
             return weir_last_error()->code;
+        }
         memory = weir_shm_buf(private->block);
     }
     private->arg = arg > 0 ? memory : NULL;
     *data = memory + arg;
-    return 0;
-}
-
-static int take_job(weir_pool *pool, const struct weir__job_spec *spec, unsigned char **data)
-{
-    int index, result;
-
-    pthread_mutex_lock(&pool->lock);
-    index = take_vacant(pool);
-    if (index < 0) {
-        pthread_mutex_unlock(&pool->lock);
-        return -EAGAIN;
-    }
-    result = give_cells(pool, &pool->jobs.private[index], spec -> count);
-    if (result == 0)
-        result = give_memory(pool, &pool->jobs.private[index], spec, data);
-    if (result < 0) {
-        release_memory(pool, (unsigned)index);
-        pool->jobs.vacant[pool->jobs.vacant_count++] = (uint16_t)index;
-    } else {
-        pool->in_use++;
-    }
-    if ((uint32_t)index >= atomic_load_explicit(&pool->control->jobs_used, memory_order_relaxed))
-        atomic_store(&pool->control->jobs_used, (uint32_t)index + 1);
-    pthread_mutex_unlock(&pool->lock);
-    return result < 0 ? result : index;
+    return index;
 }
 
 /* Has the supervisor look at the time when the job's deadline comes, or that of the first chunk. */
@@ -247,7 +332,7 @@ static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spe
     /* No process is inside that could read this, but a worker may be entering and leaving, so only
      * the settled part is taken off. */
     atomic_fetch_sub(&job->activity, settled << ACTIVITY_SETTLED_SHIFT);
-    atomic_store_explicit(&job->stop, 0, memory_order_relaxed);
+    atomic_store_explicit(&job->stop, private->number << STOP_NUMBER_SHIFT, memory_order_relaxed);
     atomic_store_explicit(&job->waiting, 0, memory_order_relaxed);
     atomic_store_explicit(&job->wake_more, spec->async, memory_order_relaxed);
     atomic_store_explicit(&job->recount, 0, memory_order_relaxed);
@@ -277,7 +362,7 @@ static void publish_and_wake(weir_pool *pool, unsigned index, bool async)
         pool->jobs.private[index].woke_sleeper = weir__wake_one(control);
 }
 
-int weir__job_open(weir_pool *pool, const struct weir__job_spec *spec)
+int weir__job_open(weir_pool *pool, struct weir__job_spec *spec)
 {
     struct weir__control *control = pool->control;
     unsigned char *data = NULL;
@@ -304,7 +389,7 @@ static bool must_stop(weir_pool *pool, const struct weir__job *job)
 {
     struct weir__control *control = pool->control;
 
-    return atomic_load(&job->stop) != 0 ||
+    return (atomic_load(&job->stop) & STOP_ANY) != 0 ||
            atomic_load(&control->cancel_epoch) != job->cancel_epoch ||
            atomic_load(&control->state) == POOL_BROKEN ||
            atomic_load_explicit(&pool->supervisor_gone, memory_order_relaxed);
@@ -318,7 +403,7 @@ bool weir__job_settled(weir_pool *pool, int index)
 
     if (must_stop(pool, job)) {
         /* seq_cst, then look at the cells; pairs with work_jobs.c, leave_job() */
-        if (atomic_load(&job->stop) == 0)
+        if ((atomic_load(&job->stop) & STOP_ANY) == 0)
             atomic_fetch_or(&job->stop, STOP_CANCEL);
         weir__ledger_cancel_unstarted(job->cells, job->count);
     }
@@ -407,9 +492,10 @@ int weir__job_result(weir_pool *pool, int index)
                       (long long)job->count);
 }
 
-void weir__job_close(weir_pool *pool, int index)
+void weir__job_close(weir_pool *pool, int index, bool leaves)
 {
     struct weir__control *control = pool->control;
+    weir_shm *block;
 
     atomic_store(&control->jobs[index].state, JOB_VACANT);
     if (weir__ready_has(control, (unsigned)index))
@@ -418,9 +504,35 @@ void weir__job_close(weir_pool *pool, int index)
         pool->jobs.private[index].timed = false;
         atomic_fetch_sub(&control->timed_jobs, 1);
     }
+    block = pool->jobs.private[index].block;
+    pool->jobs.private[index].block = NULL;
+    weir__block_drop(block);
     pthread_mutex_lock(&pool->lock);
+    release_data(pool, (unsigned)index);
+    release_cells_if_empty(pool, (unsigned)index);
     pool->jobs.vacant[pool->jobs.vacant_count++] = (uint16_t)index;
-    if (--pool->in_use == 0)
-        pthread_cond_broadcast(&pool->idle);
+    if (leaves)
+        weir__pool_leave_locked(pool);
     pthread_mutex_unlock(&pool->lock);
+}
+
+/* ---- cancel --------------------------------------------------------------------------------- */
+
+uint64_t weir__job_position(const weir_pool *pool, int index)
+{
+    return pool->jobs.private[index].number * WEIR__JOBS_MAX + (uint64_t)index;
+}
+
+void weir__job_cancel(weir_pool *pool, uint64_t position)
+{
+    struct weir__job *job = &pool->control->jobs[position % WEIR__JOBS_MAX];
+    const uint64_t number = position / WEIR__JOBS_MAX;
+    uint64_t seen = atomic_load(&job->stop);
+
+    while (seen >> STOP_NUMBER_SHIFT == number) {
+        if (!atomic_compare_exchange_weak(&job->stop, &seen, seen | STOP_CANCEL))
+            continue;
+        weir__host_ring(pool->control, job);
+        return;
+    }
 }

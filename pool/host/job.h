@@ -8,9 +8,10 @@
 #include "pool/host/spec.h"
 #include "pool/host/state.h"
 
-/* Gives the job memory and publishes it to the workers. Returns its index or a negative error;
- * -EAGAIN, without a message: too many are in flight. */
-int weir__job_open(weir_pool *pool, const struct weir__job_spec *spec);
+/* Gives the job memory and publishes it to the workers. If the call does not hold the pool it does
+ * from now on (spec->inside), also after an error, unless the pool is about to end. Returns its
+ * index or a negative error; -EAGAIN, without a message: too many are in flight. */
+int weir__job_open(weir_pool *pool, struct weir__job_spec *spec);
 /* True when all its chunks are final; stops it if it is to stop. */
 bool weir__job_settled(weir_pool *pool, int index);
 /* Has the host notified of its end as `how` says, WAITING_..., and then looks whether it has
@@ -20,8 +21,14 @@ bool weir__job_mark(weir_pool *pool, int index, uint32_t how);
 bool weir__job_wait(weir_pool *pool, int index, int64_t limit_ns);
 /* The job's result, as weir_pool_for() returns it; sets the last error. */
 int weir__job_result(weir_pool *pool, int index);
-/* Takes the job away; its memory is reused once no worker looks at it any more. */
-void weir__job_close(weir_pool *pool, int index);
+/* Takes the job away and gives its memory back; a place in which a worker still is keeps its cells
+ * until that has left. `leaves`: the pool is not held for it any more. */
+void weir__job_close(weir_pool *pool, int index, bool leaves);
+
+/* What names a job for good: its place, and its number among all jobs. */
+uint64_t weir__job_position(const weir_pool *pool, int index);
+/* Cancels the job at this position, and no other one that may have its place by now. Signal-safe. */
+void weir__job_cancel(weir_pool *pool, uint64_t position);
 
 /* The records of a new pool that has its control block. 0 or -ENOMEM. */
 int weir__jobs_init(weir_pool *pool);

@@ -11,7 +11,8 @@
  * thread that looks at a job without the lock has claimed the future before:
  *
  *   users 0                   no thread looks. The thread that uses the future may claim it; and so
- *                             may one that needs places or dispatches, if its job has settled
+ *                             may one that needs places or dispatches, if its job has settled, or
+ *                             one that ends the pool
  *   users > 0, not finishing  the thread that uses it looks, and finishes a job that has settled.
  *                             Above 1: it looks from within on_progress, and finishes nothing
  *   finishing                 another thread finishes the job; the one that uses the future waits
@@ -25,6 +26,7 @@
 #include "pool/control/bell.h"
 #include "pool/host/callback.h"
 #include "pool/host/future_set.h"
+#include "pool/host/hold.h"
 #include "pool/host/job.h"
 #include "pool/host/progress.h"
 #include "pool/host/result.h"
@@ -72,7 +74,16 @@ static void move_callback(weir_pool *pool, weir_future *future, int before)
     pthread_mutex_unlock(&pool->lock);
 }
 
-static int open_at_last(weir_pool *pool, const struct weir__job_spec *spec);
+static int open_at_last(weir_pool *pool, struct weir__job_spec *spec);
+
+/* The future has a job, whose position a signal handler may want to know. */
+static void note_position(weir_pool *pool, weir_future *future)
+{
+    /* seq_cst, then look; pairs with job_future.c, cancel_job() */
+    atomic_store(&future->position, weir__job_position(pool, future->index));
+    if (atomic_load(&future->cancelled))
+        weir__job_cancel(pool, future->position);
+}
 
 /* Closes the job and opens the one that continues it. False: it cannot be opened. */
 static bool go_on(weir_future *future)
@@ -85,8 +96,9 @@ static bool go_on(weir_future *future)
     /* Cancelled when all of this job was done: then the one that follows is. */
     if (atomic_load(&pool->control->jobs[before].stop) & STOP_CANCEL)
         spec.cancel_epoch--;
+    spec.inside = true;
     job->then = NULL;
-    weir__job_close(pool, future->index);
+    weir__job_close(pool, future->index, false);
     weir__progress_go_on(future->progress);
     job->kind = spec.kind;
     future->index = open_at_last(pool, &spec);
@@ -94,6 +106,7 @@ static bool go_on(weir_future *future)
         future->code = future->index;
         return false;
     }
+    note_position(pool, future);
     /* A thread that waits for several futures has said so at the job before this one. */
     atomic_store(&pool->control->jobs[future->index].waiting, WAITING_ASLEEP);
     move_callback(pool, future, before);
@@ -156,6 +169,15 @@ static void claim_to_finish(weir_future *future)
     future->finishing = true;
 }
 
+/* Its job, if it has one, is closed; and the pool is not held for it any more. */
+static void leave_job(weir_pool *pool, int index)
+{
+    if (index >= 0)
+        weir__job_close(pool, index, true);
+    else
+        weir__pool_leave(pool);
+}
+
 /* Returns whether the future has ended. `waits`: so that its progress is to show the end. */
 static bool finish_if_done(weir_pool *pool, weir_future *future, bool settled, bool waits)
 {
@@ -171,20 +193,19 @@ static bool finish_if_done(weir_pool *pool, weir_future *future, bool settled, b
         weir__progress_end(pool, index, future->progress, future->code);
     pthread_mutex_lock(&pool->lock);
     future->users--;
-    if (future->finishing) {
-        future->finishing = false;
+    if (future->finishing || pool->ending)
         pthread_cond_broadcast(&pool->finished);
-    }
+    future->finishing = false;
     if (settled) {
         list_remove(pool, future);
         call = weir__callback_queue(pool, future);
         future->pool = NULL; /* last: the thread that uses the future may free it from here on */
     }
     pthread_mutex_unlock(&pool->lock);
-    if (settled && index >= 0)
-        weir__job_close(pool, index);
     if (call)
         weir__event_ring(pool->control);
+    if (settled)
+        leave_job(pool, index);
     return settled;
 }
 
@@ -225,50 +246,62 @@ void weir__job_future_end_notified(weir_pool *pool, unsigned index)
         finish_if_done(pool, future, true, false);
 }
 
+bool weir__job_futures_end_settled(weir_pool *pool)
+{
+    weir_future *future = NULL;
+    int ended = 0;
+
+    while (ended < PLACES_AT_ONCE && (future = claim_settled(pool)) != NULL) {
+        finish_if_done(pool, future, true, false);
+        ended++;
+    }
+    return ended > 0;
+}
+
 /* Ends futures that have settled, to have their places. If no future has settled, waits a little
  * for an end. */
 static bool make_place(weir_pool *pool)
 {
     uint32_t bell = atomic_load(&pool->control->host_bell);
-    weir_future *future = NULL;
-    int places = 0;
 
-    while (places < PLACES_AT_ONCE && (future = claim_settled(pool)) != NULL) {
-        finish_if_done(pool, future, true, false);
-        places++;
-    }
-    if (places == 0)
+    if (!weir__job_futures_end_settled(pool))
         weir__host_sleep(pool, bell, weir__now_ns() + WAIT_FOR_PLACE_NS);
     return !atomic_load(&pool->supervisor_gone);
 }
 
-/* Opens the job; where there is no place for it, waits until there is. */
-static int open_at_last(weir_pool *pool, const struct weir__job_spec *spec)
+/* Opens the job; where there is no place for it, waits until there is; where there is no memory,
+ * futures that have settled give theirs back. */
+static int open_at_last(weir_pool *pool, struct weir__job_spec *spec)
 {
     for (;;) {
         int index = weir__job_open(pool, spec);
 
-        if (index != -EAGAIN)
-            return index;
-        if (!make_place(pool))
+        if (index == -EAGAIN && !make_place(pool))
             return weir__report_no_workers(pool);
+        if (index == -EAGAIN)
+            continue;
+        if ((index != -ENOMEM && index != -ENOSPC) || !weir__job_futures_end_settled(pool))
+            return index;
     }
 }
 
 /* Opens the future's job. Negative: neither job nor progress is there. */
-static int open_job(weir_pool *pool, const struct weir__job_spec *spec, weir_future *future)
+static int open_job(weir_pool *pool, struct weir__job_spec *spec, weir_future *future)
 {
     int result = weir__progress_new(spec, &future->progress);
 
     if (result < 0)
         return result;
     future->index = open_at_last(pool, spec);
-    if (future->index < 0)
-        free(future->progress);
+    if (future->index >= 0)
+        return 0;
+    free(future->progress);
+    if (spec->inside)
+        weir__pool_leave(pool);
     return future->index;
 }
 
-int weir__run(weir_pool *pool, const struct weir__job_spec *spec, void *user_out)
+int weir__run(weir_pool *pool, struct weir__job_spec *spec, void *user_out)
 {
     struct weir__job_future job;
     weir_future *future = &job.future;
@@ -283,14 +316,23 @@ int weir__run(weir_pool *pool, const struct weir__job_spec *spec, void *user_out
     while (!finish_job(future));
     weir__progress_end(pool, future->index, future->progress, future->code);
     free(future->progress);
-    if (future->index >= 0)
-        weir__job_close(pool, future->index);
+    leave_job(pool, future->index);
     return future->code;
 }
 
-static int check_not_ending(const weir_pool *pool)
+/* Of a job without chunks: it has ended. */
+static weir_future *launch_empty(weir_pool *pool, weir_future *future)
 {
-    return pool->ending ? weir__fail(-ECANCELED, "the pool is about to end") : 0;
+    int error = weir__pool_enter(pool);
+
+    if (error < 0) {
+        free(future);
+        return NULL;
+    }
+    weir__future_set_add(pool->futures.set, future);
+    future->pool = NULL;
+    weir__pool_leave(pool);
+    return future;
 }
 
 weir_future *weir__launch(weir_pool *pool, struct weir__job_spec *spec, void *user_out)
@@ -303,18 +345,42 @@ weir_future *weir__launch(weir_pool *pool, struct weir__job_spec *spec, void *us
     future = &job->future;
     init_job_future(job, pool, spec, user_out);
     spec->async = true;
-    if (spec->count > 0 && (check_not_ending(pool) < 0 || open_job(pool, spec, future) < 0)) {
+    if (spec->count == 0)
+        return launch_empty(pool, future);
+    if (open_job(pool, spec, future) < 0) {
         free(job);
         return NULL;
     }
+    note_position(pool, future);
     weir__future_set_add(pool->futures.set, future);
-    if (spec->count == 0) {
-        future->pool = NULL;
-        return future;
-    }
     pthread_mutex_lock(&pool->lock);
     TAILQ_INSERT_TAIL(&pool->futures.list, future, link);
     future->listed = true;
+    if (pool->ending)
+        pthread_cond_broadcast(&pool->idle); /* the thread that ends the pool ends it */
+    pthread_mutex_unlock(&pool->lock);
+    return future;
+}
+
+/* Claims a future that has a job, to finish it; waits where another thread looks at it. NULL: none
+ * has a job. */
+static weir_future *claim_to_end(weir_pool *pool)
+{
+    weir_future *future;
+
+    pthread_mutex_lock(&pool->lock);
+    for (;;) {
+        TAILQ_FOREACH(future, &pool->futures.list, link)
+        {
+            if (future->users == 0)
+                break;
+        }
+        if (future != NULL || TAILQ_EMPTY(&pool->futures.list))
+            break;
+        pthread_cond_wait(&pool->finished, &pool->lock);
+    }
+    if (future != NULL)
+        claim_to_finish(future);
     pthread_mutex_unlock(&pool->lock);
     return future;
 }
@@ -323,10 +389,8 @@ void weir__job_futures_end(weir_pool *pool)
 {
     weir_future *future;
 
-    while ((future = TAILQ_FIRST(&pool->futures.list)) != NULL) {
-        if (claim_job(future) != NULL)
-            finish_if_done(pool, future, weir__job_wait(pool, future->index, INT64_MAX), false);
-    }
+    while ((future = claim_to_end(pool)) != NULL)
+        finish_if_done(pool, future, weir__job_wait(pool, future->index, INT64_MAX), false);
 }
 
 /* ---- what the public calls need (future.c) -------------------------------------------------- */
@@ -356,10 +420,10 @@ static bool wait_for_job(weir_future *future, int64_t limit_ns)
 
 static void cancel_job(weir_pool *pool, weir_future *future)
 {
-    struct weir__job *job = &pool->control->jobs[future->index];
-
-    atomic_fetch_or(&job->stop, STOP_CANCEL);
-    weir__host_ring(pool->control, job);
+    /* seq_cst, then look; pairs with job_future.c, note_position(): a job that takes this one's place
+     * in the future is cancelled by one of them */
+    atomic_store(&future->cancelled, true);
+    weir__job_cancel(pool, atomic_load(&future->position));
 }
 
 static void mark_job_waiting(weir_future *future)

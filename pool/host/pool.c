@@ -20,6 +20,7 @@
 #include "pool/host/calls.h"
 #include "pool/host/dispatch.h"
 #include "pool/host/future_set.h"
+#include "pool/host/hold.h"
 #include "pool/host/job.h"
 #include "pool/host/job_future.h"
 #include "pool/host/spec.h"
@@ -46,15 +47,18 @@ static int check_pool_options(const weir_pool_options *options)
 
 /* ---- making and ending ---------------------------------------------------------------------- */
 
-static void free_private(weir_pool *pool)
+static void free_parts(weir_pool *pool)
 {
     weir__dispatch_free(pool);
     weir__calls_free(pool);
     weir__control_free(pool->control);
     weir__jobs_destroy(pool);
-    pthread_mutex_destroy(&pool->lock);
-    pthread_cond_destroy(&pool->idle);
-    pthread_cond_destroy(&pool->finished);
+}
+
+/* Of a pool that no call has got. */
+static void free_private(weir_pool *pool)
+{
+    free_parts(pool);
     free(pool);
 }
 
@@ -86,19 +90,31 @@ static weir_pool *new_private(int workers)
     return pool;
 }
 
-/* Waits until no other thread has a job open. */
+/* Ends what calls of other threads have begun just before the end, and waits until no thread is in
+ * the pool. From then on none is. */
 static void wait_until_idle(weir_pool *pool)
 {
-    pthread_mutex_lock(&pool->lock);
-    while (pool->in_use > 0)
-        pthread_cond_wait(&pool->idle, &pool->lock);
-    pthread_mutex_unlock(&pool->lock);
+    bool ended = false;
+
+    while (!ended) {
+        pthread_mutex_lock(&pool->lock);
+        while (pool->in_use > 0 && TAILQ_EMPTY(&pool->futures.list))
+            pthread_cond_wait(&pool->idle, &pool->lock);
+        ended = pool->in_use == 0 && TAILQ_EMPTY(&pool->callbacks.ended);
+        if (ended)
+            weir__pool_ended(pool);
+        pthread_mutex_unlock(&pool->lock);
+        if (!ended) {
+            weir__job_futures_end(pool);
+            weir__dispatch_finish(pool);
+        }
+    }
+    weir__pool_wait_untouched(pool);
 }
 
 /* Kills the workers, and waits until the calls of other threads have seen it. */
 static void kill_workers(weir_pool *pool)
 {
-    pool->ending = true;
     weir__detached_kill(&pool->supervisor);
     atomic_store(&pool->supervisor_gone, true);
     weir__host_wake(pool->control);
@@ -109,20 +125,49 @@ static void kill_workers(weir_pool *pool)
     weir__detached_end(&pool->supervisor);
 }
 
+/* No thread is in the pool any more. */
 static void end_pool(weir_pool *pool)
 {
-    weir__scope_on_end_remove(pool->scope, &pool->on_end);
     weir__jobs_release(pool);
-    free_private(pool);
+    free_parts(pool);
+    weir__pool_bury(pool);
+}
+
+static weir_pool *pool_of(struct weir__on_end *on_end)
+{
+    return (weir_pool *)((unsigned char *)on_end - offsetof(struct weir_pool, on_end));
+}
+
+static bool hold_for_scope(struct weir__on_end *on_end)
+{
+    weir_pool *pool = pool_of(on_end);
+
+    return weir__is_mine(pool->mine) && weir__pool_touch(pool);
+}
+
+/* Jobs that have ended hold memory until their futures are ended too. */
+static bool give_back_to_scope(struct weir__on_end *on_end)
+{
+    weir_pool *pool = pool_of(on_end);
+    const bool held = weir__pool_hold(pool);
+    bool any;
+
+    weir__pool_untouch(pool);
+    if (!held)
+        return false;
+    any = weir__job_futures_end_settled(pool);
+    weir__pool_leave(pool);
+    return any;
 }
 
 static void stop_pool_with_scope(struct weir__on_end *on_end)
 {
-    weir_pool *pool = (weir_pool *)((unsigned char *)on_end - offsetof(struct weir_pool, on_end));
+    weir_pool *pool = pool_of(on_end);
 
+    if (!weir__pool_begin_end(pool))
+        return;
     kill_workers(pool);
-    weir__jobs_release(pool);
-    free_private(pool);
+    end_pool(pool);
 }
 
 weir_pool *weir_pool_new(weir_scope *scope, const weir_pool_options *options)
@@ -156,16 +201,16 @@ weir_pool *weir_pool_new(weir_scope *scope, const weir_pool_options *options)
         free_private(pool);
         return NULL;
     }
-    pool->on_end.stop = stop_pool_with_scope;
+    pool->on_end = (struct weir__on_end){
+        .stop = stop_pool_with_scope, .hold = hold_for_scope, .give_back = give_back_to_scope};
     weir__scope_on_end_add(scope, &pool->on_end);
     return pool;
 }
 
 void weir_pool_free(weir_pool *pool)
 {
-    if (pool == NULL || weir__check_pool(pool) < 0 || pool->ending)
+    if (pool == NULL || weir__check_pool(pool) < 0 || !weir__pool_begin_end(pool))
         return;
-    pool->ending = true;
     weir__job_futures_end(pool);
     weir__calls_end(pool);
     weir__dispatch_finish(pool);
@@ -175,24 +220,40 @@ void weir_pool_free(weir_pool *pool)
     weir__detached_order(&pool->supervisor, ORDER_FINISH);
     weir__detached_wait(&pool->supervisor, FREE_MS);
     weir__detached_end(&pool->supervisor);
+    weir__scope_on_end_remove(pool->scope, &pool->on_end);
     end_pool(pool);
 }
 
 void weir_pool_kill(weir_pool *pool)
 {
-    if (pool == NULL || weir__check_pool(pool) < 0 || pool->ending)
+    if (pool == NULL || weir__check_pool(pool) < 0 || !weir__pool_begin_end(pool))
         return;
     kill_workers(pool);
+    weir__scope_on_end_remove(pool->scope, &pool->on_end);
     end_pool(pool);
 }
 
 /* ---- what it has ---------------------------------------------------------------------------- */
 
-int weir_pool_workers(const weir_pool *pool)
+/* The pool is held for an instant only: nothing here waits. */
+static int touch_pool(const weir_pool *pool)
 {
     int error = weir__check_pool(pool);
 
-    return error < 0 ? error : pool->control->workers;
+    if (error < 0)
+        return error;
+    return weir__pool_touch((weir_pool *)pool) ? 0 : weir__fail(-ECANCELED, "the pool has ended");
+}
+
+int weir_pool_workers(const weir_pool *pool)
+{
+    int result = touch_pool(pool);
+
+    if (result < 0)
+        return result;
+    result = pool->control->workers;
+    weir__pool_untouch((weir_pool *)pool);
+    return result;
 }
 
 pid_t weir_pool_supervisor_pid(const weir_pool *pool)
@@ -202,13 +263,10 @@ pid_t weir_pool_supervisor_pid(const weir_pool *pool)
     return error < 0 ? error : pool->supervisor.pid;
 }
 
-pid_t weir_pool_worker_pid(const weir_pool *pool, int worker)
+static pid_t get_worker_pid(const weir_pool *pool, int worker)
 {
-    int error = weir__check_pool(pool);
     pid_t pid;
 
-    if (error < 0)
-        return error;
     if (worker < 0 || worker >= pool->control->workers)
         return weir__fail(-ERANGE, "worker %d; the pool has workers 0 to %d", worker,
                           pool->control->workers - 1);
@@ -216,31 +274,57 @@ pid_t weir_pool_worker_pid(const weir_pool *pool, int worker)
     return pid > 0 ? pid : weir__fail(-ESRCH, "worker %d is being replaced", worker);
 }
 
+pid_t weir_pool_worker_pid(const weir_pool *pool, int worker)
+{
+    pid_t result = touch_pool(pool);
+
+    if (result < 0)
+        return result;
+    result = get_worker_pid(pool, worker);
+    weir__pool_untouch((weir_pool *)pool);
+    return result;
+}
+
 /* ---- cancelling ----------------------------------------------------------------------------- */
+
+/* Signal-safe: no message. */
+static bool may_touch(weir_pool *pool)
+{
+    return pool != NULL && weir__is_mine(pool->mine) && weir__pool_touch(pool);
+}
+
+static void cancel_all(struct weir__control *control)
+{
+    /* seq_cst; pairs with job.c, begin_call(); pairs with calls.c, await_call_place(): a call has
+     * begun when it reads this */
+    atomic_fetch_add(&control->cancel_epoch, 1);
+    atomic_store(&control->notified_all, 1);
+    weir__event_write(control);
+    weir__host_wake(control);
+}
 
 void weir_pool_cancel(weir_pool *pool)
 {
-    if (pool == NULL || !weir__is_mine(pool->mine))
+    if (!may_touch(pool))
         return;
-    /* seq_cst; pairs with spec.c, weir__spec_init(); pairs with calls.c, weir__call_put(): a call
-     * has begun when it reads this */
-    atomic_fetch_add(&pool->control->cancel_epoch, 1);
-    atomic_store(&pool->control->notified_all, 1);
-    weir__event_write(pool->control);
-    weir__host_wake(pool->control);
+    cancel_all(pool->control);
+    weir__pool_untouch(pool);
 }
 
 void weir_pool_interrupt(weir_pool *pool)
 {
-    if (pool == NULL || !weir__is_mine(pool->mine))
+    if (!may_touch(pool))
         return;
     /* seq_cst, before the step; pairs with job.c, fill_job(); pairs with calls.c, fill_call() */
     atomic_store(&pool->control->interrupted, 1);
-    weir_pool_cancel(pool);
+    cancel_all(pool->control);
+    weir__pool_untouch(pool);
 }
 
 void weir_pool_resume(weir_pool *pool)
 {
-    if (pool != NULL && weir__is_mine(pool->mine))
-        atomic_store(&pool->control->interrupted, 0);
+    if (!may_touch(pool))
+        return;
+    atomic_store(&pool->control->interrupted, 0);
+    weir__pool_untouch(pool);
 }

@@ -219,7 +219,8 @@ static void publish_bar(weir_pool *pool, uint64_t device, const char *frame, siz
     if (pool == NULL)
         return;
     pthread_mutex_lock(&pool->lock);
-    weir__bar_set(&pool->control->bar, device, frame, size);
+    if (!pool->ended)
+        weir__bar_set(&pool->control->bar, device, frame, size);
     pthread_mutex_unlock(&pool->lock);
 }
 

@@ -6,19 +6,11 @@
  */
 #include <errno.h>
 
-#include "pool/control/mine.h"
 #include "pool/host/spec.h"
 #include "shm/error.h"
 
 #define CHUNKS_DEFAULT 64
 #define RETRIES_MAX    30
-
-int weir__check_pool(const weir_pool *pool)
-{
-    if (pool == NULL)
-        return weir__refuse_null("pool");
-    return weir__check_mine(pool->mine, "a pool");
-}
 
 static int check_job_options(const weir_job_options *options)
 {
@@ -63,12 +55,9 @@ static int count_chunks(weir_range range, const weir_job_options *options, int64
     return 0;
 }
 
-int weir__spec_init(struct weir__job_spec *spec, const weir_pool *pool, weir_range range,
-                    void (*function)(void), void *arg, const weir_job_options *options,
-                    unsigned retries)
+int weir__spec_init(struct weir__job_spec *spec, weir_range range, void (*function)(void),
+                    void *arg, const weir_job_options *options, unsigned retries)
 {
-    /* seq_cst; pairs with pool.c, weir_pool_cancel() */
-    const uint32_t cancel_epoch = atomic_load(&pool->control->cancel_epoch);
     const weir_job_options defaults = {0};
     int result;
 
@@ -94,7 +83,6 @@ int weir__spec_init(struct weir__job_spec *spec, const weir_pool *pool, weir_ran
                    : options->retries < 0 ? 0
                                           : retries,
         .keep_going = options->keep_going,
-        .cancel_epoch = cancel_epoch,
         .timeout_ns = (int64_t)options->timeout_ms * 1000000,
         .chunk_timeout_ns = (int64_t)options->chunk_timeout_ms * 1000000,
         .progress =

@@ -30,7 +30,8 @@ struct weir__job_spec {
     int64_t count, grain;
     unsigned retries;
     bool keep_going, async;
-    uint32_t cancel_epoch; /* when the call began */
+    bool inside;           /* by job.c: the call holds the pool (hold.h), ... */
+    uint32_t cancel_epoch; /* ... and when it began to */
     int64_t timeout_ns, chunk_timeout_ns;
     struct weir__progress_wish progress;
     const struct weir__progress_counts *counts; /* of a stream; NULL: the job's cells are counted */
@@ -39,13 +40,9 @@ struct weir__job_spec {
     size_t memory;                       /* bytes that the job needs for its data */
 };
 
-/* 0, or a negative error with the last error set. */
-int weir__check_pool(const weir_pool *pool);
-
 /* Checks everything that all calls have in common, and sets the spec but for what is special to the
  * call: kind, data and memory. `options` may be NULL. */
-int weir__spec_init(struct weir__job_spec *spec, const weir_pool *pool, weir_range range,
-                    void (*function)(void), void *arg, const weir_job_options *options,
-                    unsigned retries);
+int weir__spec_init(struct weir__job_spec *spec, weir_range range, void (*function)(void),
+                    void *arg, const weir_job_options *options, unsigned retries);
 
 #endif

@@ -36,6 +36,8 @@ struct weir__job_private {
     int64_t cursor;      /* cells below it are known to be final */
     bool woke_sleeper;   /* a worker had to be woken for it */
     bool timed;          /* counted in control.timed_jobs */
+    bool lingers;        /* closed, but `cells` are kept: a process was inside */
+    uint64_t number;     /* of jobs that have had this place or another one: above stop's bits */
     weir_future *called; /* has a callback to be called when the job has ended; pool->lock */
 };
 
@@ -45,6 +47,9 @@ struct weir__jobs {
     struct weir__job_private *private; /* WEIR__JOBS_MAX */
     uint16_t *vacant;                  /* stack of job indices */
     int vacant_count;
+    uint64_t opened;     /* so many, ever */
+    uint16_t *lingering; /* closed jobs that keep their cells; and some that do not any more */
+    int lingering_count;
 };
 
 /* job_future.c, future_set.c. */
@@ -84,10 +89,14 @@ struct weir_pool {
     uint32_t mine;              /* of the process that made it (mine.h) */
 
     pthread_mutex_t lock;
-    pthread_cond_t idle;     /* in_use has become 0; with the lock */
-    pthread_cond_t finished; /* a future's `finishing` has become false; with the lock */
-    int in_use;              /* open jobs, and threads that wait for calls; with the lock */
-    bool ending;             /* no new futures; with the lock */
+    pthread_cond_t idle;     /* in_use has become 0, or a job its future's; with the lock */
+    pthread_cond_t finished; /* a thread has looked at a future for which another waits; likewise */
+    /* hold.c */
+    int in_use;           /* open jobs, and calls that are in it; with the lock */
+    bool ending;          /* no call begins any more; with the lock */
+    pthread_t ender;      /* the thread that ends it, if `ending` */
+    _Atomic bool ended;   /* all is gone but this record; set with the lock */
+    _Atomic int touching; /* signal-safe calls that are in it */
 
     struct weir__jobs jobs;
     struct weir__call_ring *calls; /* calls.c; NULL until a call has been submitted */
@@ -120,10 +129,10 @@ struct weir__future_kind {
 struct weir_future {
     weir_pool *_Atomic pool; /* NULL once the job has ended */
     const struct weir__future_kind *kind;
-    uint64_t position; /* of the call */
-    int code;          /* once it has ended */
-    int users;         /* threads that look at its job; pool->lock */
-    void *result;      /* malloc'ed, or `small` if it has a place there */
+    _Atomic uint64_t position; /* of the call, or of the job (job.c); by it alone it is cancelled */
+    int code;                  /* once it has ended */
+    int users;                 /* threads that look at its job; pool->lock */
+    void *result;              /* malloc'ed, or `small` if it has a place there */
     size_t result_size;
     weir_error *error; /* malloc'ed; NULL while there is none */
     struct weir__future_set *set;
@@ -133,11 +142,12 @@ struct weir_future {
     TAILQ_ENTRY(weir_future) link;
     weir_then_fn callback; /* NULL: none */
     void *callback_arg;
-    weir_pool *caller; /* which is to call it; NULL once it has */
-    int index;         /* of the job */
-    bool listed;       /* on pool->futures.list */
-    bool queued;       /* on caller->callbacks.ended, by `link` */
-    bool finishing;    /* a thread that does not use it finishes its job; pool->lock */
+    weir_pool *caller;      /* which is to call it; NULL once it has */
+    int index;              /* of the job */
+    bool listed;            /* on pool->futures.list */
+    bool queued;            /* on caller->callbacks.ended, by `link` */
+    bool finishing;         /* a thread that does not use it finishes its job; pool->lock */
+    _Atomic bool cancelled; /* at any time, by the thread that uses it, even in a signal handler */
     alignas(16) unsigned char small[WEIR__RESULT_INLINE];
 };
 

@@ -5,6 +5,7 @@
  * What the function does is up to it: the pool takes nothing over, and undoes nothing that an
  * attempt has done whose worker was killed. So chunks are not retried unless the caller asks.
  */
+#include "pool/host/hold.h"
 #include "pool/host/job_future.h"
 #include "pool/worker/task.h"
 
@@ -21,7 +22,7 @@ static int spec_for(struct weir__job_spec *spec, weir_pool *pool, weir_range ran
                     weir_task_fn function, void *arg, const weir_job_options *options)
 {
     if (weir__check_pool(pool) < 0 ||
-        weir__spec_init(spec, pool, range, (void (*)(void))function, arg, options, 0) < 0)
+        weir__spec_init(spec, range, (void (*)(void))function, arg, options, 0) < 0)
         return weir_last_error()->code;
     spec->kind = &for_kind;
     return 0;

@@ -18,6 +18,7 @@
 
 #include "pool/control/mine.h"
 #include "pool/host/future_set.h"
+#include "pool/host/hold.h"
 #include "pool/host/progress.h"
 #include "pool/host/spec.h"
 #include "shm/clock.h"
@@ -101,8 +102,8 @@ weir_stream *weir_stream_new(weir_pool *pool, weir_call_fn function,
     job.arg_size = 0;
     /* the options of a call are checked here, not at the first put */
     if (weir__check_pool(pool) < 0 || check_stream_options(options) < 0 ||
-        weir__spec_init(&spec, pool, (weir_range){0, 1}, (void (*)(void))function, NULL, &job, 0) <
-            0)
+        weir__spec_init(&spec, (weir_range){0, 1}, (void (*)(void))function, NULL, &job, 0) < 0 ||
+        weir__pool_enter(pool) < 0)
         return NULL;
     stream = calloc(1, sizeof(*stream));
     if (stream != NULL) {
@@ -116,6 +117,7 @@ weir_stream *weir_stream_new(weir_pool *pool, weir_call_fn function,
         stream->running = calloc(stream->in_flight, sizeof(struct entry *));
         stream->futures = calloc(stream->in_flight, sizeof(weir_future *));
     }
+    weir__pool_leave(pool);
     if (stream == NULL || stream->running == NULL || stream->futures == NULL ||
         take_progress(stream, options, &spec) < 0) {
         weir_stream_free(stream);

@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pool/host/hold.h"
 #include "pool/host/job_future.h"
 #include "pool/map_reduce/table_build.h"
 #include "pool/worker/task.h"
@@ -419,6 +420,7 @@ static int plan_merge(struct weir__map_reduce *record, const struct weir__job *j
         if (spec->timeout_ns <= 0)
             spec->timeout_ns = 1;
     }
+    spec->cancel_epoch = job->cancel_epoch;
     spec->async = true; /* so that its workers are all woken */
     spec->range = (weir_range){0, partitions};
     spec->count = partitions;
@@ -514,7 +516,7 @@ static int spec_map_reduce(struct weir__job_spec *spec, weir_pool *pool, weir_ra
     if (own.chunks == 0 && own.grain == 0)
         own.chunks = CHUNKS_DEFAULT;
     if (weir__check_pool(pool) < 0 || check_map_reduction(reduction) < 0 ||
-        weir__spec_init(spec, pool, range, (void (*)(void))reduction->map, arg, &own, 1) < 0)
+        weir__spec_init(spec, range, (void (*)(void))reduction->map, arg, &own, 1) < 0)
         return weir_last_error()->code;
     if (spec->count > CHUNKS_MAX)
         return weir__fail(-E2BIG, "%lld chunks; a map-reduce has at most %d, as each has a table",

@@ -10,7 +10,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 
-#include "pool/control/control.h"
+#include "pool/host/job.h"
 
 #define JOBS (WEIR__JOBS_MAX - 1) /* one stands for the queue of calls */
 
@@ -376,6 +376,103 @@ static void a_loop_of_jobs_ends__whenever_a_handler_interrupts_it(void **state)
     munmap((void *)items, 4096);
 }
 
+/* ---- cancels that come late ------------------------------------------------------------------ */
+
+static int wait_for_gate(weir_task *task, weir_range range, void *arg)
+{
+    struct slow *slow = arg;
+
+    (void)task;
+    (void)range;
+    slow->started++;
+    while (slow->cancelled == 0)
+        usleep(100);
+    return 0;
+}
+
+/* A handler has read where the job is, and goes on when another job has its place. */
+static void no_other_job_is_cancelled__when_its_place_is_used_again(void **state)
+{
+    weir_scope *scope = begin();
+    struct slow *slow = shared_memory(4096);
+    weir_pool *pool = new_pool(scope, 1);
+    weir_future *first, *second;
+    uint64_t position;
+
+    (void)state;
+    slow->cancelled = 1;
+    first = weir_pool_for_async(pool, (weir_range){0, 1}, wait_for_gate, slow, NULL);
+    assert_non_null(first);
+    position = first->position;
+    assert_int_equal(weir_future_wait(first, -1), 0);
+    slow->cancelled = 0;
+    second =
+        weir_pool_for_async(pool, (weir_range){0, 4}, wait_for_gate, slow, OPTIONS(.grain = 1));
+    assert_non_null(second);
+    assert_int_equal(second->position % WEIR__JOBS_MAX, position % WEIR__JOBS_MAX);
+    weir__job_cancel(pool, position);
+    slow->cancelled = 1;
+    assert_int_equal(weir_future_wait(second, -1), 0);
+    weir_future_free(first);
+    weir_future_free(second);
+    weir_pool_free(pool);
+    weir_scope_end(scope);
+    munmap(slow, 4096);
+}
+
+struct racer {
+    weir_pool *pool;
+    _Atomic int *items;
+    bool cancels;
+    int wrong;
+};
+
+/* One thread cancels its futures while the others, which need places, finish them. */
+static void *race(void *arg)
+{
+    enum { EACH = 1500 };
+    struct racer *racer = arg;
+    weir_future **futures = calloc(EACH, sizeof(*futures));
+
+    for (int round = 0; round < 6 && futures != NULL; round++) {
+        for (int i = 0; i < EACH; i++)
+            futures[i] = weir_pool_for_async(racer->pool, (weir_range){0, 1}, count_items,
+                                             racer->items, NULL);
+        for (int i = 0; i < EACH && racer->cancels; i++)
+            weir_future_cancel(futures[i]);
+        for (int i = 0; i < EACH; i++) {
+            int result = weir_future_wait(futures[i], -1);
+
+            racer->wrong += result != 0 && !(racer->cancels && result == -ECANCELED);
+            weir_future_free(futures[i]);
+        }
+    }
+    free(futures);
+    return NULL;
+}
+
+static void no_job_of_others_is_cancelled__when_a_thread_cancels_its_own(void **state)
+{
+    weir_scope *scope = begin();
+    _Atomic int *items = shared_memory(4096);
+    weir_pool *pool = new_pool(scope, 2);
+    struct racer racers[4];
+    pthread_t threads[4];
+
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        racers[i] = (struct racer){.pool = pool, .items = items, .cancels = i < 2};
+        assert_int_equal(pthread_create(&threads[i], NULL, race, &racers[i]), 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(racers[i].wrong, 0);
+    }
+    weir_pool_free(pool);
+    weir_scope_end(scope);
+    munmap(items, 4096);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -387,6 +484,8 @@ int main(void)
         UNIT(a_map_reduce_is_cancelled__when_it_is_between_its_two_jobs),
         UNIT(calls_are_cancelled_before_they_start__when_interrupted_until_resumed),
         UNIT(a_loop_of_jobs_ends__whenever_a_handler_interrupts_it),
+        UNIT(no_other_job_is_cancelled__when_its_place_is_used_again),
+        UNIT(no_job_of_others_is_cancelled__when_a_thread_cancels_its_own),
     };
 
     leak_isolate();

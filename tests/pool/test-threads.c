@@ -4,6 +4,7 @@
  */
 #include "support.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -15,7 +16,8 @@ struct caller {
     weir_pool *pool;
     _Atomic int *items;
     unsigned seed;
-    int wrong;
+    int wrong, jobs;
+    _Atomic bool stopped;
 };
 
 static void *call_often(void *arg)
@@ -46,7 +48,7 @@ static void jobs_do_not_disturb_each_other__when_many_threads_call(void **state)
 
     (void)state;
     for (int i = 0; i < THREADS; i++) {
-        callers[i] = (struct caller){pool, items + i * ITEMS, (unsigned)i, 0};
+        callers[i] = (struct caller){.pool = pool, .items = items + i * ITEMS, .seed = (unsigned)i};
         assert_int_equal(pthread_create(&threads[i], NULL, call_often, &callers[i]), 0);
     }
     for (int i = 0; i < THREADS; i++) {
@@ -62,6 +64,7 @@ struct flight {
     weir_pool *pool;
     _Atomic int *started;
     int result;
+    _Atomic bool launched;
 };
 
 static int take_a_while(weir_task *task, weir_range range, void *arg)
@@ -91,7 +94,7 @@ static void jobs_in_flight(void (*end)(weir_pool *), int results[3], int *starts
     pthread_t threads[3];
 
     for (int i = 0; i < 3; i++) {
-        flights[i] = (struct flight){pool, started, 1};
+        flights[i] = (struct flight){.pool = pool, .started = started, .result = 1};
         assert_int_equal(pthread_create(&threads[i], NULL, fly, &flights[i]), 0);
     }
     WAIT_UNTIL(*started >= 4, 5000);
@@ -196,6 +199,234 @@ static void each_future_has_its_result__when_threads_need_places(void **state)
     weir_scope_end(scope);
 }
 
+/* Plain jobs beside many jobs of futures: they need places too. */
+static void *count_always(void *arg)
+{
+    struct caller *caller = arg;
+
+    while (!caller->stopped) {
+        caller->wrong +=
+            weir_pool_for(caller->pool, (weir_range){0, 4}, count_items, caller->items, NULL) != 0;
+        caller->jobs++;
+    }
+    return NULL;
+}
+
+static void plain_jobs_go_on__beside_more_futures_than_places(void **state)
+{
+    static weir_future *futures[6000];
+    _Atomic int *items = shared_memory(4096);
+    weir_scope *scope = begin();
+    weir_pool *pool = new_pool(scope, 2);
+    struct caller callers[3];
+    pthread_t threads[3];
+    int jobs = 0;
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        callers[i] = (struct caller){.pool = pool, .items = items + i * 16};
+        assert_int_equal(pthread_create(&threads[i], NULL, count_always, &callers[i]), 0);
+    }
+    for (int round = 0; round < 4; round++) {
+        for (int i = 0; i < 6000; i++)
+            futures[i] =
+                weir_pool_for_async(pool, (weir_range){0, 2}, count_items, items + 64, NULL);
+        for (int i = 0; i < 6000; i++) {
+            assert_int_equal(weir_future_wait(futures[i], -1), 0);
+            weir_future_free(futures[i]);
+        }
+    }
+    for (int i = 0; i < 3; i++) {
+        callers[i].stopped = true;
+        pthread_join(threads[i], NULL);
+        assert_int_equal(callers[i].wrong, 0);
+        assert_int_equal(items[i * 16], callers[i].jobs);
+        jobs += callers[i].jobs;
+    }
+    assert_true(jobs > 0);
+    assert_int_equal(items[64], 24000);
+    weir_pool_free(pool);
+    weir_scope_end(scope);
+    munmap(items, 4096);
+}
+
+/* ---- the pool ends while others use it ------------------------------------------------------- */
+
+#define ENDS       12
+#define LATE_CALLS 200
+
+struct late {
+    weir_pool *pool;
+    int kind;
+    bool wrong;
+};
+
+static int run_nothing(weir_task *task, weir_range range, void *arg)
+{
+    (void)task;
+    (void)range;
+    (void)arg;
+    return 0;
+}
+
+static int free_and_get(weir_future *future, int result)
+{
+    weir_future_free(future);
+    return result;
+}
+
+static int call_in_some_way(struct late *late)
+{
+    const weir_job_options retries = {.retries = 1};
+    weir_future *futures[4];
+    int64_t number = 7;
+    int result = 0;
+
+    switch (late->kind) {
+    case 0:
+        futures[0] = weir_pool_submit(late->pool, give_back, &number, sizeof number, NULL);
+        return futures[0] == NULL ? weir_last_error()->code
+                                  : free_and_get(futures[0], weir_future_wait(futures[0], -1));
+    case 1:
+        return weir_pool_for(late->pool, (weir_range){0, 100}, run_nothing, NULL, NULL);
+    case 2:
+        for (int i = 0; i < 4; i++) {
+            futures[i] =
+                weir_pool_for_async(late->pool, (weir_range){0, 9}, run_nothing, NULL, &retries);
+            if (futures[i] == NULL)
+                result = weir_last_error()->code;
+        }
+        if (weir_future_wait_many(futures, 4, WEIR_WHEN_ALL, -1) != 4)
+            late->wrong = true;
+        for (int i = 0; i < 4; i++)
+            weir_future_free(futures[i]);
+        return result;
+    default:
+        futures[0] = weir_pool_submit(late->pool, give_back, &number, sizeof number, &retries);
+        if (futures[0] == NULL)
+            return weir_last_error()->code;
+        weir_pool_cancel(late->pool);
+        while (!weir_future_done(futures[0]))
+            weir_future_cancel(futures[0]);
+        return weir_future_wait(futures[0], -1) == WEIR_EDIED ? free_and_get(futures[0], WEIR_EDIED)
+                                                              : free_and_get(futures[0], 0);
+    }
+}
+
+/* Until the pool has ended, and then some more. */
+static void *call_until_the_end(void *arg)
+{
+    struct late *late = arg;
+    int result;
+
+    do
+        result = call_in_some_way(late);
+    while (result == 0 || result == WEIR_EDIED ||
+           (result == -ECANCELED && weir_pool_workers(late->pool) > 0));
+    late->wrong |= result != -ECANCELED;
+    for (int i = 0; i < LATE_CALLS; i++)
+        late->wrong |= call_in_some_way(late) != -ECANCELED;
+    return NULL;
+}
+
+static void end_under_calls(bool scope_ends)
+{
+    for (int n = 0; n < ENDS; n++) {
+        weir_scope *scope = begin();
+        weir_pool *pool = new_pool(scope, 2);
+        struct late late[4];
+        pthread_t threads[4];
+
+        for (int i = 0; i < 4; i++) {
+            late[i] = (struct late){.pool = pool, .kind = i};
+            assert_int_equal(pthread_create(&threads[i], NULL, call_until_the_end, &late[i]), 0);
+        }
+        usleep((unsigned)(n * 137 % 3000));
+        if (!scope_ends)
+            weir_pool_kill(pool);
+        weir_scope_end(scope);
+        for (int i = 0; i < 4; i++) {
+            pthread_join(threads[i], NULL);
+            assert_false(late[i].wrong);
+        }
+    }
+}
+
+static void calls_of_others_fail__when_a_thread_kills_the_pool(void **state)
+{
+    (void)state;
+    end_under_calls(false);
+}
+
+static void calls_of_others_fail__when_a_thread_ends_the_scope(void **state)
+{
+    (void)state;
+    end_under_calls(true);
+}
+
+static void *kill_too(void *pool)
+{
+    weir_pool_kill(pool);
+    return NULL;
+}
+
+static void a_pool_ends_once__when_several_threads_kill_it(void **state)
+{
+    (void)state;
+    for (int n = 0; n < 10; n++) {
+        weir_scope *scope = begin();
+        weir_pool *pool = new_pool(scope, 1);
+        pthread_t threads[3];
+
+        for (int i = 0; i < 3; i++)
+            assert_int_equal(pthread_create(&threads[i], NULL, kill_too, pool), 0);
+        weir_pool_kill(pool);
+        assert_int_equal(weir_pool_workers(pool), -ECANCELED);
+        for (int i = 0; i < 3; i++)
+            pthread_join(threads[i], NULL);
+        weir_scope_end(scope);
+    }
+}
+
+/* A thread that waits for ever must not hear that its time is over. */
+static void *wait_for_ever(void *arg)
+{
+    struct flight *flight = arg;
+    weir_future *future = weir_pool_for_async(flight->pool, (weir_range){0, 400}, take_a_while,
+                                              (void *)flight->started, NULL);
+
+    flight->launched = future != NULL;
+    flight->result = weir_future_wait(future, -1);
+    weir_future_free(future);
+    return NULL;
+}
+
+static void waiting_threads_learn_of_the_death__when_a_thread_kills_the_pool(void **state)
+{
+    (void)state;
+    for (int n = 0; n < 20; n++) {
+        weir_scope *scope = begin();
+        _Atomic int *started = shared_memory(4096);
+        weir_pool *pool = new_pool(scope, 2);
+        struct flight flights[3];
+        pthread_t threads[3];
+
+        for (int i = 0; i < 3; i++) {
+            flights[i] = (struct flight){.pool = pool, .started = started};
+            assert_int_equal(pthread_create(&threads[i], NULL, wait_for_ever, &flights[i]), 0);
+        }
+        WAIT_UNTIL(flights[0].launched && flights[1].launched && flights[2].launched, 5000);
+        usleep((unsigned)(n * 97 % 2000));
+        weir_pool_kill(pool);
+        for (int i = 0; i < 3; i++) {
+            pthread_join(threads[i], NULL);
+            assert_int_equal(flights[i].result, WEIR_EDIED);
+        }
+        weir_scope_end(scope);
+        munmap((void *)started, 4096);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +435,11 @@ int main(void)
         UNIT(jobs_in_flight_report_a_death__when_the_pool_is_killed),
         UNIT(jobs_in_flight_report_a_death__when_the_scope_ends),
         UNIT(each_future_has_its_result__when_threads_need_places),
+        UNIT(plain_jobs_go_on__beside_more_futures_than_places),
+        UNIT(calls_of_others_fail__when_a_thread_kills_the_pool),
+        UNIT(calls_of_others_fail__when_a_thread_ends_the_scope),
+        UNIT(a_pool_ends_once__when_several_threads_kill_it),
+        UNIT(waiting_threads_learn_of_the_death__when_a_thread_kills_the_pool),
     };
 
     leak_isolate();

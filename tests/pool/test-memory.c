@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a pool keeps: the memory of jobs is given back when they have ended, and when another object
+ * of the scope needs it.
+ */
+#include "support.h"
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/statvfs.h>
+#include <sys/wait.h>
+
+#include "pool/host/state.h"
+
+#define MIB ((size_t)1 << 20)
+
+static bool own_shm; /* a /dev/shm of this program's own */
+
+/* Bytes of /dev/shm that are used. */
+static size_t used_shm(void)
+{
+    struct statvfs shm;
+
+    assert_int_equal(statvfs("/dev/shm", &shm), 0);
+    return (size_t)(shm.f_blocks - shm.f_bfree) * shm.f_frsize;
+}
+
+/* Bytes of the control heap that are in memory. */
+static size_t resident_heap(const weir_pool *pool)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), pages = pool->control->heap_size / page;
+    unsigned char *is = malloc(pages), *heap = pool->control->heap;
+    size_t count = 0;
+
+    assert_non_null(is);
+    heap += -(uintptr_t)heap % page;
+    assert_int_equal(mincore(heap, (pages - 1) * page, is), 0);
+    for (size_t i = 0; i + 1 < pages; i++)
+        count += is[i] & 1;
+    free(is);
+    return count * page;
+}
+
+/* Leaves so much of the control heap that jobs need blocks of the scope; the rest is not touched. */
+static void shrink_heap(weir_pool *pool, size_t left)
+{
+    const size_t size = pool->jobs.heap.vacant[0].size - left;
+
+    assert_non_null(weir__control_heap_alloc(&pool->jobs.heap, size));
+}
+
+static int check_argument(weir_task *task, void *arg)
+{
+    const unsigned char *bytes = arg;
+    int64_t sum = bytes[0] + bytes[1];
+
+    return weir_task_result(task, &sum, sizeof sum);
+}
+
+/* Submits `count` calls of so many bytes of argument. */
+static void submit_large(weir_pool *pool, weir_future **futures, int count, size_t size)
+{
+    unsigned char *arg = calloc(1, size);
+
+    assert_non_null(arg);
+    for (int i = 0; i < count; i++) {
+        arg[0] = (unsigned char)i;
+        futures[i] = weir_pool_submit(pool, check_argument, arg, size, NULL);
+        if (futures[i] == NULL)
+            fail_msg("call %d: %s", i, weir_last_error()->message);
+    }
+    free(arg);
+}
+
+static void take_large(weir_future **futures, int count)
+{
+    for (int i = 0; i < count; i++) {
+        const int64_t *sum = weir_future_result(futures[i], NULL);
+
+        if (sum == NULL)
+            fail_msg("call %d: %s", i, weir_last_error()->message);
+        assert_int_equal(*sum, i & 255);
+        weir_future_free(futures[i]);
+    }
+}
+
+static void blocks_are_given_back__when_calls_with_large_arguments_have_ended(void **state)
+{
+    weir_scope *scope = begin();
+    weir_pool *pool = new_pool(scope, 2);
+    weir_future *futures[8];
+    size_t before;
+
+    (void)state;
+    shrink_heap(pool, MIB);
+    before = used_shm();
+    submit_large(pool, futures, 8, 2 * MIB);
+    assert_true(!own_shm || used_shm() >= before + 16 * MIB);
+    take_large(futures, 8);
+    assert_true(!own_shm || used_shm() < before + MIB);
+    weir_pool_free(pool);
+    weir_scope_end(scope);
+}
+
+static void the_heap_keeps_little__when_jobs_of_any_size_have_ended(void **state)
+{
+    const size_t sizes[] = {5000, 50000, 500000, 5000000};
+    const int counts[] = {3000, 1000, 200, 20};
+    static weir_future *futures[3000];
+    weir_scope *scope = begin();
+    weir_pool *pool = new_pool(scope, 2);
+
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        submit_large(pool, futures, counts[i], sizes[i]);
+        take_large(futures, counts[i]);
+        assert_true(resident_heap(pool) <= 4 * MIB);
+    }
+    weir_pool_free(pool);
+    weir_scope_end(scope);
+}
+
+static int do_nothing(weir_task *task, weir_range range, void *arg)
+{
+    (void)task;
+    (void)range;
+    (void)arg;
+    return 0;
+}
+
+/* A worker that is stopped in a job that has ended reads its cells: they stay, and go when it is
+ * out. */
+static void cells_are_given_back__when_a_worker_has_left_late(void **state)
+{
+    weir_scope *scope = begin();
+    weir_pool *pool = new_pool(scope, 2);
+
+    (void)state;
+    for (int i = 0; i < 30; i++)
+        assert_int_equal(
+            weir_pool_for(pool, (weir_range){0, 200000}, do_nothing, NULL, OPTIONS(.grain = 1)), 0);
+    usleep(50000); /* the workers have left the last one */
+    assert_int_equal(weir_pool_for(pool, (weir_range){0, 1}, do_nothing, NULL, NULL), 0);
+    assert_true(resident_heap(pool) <= 4 * MIB);
+    weir_pool_free(pool);
+    weir_scope_end(scope);
+}
+
+/* In a /dev/shm of 64 MiB: jobs that have ended, but at which no thread has looked, hold most. */
+static void make_objects_in_little_memory(void)
+{
+    weir_scope *scope = begin();
+    weir_pool *pool = new_pool(scope, 2);
+    weir_future *futures[6];
+    weir_shm *block;
+
+    shrink_heap(pool, MIB);
+    submit_large(pool, futures, 6, 8 * MIB);
+    for (int i = 0; i < 6; i++)
+        WAIT_UNTIL(weir__cell_final(pool->control->jobs[futures[i]->index].cells[0]), 5000);
+    block = weir_scope_shm(scope, 40 * MIB);
+    if (block == NULL)
+        fail_msg("%s", weir_last_error()->message);
+    assert_int_equal(weir_last_error()->code, 0);
+    take_large(futures, 6);
+    weir_shm_unlink(block);
+    weir_shm_close(block);
+
+    submit_large(pool, futures, 6, 8 * MIB); /* another job's argument needs the memory */
+    for (int i = 0; i < 6; i++)
+        WAIT_UNTIL(weir__cell_final(pool->control->jobs[futures[i]->index].cells[0]), 5000);
+    take_large(futures, 1);
+    submit_large(pool, futures, 1, 40 * MIB);
+    take_large(futures, 6);
+    weir_pool_free(pool);
+    weir_scope_end(scope);
+}
+
+static void an_object_is_made__when_jobs_that_have_ended_hold_the_memory(void **state)
+{
+    (void)state;
+    if (!own_shm)
+        skip();
+    weir_clear_error();
+    make_objects_in_little_memory();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        UNIT(blocks_are_given_back__when_calls_with_large_arguments_have_ended),
+        UNIT(the_heap_keeps_little__when_jobs_of_any_size_have_ended),
+        UNIT(cells_are_given_back__when_a_worker_has_left_late),
+        UNIT(an_object_is_made__when_jobs_that_have_ended_hold_the_memory),
+    };
+
+    own_shm = leak_isolate() && leak_limit_shm(64 * MIB);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
