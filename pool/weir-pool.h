@@ -67,8 +67,9 @@ typedef struct weir_pool_options {
     int64_t chunks_per_worker;
     bool pin; /* bind worker i to the i-th CPU of the affinity mask, going round */
     /* A worker that crashes (SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT) writes where to stderr
-     * before it dies. Names of a program's own functions are there if it was linked with -rdynamic;
-     * addr2line finds the others. */
+     * before it dies: one line a function, static ones included unless the program was stripped and
+     * its debug information is not in /usr/lib/debug. `addr2line -e FILE 0x...` gives the source
+     * line, if the program was built with -g. */
     bool backtrace;
     uint64_t reserved[8];
 } weir_pool_options;

@@ -5,7 +5,8 @@
  * A handler on a stack of its own (the worker's may be what has run out) writes to stderr and lets
  * the signal do its work: the worker dies of it as it would have, so the supervisor reports the
  * same. It cannot keep a worker from dying: a second crash inside it, and a lock of the loader's
- * that the crash has left locked, end it by the default action or by SIGALRM.
+ * that the crash has left locked, end it by the default action or by SIGALRM. Names come from the
+ * files themselves (symbol.c), so static functions have theirs.
  *
  * Signals that the program ignores or that the user's initializer catches later are left to them.
  */
@@ -17,27 +18,34 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <ucontext.h>
 #include <unistd.h>
 
-#define STACK_SIZE  ((size_t)128 << 10)
-#define FRAMES_MAX  64
-#define GIVE_UP_S   5
-#define HEADER_SIZE 160
+#include "pool/worker/log.h"
+#include "pool/worker/symbol.h"
+
+#define STACK_SIZE ((size_t)128 << 10)
+#define FRAMES_MAX 64
+#define GIVE_UP_S  5
 
 static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 
+static struct weir__control *control; /* of the pool; set before the handler is */
+
 /* Everything here is for a signal handler: no stdio. */
 
-static void append(char *out, const char *text)
-{
-    size_t used = strlen(out);
+struct text {
+    size_t size;
+    char bytes[WEIR__LOG_MAX];
+};
 
-    while (*text != '\0' && used < HEADER_SIZE - 1)
-        out[used++] = *text++;
-    out[used] = '\0';
+static void append(struct text *out, const char *text)
+{
+    while (*text != '\0' && out->size < sizeof(out->bytes))
+        out->bytes[out->size++] = *text++;
 }
 
-static void append_number(char *out, uint64_t number, unsigned base)
+static void append_number(struct text *out, uint64_t number, unsigned base)
 {
     char digits[24];
     size_t at = sizeof(digits) - 1;
@@ -50,17 +58,23 @@ static void append_number(char *out, uint64_t number, unsigned base)
     append(out, digits + at);
 }
 
-static void put_text(const char *text)
+static void append_hex(struct text *out, uint64_t number)
 {
-    ssize_t put = write(STDERR_FILENO, text, strlen(text));
-
-    (void)put;
+    append(out, "0x");
+    append_number(out, number, 16);
 }
 
-static void put_header(int number, const siginfo_t *info)
+static void put_text(struct text *text)
+{
+    if (text->size > 0)
+        weir__log_put(control, text->bytes, text->size);
+    text->size = 0;
+}
+
+static void put_header(struct text *text, int number, const siginfo_t *info)
 {
     const char *name = sigabbrev_np(number);
-    char text[HEADER_SIZE] = "", process[16] = "worker";
+    char process[16] = "worker";
 
     prctl(PR_GET_NAME, process);
     append(text, process);
@@ -69,11 +83,48 @@ static void put_header(int number, const siginfo_t *info)
     append(text, ") crashed by SIG");
     append(text, name != NULL ? name : "?");
     if (info->si_code > 0 && number != SIGABRT) { /* by the kernel: a fault */
-        append(text, " at address 0x");
-        append_number(text, (uint64_t)(uintptr_t)info->si_addr, 16);
+        append(text, " at address ");
+        append_hex(text, (uint64_t)(uintptr_t)info->si_addr);
     }
     append(text, ":\n");
     put_text(text);
+}
+
+/* "    function+0x12 (/path/of/file+0x1234)", or what of it is known. */
+static void put_frame(struct text *text, uintptr_t address, unsigned back)
+{
+    struct weir__symbol symbol;
+
+    weir__symbol_find(address, back, &symbol);
+    if (text->size + WEIR__SYMBOL_NAME + WEIR__SYMBOL_FILE + 64 > sizeof(text->bytes))
+        put_text(text);
+    append(text, "    ");
+    append(text, symbol.function[0] != '\0' ? symbol.function : "??");
+    if (symbol.function[0] != '\0') {
+        append(text, "+");
+        append_hex(text, symbol.offset);
+    }
+    append(text, " (");
+    append(text, symbol.file);
+    if (symbol.in_file != 0)
+        append(text, "+");
+    append_hex(text, symbol.in_file != 0 ? symbol.in_file : address);
+    append(text, ")\n");
+}
+
+/* The instruction that the signal has interrupted; 0: not known here. */
+static uintptr_t interrupted(const ucontext_t *context)
+{
+#if defined(__x86_64__)
+    return (uintptr_t)context->uc_mcontext.gregs[REG_RIP];
+#elif defined(__i386__)
+    return (uintptr_t)context->uc_mcontext.gregs[REG_EIP];
+#elif defined(__aarch64__)
+    return (uintptr_t)context->uc_mcontext.pc;
+#else
+    (void)context;
+    return 0;
+#endif
 }
 
 /* Not for ever, whatever the crash has left locked. */
@@ -91,20 +142,27 @@ static void set_limit(void)
 
 static void on_crash(int number, siginfo_t *info, void *context)
 {
+    const uintptr_t at = interrupted(context);
     void *frames[FRAMES_MAX];
-    int count;
+    struct text text;
+    int count, first = 1; /* without this function */
 
-    (void)context;
+    text.size = 0;
     set_limit();
-    put_header(number, info);
+    put_header(&text, number, info);
     count = backtrace(frames, FRAMES_MAX);
-    if (count > 1)
-        backtrace_symbols_fd(frames + 1, count - 1, STDERR_FILENO); /* without this function */
+    for (int i = first; i < count; i++) {
+        if ((uintptr_t)frames[i] == at)
+            first = i; /* without the signal's own frame */
+    }
+    for (int i = first; i < count; i++)
+        put_frame(&text, (uintptr_t)frames[i], (uintptr_t)frames[i] != at);
+    put_text(&text);
     /* The handler is reset (SA_RESETHAND), and the signal blocked until this returns. */
     raise(number);
 }
 
-void weir__backtrace_install(void)
+void weir__backtrace_install(struct weir__control *pool)
 {
     struct sigaction before, action = {.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESETHAND};
     stack_t stack = {.ss_size = STACK_SIZE};
@@ -114,6 +172,7 @@ void weir__backtrace_install(void)
         mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (stack.ss_sp == MAP_FAILED || sigaltstack(&stack, NULL) < 0)
         return;
+    control = pool;
     backtrace(&frame, 1); /* loads what it needs, which a handler must not */
     action.sa_sigaction = on_crash;
     sigemptyset(&action.sa_mask);

@@ -5,8 +5,10 @@
 #ifndef WEIR_BACKTRACE_H
 #define WEIR_BACKTRACE_H
 
+struct weir__control;
+
 /* In a worker, before it runs anything of the user's: from now on a crash writes its backtrace to
  * stderr first. Without memory for that it changes nothing. */
-void weir__backtrace_install(void);
+void weir__backtrace_install(struct weir__control *control);
 
 #endif

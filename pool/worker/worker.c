@@ -74,7 +74,7 @@ _Noreturn static void run_pool_worker(struct weir_task *task)
     struct weir__control *control = task->control;
 
     if (control->backtrace)
-        weir__backtrace_install();
+        weir__backtrace_install(control);
     if (control->pin)
         pin_to_cpu(task->slot);
     if (control->initializer != NULL) {
