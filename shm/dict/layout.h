@@ -106,14 +106,19 @@ int weir__dict_damaged(const weir_dict *dict, const char *how) __attribute__((co
 #define WEIR__LINK_DUMMY   ((uint64_t)1 << 33) /* it leads to a bucket */
 #define WEIR__LINK_TARGET  (WEIR__LINK_DUMMY | UINT32_MAX)
 #define WEIR__LINK_TAG_ONE ((uint64_t)1 << 34)
+#define WEIR__LINK_USED    ((uint64_t)1 << 63) /* the tag has the bits between */
 
 /* What replaces `old` when the link shall lead to `target` (with MARK or not). Never 0, which is a
- * bucket that nobody has used. */
+ * bucket that nobody has used; so one bit is always set.
+ *
+ * No condition decides about the tag. gcc 12.2 for x86-64 makes a conditional move of
+ * "tag != 0 ? tag : TAG_ONE" and then drops the load of TAG_ONE (a peephole after if-conversion),
+ * which the sum needs too: instead of 1, an address was added to the tag. */
 static inline uint64_t weir__link(uint64_t target, uint64_t old)
 {
     uint64_t tag = (old & ~(WEIR__LINK_TAG_ONE - 1)) + WEIR__LINK_TAG_ONE;
 
-    return target | (tag != 0 ? tag : WEIR__LINK_TAG_ONE);
+    return target | tag | WEIR__LINK_USED;
 }
 
 /* ---- value words ---------------------------------------------------------------------------- */
