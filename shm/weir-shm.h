@@ -240,10 +240,21 @@ WEIR_API const char *weir_type_name(weir_type type);
  * was made: 8 * (size / 8 + 1) bytes; an element of another type has 8. A longer value is refused
  * and the old one kept.
  *
- * Concurrent use: getting, setting and adding to an *int* that stays an int is atomic. For any
- * other change, processes that write the same element, or read it meanwhile, must agree among
- * themselves; without that a reader may get a mixture of the old and the new value, or -EBADMSG,
- * but never reads outside the block. Different elements are independent of each other.
+ * Concurrent use: getting, setting and adding to an *int* that stays an int is atomic among
+ * processes that use weir. For any other change, processes that write the same element, or read it
+ * meanwhile, must agree among themselves; without that a reader may get a mixture of the old and
+ * the new value, or -EBADMSG, but never reads outside the block. Different elements are independent
+ * of each other.
+ *
+ * CPython as a writer: `sl[i] = value` sets format, code and slot one after the other, and each of
+ * them is zeroed first. So a process that reads the element meanwhile may see a value that nobody
+ * stored, also where the type stays: 0 of an int, 0.0 of a float, False of a bool; of a str or
+ * bytes "", a part of either value, or the other one of these two types. None stays None. What weir
+ * sets or adds meanwhile may be lost. A reader that finds no value at all looks again for up to 20
+ * ms before it says -EBADMSG, so a writer that runs is never taken for damage; one that was stopped
+ * or killed in between is. What CPython reads while weir writes an int that stays one is the old or
+ * the new value. For all else, take a lock that both know, or an element that only one process
+ * writes.
  *
  * Everything read from a block is checked first: a damaged or hostile block gives -EBADMSG. */
 typedef struct weir_list weir_list;

@@ -13,10 +13,16 @@
  * and nothing else is affected. Numbers, bool and None have a slot word that is read and written in
  * one step, with acquire and release, so that an int can say "the rest is written" to other
  * processes; on x86 that costs nothing.
+ *
+ * CPython writes otherwise: format, code, slot, and each of them is zeroed before it is written
+ * (struct.pack_into). So a reader that finds no value in an element may have come in between, and
+ * looks again for a while before it calls the element damaged (look_again). Nothing can be told
+ * from a slot that is zeroed: 0 is a value.
  */
 #include <errno.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 
 #include "shm/error.h"
 #include "shm/list/list.h"
@@ -51,6 +57,33 @@ static __attribute__((cold)) int fail_damaged(const weir_list *list, uint64_t i,
 {
     return weir__fail(-EBADMSG, "element %llu of list \"%s\" is damaged: %s", (unsigned long long)i,
                       list->shm->name, what);
+}
+
+/* How often an element is looked at whose parts do not fit together: first at once, which is enough
+ * for a writer that runs, then for as long as one may wait for a processor that was interrupted
+ * there. */
+enum {
+    LOOKS_AT_ONCE = 50,
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+    LOOKS = LOOKS_AT_ONCE,
+#else
+    LOOKS = LOOKS_AT_ONCE + 40, /* 20 ms */
+#endif
+};
+
+/* True as long as it is worth it. */
+static __attribute__((cold, noinline)) bool look_again(unsigned *looks)
+{
+    static const struct timespec pause = {.tv_nsec = 500000};
+    int saved = errno;
+
+    if (++*looks < LOOKS_AT_ONCE)
+        return true;
+    if (*looks >= LOOKS)
+        return false;
+    nanosleep(&pause, NULL);
+    errno = saved;
+    return true;
 }
 
 struct element {
@@ -94,12 +127,15 @@ static int read_element(const weir_list *list, uint64_t i, weir_value *out)
     struct weir__content content;
     struct element element;
     weir_value value = weir_none();
+    unsigned looks = 0;
+    uint64_t format;
 
     if (!find_element(list, i, &element))
         return -EBADMSG;
-    if (!weir__format_decode(weir__read_word(element.format), weir__read_code(element.code),
-                             element.slot_size, &content))
-        return fail_damaged(list, i, "its format is not valid");
+    while (format = weir__read_word(element.format),
+           !weir__format_decode(format, weir__read_code(element.code), element.slot_size, &content))
+        if (!look_again(&looks))
+            return fail_damaged(list, i, "its format is not valid");
     value.type = content.type;
     switch (content.type) {
     case WEIR_NONE:
@@ -129,14 +165,19 @@ static __attribute__((noinline)) int get_any_element(const weir_list *list, uint
                                                      weir_value *out)
 {
     weir_value value;
-    int result = read_element(list, i, &value);
+    unsigned looks = 0;
 
-    if (result < 0)
-        return result;
-    if (value.type == WEIR_STR && !weir__utf8_valid(value.data, value.size))
-        return fail_damaged(list, i, "a str that is not UTF-8");
-    *out = value;
-    return 0;
+    do {
+        int result = read_element(list, i, &value);
+
+        if (result < 0)
+            return result;
+        if (value.type != WEIR_STR || weir__utf8_valid(value.data, value.size)) {
+            *out = value;
+            return 0;
+        }
+    } while (look_again(&looks));
+    return fail_damaged(list, i, "a str that is not UTF-8");
 }
 
 /* Most elements are ints, and this is the path that is counted in nanoseconds: false if element i
@@ -185,19 +226,14 @@ int weir_list_get(const weir_list *list, int64_t index, weir_value *out)
     return get_element(list, i, out);
 }
 
-int64_t weir_list_get_data(const weir_list *list, int64_t index, char *buf, size_t size)
+#define NOT_UTF8 INT64_MIN
+
+/* As weir_list_get_data(), or NOT_UTF8. */
+static int64_t copy_element(const weir_list *list, uint64_t i, char *buf, size_t size)
 {
     weir_value value;
-    uint64_t i;
-    int result;
+    int result = read_element(list, i, &value);
 
-    if (list == NULL)
-        return fail_null();
-    if (buf == NULL && size > 0)
-        return fail_null_out();
-    if (!resolve_index(list, index, &i))
-        return fail_index(list, index);
-    result = read_element(list, i, &value);
     if (result < 0)
         return result;
     if (value.type != WEIR_STR && value.type != WEIR_BYTES)
@@ -213,8 +249,26 @@ int64_t weir_list_get_data(const weir_list *list, int64_t index, char *buf, size
             value.data = buf;
     }
     if (value.type == WEIR_STR && !weir__utf8_valid(value.data, value.size))
-        return fail_damaged(list, i, "a str that is not UTF-8");
+        return NOT_UTF8;
     return (int64_t)value.size;
+}
+
+int64_t weir_list_get_data(const weir_list *list, int64_t index, char *buf, size_t size)
+{
+    unsigned looks = 0;
+    int64_t result;
+    uint64_t i;
+
+    if (list == NULL)
+        return fail_null();
+    if (buf == NULL && size > 0)
+        return fail_null_out();
+    if (!resolve_index(list, index, &i))
+        return fail_index(list, index);
+    do
+        result = copy_element(list, i, buf, size);
+    while (result == NOT_UTF8 && look_again(&looks));
+    return result == NOT_UTF8 ? fail_damaged(list, i, "a str that is not UTF-8") : result;
 }
 
 /* ---- writing -------------------------------------------------------------------------------- */
@@ -269,13 +323,13 @@ int weir_list_set(weir_list *list, int64_t index, weir_value value)
     return 0;
 }
 
-/* Why an element is not one that can be added to. */
+/* Why an element is not one that can be added to; 0 if it is one by now. */
 static __attribute__((cold)) int fail_no_int(const weir_list *list, uint64_t i)
 {
     weir_value value;
     int result = read_element(list, i, &value);
 
-    if (result < 0)
+    if (result < 0 || value.type == WEIR_INT)
         return result;
     return weir__fail(-EINVAL, "element %llu of list \"%s\" is of type %s, not int",
                       (unsigned long long)i, list->shm->name, weir_type_name(value.type));
@@ -285,6 +339,7 @@ int weir_list_add(weir_list *list, int64_t index, int64_t delta, int64_t *after)
 {
     unsigned char *place;
     _Atomic int64_t *word;
+    unsigned looks = 0;
     int64_t old, sum;
     uint64_t i;
 
@@ -292,8 +347,14 @@ int weir_list_add(weir_list *list, int64_t index, int64_t delta, int64_t *after)
         return fail_null();
     if (!resolve_index(list, index, &i))
         return fail_index(list, index);
-    if (!find_int(list, i, &place))
-        return fail_no_int(list, i);
+    while (!find_int(list, i, &place)) {
+        int result = fail_no_int(list, i);
+
+        if (result == 0 && !look_again(&looks))
+            result = fail_damaged(list, i, "its format is not valid");
+        if (result < 0)
+            return result;
+    }
     word = (_Atomic int64_t *)place;
     old = atomic_load_explicit(word, memory_order_relaxed);
     /* Not fetch_add: a sum beyond 64 bits must leave the element as it was. Acquire and release, as
@@ -363,11 +424,14 @@ int64_t weir_list_format(const weir_list *list, char *buf, size_t size)
     if (buf == NULL && size > 0)
         return fail_null_out();
     for (uint64_t i = 0; i < (uint64_t)list->count; i++) {
-        uint64_t format = weir__read_word(list->formats + i * WORD);
+        unsigned looks = 0;
+        uint64_t format;
         size_t letters;
 
-        if (!weir__format_valid(format, SIZE_MAX))
-            return fail_damaged(list, i, "its format is not valid");
+        while (format = weir__read_word(list->formats + i * WORD),
+               !weir__format_valid(format, SIZE_MAX))
+            if (!look_again(&looks))
+                return fail_damaged(list, i, "its format is not valid");
         letters = strnlen((const char *)&format, sizeof format);
         if (length < size)
             memcpy(buf + length, &format, letters < size - length ? letters : size - length);

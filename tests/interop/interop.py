@@ -12,6 +12,7 @@ import errno
 import math
 import os
 import random
+import select
 import struct
 import subprocess
 import sys
@@ -429,6 +430,61 @@ class ChangesTest(Case):
                 self.assert_identical(listed, pythons, "Python's view:")
                 self.assertEqual(listed.format, self.peer.ask("format"))
         self.assertEqual(self.peer.number("unlink"), 0)
+
+
+class WrittenTest(Case):
+    """What weir reads while Python writes: an element whose type stays."""
+
+    def watch(self, index, values, ms=700):
+        """Sets the element to one value after the other while the peer reads it."""
+        listed = self.python_list([1, 2.5, "text", b"bytes", True, None])
+        self.assertEqual(self.peer.number("attach " + listed.shm.name), 0)
+        listed[index] = values[0]
+        process = self.peer.process
+        process.stdin.write("watch %d %d\n%s\n%s\n" % (index, ms, encode(values[0]), encode(values[1])))
+        process.stdin.flush()
+        while not select.select([process.stdout], [], [], 0)[0]:
+            for _ in range(100):
+                listed[index] = values[0]
+                listed[index] = values[1]
+        calls, failed, zeros, others = map(int, self.peer.answer().split())
+        self.assertGreater(calls, 100)
+        self.assertEqual(failed, 0, "of %d" % calls)
+        listed.shm.unlink()
+        return zeros, others
+
+    def test_int(self):
+        zeros, others = self.watch(0, [222, 2**62])
+        self.assertEqual(others, 0)
+        print("%d zeros" % zeros)
+
+    def test_float(self):
+        self.assertEqual(self.watch(1, [1.5, -273.154])[1], 0)
+
+    def test_bool(self):
+        self.assertEqual(self.watch(4, [True, False])[1], 0)
+
+    def test_none(self):
+        self.assertEqual(self.watch(5, [None, None]), (0, 0))
+
+    def test_str(self):
+        self.watch(2, ["h\u00e4ndy", "\u20acuro"])    # a mixture can be no UTF-8 for a moment
+
+    def test_bytes(self):
+        self.watch(3, [b"aaaaaaa", b"bbb"])
+
+    def test_killed_between_two_steps(self):
+        listed = self.python_list([1, 2, 3])
+        self.assertEqual(self.peer.number("attach " + listed.shm.name), 0)
+        struct.pack_into("8s", listed.shm.buf, listed._offset_packing_formats + 8, b"")
+        begin = time.monotonic()
+        for command in ("get 1", "add 1 1", "format", "count n"):
+            self.assertEqual(self.peer.number(command), -errno.EBADMSG)
+        self.assertLess(time.monotonic() - begin, 2)
+        self.assertEqual(self.peer.get(2), 3)
+        self.assertEqual(self.peer.set(1, 5), 0)
+        self.assertEqual(self.peer.get(1), 5)
+        listed.shm.unlink()
 
 
 class EqualityTest(Case):

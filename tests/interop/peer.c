@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <weir-shm.h>
+#include "now.h"
+#include "shm/value.h"
 
 static weir_list *list;
 static weir_shm *shm;
@@ -171,6 +172,54 @@ static void get(int64_t index)
         print_value(&value);
 }
 
+/* The value that an element has when CPython has zeroed its slot and not yet written it. */
+static bool is_zero(const weir_value *value)
+{
+    return weir__has_data(value) ? value->size == 0 : value->integer == 0;
+}
+
+static bool is_same(const weir_value *a, const weir_value *b)
+{
+    if (a->type != b->type || a->size != b->size)
+        return false;
+    return weir__has_data(a) ? memcmp(a->data, b->data, a->size) == 0 : a->integer == b->integer;
+}
+
+/* watch INDEX MS, then two values that a Python process sets meanwhile: makes all calls that read,
+ * and answers with how many there were, how many failed, and how often there was a zero, and
+ * something else than either value. */
+static void watch(int64_t index, double ms)
+{
+    char *first = strdup(read_line()), *second = strdup(read_line());
+    int64_t calls = 0, failed = 0, zeros = 0, others = 0, after;
+    double end = now_us() + ms * 1000;
+    weir_value values[2], found;
+    char text[1000];
+
+    if (first == NULL || second == NULL)
+        give_up("no memory");
+    values[0] = parse_value(first);
+    values[1] = parse_value(second);
+    for (; now_us() < end; calls++) {
+        if (weir_list_get(list, index, &found) < 0) {
+            failed++;
+            fprintf(stderr, "peer: %s\n", weir_last_error()->message);
+        } else if (!is_same(&found, &values[0]) && !is_same(&found, &values[1])) {
+            zeros += is_zero(&found);
+            others += !is_zero(&found);
+        }
+        failed += weir_list_count(list, weir_none()) < 0;
+        failed += weir_list_format(list, text, sizeof text) < 0;
+        if (values[0].type == WEIR_INT)
+            failed += weir_list_add(list, index, 0, &after) < 0;
+        if (weir__has_data(&values[0]))
+            failed += weir_list_get_data(list, index, text, sizeof text) < 0;
+    }
+    printf("%" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 "\n", calls, failed, zeros, others);
+    free(first);
+    free(second);
+}
+
 static void print_format(void)
 {
     int64_t size = weir_list_format(list, NULL, 0);
@@ -277,6 +326,10 @@ static bool printing_command(const char *verb, char *rest)
     } else if (strcmp(verb, "all") == 0) {
         for (int64_t i = 0; i < weir_list_len(list); i++)
             get(i);
+    } else if (strcmp(verb, "watch") == 0) {
+        int64_t index = strtoll(rest, &next, 10);
+
+        watch(index, strtod(next, NULL));
     } else if (strcmp(verb, "format") == 0) {
         print_format();
     } else if (strcmp(verb, "shm-read") == 0) { /* shm-read OFFSET SIZE */
