@@ -528,10 +528,14 @@ WEIR_API WEIR_MUST_CHECK int weir_array_copy_out(const weir_array *array, void *
  *
  * Crash: a process killed inside a call leaves a dictionary that all other processes go on using,
  * with that call done or not done. Nothing has to be repaired and nobody waits. The memory of one
- * item may be lost until the block is freed.
+ * item, present or removed before, may be lost until the block is freed.
  *
  * The memory: a dictionary takes what its items need, in steps, up to its block's size. Memory of
- * deleted keys and replaced values is used again for others of about the same size.
+ * deleted keys and replaced values is used again for others of about the same size, and once
+ * max_size is reached for items of any size: after all items were removed as if it were new. A
+ * value needs its memory in one piece, so while some items stay, a large one can be refused
+ * although there is as much in shorter pieces; the message says how much. Memory returns to the
+ * system when the block is freed.
  *
  * Results of type str and bytes are copied to the caller's buffer, where out->data then points; a
  * NUL follows them that out->size does not count. If the buffer is too small (with the NUL) the
@@ -547,8 +551,8 @@ typedef struct weir_dict weir_dict;
 /* Zero means the default everywhere; `reserved` must be zero. */
 typedef struct weir_dict_options {
     /* Bytes that the dictionary can grow to: the size of its block, of which only the part in use
-     * takes memory. From 64 KiB to 64 GiB; 0: 64 MiB. An eighth of it finds keys; an int with an
-     * int takes 48 bytes. */
+     * takes memory. From 64 KiB to 64 GiB; 0: 64 MiB. An eighth of it finds keys, and a 127th of
+     * the rest free memory; an int with an int takes 48 bytes. */
     size_t max_size;
     uint64_t reserved[4];
 } weir_dict_options;

@@ -2,9 +2,10 @@
  *
  * dict/block.c: the block of a dictionary, and handles: made, filled, checked, opened and closed.
  *
- * Invariants. The places of header, buckets and heap follow from the size of the block alone. A
- * block gets its name after it was written in full, so a process that opens it finds a dictionary,
- * or one that was damaged since: the numbers that all the rest depends on are checked here.
+ * Invariants. The places of header, buckets, free map and heap follow from the size of the block
+ * alone. A block gets its name after it was written in full, so a process that opens it finds a
+ * dictionary, or one that was damaged since: the numbers that all the rest depends on are checked
+ * here.
  *
  * Failure modes. Killed while making one: there is no name. Damage is -EBADMSG; damage that is not
  * seen here is found where the damaged part is used.
@@ -19,7 +20,7 @@
 #include "shm/dict/heap.h"
 #include "shm/error.h"
 
-#define DICT_MAGIC 0x3174636964726977u /* "wirdict1", on little-endian machines */
+#define DICT_MAGIC 0x3274636964726977u /* "wirdict2", on little-endian machines */
 
 #define SIZE_DEFAULT ((size_t)64 << 20)
 /* Of the heap, at first. */
@@ -49,14 +50,15 @@ static int64_t dict_size(const void *spec, unsigned *flags)
 /* Where everything is follows from the block's size. */
 static void lay_out_dict(weir_dict *dict, struct weir_shm *shm)
 {
-    size_t page = 4096, heap_at; /* the same on every machine */
+    size_t map_at, heap_at, chunk = WEIR__DICT_CHUNK * WEIR__DICT_GRANULE;
 
     dict->shm = shm;
     dict->header = shm->buf;
     dict->buckets = (_Atomic uint64_t *)((char *)shm->buf + WEIR__DICT_BUCKETS_AT);
     dict->order_max = 63u - (unsigned)__builtin_clzll(shm->size / 64);
-    heap_at = WEIR__DICT_BUCKETS_AT + ((size_t)8 << dict->order_max);
-    heap_at = (heap_at + page - 1) & ~(page - 1);
+    map_at = WEIR__DICT_BUCKETS_AT + ((size_t)8 << dict->order_max);
+    dict->chunks = (struct weir__dict_chunk *)((char *)shm->buf + map_at);
+    heap_at = map_at + ((shm->size - map_at) / chunk + 1) * sizeof *dict->chunks;
     dict->heap = (unsigned char *)shm->buf + heap_at;
     dict->granules = (shm->size - heap_at) / WEIR__DICT_GRANULE;
 }
@@ -70,6 +72,7 @@ static void write_dict_header(weir_dict *dict)
     header->size = dict->shm->size;
     dict->seed[0] = header->seed[0] = weir__random64();
     dict->seed[1] = header->seed[1] = weir__random64();
+    dict->seed[2] = header->seed[2] = weir__random64();
     atomic_store_explicit(&header->order, WEIR__DICT_ORDER_MIN, memory_order_relaxed);
     atomic_store_explicit(&header->reserved,
                           weir__can_populate() ? RESERVE_FIRST / WEIR__DICT_GRANULE
@@ -90,6 +93,10 @@ static int fill_dict(void *buf, size_t size, const void *spec)
     lay_out_dict(&dict, &shm);
     result =
         weir__dict_reserve(buf, 0, WEIR__DICT_BUCKETS_AT + ((size_t)8 << WEIR__DICT_ORDER_MIN));
+    if (result == 0) /* the first of the free map, and of the heap behind it */
+        result =
+            weir__dict_reserve(buf, (size_t)((unsigned char *)dict.chunks - (unsigned char *)buf),
+                               sizeof *dict.chunks);
     if (result == 0)
         result = weir__dict_reserve(buf, (size_t)(dict.heap - (unsigned char *)buf), RESERVE_FIRST);
     if (result < 0)
@@ -111,6 +118,7 @@ static int bind_dict(void *handle, struct weir_shm *shm, const void *spec)
     lay_out_dict(dict, shm);
     dict->seed[0] = header->seed[0];
     dict->seed[1] = header->seed[1];
+    dict->seed[2] = header->seed[2];
     order = atomic_load_explicit(&header->order, memory_order_relaxed);
     reserved = atomic_load_explicit(&header->reserved, memory_order_relaxed);
     if (order < WEIR__DICT_ORDER_MIN || order > dict->order_max || reserved > dict->granules ||

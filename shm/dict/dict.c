@@ -113,7 +113,7 @@ static int write_node(const weir_dict *dict, uint32_t ref, const struct weir__di
     atomic_store_explicit(&node->order, key->order, memory_order_relaxed);
     atomic_store_explicit(&node->tie, key->tie, memory_order_relaxed);
     atomic_store_explicit(&node->size, key->size, memory_order_relaxed);
-    weir__dict_write_data(node->key, key->data, key->size);
+    weir__dict_write_data(dict, node->key, key->data, key->size);
     /* release: pairs with the acquire in value.c, weir__dict_load, and the fence in same_life. A
      * late reader of the incarnation before that sees this word sees the new life too. */
     atomic_store_explicit(&node->value, *word, memory_order_release);
@@ -192,8 +192,8 @@ static bool remove_place(const weir_dict *dict, const struct sought *sought)
     /* Killed here, and below: done. Any call may do the rest, except giving back. */
     weir__dict_mark(&sought->place);
     weir__dict_drop_word(dict, sought->word);
-    weir__dict_count(dict, -1);
     weir__dict_seek(dict, &sought->key, &past);
+    weir__dict_count(dict, -1);
     return true;
 }
 

@@ -15,6 +15,9 @@ int weir__dict_reserve(void *buf, size_t at, size_t size);
 uint32_t weir__dict_take_node(const weir_dict *dict, uint32_t key_size);
 /* A box for so many bytes, in a new version, with its head written; or 0 with the error set. */
 uint32_t weir__dict_take_box(const weir_dict *dict, weir_type type, uint32_t size);
+/* Makes what free lists hold free for anything, if that is more than half of the heap and no item
+ * is left: only then does memory lie in one piece. */
+void weir__dict_tidy(const weir_dict *dict);
 /* Gives a node or a box back. */
 void weir__dict_give(const weir_dict *dict, uint32_t ref, bool node);
 

@@ -10,11 +10,16 @@
  *     dict/table.c    one ordered list of all nodes, and the buckets that lead into it
  *     dict/value.c    values as words and boxes
  *     dict/heap.c     memory inside the block: nodes and boxes, taken and given back
+ *     dict/free_map.c which granules are free for anything
  *     dict/layout.c   what a damaged one is answered with
  *
  * Nothing in the block is a pointer: a *reference* counts granules of 16 bytes from the heap's
  * start, so the block may be mapped anywhere. Whatever is read from the block is checked before it
  * is used.
+ *
+ * What users store, and all else that is not a link, a value word, a hash or a `life`, is masked:
+ * it stands in the block combined (exclusive or) with seed[2]. So no user's data are ever the word
+ * that a late compare-and-swap expects to find where a node was.
  */
 #ifndef WEIR_SHM_DICT_LAYOUT_H
 #define WEIR_SHM_DICT_LAYOUT_H
@@ -40,20 +45,35 @@
 /* The head of a free list: tag << 32 | reference. On a cache line of its own. */
 struct weir__dict_free {
     _Alignas(64) _Atomic uint64_t head;
+    _Atomic uint64_t rover; /* a word of the free map, where to look next; a hint */
 };
+
+/* So many granules, and what is known of them in the free map. `free` is never less than there are
+ * bits: a process that was killed can only have left it too large. */
+#define WEIR__DICT_CHUNK_WORDS 63u
+#define WEIR__DICT_CHUNK       (64 * WEIR__DICT_CHUNK_WORDS)
+
+struct weir__dict_chunk {
+    _Atomic uint32_t free;  /* how many may be free */
+    _Atomic uint32_t clock; /* beyond all tags, incarnations and versions that its granules had */
+    _Atomic uint64_t bits[WEIR__DICT_CHUNK_WORDS]; /* 1: free for anything */
+};
+
+_Static_assert(sizeof(struct weir__dict_chunk) == 512, "no two pages for one");
 
 /* The first page or two of the block. The first line is written at creation, but for `order` and
  * `reserved`, which only grow. */
 struct weir__dict_header {
     uint64_t magic;
     uint64_t size;                        /* of the block */
-    uint64_t seed[2];                     /* of the hash */
-    uint64_t unused[2];                   /* 0 */
+    uint64_t seed[3];                     /* two of the hash, and the mask */
+    uint64_t unused;                      /* 0 */
     _Atomic uint64_t order;               /* log2 of the number of buckets in use */
     _Atomic uint64_t reserved;            /* granules of the heap that have memory behind them */
     _Alignas(64) _Atomic uint64_t used;   /* granules that were taken from the heap's start */
     _Alignas(64) _Atomic uint64_t items;  /* about how many; a hint when to grow */
     _Alignas(64) _Atomic uint64_t popped; /* a bucket where popitem may find something; a hint */
+    _Alignas(64) _Atomic uint64_t free;   /* granules in the free map; never less than there are */
     struct weir__dict_free nodes[WEIR__DICT_CLASSES];
     struct weir__dict_free boxes[WEIR__DICT_CLASSES];
 };
@@ -61,22 +81,22 @@ struct weir__dict_header {
 _Static_assert(sizeof(struct weir__dict_header) <= WEIR__DICT_BUCKETS_AT,
                "the buckets begin behind the header");
 
-/* An item, or its place on a free list. Memory that was a node once is a node for ever, at the same
- * place and with the same class, so that a late reader finds fields where it looks for fields. */
+/* An item, or its place on a free list. */
 struct weir__dict_node {
     _Atomic uint64_t next;  /* a link */
     _Atomic uint64_t order; /* first part of the sorting key; the two low bits are the key's kind */
-    _Atomic uint64_t tie;   /* second part */
+    _Atomic uint64_t tie;   /* second part: another hash, or an int, masked */
     _Atomic uint64_t value; /* a value word */
-    _Atomic uint32_t life;  /* class << 24 | incarnation: changed before the node is used again */
+    _Atomic uint32_t life;  /* LIFE, class, incarnation: changed before the node is used again */
     _Atomic uint32_t size;  /* bytes of the key */
-    _Atomic uint64_t key[]; /* of a str or bytes, padded with zeros; an int is in `tie` */
+    _Atomic uint64_t key[]; /* of a str or bytes, padded with zeros, masked; an int is in `tie` */
 };
 
 #define WEIR__DICT_NODE_SIZE 40u
 _Static_assert(sizeof(struct weir__dict_node) == WEIR__DICT_NODE_SIZE, "five words");
 
-/* A value that does not fit into a word. It never changes while a value word refers to it. */
+/* A value that does not fit into a word. It never changes while a value word refers to it. All of
+ * it is masked. */
 struct weir__dict_box {
     _Atomic uint64_t head;   /* version, type, class, size */
     _Atomic uint64_t data[]; /* on a free list: the next one's reference */
@@ -89,9 +109,10 @@ struct weir_dict {
     struct weir_shm *shm;
     struct weir__dict_header *header;
     _Atomic uint64_t *buckets;
+    struct weir__dict_chunk *chunks; /* the free map: one for each WEIR__DICT_CHUNK granules */
     unsigned char *heap;
     uint64_t granules; /* that the heap can grow to */
-    uint64_t seed[2];
+    uint64_t seed[3];
     unsigned order_max;
 };
 
@@ -107,6 +128,7 @@ int weir__dict_damaged(const weir_dict *dict, const char *how) __attribute__((co
 #define WEIR__LINK_TARGET  (WEIR__LINK_DUMMY | UINT32_MAX)
 #define WEIR__LINK_TAG_ONE ((uint64_t)1 << 34)
 #define WEIR__LINK_USED    ((uint64_t)1 << 63) /* the tag has the bits between */
+#define WEIR__TAG_BITS     29u
 
 /* What replaces `old` when the link shall lead to `target` (with MARK or not). Never 0, which is a
  * bucket that nobody has used; so one bit is always set.
@@ -119,6 +141,11 @@ static inline uint64_t weir__link(uint64_t target, uint64_t old)
     uint64_t tag = (old & ~(WEIR__LINK_TAG_ONE - 1)) + WEIR__LINK_TAG_ONE;
 
     return target | tag | WEIR__LINK_USED;
+}
+
+static inline uint32_t weir__link_tag(uint64_t link)
+{
+    return (uint32_t)((link & ~WEIR__LINK_USED) / WEIR__LINK_TAG_ONE);
 }
 
 /* ---- value words ---------------------------------------------------------------------------- */
@@ -135,6 +162,9 @@ enum weir__dict_word {
 
 #define WEIR__INCARNATION_MASK 0xffffffu
 #define WEIR__VERSION_MASK     0xfffffffu
+
+/* A life: incarnation, class << 24, and two bits that no link below 48 GiB has there. */
+#define WEIR__LIFE 0xc0000000u
 
 static inline enum weir__dict_word weir__word_kind(uint64_t word)
 {
@@ -184,10 +214,19 @@ static inline uint64_t weir__dict_data_word(const void *data, uint32_t size, uin
 
 /* Writes data to memory that nobody else can reach. relaxed: the link to the node, or the value
  * word that leads to the box, publishes it. */
-static inline void weir__dict_write_data(_Atomic uint64_t *to, const void *data, uint32_t size)
+static inline void weir__dict_write_data(const weir_dict *dict, _Atomic uint64_t *to,
+                                         const void *data, uint32_t size)
 {
-    for (uint32_t at = 0; at < size; at += 8)
-        atomic_store_explicit(&to[at / 8], weir__dict_data_word(data, size, at),
+    const uint64_t mask = dict->seed[2];
+    const uint32_t words = size / 8;
+    uint64_t word;
+
+    for (uint32_t i = 0; i < words; i++) {
+        memcpy(&word, (const char *)data + (size_t)i * 8, sizeof word);
+        atomic_store_explicit(&to[i], word ^ mask, memory_order_relaxed);
+    }
+    if (size % 8 != 0)
+        atomic_store_explicit(&to[words], weir__dict_data_word(data, size, words * 8) ^ mask,
                               memory_order_relaxed);
 }
 
@@ -210,7 +249,30 @@ static inline uint64_t weir__dict_class_granules(unsigned class)
     return class % 2 ? (uint64_t)1 << (class + 1) / 2 : (uint64_t)3 << (class - 2) / 2;
 }
 
-/* The parts of a box's head. */
+static inline uint32_t weir__make_life(unsigned class, uint32_t incarnation)
+{
+    return WEIR__LIFE | (uint32_t) class << 24 | (incarnation & WEIR__INCARNATION_MASK);
+}
+
+static inline unsigned weir__life_class(uint32_t life)
+{
+    return life >> 24 & 63;
+}
+
+/* A box's head, and its parts. */
+static inline uint64_t weir__dict_load_head(const weir_dict *dict, const struct weir__dict_box *box)
+{
+    /* acquire: what the head says of the box is read after it. */
+    return atomic_load_explicit(&box->head, memory_order_acquire) ^ dict->seed[2];
+}
+
+static inline void weir__dict_store_head(const weir_dict *dict, struct weir__dict_box *box,
+                                         uint64_t head)
+{
+    /* relaxed: the value word publishes it. */
+    atomic_store_explicit(&box->head, head ^ dict->seed[2], memory_order_relaxed);
+}
+
 static inline uint32_t weir__box_version(uint64_t head)
 {
     return head & WEIR__VERSION_MASK;

@@ -72,8 +72,8 @@ int weir__dict_make_key(const weir_dict *dict, const weir_value *value, struct w
     *key = (struct weir__dict_key){.data = NULL};
     switch (value->type) {
     case WEIR_INT:
-        key->tie = (uint64_t)value->integer;
-        key->order = mix(key->tie ^ dict->seed[0]) & ~(uint64_t)3;
+        key->tie = (uint64_t)value->integer ^ dict->seed[2];
+        key->order = mix((uint64_t)value->integer ^ dict->seed[0]) & ~(uint64_t)3;
         key->order |= 1;
         return 0;
     case WEIR_STR:
@@ -165,8 +165,8 @@ static bool has_key(const weir_dict *dict, const struct item *item,
         !weir__dict_ref_is_sound(dict, item->ref, weir__dict_node_granules(key->size)))
         return false;
     for (uint32_t at = 0; at < key->size; at += 8)
-        if (atomic_load_explicit(&item->node->key[at / 8], memory_order_relaxed) !=
-            weir__dict_data_word(key->data, key->size, at))
+        if ((atomic_load_explicit(&item->node->key[at / 8], memory_order_relaxed) ^
+             dict->seed[2]) != weir__dict_data_word(key->data, key->size, at))
             return false;
     return true;
 }
@@ -252,7 +252,9 @@ static int walk_step(const weir_dict *dict, const struct weir__dict_key *key,
                    ? weir__dict_damaged(dict, "a link leads nowhere")
                    : WEIR__AGAIN;
     way = compare_item(dict, &item, key);
-    /* acquire fence: all of the item has been read when the link is looked at again. */
+    /* acquire fence: all of the item has been read when the link is looked at again. Pairs with
+     * heap.c, take_memory: if the item was that of a node that is used again, the link has changed.
+     */
     atomic_thread_fence(memory_order_acquire);
     if (atomic_load_explicit(place->link, memory_order_relaxed) != place->word)
         return WEIR__AGAIN;
@@ -367,6 +369,8 @@ void weir__dict_count(const weir_dict *dict, int64_t change)
     uint64_t order = atomic_load_explicit(&header->order, memory_order_relaxed);
     weir_error before;
 
+    if (items == 0)
+        weir__dict_tidy(dict);
     if (change < 0 || order >= dict->order_max || items >> order == 0 || items >> 63)
         return;
     /* Without memory for more buckets the lists between them become longer, that is all. */
@@ -402,9 +406,10 @@ bool weir__dict_link_node(const weir_dict *dict, const struct weir__dict_place *
     struct weir__dict_node *node = weir__dict_at(dict, ref);
     uint64_t old = atomic_load_explicit(&node->next, memory_order_relaxed), word = place->word;
 
-    /* relaxed: the link that follows publishes it. */
+    /* release: pairs with the acquire in weir__dict_mark. A late call that sees this link of the
+     * node that it would mark sees the new value too. */
     atomic_store_explicit(&node->next, weir__link(word & WEIR__LINK_TARGET, old),
-                          memory_order_relaxed);
+                          memory_order_release);
     /* Killed here: the node is lost. release: pairs with the acquire in read_item. */
     return atomic_compare_exchange_strong_explicit(place->link, &word, weir__link(ref, word),
                                                    memory_order_release, memory_order_relaxed);
@@ -414,6 +419,7 @@ void weir__dict_mark(const struct weir__dict_place *place)
 {
     uint64_t dead = weir__word_inline(WEIR__WORD_DEAD, place->life, 0);
     struct weir__dict_node *node = place->node;
+    /* acquire, here and below: pairs with the release in weir__dict_link_node. */
     uint64_t next = atomic_load_explicit(&node->next, memory_order_acquire);
 
     /* The value is loaded after the link: a node that is used again by now has another value, and a

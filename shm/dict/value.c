@@ -28,7 +28,8 @@
 static bool same_life(const struct weir__dict_place *place)
 {
     /* acquire fence: pairs with the release of the value word in dict.c, write_node, before which
-     * the next incarnation was stored: a reader of that word finds another life here. */
+     * the next incarnation was stored: a reader of that word finds another life here. The same
+     * fence pairs with heap.c, take_memory: so does a reader of what else the memory became. */
     atomic_thread_fence(memory_order_acquire);
     return atomic_load_explicit(&place->node->life, memory_order_relaxed) == place->life;
 }
@@ -72,8 +73,7 @@ static struct weir__dict_box *find_box(const weir_dict *dict, uint64_t word, uin
     if (!weir__dict_ref_is_sound(dict, ref, 1))
         return NULL;
     box = weir__dict_at(dict, (uint32_t)ref);
-    /* acquire: what is copied is read after it. */
-    *head = atomic_load_explicit(&box->head, memory_order_acquire);
+    *head = weir__dict_load_head(dict, box);
     class = weir__box_class(*head);
     type = weir__box_type(*head);
     if (weir__box_version(*head) != (word >> 4 & WEIR__VERSION_MASK) ||
@@ -85,17 +85,25 @@ static struct weir__dict_box *find_box(const weir_dict *dict, uint64_t word, uin
 }
 
 /* Other processes may be writing there by now, hence word by word. */
-static void copy_box_words(char *to, const _Atomic uint64_t *from, size_t size)
+static void copy_box_words(const weir_dict *dict, char *to, const _Atomic uint64_t *from,
+                           size_t size)
 {
-    for (size_t at = 0; at < size; at += 8) {
-        uint64_t word = atomic_load_explicit(&from[at / 8], memory_order_relaxed);
+    const uint64_t mask = dict->seed[2];
+    const size_t words = size / 8;
+    uint64_t word;
 
-        memcpy(to + at, &word, size - at < sizeof word ? size - at : sizeof word);
+    for (size_t i = 0; i < words; i++) {
+        word = atomic_load_explicit(&from[i], memory_order_relaxed) ^ mask;
+        memcpy(to + i * 8, &word, sizeof word);
+    }
+    if (size % 8 != 0) {
+        word = atomic_load_explicit(&from[words], memory_order_relaxed) ^ mask;
+        memcpy(to + words * 8, &word, size % 8);
     }
 }
 
 /* Copies to the buffer, with a NUL behind. */
-static int copy_data(weir_value *out, const _Atomic uint64_t *from,
+static int copy_data(const weir_dict *dict, weir_value *out, const _Atomic uint64_t *from,
                      struct weir__dict_buffer *buffer)
 {
     if (buffer == NULL) {
@@ -106,7 +114,7 @@ static int copy_data(weir_value *out, const _Atomic uint64_t *from,
         out->data = NULL;
         return -ENOBUFS;
     }
-    copy_box_words(buffer->at, from, out->size);
+    copy_box_words(dict, buffer->at, from, out->size);
     buffer->at[out->size] = '\0';
     out->data = buffer->at;
     buffer->at += out->size + 1;
@@ -128,9 +136,9 @@ static int read_box(const weir_dict *dict, const struct weir__dict_place *place,
     value.type = weir__box_type(head);
     if (weir__has_data(&value)) {
         value.size = weir__box_size(head);
-        result = copy_data(&value, box->data, buffer);
+        result = copy_data(dict, &value, box->data, buffer);
     } else {
-        data = atomic_load_explicit(&box->data[0], memory_order_relaxed);
+        data = atomic_load_explicit(&box->data[0], memory_order_relaxed) ^ dict->seed[2];
         value.integer = (int64_t)data;
         if (value.type == WEIR_FLOAT)
             value.real = weir__real_of_word(data);
@@ -183,13 +191,13 @@ int weir__dict_read_key(const weir_dict *dict, const struct weir__dict_place *pl
     at->at[0] = atomic_load_explicit(&node->order, memory_order_relaxed);
     at->at[1] = atomic_load_explicit(&node->tie, memory_order_relaxed);
     key.type = (at->at[0] & 3) == 1 ? WEIR_INT : (at->at[0] & 3) == 2 ? WEIR_STR : WEIR_BYTES;
-    key.integer = (int64_t)at->at[1];
+    key.integer = (int64_t)(at->at[1] ^ dict->seed[2]);
     if (key.type != WEIR_INT) {
         key.size = atomic_load_explicit(&node->size, memory_order_relaxed);
         if (key.size > WEIR_DICT_KEY_MAX ||
             !weir__dict_ref_is_sound(dict, place->ref, weir__dict_node_granules(key.size)))
             return same_life(place) ? weir__dict_damaged(dict, "a key's size") : WEIR__AGAIN;
-        result = copy_data(&key, node->key, &rest);
+        result = copy_data(dict, &key, node->key, &rest);
     }
     if (!same_life(place))
         return WEIR__AGAIN;
@@ -205,6 +213,8 @@ int weir__dict_read_key(const weir_dict *dict, const struct weir__dict_place *pl
 
 static int make_box(const weir_dict *dict, const weir_value *value, uint64_t *word)
 {
+    const uint64_t word_data =
+        value->type == WEIR_FLOAT ? weir__word_of_real(value->real) : (uint64_t)value->integer;
     bool long_data = weir__has_data(value);
     uint32_t ref = weir__dict_take_box(dict, value->type, long_data ? value->size : 8);
     struct weir__dict_box *box;
@@ -213,16 +223,11 @@ static int make_box(const weir_dict *dict, const weir_value *value, uint64_t *wo
         return weir_last_error()->code;
     box = weir__dict_at(dict, ref);
     if (long_data)
-        weir__dict_write_data(box->data, value->data, value->size);
+        weir__dict_write_data(dict, box->data, value->data, value->size);
     else
-        atomic_store_explicit(&box->data[0],
-                              value->type == WEIR_FLOAT ? weir__word_of_real(value->real)
-                                                        : (uint64_t)value->integer,
-                              memory_order_relaxed);
+        weir__dict_write_data(dict, box->data, &word_data, sizeof word_data);
     *word = (uint64_t)ref << 32 |
-            (uint64_t)weir__box_version(atomic_load_explicit(&box->head, memory_order_relaxed))
-                << 4 |
-            WEIR__WORD_BOX;
+            (uint64_t)weir__box_version(weir__dict_load_head(dict, box)) << 4 | WEIR__WORD_BOX;
     return 0;
 }
 

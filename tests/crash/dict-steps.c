@@ -152,6 +152,11 @@ const struct scene scenes[] = {
     {"doubled buckets", {.type = WEIR_INT, .integer = 12345}, 513, ABSENT, false},
     {"alone", {.type = WEIR_INT, .integer = 12345}, 0, TEXT, true},
     {"int, alone", {.type = WEIR_STR, .size = 1, .data = "k"}, 0, INT, false},
+    {"new key, other sizes free", {.type = WEIR_INT, .integer = 12345}, 3, ABSENT, false, true},
+    {"int, other sizes free", {.type = WEIR_INT, .integer = 12345}, 3, INT, false, true},
+    {"text, other sizes free", {.type = WEIR_STR, .size = 1, .data = "k"}, 3, TEXT, false, true},
+    /* when it is gone, all is made free for anything */
+    {"alone, all used", {.type = WEIR_INT, .integer = 12345}, 0, TEXT, true, true},
 };
 
 _Static_assert(sizeof scenes / sizeof *scenes == SCENES, "SCENES is their number");
@@ -223,6 +228,21 @@ bool is_other(const weir_dict *dict, int i)
            strcmp(value.data, "other") == 0;
 }
 
+/* Frees memory of other sizes, and takes the rest of the heap away. */
+static void use_up(weir_dict *dict)
+{
+    enum { FREE = 6 };
+    static const char value[700] = "";
+    char key[] = "a key of another size";
+
+    for (int i = 0; i < FREE; i++, key[0]++)
+        assert_int_equal(weir_dict_set(dict, weir_str(key), weir_bytes(value, sizeof value)), 0);
+    while (--key[0] >= 'a')
+        assert_int_equal(weir_dict_delete(dict, weir_str(key)), 0);
+    atomic_store(&dict->header->reserved, dict->granules);
+    atomic_store(&dict->header->used, dict->granules);
+}
+
 void prepare(weir_dict *dict, const struct scene *scene)
 {
     for (int i = 0; i < scene->keys; i++)
@@ -236,7 +256,23 @@ void prepare(weir_dict *dict, const struct scene *scene)
     }
     if (scene->first != ABSENT)
         assert_int_equal(weir_dict_set(dict, scene->key, first_value(scene)), 0);
+    if (scene->used_up)
+        use_up(dict);
 }
+
+void free_for_all(weir_dict *dict)
+{
+    static char more_than_there_is[SIZE];
+
+    assert_int_equal(weir_dict_set(dict, weir_int(-7777), weir_bytes(more_than_there_is, SIZE)),
+                     -ENOSPC);
+    for (int i = 0; i < (int)WEIR__DICT_CLASSES; i++) {
+        atomic_store(&dict->header->nodes[i].rover, 0);
+        atomic_store(&dict->header->boxes[i].rover, 0);
+    }
+}
+
+char mimicked[WEIR__DICT_NODE_SIZE];
 
 struct state state_of(const weir_dict *dict, weir_value key)
 {
@@ -254,7 +290,12 @@ struct state state_of(const weir_dict *dict, weir_value key)
         snprintf(state.text, sizeof state.text, "text %s", value.data);
     size = strlen(state.text);
     result = weir_dict_get(dict, M, &value, buf, sizeof buf);
-    if (result != -ENOENT)
+    if (result == 0 && value.type == WEIR_BYTES) {
+        bool same =
+            value.size == sizeof mimicked && memcmp(value.data, mimicked, sizeof mimicked) == 0;
+
+        strcat(state.text, same ? ", M as it was stored" : ", M changed");
+    } else if (result != -ENOENT)
         snprintf(state.text + size, sizeof state.text - size, ", M %d %s", result,
                  result < 0               ? ""
                  : value.type == WEIR_INT ? value.integer == 5 ? "5" : "changed"

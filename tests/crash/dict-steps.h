@@ -38,9 +38,10 @@ struct scene {
     int keys; /* others */
     enum { ABSENT, INT, LARGE_INT, TEXT } first;
     bool used_before; /* free lists are not empty */
+    bool used_up;     /* and there is nothing but what is free for other sizes */
 };
 
-enum { ACTIONS = 13, SCENES = 12 };
+enum { ACTIONS = 13, SCENES = 16 };
 
 extern const struct action actions[ACTIONS];
 extern const struct scene scenes[SCENES];
@@ -75,12 +76,17 @@ size_t block_size(void);
 void copy_block(void);
 
 void prepare(weir_dict *dict, const struct scene *scene);
+/* Makes all that free lists hold free for anything, by a call that fails. */
+void free_for_all(weir_dict *dict);
 bool is_other(const weir_dict *dict, int i);
 
 /* The state of K and M, as a text. */
 struct state {
     char text[200];
 };
+
+/* What M has if it has bytes. */
+extern char mimicked[WEIR__DICT_NODE_SIZE];
 
 struct state state_of(const weir_dict *dict, weir_value key);
 bool same_state(const struct state *a, const struct state *b);

@@ -9,8 +9,9 @@
  * After each trial the dictionary is read and written in full by this process, and used on by the
  * next writers, so damage would add up.
  *
- * And the same with dictionaries that begin empty and grow, in buckets and in memory, while those
- * who fill them are killed.
+ * And the same with dictionaries that are full all the time, so that memory changes its size
+ * without end, and a call may be refused; and with dictionaries that begin empty and grow, in
+ * buckets and in memory, while those who fill them are killed.
  */
 #include "child.h"
 #include "leak.h"
@@ -45,6 +46,7 @@ static struct journal *journals;
 static weir_dict *dict;
 static weir_dict *sources[WRITERS]; /* what each writer updates from: its own */
 static int trials = 300;
+static bool full; /* a call may be refused, and nothing has changed then */
 
 static weir_value key_of(int who, int i)
 {
@@ -98,7 +100,9 @@ static void own_call(struct journal *journal, int who, uint64_t random)
     else
         result = random & 1 << 21 ? set_by_update(who, key, value_of(after, room))
                                   : weir_dict_set(dict, key, value_of(after, room));
-    if (result != 0 && !(result == -ENOENT && after == ABSENT && before == ABSENT))
+    if (result == -ENOSPC && full)
+        after = before;
+    else if (result != 0 && !(result == -ENOENT && after == ABSENT && before == ABSENT))
         journal->failed = result;
     journal->value[i] = after;
     journal->begun_key = -1;
@@ -131,7 +135,7 @@ static void shared_call(struct journal *journal, uint64_t random)
     default:
         result = weir_dict_set(dict, key, value_of((int64_t)random, room));
     }
-    if (result < 0 && result != -ENOENT)
+    if (result < 0 && result != -ENOENT && !(result == -ENOSPC && full))
         journal->failed = result;
 }
 
@@ -154,9 +158,10 @@ static void add_call(struct journal *journal, uint64_t random)
     journal->adding = which + 1;
     result = random & 1 << 20 ? swap_until_added(weir_int(-1 - which))
                               : weir_dict_add(dict, weir_int(-1 - which), 1, NULL);
-    if (result != 0)
+    if (result == 0)
+        journal->added[which]++;
+    else if (result != -ENOSPC || !full)
         journal->failed = result;
-    journal->added[which]++;
     journal->adding = 0;
 }
 
@@ -264,6 +269,62 @@ static pid_t start_writer(int who, uint64_t seed)
     return pid;
 }
 
+/* A new dictionary, and what it has. */
+static void begin_anew(size_t max_size)
+{
+    dict = weir_dict_create(NULL, &(weir_dict_options){.max_size = max_size});
+    assert_non_null(dict);
+    assert_int_equal(weir_shm_unlink(weir_dict_shm(dict)), 0);
+    for (int who = 0; who < WRITERS; who++) {
+        int64_t calls = journals[who].calls;
+
+        memset(&journals[who], 0, sizeof journals[who]);
+        journals[who].calls = calls;
+        journals[who].begun_key = -1;
+        for (int i = 0; i < KEYS; i++)
+            journals[who].value[i] = ABSENT;
+    }
+}
+
+static void make_sources(void)
+{
+    journals = mmap(NULL, sizeof *journals * WRITERS, PROT_READ | PROT_WRITE,
+                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(journals != MAP_FAILED);
+    for (int who = 0; who < WRITERS; who++) {
+        sources[who] = weir_dict_create(NULL, &(weir_dict_options){.max_size = (size_t)1 << 20});
+        assert_non_null(sources[who]);
+        assert_int_equal(weir_shm_unlink(weir_dict_shm(sources[who])), 0);
+    }
+}
+
+static void drop_sources(void)
+{
+    for (int who = 0; who < WRITERS; who++)
+        weir_dict_close(sources[who]);
+    munmap(journals, sizeof *journals * WRITERS);
+}
+
+/* Starts all writers and kills each after some time. Returns how many there were. */
+static int kill_writers(uint64_t *seed)
+{
+    pid_t pids[WRITERS];
+
+    for (int who = 0; who < WRITERS; who++)
+        pids[who] = start_writer(who, next_random(seed));
+    for (int who = 0; who < WRITERS; who++) {
+        struct timespec pause = {0, (long)(next_random(seed) % 1000000)};
+
+        nanosleep(&pause, NULL);
+        assert_int_equal(kill(pids[who], SIGKILL), 0);
+        assert_true(waitpid(pids[who], NULL, 0) == pids[who]);
+        settle(who); /* while the others go on */
+    }
+    check_counters();
+    check_all();
+    return WRITERS;
+}
+
 static void dictionary_is_sound__when_writers_are_killed_at_random_instants(void **state)
 {
     uint64_t seed = (uint64_t)time(NULL), used = 0, calls = 0;
@@ -271,36 +332,10 @@ static void dictionary_is_sound__when_writers_are_killed_at_random_instants(void
 
     (void)state;
     print_message("seed %llu\n", (unsigned long long)seed);
-    journals = mmap(NULL, sizeof *journals * WRITERS, PROT_READ | PROT_WRITE,
-                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    dict = weir_dict_create(NULL, &(weir_dict_options){.max_size = (size_t)64 << 20});
-    assert_true(journals != MAP_FAILED && dict != NULL);
-    assert_int_equal(weir_shm_unlink(weir_dict_shm(dict)), 0);
-    for (int who = 0; who < WRITERS; who++) {
-        sources[who] = weir_dict_create(NULL, &(weir_dict_options){.max_size = (size_t)1 << 20});
-        assert_non_null(sources[who]);
-        assert_int_equal(weir_shm_unlink(weir_dict_shm(sources[who])), 0);
-        for (int i = 0; i < KEYS; i++)
-            journals[who].value[i] = ABSENT;
-        journals[who].begun_key = -1;
-    }
-    for (int trial = 0; trial < trials; trial++) {
-        pid_t pids[WRITERS];
-
-        for (int who = 0; who < WRITERS; who++)
-            pids[who] = start_writer(who, next_random(&seed));
-        for (int who = 0; who < WRITERS; who++) {
-            struct timespec pause = {0, (long)(next_random(&seed) % 1000000)};
-
-            nanosleep(&pause, NULL);
-            assert_int_equal(kill(pids[who], SIGKILL), 0);
-            assert_true(waitpid(pids[who], NULL, 0) == pids[who]);
-            settle(who); /* while the others go on */
-            kills++;
-        }
-        check_counters();
-        check_all();
-    }
+    make_sources();
+    begin_anew((size_t)64 << 20);
+    for (int trial = 0; trial < trials; trial++)
+        kills += kill_writers(&seed);
     used = atomic_load(&dict->header->used) * 16;
     for (int who = 0; who < WRITERS; who++)
         calls += 3 * (uint64_t)journals[who].calls;
@@ -310,10 +345,43 @@ static void dictionary_is_sound__when_writers_are_killed_at_random_instants(void
     assert_true(used < (uint64_t)kills * 1024 + 400000);
     assert_int_equal(weir_dict_clear(dict), 0);
     assert_int_equal(weir_dict_len(dict), 0);
-    for (int who = 0; who < WRITERS; who++)
-        weir_dict_close(sources[who]);
     weir_dict_close(dict);
-    munmap(journals, sizeof *journals * WRITERS);
+    drop_sources();
+}
+
+/* Bytes that neither an item nor a free piece has, when there is no item. */
+static uint64_t lost_in(weir_dict *of)
+{
+    static char more_than_there_is[1 << 16];
+
+    assert_int_equal(weir_dict_set(of, weir_int(-7777), weir_bytes(more_than_there_is, 1 << 16)),
+                     -ENOSPC);
+    return (atomic_load(&of->header->used) - 1 - atomic_load(&of->header->free)) *
+           WEIR__DICT_GRANULE;
+}
+
+static void dictionary_is_sound__when_writers_are_killed_and_it_is_full(void **state)
+{
+    enum { TRIALS = 10 }; /* for one */
+    uint64_t seed = (uint64_t)time(NULL) ^ 0xf011, lost = 0;
+    int kills = 0;
+
+    (void)state;
+    print_message("seed %llu\n", (unsigned long long)seed);
+    full = true;
+    make_sources();
+    for (int i = 0; i < trials / 2 / TRIALS; i++) {
+        begin_anew(1 << 16);
+        for (int trial = 0; trial < TRIALS; trial++)
+            kills += kill_writers(&seed);
+        assert_int_equal(weir_dict_clear(dict), 0);
+        lost += lost_in(dict);
+        weir_dict_close(dict);
+    }
+    drop_sources();
+    full = false;
+    print_message("%d kills, %llu bytes lost\n", kills, (unsigned long long)lost);
+    assert_true(lost < (uint64_t)kills * 1024);
 }
 
 /* ---- growing -------------------------------------------------------------------------------- */
@@ -410,6 +478,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(
             dictionary_is_sound__when_writers_are_killed_at_random_instants, leak_setup,
             leak_teardown),
+        cmocka_unit_test_setup_teardown(dictionary_is_sound__when_writers_are_killed_and_it_is_full,
+                                        leak_setup, leak_teardown),
         cmocka_unit_test_setup_teardown(dictionary_is_sound__when_writers_are_killed_while_it_grows,
                                         leak_setup, leak_teardown),
     };

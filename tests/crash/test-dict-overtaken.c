@@ -7,6 +7,8 @@
  */
 #include "dict-steps.h"
 
+#include "shm/dict/table.h"
+
 #include <elf.h>
 #include <string.h>
 #include <sys/ptrace.h>
@@ -46,12 +48,58 @@ static int reuse_box(weir_dict *dict, weir_value key)
     return weir_dict_set(dict, key, weir_int(7)) + weir_dict_set(dict, M, weir_str(same_size));
 }
 
+/* Where K's node was is N's box, and where its box was, N's node. */
+static int other_sizes(weir_dict *dict, weir_value key)
+{
+    int result = pop_key(dict, key);
+
+    free_for_all(dict);
+    result =
+        2 * result + weir_dict_set(dict, M, weir_int(5)) + weir_dict_set(dict, N, weir_str("n"));
+    result += weir_dict_delete(dict, M);
+    free_for_all(dict);
+    return result + weir_dict_set(dict, N, weir_str(LONG_TEXT));
+}
+
+/* Where K's node was is M's value, which is byte by byte what the node was. */
+static int mimic(weir_dict *dict, weir_value key)
+{
+    struct weir__dict_place place;
+    struct weir__dict_key sought;
+    int result;
+
+    assert_int_equal(weir__dict_make_key(dict, &key, &sought), 0);
+    assert_int_equal(weir__dict_seek(dict, &sought, &place), 0);
+    memset(mimicked, 0, sizeof mimicked);
+    if (place.node != NULL)
+        memcpy(mimicked, (char *)place.node + 8,
+               sizeof mimicked); /* a box's head is where the link was */
+    result = pop_key(dict, key);
+    free_for_all(dict);
+    result = 2 * result + weir_dict_set(dict, N, weir_int(5)) + weir_dict_set(dict, M, weir_int(5));
+    result += weir_dict_delete(dict, N);
+    free_for_all(dict);
+    return result + weir_dict_set(dict, M, weir_bytes(mimicked, sizeof mimicked));
+}
+
+/* And K gets it back, with the value that it had. */
+static int other_sizes_and_back(weir_dict *dict, weir_value key)
+{
+    int result = other_sizes(dict, key) + weir_dict_delete(dict, N);
+
+    free_for_all(dict);
+    return result + weir_dict_set(dict, key, result > 1000 ? weir_str(LONG_TEXT) : weir_int(5));
+}
+
 /* These are several calls, so they only overtake. */
 static const struct action overtakers[] = {
     {"give all to M", make_room_for_m, false},
     {"give all to M and take it back", come_back, false},
     {"take two, give one back", take_two, false},
     {"give the box to M", reuse_box, false},
+    {"use all for other sizes", other_sizes, false},
+    {"use all for what looks like it", mimic, false},
+    {"use all for other sizes and take it back", other_sizes_and_back, false},
 };
 
 enum { OVERTAKERS = sizeof overtakers / sizeof *overtakers };
@@ -216,8 +264,8 @@ static int check_pairs(const struct action *first, const struct scene *scene)
 
 static void calls_have_an_order__when_one_overtakes_another_at_any_instruction(void **state)
 {
-    /* in a new bucket, new str key, int from free lists, int, text, alone */
-    static const int which[] = {0, 1, 2, 3, 6, 10};
+    /* in a new bucket, new str key, int from free lists, int, text, alone, text in other sizes */
+    static const int which[] = {0, 1, 2, 3, 6, 10, 14};
     int checked = 0;
 
     (void)state;

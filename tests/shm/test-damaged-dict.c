@@ -22,6 +22,7 @@
 enum { SIZE = 1 << 16, ITEMS = 40 };
 
 static unsigned char *block; /* between pages that cannot be touched */
+static unsigned char image[SIZE];
 static struct weir_shm shm;
 
 static weir_value key_of(int i)
@@ -95,6 +96,10 @@ static bool make_all_calls(weir_dict *dict)
     for (int i = 0; i < 5; i++)
         good = good && is_result(weir_dict_popitem(dict, &key, &value, room, sizeof room));
     good = good && is_result(weir_dict_update(dict, dict));
+    /* more than there is, so that all free memory goes through the free map */
+    for (int i = 0; i < 3; i++)
+        good = good && is_result(weir_dict_set(dict, weir_int(i), weir_bytes(image, SIZE)));
+    good = good && is_result(weir_dict_set(dict, weir_int(-4), weir_bytes(image, 1000)));
     return good && is_result(weir_dict_clear(dict));
 }
 
@@ -102,7 +107,6 @@ static bool make_all_calls(weir_dict *dict)
  * were refused when the block was opened. */
 static int change_all(size_t from, size_t to, unsigned char change, size_t *progress)
 {
-    static unsigned char image[SIZE];
     weir_dict dict;
     int refused = 0;
 
@@ -184,6 +188,19 @@ static void call_ends__when_a_byte_of_a_bucket_is_changed(void **state)
     drop_block();
 }
 
+static void call_ends__when_a_byte_of_the_free_map_is_changed(void **state)
+{
+    static const unsigned char changes[] = {0xff, 0x01, 0x80};
+    size_t heap;
+
+    (void)state;
+    setup_block();
+    heap = heap_at();
+    for (size_t i = 0; i < sizeof changes; i++)
+        assert_harmless(heap - sizeof(struct weir__dict_chunk), heap, changes[i], 0);
+    drop_block();
+}
+
 static void call_ends__when_a_byte_of_an_item_is_changed(void **state)
 {
     static const unsigned char changes[] = {0xff, 0x01, 0x02, 0x10, 0x80};
@@ -209,10 +226,10 @@ static void damage_is_told__when_a_key_is_read_through_it(void **state)
     assert_int_equal(weir__dict_kind.bind(&dict, &shm, NULL), 0);
     for (uint32_t ref = 1; ref < 200; ref++) {
         node = weir__dict_at(&dict, ref);
-        if (atomic_load(&node->tie) == 1 && (atomic_load(&node->order) & 3) == 1)
+        if ((atomic_load(&node->tie) ^ dict.seed[2]) == 1 && (atomic_load(&node->order) & 3) == 1)
             break;
     }
-    assert_int_equal(atomic_load(&node->tie), 1);
+    assert_true((atomic_load(&node->tie) ^ dict.seed[2]) == 1);
     assert_int_equal(weir_dict_get(&dict, weir_int(1), &value, room, sizeof room), 0);
     atomic_store(&node->value, 15);
     assert_int_equal(weir_dict_get(&dict, weir_int(1), &value, room, sizeof room), -EBADMSG);
@@ -237,6 +254,8 @@ int main(void)
                                         leak_teardown),
         cmocka_unit_test_setup_teardown(call_ends__when_a_byte_of_a_bucket_is_changed, leak_setup,
                                         leak_teardown),
+        cmocka_unit_test_setup_teardown(call_ends__when_a_byte_of_the_free_map_is_changed,
+                                        leak_setup, leak_teardown),
         cmocka_unit_test_setup_teardown(call_ends__when_a_byte_of_an_item_is_changed, leak_setup,
                                         leak_teardown),
         cmocka_unit_test_setup_teardown(damage_is_told__when_a_key_is_read_through_it, leak_setup,

@@ -15,6 +15,8 @@
 
 enum { PROCESSES = 4, OWN_KEYS = 200, ROUNDS = 30000, COUNTERS = 8 };
 
+static bool full; /* a call may be refused */
+
 /* A value that shows whose it is and that it is whole: size bytes, all the same. */
 static weir_value pattern(char *to, int who, unsigned size)
 {
@@ -38,6 +40,7 @@ static bool own_step(weir_dict *dict, int who, int64_t *known, uint64_t random)
     unsigned i = (unsigned)(random % OWN_KEYS);
     weir_value key = weir_int(who * OWN_KEYS + (int)i), out;
     char room[256];
+    int64_t after;
     int result = weir_dict_get(dict, key, &out, room, sizeof room);
 
     if (known[i] < 0
@@ -46,20 +49,25 @@ static bool own_step(weir_dict *dict, int who, int64_t *known, uint64_t random)
                                            : out.size != (uint32_t)known[i] / 2 % 200))
         return false;
     switch (random / OWN_KEYS % 4) {
-    case 0:
+    case 0: /* needs no memory */
         result = weir_dict_delete(dict, key);
         if (result != (known[i] < 0 ? -ENOENT : 0))
             return false;
         known[i] = -1;
         return true;
     case 1:
-        known[i] = (int64_t)(random | 1);
-        return weir_dict_set(dict, key, weir_int(known[i])) == 0;
+        after = (int64_t)(random | 1);
+        result = weir_dict_set(dict, key, weir_int(after));
+        break;
     default:
-        known[i] = (int64_t)(random & ~(uint64_t)1);
-        return weir_dict_set(dict, key,
-                             pattern(room, who, (unsigned)((uint32_t)known[i] / 2 % 200))) == 0;
+        after = (int64_t)(random & ~(uint64_t)1);
+        result =
+            weir_dict_set(dict, key, pattern(room, who, (unsigned)((uint32_t)after / 2 % 200)));
     }
+    if (result == -ENOSPC && full) /* then nothing has changed */
+        return true;
+    known[i] = after;
+    return result == 0;
 }
 
 /* Keys that all use: a value is always somebody's, whole. */
@@ -89,11 +97,12 @@ static bool shared_step(weir_dict *dict, int who, uint64_t random)
         break;
     }
     default:
-        if (weir_dict_set(dict, key, pattern(room, who, (unsigned)(random / 128 % 300))) < 0)
+        result = weir_dict_set(dict, key, pattern(room, who, (unsigned)(random / 128 % 300)));
+        if (result < 0 && !(result == -ENOSPC && full))
             return false;
         result = weir_dict_get(dict, key, &out, room, sizeof room);
     }
-    return result == -ENOENT || (result >= 0 && is_whole(&out));
+    return result == -ENOENT || (result == -ENOSPC && full) || (result >= 0 && is_whole(&out));
 }
 
 static int work(weir_dict *dict, int who)
@@ -127,12 +136,10 @@ static void assert_counters(const weir_dict *dict, int64_t wanted)
     assert_int_equal(sum, wanted);
 }
 
-static void all_is_as_each_knows__when_processes_work_at_once(void **state)
+static void work_in_processes(weir_dict *dict)
 {
-    weir_dict *dict = make(1 << 20);
     int status;
 
-    (void)state;
     for (int who = 0; who < PROCESSES; who++) {
         if (fork() == 0) {
             weir_dict *mine = who % 2 ? dict : weir_dict_attach(leak_name("dict"));
@@ -148,6 +155,25 @@ static void all_is_as_each_knows__when_processes_work_at_once(void **state)
     }
     assert_counters(dict, (int64_t)PROCESSES * ROUNDS);
     drop(dict);
+}
+
+static void all_is_as_each_knows__when_processes_work_at_once(void **state)
+{
+    (void)state;
+    work_in_processes(make(1 << 20));
+}
+
+/* What they have at once needs three times as much, so memory changes its size all the time. */
+static void all_is_as_each_knows__when_the_dictionary_is_full(void **state)
+{
+    weir_dict *dict = make(1 << 16);
+
+    (void)state;
+    for (int i = 0; i < COUNTERS; i++)
+        assert_int_equal(weir_dict_set(dict, weir_int(-1 - i), weir_int(0)), 0);
+    full = true;
+    work_in_processes(dict);
+    full = false;
 }
 
 struct worker {
@@ -221,6 +247,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(all_is_as_each_knows__when_processes_work_at_once),
+        TEST(all_is_as_each_knows__when_the_dictionary_is_full),
         TEST(all_is_as_each_knows__when_threads_work_at_once),
         TEST(each_key_is_there_once__when_processes_insert_the_same),
     };

@@ -3,10 +3,12 @@
  * weir_dict: every call, every type, every error.
  */
 #include "dicts.h"
+#include "random.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -16,7 +18,7 @@
 #include "shm/dict/layout.h"
 
 static bool isolated;
-static char buf[4096];
+static char buf[8192];
 
 static int code(int result)
 {
@@ -495,7 +497,7 @@ static void making_is_refused__when_options_are_wrong(void **state)
 static void nothing_is_lost__when_the_dictionary_is_full(void **state)
 {
     weir_dict *dict = make(1 << 16);
-    int64_t count = 0, refused = 0;
+    int64_t count = 0, refused = 0, ints = 0;
     int result;
     char value[100];
     weir_value out;
@@ -515,8 +517,11 @@ static void nothing_is_lost__when_the_dictionary_is_full(void **state)
         refused += weir_dict_set(dict, weir_int(i), weir_bytes(buf, 1000)) == -ENOSPC;
     }
     assert_int_equal(refused, count);
-    assert_int_equal(code(weir_dict_add(dict, weir_int(-1), 1, NULL)), -ENOSPC);
-    for (int64_t i = 0; i < count; i++)
+    for (result = 0; result == 0; ints++) /* what is too short for the longer items */
+        result = weir_dict_add(dict, weir_int(-1 - ints), 1, NULL);
+    assert_int_equal(code(result), -ENOSPC);
+    assert_true(ints < 5);
+    for (int64_t i = -ints + 1; i < count; i++)
         assert_int_equal(weir_dict_delete(dict, weir_int(i)), 0);
     /* what was given back is enough for the same again */
     for (int64_t i = 0; i < count; i++)
@@ -544,6 +549,153 @@ static void memory_is_used_again__when_items_come_and_go(void **state)
             used = atomic_load(&dict->header->used);
     }
     assert_true(atomic_load(&dict->header->used) == used);
+    drop(dict);
+}
+
+/* What a dictionary can be full of. */
+static const struct kind {
+    const char *name;
+    uint32_t key_size; /* 0: ints */
+    uint32_t value_size;
+} kinds[] = {
+    {"ints", 0, 0},
+    {"bytes", 0, 100},
+    {"long bytes", 0, 3000},
+    {"longer keys", 100, 0},
+    {"long keys", 5000, 0},
+    {"mixed", 30, 700},
+    {"a few of many", 0, 70000},
+};
+
+enum { KINDS = sizeof kinds / sizeof *kinds };
+
+static char filler[100000];
+
+static weir_value kind_key(const struct kind *kind, int64_t i)
+{
+    static char key[10000];
+
+    if (kind->key_size == 0)
+        return weir_int(i);
+    memset(key, 'k', kind->key_size);
+    memcpy(key, &i, sizeof i);
+    return weir_bytes(key, kind->key_size);
+}
+
+static int64_t fill_with(weir_dict *dict, const struct kind *kind)
+{
+    int64_t count = 0;
+    weir_value value = kind->value_size == 0 ? weir_int(1) : weir_bytes(filler, kind->value_size);
+
+    while (weir_dict_set(dict, kind_key(kind, count), value) == 0)
+        count++;
+    assert_int_equal(weir_last_error()->code, -ENOSPC);
+    assert_int_equal(weir_dict_len(dict), count);
+    return count;
+}
+
+static void freed_memory_serves_any_size__when_a_full_dictionary_is_emptied(void **state)
+{
+    (void)state;
+    memset(filler, 'f', sizeof filler);
+    for (int second = 0; second < KINDS; second++) {
+        weir_dict *dict = make(1 << 20);
+        int64_t fresh = fill_with(dict, &kinds[second]), count;
+
+        drop(dict);
+        for (int first = 0; first < KINDS; first++)
+            for (int one_by_one = 0; one_by_one < 2; one_by_one++) {
+                dict = make(1 << 20);
+                count = fill_with(dict, &kinds[first]);
+                if (!one_by_one)
+                    assert_int_equal(weir_dict_clear(dict), 0);
+                for (int64_t i = 0; one_by_one && i < count; i++)
+                    assert_int_equal(weir_dict_delete(dict, kind_key(&kinds[first], i)), 0);
+                count = fill_with(dict, &kinds[second]);
+                if (count < fresh)
+                    fail_msg("%lld of %s after %s, not %lld", (long long)count, kinds[second].name,
+                             kinds[first].name, (long long)fresh);
+                drop(dict);
+            }
+    }
+}
+
+/* Sizes that change from phase to phase, and never more than half of the memory. */
+static void item_is_stored__when_sizes_change_and_half_is_free(void **state)
+{
+    enum { KEYS = 2000 };
+    static uint32_t sizes[KEYS];
+    weir_dict *dict = make(1 << 20);
+    uint64_t seed = 4711, used = 0, half = dict->granules * WEIR__DICT_GRANULE / 2;
+    int stored = 0;
+    weir_value out;
+
+    (void)state;
+    memset(filler, 'f', sizeof filler);
+    for (int round = 0; round < 200000; round++) {
+        uint64_t random = next_random(&seed);
+        int i = (int)(random % KEYS);
+        uint32_t largest = (uint32_t)8 << (round / 20000 * 7 % 10);
+        uint32_t size = (uint32_t)(random / KEYS % largest) + 9;
+
+        uint64_t with = used + size + 80 - (sizes[i] != 0 ? sizes[i] + 80 : 0);
+
+        if (sizes[i] != 0 && (random >> 29 == 0 || with > half)) {
+            assert_int_equal(weir_dict_delete(dict, weir_int(i)), 0);
+            used -= sizes[i] + 80;
+            sizes[i] = 0;
+        } else if (with <= half) {
+            if (weir_dict_set(dict, weir_int(i), weir_bytes(filler, size)) != 0)
+                fail_msg("round %d, %u bytes: %s", round, size, weir_last_error()->message);
+            used = with;
+            sizes[i] = size;
+            stored++;
+        }
+    }
+    assert_true(stored > 20000);
+    for (int i = 0; i < KEYS; i++)
+        if (sizes[i] != 0) {
+            assert_int_equal(weir_dict_get(dict, weir_int(i), &out, buf, sizeof buf), 0);
+            assert_int_equal(out.size, sizes[i]);
+            assert_memory_equal(out.data, filler, sizes[i]);
+        } else {
+            assert_int_equal(weir_dict_contains(dict, weir_int(i)), 0);
+        }
+    drop(dict);
+}
+
+static void value_is_stored__when_all_values_are_replaced_by_longer_ones(void **state)
+{
+    enum { KEYS = 200 };
+    weir_dict *dict = make(1 << 20);
+
+    (void)state;
+    memset(filler, 'f', sizeof filler);
+    for (uint32_t size = 10; size < 3000; size += 1 + size / 9) /* at last two thirds of it */
+        for (int i = 0; i < KEYS; i++)
+            if (weir_dict_set(dict, weir_int(i), weir_bytes(filler, size)) != 0)
+                fail_msg("%u bytes: %s", size, weir_last_error()->message);
+    drop(dict);
+}
+
+static void message_tells_what_is_free__when_an_item_does_not_fit(void **state)
+{
+    weir_dict *dict = make(1 << 20);
+    unsigned long long needed = 0, size = 0, left = 0;
+    int64_t count;
+
+    (void)state;
+    count = fill_with(dict, &kinds[1]);
+    for (int64_t i = 0; i < count; i += 2)
+        assert_int_equal(weir_dict_delete(dict, weir_int(i)), 0);
+    assert_int_equal(weir_dict_set(dict, weir_int(0), weir_bytes(filler, 50000)), -ENOSPC);
+    assert_int_equal(sscanf(strstr(weir_last_error()->message, "is full"),
+                            "is full: it needs %llu bytes in one piece, and of its %llu bytes "
+                            "(max_size) %llu are free, in shorter pieces",
+                            &needed, &size, &left),
+                     3);
+    assert_true(needed >= 50000 && size == 1 << 20);
+    assert_true(left > (uint64_t)count / 2 * 150 && left < (uint64_t)count / 2 * 200 + 1000);
     drop(dict);
 }
 
@@ -620,6 +772,10 @@ int main(void)
         TEST(making_is_refused__when_options_are_wrong),
         TEST(nothing_is_lost__when_the_dictionary_is_full),
         TEST(memory_is_used_again__when_items_come_and_go),
+        TEST(freed_memory_serves_any_size__when_a_full_dictionary_is_emptied),
+        TEST(item_is_stored__when_sizes_change_and_half_is_free),
+        TEST(value_is_stored__when_all_values_are_replaced_by_longer_ones),
+        TEST(message_tells_what_is_free__when_an_item_does_not_fit),
         TEST(memory_is_taken_in_steps__when_items_come),
         TEST(full_shm_is_an_error__when_the_dictionary_grows),
     };
