@@ -139,8 +139,12 @@ WEIR_API WEIR_MUST_CHECK int64_t weir_future_wait_many(weir_future *const *futur
 /* Calls for input of unknown length, as Python's Pool.imap and imap_unordered: put the items of the
  * input, and take results as they come.
  *
+ *     stream = weir_stream_new(pool, work, &(weir_stream_options){.untaken = 1000});
  *     while (read_one(&record)) {
- *         if (weir_stream_put(stream, &record, sizeof record) < 0)
+ *         while ((result = weir_stream_put(stream, &record, sizeof record)) == -EAGAIN)
+ *             if (weir_stream_next(stream, &item, -1) == 1)
+ *                 use(&item);
+ *         if (result < 0)
  *             return -1;
  *         while (weir_stream_next(stream, &item, 0) == 1)
  *             use(&item);
@@ -167,7 +171,11 @@ typedef struct weir_stream_options {
     /* Items that will be put, if it is known. Then job's progress, progress_lines or on_progress
      * show how many of them have ended. 0: not known, and no progress can be asked for. */
     uint64_t total;
-    uint64_t reserved[3];
+    /* Items that have been put and not taken, at most: those that are out, and results that wait in
+     * this process's memory, in order behind an item that takes long, say. With so many
+     * weir_stream_put() fails until one is taken. 0: no limit. */
+    int64_t untaken;
+    uint64_t reserved[2];
 } weir_stream_options;
 
 /* A result. */
@@ -176,7 +184,7 @@ typedef struct weir_item {
     int code;         /* 0, or the call's error as weir_future_wait() returns it */
     const void *data; /* what weir_task_result() gave, aligned as malloc's; NULL: nothing */
     size_t size;
-    const weir_error *error; /* NULL when code is 0 */
+    const weir_error *error; /* NULL when code is 0; its range is [index, index + 1) */
     uint64_t reserved[2];
 } weir_item;
 
@@ -191,13 +199,13 @@ WEIR_API WEIR_MUST_CHECK weir_stream *weir_stream_new(weir_pool *pool, weir_call
                                                       const weir_stream_options *options);
 
 /* Submits one call, as weir_pool_submit(). While in_flight calls have not ended it waits until one
- * has. Results that have come and are not taken do not count: they wait in this process's memory.
+ * has; with `untaken` items not taken it fails at once.
  *
  * A worker that dies costs the item it was on, unless options.job says that it is retried.
  * Context: the thread that uses the stream.
  * Crash: when the program dies, the workers are killed.
- * Returns: 0; or weir_pool_submit()'s errors, -ECANCELED (its pool has ended), and nothing is put.
- * */
+ * Returns: 0; or nothing is put: -EAGAIN, without a message (`untaken`), weir_pool_submit()'s
+ * errors, -ECANCELED (its pool has ended). */
 WEIR_API WEIR_MUST_CHECK int weir_stream_put(weir_stream *stream, const void *arg, size_t arg_size);
 
 /* Takes the next result: of the oldest input not taken, or, unordered, of any that has ended.

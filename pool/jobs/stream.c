@@ -12,6 +12,7 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -40,7 +41,8 @@ struct weir_stream {
     weir_job_options job;
     bool unordered;
     size_t in_flight;
-    int64_t puts;
+    int64_t puts, takes;
+    int64_t untaken; /* so many at most; 0: no limit */
     TAILQ_HEAD(, entry) out;
     struct entry *taken; /* what weir_stream_next() gave out last */
     size_t running_count;
@@ -63,6 +65,13 @@ static int check_stream_options(const weir_stream_options *options)
         return weir__fail(-EINVAL, "a stream can show progress only towards a total: set `total` "
                                    "to the number of items, if it is known");
     return 0;
+}
+
+static int check_untaken(const weir_stream_options *options)
+{
+    return options->untaken >= 0 ? 0
+                                 : weir__fail(-EINVAL, "untaken is %lld; it must not be negative",
+                                              (long long)options->untaken);
 }
 
 static size_t choose_in_flight(const weir_pool *pool, const weir_stream_options *options)
@@ -102,6 +111,7 @@ weir_stream *weir_stream_new(weir_pool *pool, weir_call_fn function,
     job.arg_size = 0;
     /* the options of a call are checked here, not at the first put */
     if (weir__check_pool(pool) < 0 || check_stream_options(options) < 0 ||
+        check_untaken(options) < 0 ||
         weir__spec_init(&spec, (weir_range){0, 1}, (void (*)(void))function, NULL, &job, 0) < 0 ||
         weir__pool_enter(pool) < 0)
         return NULL;
@@ -113,6 +123,7 @@ weir_stream *weir_stream_new(weir_pool *pool, weir_call_fn function,
         stream->function = function;
         stream->unordered = options->unordered;
         stream->in_flight = choose_in_flight(pool, options);
+        stream->untaken = options->untaken;
         stream->job = job;
         stream->running = calloc(stream->in_flight, sizeof(struct entry *));
         stream->futures = calloc(stream->in_flight, sizeof(weir_future *));
@@ -257,6 +268,8 @@ int weir_stream_put(weir_stream *stream, const void *arg, size_t size)
     if (pool == NULL)
         return weir__fail(-ECANCELED, "the stream's pool has ended");
     show_progress(stream);
+    if (stream->untaken > 0 && stream->puts - stream->takes >= stream->untaken)
+        return -EAGAIN;
     if (stream->running_count == stream->in_flight) {
         result = wait_for_one(stream, -1);
         if (result < 0)
@@ -311,6 +324,21 @@ static int wait_for_next(weir_stream *stream, int timeout_ms)
     return 1;
 }
 
+/* Of a future that has ended. The call was on "[0, 1)": what the caller knows is the item. */
+static void name_item(weir_error *error, int64_t index)
+{
+    const weir_error of_call = *error;
+    const char *range = strstr(of_call.message, "[0, 1)");
+
+    error->range = (weir_range){index, index + 1};
+    if (range != NULL)
+        snprintf(error->message, sizeof(error->message), "%.*sitem %lld%.700s",
+                 (int)(range - of_call.message), of_call.message, (long long)index, range + 6);
+    else
+        snprintf(error->message, sizeof(error->message), "item %lld: %.700s", (long long)index,
+                 of_call.message);
+}
+
 int weir_stream_next(weir_stream *stream, weir_item *out, int timeout_ms)
 {
     struct entry *entry;
@@ -332,6 +360,9 @@ int weir_stream_next(weir_stream *stream, weir_item *out, int timeout_ms)
     entry = TAILQ_FIRST(&stream->out);
     TAILQ_REMOVE(&stream->out, entry, link);
     stream->taken = entry;
+    stream->takes++;
+    if (entry->future->error != NULL)
+        name_item(entry->future->error, entry->index);
     *out = (weir_item){.index = entry->index, .code = weir_future_wait(entry->future, -1)};
     if (out->code == 0)
         out->data = weir_future_result(entry->future, &out->size);

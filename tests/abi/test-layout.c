@@ -95,7 +95,8 @@ PLACE(weir_stream_options, in_flight, 0);
 PLACE(weir_stream_options, unordered, 4);
 PLACE(weir_stream_options, job, 8);
 PLACE(weir_stream_options, total, 16);
-PLACE(weir_stream_options, reserved, 24);
+PLACE(weir_stream_options, untaken, 24);
+PLACE(weir_stream_options, reserved, 32);
 
 SIZE(weir_item, 56);
 PLACE(weir_item, index, 0);

@@ -176,7 +176,14 @@ static void a_failed_item_is_one_item__whether_it_fails_or_kills_its_worker(void
             assert_true((item.code == WEIR_EDIED) == (item.index % 10 == 6));
             if (item.code != 0) {
                 assert_null(item.data);
+                char name[32];
+
+                snprintf(name, sizeof name, " on item %d", (int)item.index);
                 assert_int_equal(item.error->code, item.code);
+                assert_non_null(strstr(item.error->message, name));
+                assert_int_equal(item.error->range.begin, item.index);
+                assert_int_equal(item.error->range.end, item.index + 1);
+                assert_string_equal(weir_last_error()->message, item.error->message);
             }
             if (item.index == 23)
                 assert_non_null(strstr(item.error->message, "not 23"));
@@ -184,6 +191,83 @@ static void a_failed_item_is_one_item__whether_it_fails_or_kills_its_worker(void
         assert_int_equal(good, 40);
         assert_int_equal(failed, 5);
         assert_int_equal(died, 5);
+        weir_stream_free(stream);
+        weir_pool_free(pool);
+        weir_scope_end(scope);
+    }
+}
+
+/* The first item takes long. */
+static int wait_at_first(weir_task *task, void *arg)
+{
+    if (*(int64_t *)arg == 0)
+        usleep(100000);
+    return weir_task_result(task, arg, sizeof(int64_t));
+}
+
+static void a_put_fails_at_once__when_too_many_are_not_taken(void **state)
+{
+    weir_scope *scope = begin();
+    weir_pool *pool = new_pool(scope, 2);
+    weir_stream *stream = open_stream(pool, wait_at_first, STREAM(.in_flight = 2, .untaken = 5));
+    int64_t i = 0;
+    double from = now_ms();
+    weir_item item;
+
+    (void)state;
+    for (; i < 5; i++)
+        assert_int_equal(weir_stream_put(stream, &i, sizeof i), 0);
+    assert_int_equal(weir_stream_put(stream, &i, sizeof i), -EAGAIN);
+    assert_true(now_ms() - from < 90); /* four of the five have ended, and none is to be taken */
+    assert_int_equal(weir_stream_next(stream, &item, -1), 1);
+    assert_int_equal(item.index, 0);
+    assert_int_equal(weir_stream_put(stream, &i, sizeof i), 0);
+    i++;
+    assert_int_equal(weir_stream_put(stream, &i, sizeof i), -EAGAIN);
+    for (int64_t k = 1; k < 6; k++) {
+        assert_int_equal(weir_stream_next(stream, &item, -1), 1);
+        assert_int_equal(item.index, k);
+    }
+    assert_int_equal(weir_stream_next(stream, &item, -1), 0);
+    weir_stream_free(stream);
+    weir_pool_free(pool);
+    weir_scope_end(scope);
+}
+
+static void the_loop_ends_and_is_bounded__as_the_header_shows_it(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        const int64_t untaken[] = {1, 3, 40};
+        weir_scope *scope = begin();
+        weir_pool *pool = new_pool(scope, 2);
+        weir_stream *stream = open_stream(
+            pool, wait_at_first, STREAM(.unordered = i % 2 == 1, .untaken = untaken[i / 2]));
+        int64_t put = 0, taken = 0, most = 0, sum = 0;
+        weir_item item;
+        int result;
+
+        for (; put < 3000; put++) {
+            while ((result = weir_stream_put(stream, &put, sizeof put)) == -EAGAIN) {
+                if (weir_stream_next(stream, &item, -1) == 1) {
+                    taken++;
+                    sum += *(const int64_t *)item.data;
+                }
+            }
+            assert_int_equal(result, 0);
+            most = put + 1 - taken > most ? put + 1 - taken : most;
+            while (weir_stream_next(stream, &item, 0) == 1) {
+                taken++;
+                sum += *(const int64_t *)item.data;
+            }
+        }
+        while (weir_stream_next(stream, &item, -1) == 1) {
+            taken++;
+            sum += *(const int64_t *)item.data;
+        }
+        assert_int_equal(taken, put);
+        assert_int_equal(sum, put * (put - 1) / 2);
+        assert_true(most <= untaken[i / 2]);
         weir_stream_free(stream);
         weir_pool_free(pool);
         weir_scope_end(scope);
@@ -294,7 +378,9 @@ static void a_stream_is_refused__when_its_options_are_wrong(void **state)
     assert_null(weir_stream_new(pool, square, STREAM(.in_flight = -1)));
     assert_message_has("1024");
     assert_null(weir_stream_new(pool, square, STREAM(.in_flight = 1025)));
-    assert_null(weir_stream_new(pool, square, STREAM(.reserved = {[2] = 1})));
+    assert_null(weir_stream_new(pool, square, STREAM(.untaken = -1)));
+    assert_message_has("untaken is -1");
+    assert_null(weir_stream_new(pool, square, STREAM(.reserved = {[1] = 1})));
     assert_null(weir_stream_new(pool, square, STREAM(.job = OPTIONS(.progress = "x"))));
     assert_message_has("`total`");
     assert_null(weir_stream_new(pool, square, STREAM(.job = OPTIONS(.retries = 99))));
@@ -317,6 +403,8 @@ int main(void)
         UNIT(results_come_as_they_end__when_unordered),
         UNIT(no_more_are_in_flight__than_was_said),
         UNIT(a_failed_item_is_one_item__whether_it_fails_or_kills_its_worker),
+        UNIT(a_put_fails_at_once__when_too_many_are_not_taken),
+        UNIT(the_loop_ends_and_is_bounded__as_the_header_shows_it),
         UNIT(an_item_is_tried_again__when_the_job_options_say_so),
         UNIT(next_waits_no_longer__than_it_may),
         UNIT(the_rest_is_cancelled__when_a_stream_is_freed),
