@@ -124,7 +124,7 @@ typedef enum weir_when {
 
 /* Waits for several futures of one pool, as Python's concurrent.futures.wait().
  *
- * `futures`: NULLs among them are passed over.
+ * `futures`: NULLs among them are passed over. ANY looks no further than the first that has ended.
  * `timeout_ms`: as for weir_future_wait().
  * As FIRST_EXCEPTION there, FIRST_ERROR passes over a future that was cancelled (-ECANCELED, by
  * weir_future_cancel(), weir_pool_cancel() or weir_pool_interrupt()): it has ended, not failed.

@@ -196,6 +196,23 @@ static int64_t wait_for_several(weir_pool *pool, weir_future *const *futures, si
     }
 }
 
+/* The first future, if any, that has ended and shows no progress: without a look at those behind
+ * it. -EAGAIN: there is none. */
+static int64_t find_ended(weir_future *const *futures, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (futures[i] == NULL)
+            continue;
+        if (check_future(futures[i]) < 0)
+            return -EDEADLK;
+        if (futures[i]->progress != NULL)
+            return -EAGAIN;
+        if (futures[i]->kind->done(futures[i], true))
+            return (int64_t)i;
+    }
+    return -EAGAIN;
+}
+
 int64_t weir_future_wait_many(weir_future *const *futures, size_t count, weir_when when,
                               int timeout_ms)
 {
@@ -208,6 +225,9 @@ int64_t weir_future_wait_many(weir_future *const *futures, size_t count, weir_wh
     if (when != WEIR_WHEN_ANY && when != WEIR_WHEN_ALL && when != WEIR_WHEN_FIRST_ERROR)
         return weir__fail(-EINVAL, "weir_when is %d; it must be from %d to %d", (int)when,
                           WEIR_WHEN_ANY, WEIR_WHEN_FIRST_ERROR);
+    answer = when == WEIR_WHEN_ANY ? find_ended(futures, count) : -EAGAIN;
+    if (answer != -EAGAIN)
+        return answer;
     for (size_t i = 0; i < count; i++) {
         if (futures[i] != NULL && check_future(futures[i]) < 0)
             return -EDEADLK;
