@@ -134,6 +134,59 @@ typedef enum weir_when {
 WEIR_API WEIR_MUST_CHECK int64_t weir_future_wait_many(weir_future *const *futures, size_t count,
                                                        weir_when when, int timeout_ms);
 
+/* The ends of many futures, one after the other, as Python's as_completed():
+ *
+ *     for (int i = 0; i < count; i++) {
+ *         future = WEIR_SUBMIT(pool, work, items[i], NULL);
+ *         if (future == NULL || weir_waiter_add(waiter, future, &items[i]) < 0)
+ *             return -1;
+ *     }
+ *     while (weir_waiter_next(waiter, &future, &item, -1) == 1) {
+ *         use(item, weir_future_result(future, NULL));
+ *         weir_future_free(future);
+ *     }
+ *
+ * Each end takes the same time, however many futures the waiter has; a loop over
+ * weir_future_wait_many() looks at all that are left each time. A waiter is used by one thread at a
+ * time, and so are its futures; it may be freed after its pool. */
+typedef struct weir_waiter weir_waiter;
+
+/* Makes a waiter, which has no futures yet.
+ * Context: any thread of the program that made the pool.
+ * Crash: nothing shared has changed.
+ * Returns: the waiter, to be freed with weir_waiter_free(); or NULL: EINVAL (NULL), ENOMEM, EDEADLK
+ * (called in a worker), ECANCELED (the pool has ended). */
+WEIR_API WEIR_MUST_CHECK weir_waiter *weir_waiter_new(weir_pool *pool);
+
+/* Gives the waiter a future, which may have ended. It stays the caller's: it may be asked,
+ * cancelled and awaited meanwhile, and freeing it takes it from the waiter. Its progress is shown
+ * only by the waits that weir-pool.h names.
+ *
+ * `arg`: what weir_waiter_next() gives with it; may be NULL.
+ * Context: the thread that uses the waiter and the future. Does not block.
+ * Crash: when the program dies, the workers are killed.
+ * Returns: 0; -EINVAL (NULL, a future of another pool), -EBUSY (a waiter has it, or it has a
+ * callback), -ENOMEM, -EDEADLK (another process's). */
+WEIR_API WEIR_MUST_CHECK int weir_waiter_add(weir_waiter *waiter, weir_future *future, void *arg);
+
+/* Takes a future that has ended from the waiter, in the order in which the program noticed the
+ * ends; waits for one if there is none. A cancelled or failed future has ended as well.
+ *
+ * `future`: gets it; `arg`: gets what came with it, and may be NULL. Both are unchanged if there is
+ * none.
+ * `timeout_ms`: as for weir_future_wait().
+ * Context: the thread that uses the waiter.
+ * Crash: when the program dies, the workers are killed.
+ * Returns: 1; 0 when the waiter has no futures; -ETIMEDOUT; -EINVAL (NULL), -EDEADLK (another
+ * process's). */
+WEIR_API WEIR_MUST_CHECK int weir_waiter_next(weir_waiter *waiter, weir_future **future, void **arg,
+                                              int timeout_ms);
+
+/* Frees the waiter, not its futures. NULL is allowed.
+ * Context: the thread that uses the waiter.
+ * Crash: nothing shared has changed. */
+WEIR_API void weir_waiter_free(weir_waiter *waiter);
+
 /* ---- streams -------------------------------------------------------------------------------- */
 
 /* Calls for input of unknown length, as Python's Pool.imap and imap_unordered: put the items of the
@@ -241,8 +294,8 @@ typedef void (*weir_then_fn)(weir_future *future, void *arg);
  * (-ECANCELED).
  * Context: the thread that dispatches, when the pool uses a loop; else any thread. Does not block.
  * Crash: a worker that is killed cannot take the call with it, nor can the supervisor.
- * Returns: 0; -EINVAL (NULL, or the future's pool has ended), -EBUSY (it has a callback), -EDEADLK
- * (not in the program that made the pool). */
+ * Returns: 0; -EINVAL (NULL, or the future's pool has ended), -EBUSY (it has a callback, or a
+ * waiter has it), -EDEADLK (not in the program that made the pool). */
 WEIR_API WEIR_MUST_CHECK int weir_future_then(weir_future *future, weir_then_fn callback,
                                               void *arg);
 

@@ -41,11 +41,17 @@ void weir__host_wake(struct weir__control *control)
 void weir__host_notify(struct weir__control *control, uint32_t waiting, _Atomic uint64_t *notified,
                        unsigned bit)
 {
-    if (waiting & WAITING_EVENT) {
+    bool wake = waiting & WAITING_ASLEEP;
+
+    if (waiting & (WAITING_EVENT | WAITING_NOTED))
         atomic_fetch_or(notified, UINT64_C(1) << bit);
+    if (waiting & WAITING_EVENT)
         weir__event_ring(control);
-    }
-    if (waiting & WAITING_ASLEEP)
+    /* seq_cst, after the bit; pairs with waiter.c, mark_waiter(): that counts itself, then looks at
+     * the bits */
+    if ((waiting & WAITING_NOTED) && atomic_load(&control->listeners) > 0)
+        wake = true;
+    if (wake)
         weir__host_wake(control);
 }
 

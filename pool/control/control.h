@@ -68,6 +68,7 @@ enum {
 enum {
     WAITING_ASLEEP = 1, /* a thread sleeps on host_bell */
     WAITING_EVENT = 2,  /* a callback is to be called: event_fd (dispatch.c) */
+    WAITING_NOTED = 4,  /* a waiter has it: host_bell, if a thread listens (waiter.c) */
 };
 
 /* What has failed in a job; failure.h has the states. */
@@ -244,9 +245,11 @@ struct weir__control {
 
     /* What the host sleeps on: rung when a job for which a thread waits may be settled. */
     alignas(WEIR__LINE) _Atomic uint32_t host_bell;
+    /* Host: threads that are about to sleep until a note of a waiter's future is there. */
+    _Atomic uint32_t listeners;
 
-    /* For hosts with an event loop (dispatch.c). `notified`: the job may be settled, one bit a job;
-     * set by all, before `event`, and taken by the host. `event`: 1 from just before a process
+    /* For hosts with an event loop (dispatch.c), and for waiters (waiter.c). `notified`: the job may
+     * be settled, one bit a job; set by all, before `event`, and taken by the host. `event`: 1 from just before a process
      * writes to event_fd until the host, awake, looks at `notified`. */
     alignas(WEIR__LINE) _Atomic uint32_t event;
     _Atomic uint32_t notified_all; /* host, supervisor: look at all jobs */

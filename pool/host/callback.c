@@ -5,8 +5,11 @@
  * A future with a callback is counted from weir_future_then() until the callback is taken to be
  * called, or the future is freed. Its end queues it, in whatever thread notices the end; the thread
  * that dispatches calls (dispatch.c). Invariant: `caller` is NULL once it is not counted any more.
+ * The end of a future that a waiter has goes to the waiter in place of that (awaited.c).
  */
 #include "pool/host/callback.h"
+
+#include "pool/host/awaited.h"
 
 void weir__callback_set(weir_pool *pool, weir_future *future, weir_then_fn callback, void *arg)
 {
@@ -18,10 +21,14 @@ void weir__callback_set(weir_pool *pool, weir_future *future, weir_then_fn callb
 
 bool weir__callback_queue(weir_pool *pool, weir_future *future)
 {
-    if (future->caller == NULL)
+    if (future->callback == NULL)
         return false;
     if (future->index >= 0 && pool->jobs.private[future->index].called == future)
         pool->jobs.private[future->index].called = NULL;
+    if (weir__is_awaited(future)) {
+        weir__awaited_end(pool, future);
+        return false;
+    }
     TAILQ_INSERT_TAIL(&pool->callbacks.ended, future, link);
     future->queued = true;
     return !pool->callbacks.collects;

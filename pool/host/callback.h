@@ -11,7 +11,7 @@
 void weir__callback_set(weir_pool *pool, weir_future *future, weir_then_fn callback, void *arg);
 
 /* With pool->lock. Of a future that has just ended: queues its callback, if it has one that is to
- * be called. Returns whether the thread that dispatches must be woken. */
+ * be called, or has its waiter told. Returns whether the thread that dispatches must be woken. */
 bool weir__callback_queue(weir_pool *pool, weir_future *future);
 
 /* Takes the future whose callback is to be called next: it has no callback any more. NULL: no

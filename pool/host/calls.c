@@ -24,6 +24,7 @@
 #include "pool/control/failure.h"
 #include "pool/control/park.h"
 #include "pool/control/ready.h"
+#include "pool/host/awaited.h"
 #include "pool/host/callback.h"
 #include "pool/host/future_set.h"
 #include "pool/host/hold.h"
@@ -183,7 +184,7 @@ static void end_call(weir_pool *pool, weir_future *future)
             CELL_DONE ||
         queue->calls[place].gave)
         take_over(pool, future);
-    if (future->caller != NULL && weir__callback_queue(pool, future))
+    if (future->callback != NULL && weir__callback_queue(pool, future))
         weir__event_ring(pool->control);
     /* before the place is another call's: a signal handler may cancel this one at any time */
     atomic_store_explicit(&future->pool, NULL, memory_order_release);
@@ -520,7 +521,7 @@ void weir__calls_end(weir_pool *pool)
 
 static void watch_call(weir_pool *pool, weir_future *future)
 {
-    if (mark_call(pool, future, WAITING_EVENT))
+    if (mark_call(pool, future, weir__is_awaited(future) ? WAITING_NOTED : WAITING_EVENT))
         weir__queue_ring(pool->control, weir__queue_place(future->position));
 }
 
@@ -540,7 +541,7 @@ void weir__call_end_notified(weir_pool *pool, unsigned place)
     pthread_mutex_lock(&pool->lock);
     future = pool->calls != NULL ? pool->calls->futures[place] : NULL;
     /* a thread that waits for it ends it */
-    if (future != NULL && future->caller != NULL && future->users == 0 &&
+    if (future != NULL && future->callback != NULL && future->users == 0 &&
         is_call_settled(pool, future))
         end_call(pool, future);
     pthread_mutex_unlock(&pool->lock);

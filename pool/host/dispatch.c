@@ -29,13 +29,14 @@
 #include "pool/control/bell.h"
 #include "pool/control/calls.h"
 #include "pool/control/mine.h"
+#include "pool/host/awaited.h"
 #include "pool/host/callback.h"
 #include "pool/host/calls.h"
 #include "pool/host/dispatch.h"
 #include "pool/host/future_set.h"
 #include "pool/host/hold.h"
-#include "pool/host/job_future.h"
 #include "pool/host/look.h"
+#include "pool/host/notified.h"
 #include "pool/host/spec.h"
 #include "pool/host/wait.h"
 #include "shm/error.h"
@@ -181,7 +182,8 @@ int weir_future_then(weir_future *future, weir_then_fn callback, void *arg)
     if (pool->ended) {
         result = report_no_pool();
     } else if (future->callback != NULL) {
-        result = weir__fail(-EBUSY, "the future has a callback already");
+        result = weir__fail(-EBUSY, weir__is_awaited(future) ? "a waiter has the future"
+                                                             : "the future has a callback already");
     } else {
         weir__callback_set(pool, future, callback, arg);
         set_ticks(pool, true);
@@ -250,19 +252,7 @@ static bool drain(weir_pool *pool)
     }
     /* seq_cst; pairs with bell.c, weir__event_ring(): after the read, before the bits are taken */
     atomic_exchange(&pool->control->event, 0);
-    return atomic_exchange(&pool->control->notified_all, 0) != 0 || all;
-}
-
-/* Takes the bits of `notified`, and calls `end` for each of them; for every one if `all`. */
-static inline void end_each(weir_pool *pool, _Atomic uint64_t *notified, unsigned count, bool all,
-                            void (*end)(weir_pool *pool, unsigned index))
-{
-    for (unsigned w = 0; w * 64 < count; w++) {
-        uint64_t bits = atomic_load(&notified[w]) != 0 ? atomic_exchange(&notified[w], 0) : 0;
-
-        for (bits = all ? UINT64_MAX : bits; bits != 0; bits &= bits - 1)
-            end(pool, w * 64 + (unsigned)__builtin_ctzll(bits));
-    }
+    return all;
 }
 
 /* What is queued meanwhile is called after it: the lock sees to that. */
@@ -277,19 +267,15 @@ static void set_collecting(weir_pool *pool, bool on)
 int weir_pool_dispatch(weir_pool *pool)
 {
     int result = weir_pool_fd(pool);
-    struct weir__control *control;
     bool all;
 
     if (result >= 0)
         result = weir__pool_enter(pool);
     if (result < 0)
         return result;
-    control = pool->control;
     all = drain(pool);
     set_collecting(pool, true);
-    end_each(pool, control->notified, atomic_load(&control->jobs_used), all,
-             weir__job_future_end_notified);
-    end_each(pool, control->queue->notified, WEIR__QUEUE_CALLS, all, weir__call_end_notified);
+    weir__notified_end(pool, all);
     set_collecting(pool, false);
     weir__pool_leave(pool); /* before the callbacks, which may end it */
     return call_all(pool, pool->dispatch.gone);

@@ -9,6 +9,7 @@
 #include <errno.h>
 
 #include "pool/control/mine.h"
+#include "pool/host/awaited.h"
 #include "pool/host/callback.h"
 #include "pool/host/future_set.h"
 #include "pool/host/hold.h"
@@ -100,7 +101,9 @@ void weir_future_free(weir_future *future)
         (void)!weir_future_wait(future, -1); /* its error goes with it */
         weir__fail_with(&before);
     }
-    if (future->caller != NULL)
+    if (weir__is_awaited(future))
+        weir__awaited_remove(future->callback_arg);
+    else if (future->caller != NULL)
         weir__callback_forget(future);
     future->kind->free(future);
 }

@@ -24,6 +24,7 @@
 #include <string.h>
 
 #include "pool/control/bell.h"
+#include "pool/host/awaited.h"
 #include "pool/host/callback.h"
 #include "pool/host/future_set.h"
 #include "pool/host/hold.h"
@@ -59,7 +60,8 @@ static void init_job_future(struct weir__job_future *job, weir_pool *pool,
 static void watch_job(weir_pool *pool, weir_future *future)
 {
     pool->jobs.private[future->index].called = future;
-    if (weir__job_mark(pool, future->index, WAITING_EVENT))
+    if (weir__job_mark(pool, future->index,
+                       weir__is_awaited(future) ? WAITING_NOTED : WAITING_EVENT))
         weir__host_ring(pool->control, &pool->control->jobs[future->index]);
 }
 
@@ -69,7 +71,7 @@ static void move_callback(weir_pool *pool, weir_future *future, int before)
     pthread_mutex_lock(&pool->lock);
     if (pool->jobs.private[before].called == future)
         pool->jobs.private[before].called = NULL;
-    if (future->caller != NULL)
+    if (future->callback != NULL)
         watch_job(pool, future);
     pthread_mutex_unlock(&pool->lock);
 }

@@ -119,7 +119,8 @@ struct weir__future_kind {
     void (*cancel)(weir_pool *pool, weir_future *future);
     /* Has the sleeping threads of the host woken at its end. Then the caller looks once more. */
     void (*mark)(weir_future *future);
-    /* With pool->lock. Has its callback queued at its end; at once if that has come. */
+    /* With pool->lock. Has its callback queued, or its waiter told, at its end; at once if that has
+     * come. */
     void (*watch)(weir_pool *pool, weir_future *future);
     /* It has ended. */
     void (*free)(weir_future *future);

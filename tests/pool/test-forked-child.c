@@ -31,6 +31,7 @@ struct inherited {
     weir_future *ended;        /* whose end was seen */
     weir_future *words;        /* of a map-reduce */
     weir_stream *stream;       /* has calls in flight */
+    weir_waiter *waiter;       /* has one of `calls` */
     weir_process *process;
     weir_table *table, *spare_table;
     weir_text *text, *spare_text;
@@ -326,6 +327,7 @@ static void make_all(struct inherited *it)
     it->process = weir_process_start(it->scope, sleep_long, NULL);
     it->ended = weir_pool_submit(it->pool, give_letters, &letter, sizeof letter, NULL);
     it->stream = weir_stream_new(it->pool, give_letters, &in_flight);
+    it->waiter = weir_waiter_new(it->pool);
     it->words = weir_pool_map_reduce_async(it->pool, hundred, &word_count, NULL, NULL);
     it->loop = &loop;
     assert_true(it->process != NULL && it->ended != NULL && it->words != NULL);
@@ -333,6 +335,7 @@ static void make_all(struct inherited *it)
     for (int i = 0; i < 6; i++)
         assert_int_equal(weir_stream_put(it->stream, &i, sizeof i), 0);
     submit_calls(it);
+    assert_int_equal(weir_waiter_add(it->waiter, it->calls[0], NULL), 0);
 }
 
 static void assert_letters(const char *result, size_t size, int letter)
@@ -370,6 +373,7 @@ static void check_and_end_all(struct inherited *it)
     assert_int_equal(weir_table_len(weir_future_table(it->words)), WORD_COUNT);
     assert_int_equal(weir_process_join(it->process, 0, NULL), -ETIMEDOUT);
     weir_stream_free(it->stream);
+    weir_waiter_free(it->waiter);
     weir_table_free(weir_future_table(it->words));
     weir_future_free(it->words);
     weir_future_free(it->ended);
@@ -393,8 +397,9 @@ static void wait_for_child(pid_t child)
 
 static bool names_stand(const char *path, char missing[128])
 {
-    static const char *const prefixes[] = {"weir_pool_",    "weir_future_", "weir_stream_",
-                                           "weir_process_", "weir_table_",  "weir_text_"};
+    static const char *const prefixes[] = {"weir_pool_",   "weir_future_",  "weir_stream_",
+                                           "weir_waiter_", "weir_process_", "weir_table_",
+                                           "weir_text_"};
     FILE *file = fopen(path, "r");
     bool all = file != NULL;
 
