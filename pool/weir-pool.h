@@ -26,6 +26,12 @@
  * destructors of C++ thread_local objects of the thread that made the pool. A worker that is killed
  * flushes nothing.
  *
+ * Workers may change their user, group or capabilities, in the initializer for instance: they end
+ * with their pool, its supervisor and the program all the same. If the program may not signal the
+ * new user's processes (it is not root, say, and has CAP_SETUID but not CAP_KILL), such a worker
+ * ends by itself: an idle one within 1 s, one with work after its chunk. Deadlines of chunks cannot
+ * be enforced on it.
+ *
  * A task must not be left by a C++ exception or by longjmp(). By an exception the worker aborts,
  * with a line on stderr, and none of the program's handlers on the stack sees it. After a longjmp()
  * to where the program was before it made the pool the worker would go on as a second program.

@@ -14,6 +14,10 @@
  * C++ thread_local objects of the thread that started the process. The target must not be left by a
  * C++ exception (the process aborts) or by longjmp().
  *
+ * A process may change its user, group or capabilities; it ends with the program and the scope all
+ * the same. If the program may not signal the new user's processes and is killed together with the
+ * supervisor, it is still ended as long as it leaves weir's descriptors open.
+ *
  * A child that the program forks has a copy of its processes, but may not use them either.
  */
 #ifndef WEIR_PROCESS_H

@@ -235,7 +235,7 @@ struct weir__control {
     _Atomic uint32_t interrupted; /* host: all calls begun from now on are cancelled */
     _Atomic uint32_t jobs_used;   /* host: jobs ever used are below this index */
     _Atomic uint32_t timed_jobs;  /* host: open jobs that have a deadline of a kind */
-    _Atomic uint32_t orders;      /* host: ORDER_..., see supervision.h; never taken back */
+    _Atomic uint32_t orders;      /* host, supervisor: ORDER_..., supervision.h; for good */
     /* When the supervisor is to look at the time, CLOCK_MONOTONIC; INT64_MAX: not at all. It sleeps
      * no longer than that. Host: only earlier, and then it rings. Supervisor: INT64_MAX before it
      * looks at the jobs, then when it has to look again. */

@@ -129,18 +129,19 @@ void weir__end_spin(struct weir__control *control, unsigned index)
         atomic_fetch_and(spinning, ~bit);
 }
 
-static void sleep_until_rung(struct weir__control *control, unsigned index)
+static void sleep_until_rung(struct weir__control *control, unsigned index, struct weir__tie *tie)
 {
     struct weir__slot *slot = &control->slots[index];
     _Atomic uint64_t *parked = &control->meeting[index / 64].parked;
     uint64_t bit = UINT64_C(1) << (index % 64);
     uint32_t seen = atomic_load(&slot->bell);
 
+    weir__tie_keep(control, tie);
     /* seq_cst, then look; pairs with park.c, weir__wake_spinner(); pairs with park.c,
      * weir__wake_one(): they look at the bit after the job was added */
     atomic_fetch_or(parked, bit);
     if (!something_to_do(control))
-        weir__futex_wait(&slot->bell, seen, -1);
+        weir__futex_wait(&slot->bell, seen, weir__tie_sleep_ns(tie));
     if (atomic_load_explicit(parked, memory_order_relaxed) & bit)
         atomic_fetch_and(parked, ~bit);
 }
@@ -170,7 +171,8 @@ static void learn_spin(struct weir__spin *spin, enum spun spun, int64_t start_ns
     }
 }
 
-void weir__park(struct weir__control *control, unsigned index, struct weir__spin *spin)
+void weir__park(struct weir__control *control, unsigned index, struct weir__spin *spin,
+                struct weir__tie *tie)
 {
     int64_t start;
     enum spun spun = SPUN_OUT;
@@ -182,7 +184,7 @@ void weir__park(struct weir__control *control, unsigned index, struct weir__spin
         spun = spin_for_work(control, index, start, spin->budget_ns);
     if (spun != SPUN_WORK) {
         weir__end_spin(control, index);
-        sleep_until_rung(control, index);
+        sleep_until_rung(control, index, tie);
     }
     learn_spin(spin, spun, start, weir__now_ns());
 }

@@ -6,6 +6,7 @@
 #define WEIR_PARK_H
 
 #include "pool/control/control.h"
+#include "pool/control/tie.h"
 #include "shm/clock.h"
 
 static inline void weir__pause(void)
@@ -37,8 +38,10 @@ void weir__announce_spin(struct weir__control *control, unsigned slot);
 /* Worker: it has found work, and the host may not count on it. */
 void weir__end_spin(struct weir__control *control, unsigned slot);
 
-/* Worker: returns when there may be work, or the pool's state has changed. */
-void weir__park(struct weir__control *control, unsigned slot, struct weir__spin *spin);
+/* Worker: returns when there may be work, the pool's state has changed, or its tie is to be looked
+ * at. */
+void weir__park(struct weir__control *control, unsigned slot, struct weir__spin *spin,
+                struct weir__tie *tie);
 
 /* Host, before it makes a job visible that it waits for: takes a spinning worker's bit. Its slot,
  * or -1. */

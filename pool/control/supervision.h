@@ -11,6 +11,8 @@
 
 #include "pool/control/control.h"
 
+struct weir__tie;
+
 /* Exit status of a worker whose initializer failed. */
 #define WEIR__EXIT_INITIALIZER 111
 
@@ -19,7 +21,7 @@
  * needed. End of file there means the host is gone. */
 enum {
     ORDER_FINISH = 1, /* the pool drains: do not replace workers, end when all have ended */
-    ORDER_KILL = 2,   /* kill all workers and end */
+    ORDER_KILL = 2,   /* kill all workers and end; the supervisor says it too, to workers */
 };
 
 /* supervisor/supervisor.c. Runs in the process that host/fork.c forks. Does not return. */
@@ -27,7 +29,8 @@ _Noreturn void weir__supervisor_main(struct weir__control *control, weir_scope *
                                      int lifeline);
 
 /* worker/worker.c. Runs worker `slot` until the pool ends, or, for a weir_process, its target.
- * Signals are blocked when it is called. Does not return. */
-_Noreturn void weir__worker_main(struct weir__control *control, weir_scope *scope, unsigned slot);
+ * It is tied to the supervisor, and signals are blocked, when it is called. Does not return. */
+_Noreturn void weir__worker_main(struct weir__control *control, weir_scope *scope, unsigned slot,
+                                 struct weir__tie *tie);
 
 #endif

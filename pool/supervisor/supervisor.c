@@ -19,8 +19,8 @@
  * When the host is gone (end of file on the lifeline, or its pidfd: each sees cases that the other
  * does not), the workers are killed, and if the manager is gone too the scope is cleaned here.
  *
- * Killed: the kernel kills the workers with it (PR_SET_PDEATHSIG), and the host finds the lifeline
- * closed.
+ * Killed: the kernel kills the workers with it, or they end by themselves (tie.c), and the host
+ * finds the lifeline closed.
  */
 #include "pool/control/supervision.h"
 
@@ -46,6 +46,7 @@
 #include "pool/control/hello.h"
 #include "pool/control/park.h"
 #include "pool/control/ready.h"
+#include "pool/control/tie.h"
 #include "pool/supervisor/deadline.h"
 #include "shm/clock.h"
 
@@ -56,6 +57,8 @@
 #define FINISH_NS         INT64_C(5000000000)
 #define FORK_AGAIN_NS     INT64_C(50000000)
 #define WITHOUT_WORKER_NS INT64_C(5000000000)
+#define REAP_NS           INT64_C(2000000000)
+#define REAP_AGAIN_NS     INT64_C(200000)
 
 #define POLL_AGAIN_NS INT64_C(10000000)
 #define POLL_MAX_NS   INT64_C(86400000000000)
@@ -76,6 +79,7 @@ struct supervisor {
     weir_scope *scope;
     int lifeline;
     pid_t pid;
+    int process_pipe[2]; /* of a weir_process: tie.c; the end to write to stays open here */
     int alive;
     int64_t without_since_ns; /* no worker lives since then, as none can be forked; 0: not so */
     bool ending;              /* no replacement any more */
@@ -368,16 +372,19 @@ _Noreturn static void become_worker(struct child *child)
 {
     struct supervisor *supervisor = child->supervisor;
     struct sigaction fresh = {.sa_handler = SIG_DFL};
+    struct weir__tie tie;
 
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != supervisor->pid)
-        _exit(1);
+    weir__tie_begin(&tie, supervisor->pid);
+    if (supervisor->process_pipe[0] >= 0) {
+        close(supervisor->process_pipe[1]);
+        weir__tie_to_pipe(supervisor->process_pipe[0]);
+    }
     sigaction(SIGTERM, &fresh, NULL);
     for (int i = 0; i < supervisor->control->workers; i++) {
         if (supervisor->polled[POLL_CHILDREN + i].fd >= 0)
             close(supervisor->polled[POLL_CHILDREN + i].fd);
     }
-    weir__worker_main(supervisor->control, supervisor->scope, child->slot);
+    weir__worker_main(supervisor->control, supervisor->scope, child->slot, &tie);
 }
 
 static void watch_child(struct child *child)
@@ -421,10 +428,14 @@ static void fork_into(struct child *child)
     atomic_store(&slot->state, SLOT_STARTING);
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &before);
+    if (supervisor->control->process_target != NULL)
+        (void)!pipe2(supervisor->process_pipe, O_CLOEXEC);
     child->pid = fork_watchable(supervisor);
     error = errno;
     if (child->pid == 0)
         become_worker(child);
+    if (supervisor->process_pipe[0] >= 0)
+        close(supervisor->process_pipe[0]);
     sigprocmask(SIG_SETMASK, &before, NULL);
     if (child->pid > 0) {
         watch_child(child);
@@ -456,8 +467,25 @@ static void kill_worker(void *context, unsigned slot)
 static void kill_all(struct supervisor *supervisor)
 {
     supervisor->ending = true;
+    /* for workers of a user whom this process may not kill; tie.c */
+    atomic_fetch_or(&supervisor->control->orders, ORDER_KILL);
     for (int i = 0; i < supervisor->control->workers; i++)
         kill_worker(supervisor, (unsigned)i);
+}
+
+/* Reaps the workers, which were killed. Not for ever: those that this process may not kill run
+ * their chunks to the end. */
+static void reap_all(const struct supervisor *supervisor)
+{
+    const struct timespec step = {.tv_nsec = REAP_AGAIN_NS};
+    const int64_t limit = weir__now_ns() + REAP_NS;
+
+    for (int i = 0; i < supervisor->control->workers; i++) {
+        const pid_t pid = supervisor->children[i].pid;
+
+        while (pid > 0 && waitpid(pid, NULL, WNOHANG) == 0 && weir__now_ns() < limit)
+            nanosleep(&step, NULL);
+    }
 }
 
 static void look_at_deadlines(struct supervisor *supervisor)
@@ -486,12 +514,7 @@ static bool host_ends_pool(const struct supervisor *supervisor)
 _Noreturn static void end_with_host(struct supervisor *supervisor, bool scope_lives)
 {
     kill_all(supervisor);
-    for (int i = 0; i < supervisor->control->workers; i++) {
-        pid_t pid = supervisor->children[i].pid;
-
-        while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-            ;
-    }
+    reap_all(supervisor);
     if (!scope_lives)
         weir__scope_clean_after_host(supervisor->scope);
     _exit(0);
@@ -612,6 +635,7 @@ static struct supervisor *make_supervisor(struct weir__control *control, weir_sc
     supervisor->control = control;
     supervisor->scope = scope;
     supervisor->lifeline = lifeline;
+    supervisor->process_pipe[0] = supervisor->process_pipe[1] = -1;
     supervisor->pid = getpid();
     supervisor->children = (struct child *)(supervisor + 1);
     supervisor->polled = (struct pollfd *)((char *)supervisor->children + children);

@@ -98,6 +98,7 @@ void weir__task_run(struct weir_task *task, int (*run)(struct weir_task *task, w
     }
     task->settled++;
     task->total++;
+    weir__task_keep_tie(task);
 }
 
 static int check_task(const weir_task *task)

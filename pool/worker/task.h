@@ -14,6 +14,7 @@
 /* What the public weir_task is. Private to the worker: all fields are written by it alone. */
 struct weir_task {
     struct weir__control *control;
+    struct weir__tie *tie; /* to the supervisor */
     uint32_t mine; /* the worker's number: another one in every process that a task has forked */
     struct weir__job *job;
     weir_scope *scope;
@@ -49,6 +50,15 @@ static inline void weir__task_check_copy(const struct weir_task *task)
 {
     if (__builtin_expect(!weir__is_mine(task->mine), 0))
         weir__task_end_copy(task);
+}
+
+#define WEIR__CHUNKS_TIED 64 /* run between two looks at the tie; a power of two */
+
+/* After each chunk: looks at the worker's tie, now and then. */
+static inline void weir__task_keep_tie(struct weir_task *task)
+{
+    if (__builtin_expect(task->tie->changed || task->total % WEIR__CHUNKS_TIED == 0, 0))
+        weir__tie_keep(task->control, task->tie);
 }
 
 /* Runs the chunk or call that the task has claimed, and settles it. */

@@ -46,7 +46,7 @@ static void work_loop(struct weir_task *task)
         } else if (atomic_load(&control->state) != POOL_RUNNING) {
             return;
         } else {
-            weir__park(control, task->slot, &spin);
+            weir__park(control, task->slot, &spin, task->tie);
         }
     }
 }
@@ -83,6 +83,7 @@ _Noreturn static void run_pool_worker(struct weir_task *task)
         weir__task_check_copy(task);
         if (result != 0)
             weir__process_end(WEIR__EXIT_INITIALIZER);
+        weir__tie_keep(control, task->tie);
     }
     atomic_store(&control->slots[task->slot].state, SLOT_READY);
     work_loop(task);
@@ -123,11 +124,13 @@ static void on_unwinding(struct weir_task *const *task)
     abort();
 }
 
-_Noreturn void weir__worker_main(struct weir__control *control, weir_scope *scope, unsigned index)
+_Noreturn void weir__worker_main(struct weir__control *control, weir_scope *scope, unsigned index,
+                                 struct weir__tie *tie)
 {
     struct weir__slot *slot = &control->slots[index];
     struct weir_task task = {
         .control = control,
+        .tie = tie,
         .scope = scope,
         .slot = index,
         .incarnation = atomic_load(&slot->incarnation),

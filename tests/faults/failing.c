@@ -103,9 +103,9 @@ WRAP(int, posix_spawn_file_actions_addclosefrom_np, ENOMEM,
 void __real_weir__supervisor_main(struct weir__control *control, weir_scope *scope, int lifeline);
 void __wrap_weir__supervisor_main(struct weir__control *control, weir_scope *scope, int lifeline);
 _Noreturn void __real_weir__worker_main(struct weir__control *control, weir_scope *scope,
-                                        unsigned slot);
+                                        unsigned slot, struct weir__tie *tie);
 _Noreturn void __wrap_weir__worker_main(struct weir__control *control, weir_scope *scope,
-                                        unsigned slot);
+                                        unsigned slot, struct weir__tie *tie);
 
 void __wrap_weir__supervisor_main(struct weir__control *control, weir_scope *scope, int lifeline)
 {
@@ -113,9 +113,10 @@ void __wrap_weir__supervisor_main(struct weir__control *control, weir_scope *sco
     __real_weir__supervisor_main(control, scope, lifeline);
 }
 
-void __wrap_weir__worker_main(struct weir__control *control, weir_scope *scope, unsigned slot)
+void __wrap_weir__worker_main(struct weir__control *control, weir_scope *scope, unsigned slot,
+                              struct weir__tie *tie)
 {
     become("worker");
-    __real_weir__worker_main(control, scope, slot);
+    __real_weir__worker_main(control, scope, slot, tie);
 }
 #endif
