@@ -7,14 +7,27 @@
  * worker that crashes costs at most the chunk it was on: the call reports it, or the chunk is run
  * again, and the worker is replaced.
  *
- * In a worker: SIGINT, SIGQUIT and SIGHUP are ignored (the program decides what Ctrl-C means),
- * handlers of the program are reset to the default, stdout is line buffered, and neither pools nor
- * processes can be made or used (-EDEADLK, of a handle that is NULL there too: the worker may have
- * been forked before the program's variable was set), only the scope's objects can. Workers end
- * with the program, whatever way that ends.
+ * In a worker: SIGINT, SIGQUIT and SIGHUP do nothing (the program decides what Ctrl-C means); where
+ * the program does not ignore them a handler passes over them, so that a program that a task
+ * executes has the default again, and calls that wait can fail with EINTR. Other handlers of the
+ * program are reset to the default, stdout is line buffered, and neither pools nor processes can be
+ * made or used (-EDEADLK, of a handle that is NULL there too: the worker may have been forked
+ * before the program's variable was set), only the scope's objects can. Workers end with the
+ * program, whatever way that ends.
  *
  * A task may fork, as long as the child does not return from the task: a child that does ends
  * there, with a line on stderr, and the task goes on in the worker alone.
+ *
+ * What a task starts, with fork(), system() or popen(), belongs to its worker, and so does all that
+ * it starts in turn, in a session of its own too. If the worker dies or is killed (a deadline, say)
+ * that is killed (SIGKILL) before the chunk is run again or the call returns. What a worker leaves
+ * that ends in order ends with the pool: when that is freed, by SIGTERM, and SIGKILL after 0.5 s;
+ * when it is killed or the program dies, by SIGKILL. With weir_pool_options.leave_started all of it
+ * lives on. In any case these live on: processes of another user that the supervisor may not
+ * signal, everything if /proc is not mounted or the supervisor itself is killed, and what cannot be
+ * ended within a second. The supervisor finds its workers' descendants by the soft limit
+ * RLIMIT_LOCKS, which Linux does not use otherwise: a process that changes this limit is left
+ * alone.
  *
  * A worker ends in order with its pool, after the finalizer, or by itself when a task, the
  * initializer or the finalizer calls exit(), quick_exit() or pthread_exit(); what it was working on
@@ -77,6 +90,9 @@ typedef struct weir_pool_options {
      * its debug information is not in /usr/lib/debug. `addr2line -e FILE 0x...` gives the source
      * line, if the program was built with -g. */
     bool backtrace;
+    /* Processes that workers have started are left alone when their worker dies or the pool ends;
+     * see above. */
+    bool leave_started;
     uint64_t reserved[8];
 } weir_pool_options;
 

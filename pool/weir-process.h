@@ -2,9 +2,9 @@
  *
  * weir-process.h: one process over a scope's shared memory, as Python's Process(target=...).
  *
- * In the process: SIGINT, SIGQUIT and SIGHUP are ignored (the program decides what Ctrl-C means),
- * handlers of the program are reset to the default, stdout is line buffered, and neither pools nor
- * processes can be made or used (-EDEADLK), only the scope's objects can.
+ * In the process: SIGINT, SIGQUIT and SIGHUP do nothing (the program decides what Ctrl-C means; see
+ * weir-pool.h), other handlers of the program are reset to the default, stdout is line buffered,
+ * and neither pools nor processes can be made or used (-EDEADLK), only the scope's objects can.
  *
  * The process ends when its target returns, or calls exit(), quick_exit() or pthread_exit(). Then
  * (but for quick_exit()) it runs the handlers that it has registered itself with atexit() and its
@@ -13,6 +13,10 @@
  * static objects, are the program's alone. There is one exception: exit() runs the destructors of
  * C++ thread_local objects of the thread that started the process. The target must not be left by a
  * C++ exception (the process aborts) or by longjmp().
+ *
+ * What the process starts, with fork(), system() or popen(), ends with it, before
+ * weir_process_join() returns: by SIGTERM, and SIGKILL after 0.5 s, if the process has ended by
+ * itself, else by SIGKILL. weir-pool.h has the details, and what lives on in any case.
  *
  * A process may change its user, group or capabilities; it ends with the program and the scope all
  * the same. If the program may not signal the new user's processes and is killed together with the
@@ -45,6 +49,22 @@ typedef struct weir_process weir_process;
  * NULL, or the scope has ended), EAGAIN or ENOMEM (fork), EMFILE, EDEADLK (called in a worker). */
 WEIR_API WEIR_MUST_CHECK weir_process *weir_process_start(weir_scope *scope,
                                                           int (*target)(void *arg), void *arg);
+
+/* Zero means the default everywhere; `reserved` must be zero. */
+typedef struct weir_process_options {
+    bool leave_started; /* processes that it has started are left alone when it ends */
+    uint64_t reserved[8];
+} weir_process_options;
+
+/* weir_process_start() with options.
+ *
+ * `options`: may be NULL.
+ * Context: as weir_process_start().
+ * Crash: the process ends with the program.
+ * Returns: as weir_process_start(), and EINVAL for options. */
+WEIR_API WEIR_MUST_CHECK weir_process *weir_process_start_with(weir_scope *scope,
+                                                               int (*target)(void *arg), void *arg,
+                                                               const weir_process_options *options);
 
 /* Waits until the process has ended. It may be called again after success; it does not free.
  *

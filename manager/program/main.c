@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -29,6 +30,19 @@ static void settle_signals(void)
     sigemptyset(&none);
     /* weir_scope_begin() starts this program with all signals blocked. */
     sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* A task of another program's pool may have run this one's program: what descends from such a task
+ * is killed with its worker, by this mark (pool/supervisor/strays.c). But this program sees its own
+ * program's end and cleans up after it. */
+static void take_off_mark(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_LOCKS, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_LOCKS, &limit);
+    }
 }
 
 static bool started_by_weir(void)
@@ -53,6 +67,7 @@ int main(int argc, char **argv)
         return 2;
     }
     settle_signals();
+    take_off_mark();
     if (chdir("/") < 0) /* keeps a file system busy, no more */
         errno = 0;
     _exit(weir__server_run(id));

@@ -222,6 +222,7 @@ struct weir__control {
     int64_t chunks_per_worker;
     bool pin;
     bool backtrace;
+    bool leave_started;               /* what workers have started lives on; supervisor/strays.c */
     int (*process_target)(void *arg); /* weir_process: the one worker runs this and ends */
     struct weir__job *jobs;           /* WEIR__JOBS_MAX; NULL for a weir_process */
     struct weir__queue *queue;        /* calls.h; NULL for a weir_process */

@@ -74,10 +74,18 @@ static void flush_before_fork(void)
     }
 }
 
-/* As exec does: what was caught gets the default, what was ignored stays so. */
+static void pass_over(int number)
+{
+    (void)number;
+}
+
+/* As exec does: what was caught gets the default, what was ignored stays so. Signals that a terminal
+ * sends to all its programs are passed over by a handler: a program that a task executes has the
+ * default again. */
 static void reset_signals(void)
 {
-    static const int ignored[] = {SIGINT, SIGQUIT, SIGHUP};
+    static const int passed_over[] = {SIGINT, SIGQUIT, SIGHUP};
+    const struct sigaction pass = {.sa_handler = pass_over, .sa_flags = SA_RESTART};
     struct sigaction action, fresh = {.sa_handler = SIG_DFL};
 
     for (int number = 1; number < NSIG; number++) {
@@ -86,9 +94,10 @@ static void reset_signals(void)
             sigaction(number, &fresh, NULL);
     }
     sigaction(SIGCHLD, &fresh, NULL);
-    fresh.sa_handler = SIG_IGN;
-    for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
-        sigaction(ignored[i], &fresh, NULL);
+    for (size_t i = 0; i < sizeof(passed_over) / sizeof(passed_over[0]); i++) {
+        if (sigaction(passed_over[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+            sigaction(passed_over[i], &pass, NULL);
+    }
 }
 
 /* Opens /dev/null in place of closed standard streams, so that output does not reach a descriptor

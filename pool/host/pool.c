@@ -195,6 +195,7 @@ weir_pool *weir_pool_new(weir_scope *scope, const weir_pool_options *options)
     pool->control->chunks_per_worker = options->chunks_per_worker;
     pool->control->pin = options->pin;
     pool->control->backtrace = options->backtrace;
+    pool->control->leave_started = options->leave_started;
     pool->control->spinners_max = cpus > 1 ? cpus - 1 : 0;
     if (weir__dispatch_init(pool) < 0 ||
         weir__fork_supervisor(pool->control, scope, &pool->supervisor) < 0) {

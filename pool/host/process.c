@@ -51,12 +51,22 @@ static void stop_process_with_scope(struct weir__on_end *on_end)
 
 weir_process *weir_process_start(weir_scope *scope, int (*target)(void *arg), void *arg)
 {
+    return weir_process_start_with(scope, target, arg, NULL);
+}
+
+weir_process *weir_process_start_with(weir_scope *scope, int (*target)(void *arg), void *arg,
+                                      const weir_process_options *options)
+{
     weir_process *process;
 
     if (weir__scope_check_owner(scope, "a process") < 0)
         return NULL;
     if (target == NULL)
         return weir__fail_null(-EINVAL, "the process's target is NULL");
+    if (options != NULL &&
+        weir__check_reserved(options->reserved, sizeof(options->reserved) / sizeof(uint64_t),
+                             "weir_process_options") < 0)
+        return NULL;
     process = calloc(1, sizeof(*process));
     if (process == NULL)
         return weir__fail_null(-ENOMEM, "no memory for a process");
@@ -69,6 +79,7 @@ weir_process *weir_process_start(weir_scope *scope, int (*target)(void *arg), vo
     if (process->control != NULL) {
         process->control->process_target = target;
         process->control->arg = arg;
+        process->control->leave_started = options != NULL && options->leave_started;
     }
     if (process->control == NULL ||
         weir__fork_supervisor(process->control, scope, &process->supervisor) < 0) {

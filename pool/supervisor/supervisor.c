@@ -9,7 +9,8 @@
  * allocator gives its locks back to a child (AddressSanitizer's of gcc 12 does not).
  *
  * When a worker has died:
- *  1. it is reaped, so no other process acts for it any more;
+ *  1. it is reaped, so no other process acts for it any more, and what it had started is ended
+ *     (strays.c);
  *  2. the one chunk that its cell says it was running becomes free again, or fails with a report;
  *  3. repair: every open job goes back into the ready set, every host thread that waits looks
  * again, and every worker is woken. That restores all invariants that a death between two steps of
@@ -48,6 +49,7 @@
 #include "pool/control/ready.h"
 #include "pool/control/tie.h"
 #include "pool/supervisor/deadline.h"
+#include "pool/supervisor/strays.h"
 #include "shm/clock.h"
 
 #include "pool/control/no_malloc.h"
@@ -67,6 +69,7 @@ struct child {
     struct supervisor *supervisor;
     unsigned slot;
     pid_t pid;         /* 0: none */
+    uint64_t mark;     /* of what it starts; strays.c */
     int failed_starts; /* in a row */
 };
 
@@ -85,6 +88,8 @@ struct supervisor {
     bool ending;              /* no replacement any more */
     struct pollfd *polled;
     struct child *children;
+    struct weir__strays strays;
+    int found; /* is_worker(): the last child that it found */
 };
 
 static void fork_into(struct child *child);
@@ -345,6 +350,21 @@ static void reap_worker(struct child *child, int status)
     repair(control);
 }
 
+/* Before the chunk of a worker that has died is free again. What a worker leaves that has ended in
+ * order stays until the pool ends, and when that ends all is ended at once. */
+static void end_strays_of(const struct child *child, int status)
+{
+    const struct supervisor *supervisor = child->supervisor;
+    const struct weir__slot *slot = &supervisor->control->slots[child->slot];
+    const bool in_order =
+        WIFEXITED(status) && WEXITSTATUS(status) == 0 && atomic_load(&slot->job) == 0;
+
+    if (supervisor->control->process_target != NULL)
+        weir__strays_end(&supervisor->strays, WIFEXITED(status));
+    else if (!supervisor->ending && !in_order)
+        weir__strays_kill(&supervisor->strays, child->mark);
+}
+
 static void on_child(struct child *child)
 {
     struct supervisor *supervisor = child->supervisor;
@@ -360,7 +380,9 @@ static void on_child(struct child *child)
         return;
     close(polled->fd);
     polled->fd = -1;
+    end_strays_of(child, status);
     reap_worker(child, status);
+    weir__strays_reap(&supervisor->strays);
     if (replaces_workers(supervisor) &&
         atomic_load(&supervisor->control->slots[child->slot].state) == SLOT_EMPTY)
         fork_into(child);
@@ -380,6 +402,7 @@ _Noreturn static void become_worker(struct child *child)
         weir__tie_to_pipe(supervisor->process_pipe[0]);
     }
     sigaction(SIGTERM, &fresh, NULL);
+    sigaction(SIGCHLD, &fresh, NULL);
     for (int i = 0; i < supervisor->control->workers; i++) {
         if (supervisor->polled[POLL_CHILDREN + i].fd >= 0)
             close(supervisor->polled[POLL_CHILDREN + i].fd);
@@ -430,10 +453,12 @@ static void fork_into(struct child *child)
     sigprocmask(SIG_SETMASK, &all, &before);
     if (supervisor->control->process_target != NULL)
         (void)!pipe2(supervisor->process_pipe, O_CLOEXEC);
+    child->mark = weir__strays_mark(&supervisor->strays);
     child->pid = fork_watchable(supervisor);
     error = errno;
     if (child->pid == 0)
         become_worker(child);
+    weir__strays_unmark(&supervisor->strays);
     if (supervisor->process_pipe[0] >= 0)
         close(supervisor->process_pipe[0]);
     sigprocmask(SIG_SETMASK, &before, NULL);
@@ -515,6 +540,7 @@ _Noreturn static void end_with_host(struct supervisor *supervisor, bool scope_li
 {
     kill_all(supervisor);
     reap_all(supervisor);
+    weir__strays_end(&supervisor->strays, false);
     if (!scope_lives)
         weir__scope_clean_after_host(supervisor->scope);
     _exit(0);
@@ -590,12 +616,22 @@ static void wait_for_events(struct supervisor *supervisor)
 {
     nfds_t count = POLL_CHILDREN + (nfds_t)supervisor->control->workers;
 
-    if (poll(supervisor->polled, count, next_timeout_ms(supervisor)) >= 0)
+    const int timeout = next_timeout_ms(supervisor);
+    const struct timespec limit = {timeout / 1000, timeout % 1000 * 1000000L};
+    short seen = POLLIN;
+    sigset_t none;
+
+    sigemptyset(&none);
+    if (ppoll(supervisor->polled, count, timeout >= 0 ? &limit : NULL, &none) >= 0)
         return;
-    if (errno != EINTR)
+    if (errno == EINTR) { /* before anything has happened to a descriptor: a child has ended */
+        weir__strays_reap(&supervisor->strays);
+        seen = 0;
+    } else {
         nanosleep(&(struct timespec){.tv_nsec = POLL_AGAIN_NS}, NULL);
+    }
     for (nfds_t i = 0; i < count; i++)
-        supervisor->polled[i].revents = i == POLL_HOST ? 0 : POLLIN;
+        supervisor->polled[i].revents = i == POLL_HOST ? 0 : seen;
 }
 
 static void supervise(struct supervisor *supervisor)
@@ -615,9 +651,29 @@ static void supervise(struct supervisor *supervisor)
         obey(supervisor);
         do_what_is_due(supervisor);
     }
+    weir__strays_end(&supervisor->strays,
+                     !(atomic_load(&supervisor->control->orders) & ORDER_KILL));
 }
 
 /* ---- the start ------------------------------------------------------------------------------ */
+
+/* Children come in the order in which they were forked, nearly that of the slots. */
+static bool is_worker(void *context, pid_t pid)
+{
+    struct supervisor *supervisor = context;
+
+    for (int i = 0; i < supervisor->control->workers; i++) {
+        supervisor->found = (supervisor->found + 1) % supervisor->control->workers;
+        if (supervisor->children[supervisor->found].pid == pid)
+            return true;
+    }
+    return false;
+}
+
+static void on_child_end(int number)
+{
+    (void)number; /* it only ends a poll */
+}
 
 /* NULL: no memory. It is never given back, as it ends with the process. */
 static struct supervisor *make_supervisor(struct weir__control *control, weir_scope *scope,
@@ -645,6 +701,9 @@ static struct supervisor *make_supervisor(struct weir__control *control, weir_sc
         supervisor->polled[i] = (struct pollfd){.fd = -1, .events = POLLIN};
     supervisor->polled[POLL_LIFELINE].fd = lifeline;
     supervisor->polled[POLL_HOST].fd = weir__scope_host_pidfd(supervisor->scope);
+    supervisor->strays = (struct weir__strays){
+        .left = control->leave_started, .is_worker = is_worker, .context = supervisor};
+    weir__strays_begin(&supervisor->strays);
     return supervisor;
 }
 
@@ -667,11 +726,12 @@ _Noreturn void weir__supervisor_main(struct weir__control *control, weir_scope *
 {
     struct weir__hello hello = {.pid = getpid()};
     struct supervisor *supervisor = make_supervisor(control, scope, lifeline);
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
-    sigset_t none;
+    struct sigaction ignore = {.sa_handler = SIG_IGN}, wake = {.sa_handler = on_child_end};
+    sigset_t children;
 
     prctl(PR_SET_NAME, "weir-supervisor");
     sigaction(SIGTERM, &ignore, NULL);
+    sigaction(SIGCHLD, &wake, NULL);
     if (supervisor == NULL) {
         hello.code = -errno;
         snprintf(hello.message, sizeof(hello.message), "the supervisor cannot start: %s",
@@ -684,8 +744,9 @@ _Noreturn void weir__supervisor_main(struct weir__control *control, weir_scope *
         /* what was forked ends with this process */
         _exit(1);
     }
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    sigemptyset(&children);
+    sigaddset(&children, SIGCHLD); /* only while it polls */
+    sigprocmask(SIG_SETMASK, &children, NULL);
     supervise(supervisor);
     _exit(0);
 }

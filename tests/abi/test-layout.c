@@ -62,6 +62,7 @@ PLACE(weir_pool_options, arg, 24);
 PLACE(weir_pool_options, chunks_per_worker, 32);
 PLACE(weir_pool_options, pin, 40);
 PLACE(weir_pool_options, backtrace, 41);
+PLACE(weir_pool_options, leave_started, 42);
 PLACE(weir_pool_options, reserved, 48);
 
 SIZE(weir_job_options, 104);
@@ -106,6 +107,9 @@ PLACE(weir_item, size, 24);
 PLACE(weir_item, error, 32);
 PLACE(weir_item, reserved, 40);
 
+SIZE(weir_process_options, 72);
+PLACE(weir_process_options, leave_started, 0);
+PLACE(weir_process_options, reserved, 8);
 SIZE(weir_reduction, 64);
 PLACE(weir_reduction, size, 0);
 PLACE(weir_reduction, init, 8);

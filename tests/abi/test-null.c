@@ -214,6 +214,7 @@ static void pool_keeps_the_rule__when_the_object_is_null(void **state)
 
     (void)state;
     IS_NOTHING(weir_process_start(NULL, target, NULL));
+    IS_NOTHING(weir_process_start_with(NULL, target, NULL, NULL));
     IS_EINVAL(weir_process_join(NULL, 0, &code));
     IS_EINVAL(weir_process_pid(NULL));
     IS_EINVAL(weir_process_kill(NULL, 9));

@@ -18,11 +18,12 @@ static int look_around(weir_task *task, weir_range range, void *arg)
     (void)range;
     (void)arg;
     for (int i = 0; i < 3; i++) {
-        static const int ignored[] = {SIGINT, SIGQUIT, SIGHUP};
+        static const int passed_over[] = {SIGINT, SIGQUIT, SIGHUP};
 
-        sigaction(ignored[i], NULL, &action);
-        if (action.sa_handler != SIG_IGN)
-            return weir_task_fail(task, 1, "signal %d is not ignored", ignored[i]);
+        sigaction(passed_over[i], NULL, &action);
+        raise(passed_over[i]);
+        if (action.sa_handler == SIG_IGN)
+            return weir_task_fail(task, 1, "a program would ignore signal %d", passed_over[i]);
     }
     sigaction(SIGUSR1, NULL, &action);
     if (action.sa_handler != SIG_DFL)
