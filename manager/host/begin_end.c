@@ -147,7 +147,7 @@ static int make_scope_files(struct weir_scope *scope, bool anonymous)
     if (!anonymous)
         return 0;
     snprintf(name, sizeof(name), "weir-%016" PRIx64, scope->id);
-    error = weir__space_make_anonymous(&scope->space, name);
+    error = weir__space_make_store(&scope->space, name);
     if (error)
         return error;
     scope->space.store = weir__above_streams(scope->space.store);

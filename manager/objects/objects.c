@@ -19,7 +19,7 @@
 
 #include "manager/host/blocks.h"
 #include "manager/host/registry.h"
-#include "manager/objects/anonymous.h"
+#include "manager/objects/store.h"
 #include "manager/scope_file/scope_file.h"
 #include "shm/array/array.h"
 #include "shm/dict/block.h"
@@ -32,8 +32,8 @@ static int unlink_object(struct weir_shm *shm);
 static const struct weir__shm_owner owner = {.close = close_object, .unlink = unlink_object};
 static const struct weir__shm_owner anonymous_owner = {.close = close_object,
                                                        .unlink = unlink_object,
-                                                       .path = weir__anonymous_path,
-                                                       .file = weir__anonymous_file};
+                                                       .path = weir__store_path,
+                                                       .file = weir__store_file};
 
 /* ---- making --------------------------------------------------------------------------------- */
 
@@ -170,7 +170,7 @@ static struct weir__entry *try_to_make(struct weir_scope *scope, const struct pl
     if (!entry)
         return NULL;
     error = weir__scope_is_anonymous(scope)
-                ? weir__anonymous_reserve(scope, entry, plan->size, plan->flags, &block)
+                ? weir__store_reserve(scope, entry, plan->size, plan->flags, &block)
                 : weir__block_reserve(&block, plan->size, plan->flags,
                                       (void *)(uintptr_t)entry->address);
     if (!error) {
@@ -195,7 +195,7 @@ static struct weir__entry *try_to_make(struct weir_scope *scope, const struct pl
  * were killed, and from pools of this process. */
 static bool make_room(struct weir_scope *scope)
 {
-    bool any = weir__scope_is_anonymous(scope) && weir__anonymous_reclaim(scope);
+    bool any = weir__scope_is_anonymous(scope) && weir__store_reclaim(scope);
 
     return weir__scope_give_back(scope) || any;
 }

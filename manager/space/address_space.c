@@ -82,7 +82,7 @@ int weir__space_open(struct weir__space *space, size_t wanted)
     return 0;
 }
 
-int weir__space_make_anonymous(struct weir__space *space, const char *name)
+int weir__space_make_store(struct weir__space *space, const char *name)
 {
     struct stat st;
     int fd = weir__memory_file(name);

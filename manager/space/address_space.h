@@ -108,7 +108,7 @@ struct weir__space {
 int weir__space_open(struct weir__space *space, size_t wanted);
 /* From now on blocks are parts of one memfd instead of files with names. Before the first entry is
  * taken, and before the first fork: every process of the scope inherits the descriptor. */
-int weir__space_make_anonymous(struct weir__space *space, const char *name);
+int weir__space_make_store(struct weir__space *space, const char *name);
 /* Where in that memfd an address of the range lies: the same in every process, and at the same
  * place of a huge page. */
 uint64_t weir__space_offset(const struct weir__space *space, uint64_t address);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * anonymous.c: the memory of a scope whose blocks have no names.
+ * store.c: the memory of a scope whose blocks have no names.
  *
  * All of them lie in one memfd, the store, which every process of the scope has inherited; each at
  * the place that belongs to its entry's addresses.
@@ -12,11 +12,11 @@
  *    it dies.
  *
  * Failure modes. A process killed while it makes an object leaves its place with memory in it,
- * which weir__anonymous_reclaim() gives back when another process lacks memory. A process killed
+ * which weir__store_reclaim() gives back when another process lacks memory. A process killed
  * there, or between taking an entry and writing its number into it, costs the entry. Everything
  * goes with the scope's last process.
  */
-#include "manager/objects/anonymous.h"
+#include "manager/objects/store.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -64,8 +64,8 @@ static unsigned compare_flag(struct weir__space *space, size_t size)
     return WEIR__SHM_COMPARE;
 }
 
-int weir__anonymous_reserve(struct weir_scope *scope, struct weir__entry *entry, size_t size,
-                            unsigned flags, struct weir__block *block)
+int weir__store_reserve(struct weir_scope *scope, struct weir__entry *entry, size_t size,
+                        unsigned flags, struct weir__block *block)
 {
     struct weir__space *space = &scope->space;
     uint64_t offset = weir__space_offset(space, entry->address);
@@ -81,7 +81,7 @@ int weir__anonymous_reserve(struct weir_scope *scope, struct weir__entry *entry,
     return error;
 }
 
-bool weir__anonymous_reclaim(struct weir_scope *scope)
+bool weir__store_reclaim(struct weir_scope *scope)
 {
     const uint64_t own = own_maker(scope);
     struct weir__entry *entry;
@@ -103,7 +103,7 @@ bool weir__anonymous_reclaim(struct weir_scope *scope)
 
 /* By the manager's descriptor: its number never means anything else, so a path that leads to this
  * file is right, and one that does not is of a manager that is gone. */
-int weir__anonymous_path(const struct weir_shm *shm, char *path, size_t size, uint64_t *offset)
+int weir__store_path(const struct weir_shm *shm, char *path, size_t size, uint64_t *offset)
 {
     const struct weir_scope *scope = weir__scope_of(shm);
     struct stat own, there;
@@ -124,7 +124,7 @@ int weir__anonymous_path(const struct weir_shm *shm, char *path, size_t size, ui
     return 0;
 }
 
-int weir__anonymous_file(const struct weir_shm *shm, uint64_t *offset)
+int weir__store_file(const struct weir_shm *shm, uint64_t *offset)
 {
     const struct weir_scope *scope = weir__scope_of(shm);
 
