@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <weir-scope.h>
 
+#include "manager/space/unmapped.h"
+
 /* Called by weir_scope_end() in the process that began the scope, newest first, before anything is
  * unlinked. The link lies in the pool's or process's own private memory. */
 struct weir__on_end {
@@ -50,8 +52,28 @@ void weir__scope_after_fork_child(weir_scope *scope);
  * shared by all processes of the scope. */
 const _Atomic uint64_t *weir__scope_generation(const weir_scope *scope);
 
-/* The generation that this process has mapped. */
+/* The generation that this process has mapped, but for objects that it cannot map. */
 uint64_t weir__scope_synced(const weir_scope *scope);
+
+/* weir_scope_sync() of a live scope; *first: the object that its error is about. */
+int weir__scope_sync(weir_scope *scope, struct weir__unmapped *first);
+
+/* How often this process has found that an object could not be mapped, though no process of the
+ * scope has unlinked it. Changes with weir_scope_sync(), in any thread. */
+const _Atomic uint32_t *weir__scope_found_missing(const weir_scope *scope);
+
+/* 0 when the block of the scope is mapped in this process, if need be by this call; or why it
+ * cannot be, with a message that begins with `what`. */
+int weir__scope_require(weir_scope *scope, const weir_shm *block, const char *what);
+
+/* Writes the object's name and why it was not mapped. Allocates nothing. */
+void weir__scope_describe(const weir_scope *scope, struct weir__unmapped unmapped, char *text,
+                          size_t size);
+
+/* Makes a block for weir itself, in memory that needs no name: every process of the scope can map
+ * it, whatever becomes of names and users. `flags`: 0 or WEIR_SHM_LAZY. Otherwise, and in its
+ * errors, as weir_scope_shm(). */
+WEIR_MUST_CHECK weir_shm *weir__scope_block(weir_scope *scope, size_t size, unsigned flags);
 
 /* True when all of [address, address + size) lies in the scope's address space, which every process
  * of the scope shares. */

@@ -127,6 +127,13 @@ WEIR_API void weir_scope_leave(weir_scope **scope);
 
 #define WEIR_SCOPE_NAME_MAX 128 /* longest name of the user's choice, in bytes without the NUL */
 
+/* Names in /dev/shm can be taken away by others (systemd's RemoveIPC at logout, a cleaner). What is
+ * mapped stays; a process that has not mapped the object yet cannot do so any more. See
+ * weir_scope_sync(). What weir makes for itself (results, arguments, arrays that are copied,
+ * tables, texts) has no name, like an anonymous scope's objects, so it does not depend on names or
+ * users, and its memory is limited like theirs, not by the size of /dev/shm.
+ */
+
 /* Makes an object in the scope, as weir_shm_create(), weir_list_create(), weir_list_create_range(),
  * weir_array_create() and weir_dict_create() do, under a name of the scope's own ("weir-...").
  *
@@ -235,10 +242,15 @@ WEIR_API void weir_arena_free(weir_arena *arena);
 /* Maps into this process what other processes of the scope have made since. Workers do this before
  * every chunk, and the program whenever a job or process has ended; it is only needed when a
  * pointer reaches a process in another way.
+ *
+ * An object that cannot be mapped must not be used in this process: that is a SIGSEGV. Each call
+ * tries again, and fails as long as one is missing; the others are mapped.
  * Context: any process of the scope, any thread.
  * Crash: nothing shared has changed.
- * Returns: 0; -EINVAL (NULL, or the scope has ended); -ENOENT when an object's name was gone before
- * it could be mapped here (the others are mapped). */
+ * Returns: 0; -EINVAL (NULL, or the scope has ended); or why an object cannot be mapped here, with
+ * a message that names it: -ENOENT (its name was taken away before, by another program or by a
+ * process that is gone), -EPERM (it is another user's: a process has changed its user), -EMFILE,
+ * -ENFILE, -ENOMEM, -EBADMSG (its entry was overwritten). */
 WEIR_API WEIR_MUST_CHECK int weir_scope_sync(weir_scope *scope);
 
 /* The manager's process id, for messages and tests.

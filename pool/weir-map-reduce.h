@@ -73,7 +73,7 @@ typedef struct weir_map_reduction {
  * Returns: the table, to be freed with weir_table_free(); an empty one for an empty range. Or NULL:
  * weir_pool_for()'s errors, and EINVAL (the reduction), E2BIG (more than 4,096 chunks; a value of
  * more than 2 GiB), ENOMEM (reduction->memory is not enough, or a worker's memory), ENOSPC (the
- * scope or /dev/shm is full). Nothing of the job is left then. */
+ * scope is full). Nothing of the job is left then. */
 WEIR_API WEIR_MUST_CHECK weir_table *weir_pool_map_reduce(weir_pool *pool, weir_range range,
                                                           const weir_map_reduction *reduction,
                                                           void *arg,

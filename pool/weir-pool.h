@@ -240,6 +240,11 @@ typedef int (*weir_task_fn)(weir_task *task, weir_range range, void *arg);
  * A chunk is *started* once, or again after its worker died if retries allow; with retries a
  * function may thus run twice over items that a killed worker had done already. After the first
  * failure no further chunk is started, unless keep_going. An empty range succeeds at once.
+ * If this program finds meanwhile that it cannot map an object that a process of the scope has
+ * made, perhaps for this job, the call returns weir_scope_sync()'s error (-ENOENT, -EPERM,
+ * -EMFILE, ...), though all is done. A chunk whose argument or array its worker cannot map fails
+ * with that code as its task_code. The report of a worker's death names an object that the worker
+ * could not map.
  * Context: any thread of the program that made the pool, several at once; blocks.
  * Crash: when the program dies, the workers are killed.
  * Returns: 0; or -EINVAL (pool, function, a range with end before begin, options), -E2BIG (too many

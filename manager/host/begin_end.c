@@ -83,7 +83,8 @@ static int start_manager(struct weir_scope *scope)
     /* The report lies where the first object's handle will: shared, and unused until then. */
     pid = weir__spawn_manager(
         path, scope->id,
-        (const int[]){sockets[1], scope->scope_fd, scope->host_pidfd, scope->space.store},
+        (const int[]){sockets[1], scope->scope_fd, scope->host_pidfd,
+                      scope->space.anonymous ? scope->space.store : -1},
         (struct weir__spawn_report *)scope->space.table->entries[0].handle_bytes);
     close(sockets[1]);
     if (pid < 0)
@@ -144,12 +145,12 @@ static int make_scope_files(struct weir_scope *scope, bool anonymous)
     scope->scope_fd = weir__above_streams(scope->scope_fd);
     if (scope->scope_fd < 0)
         return weir__fail(-errno, "cannot keep the scope file open: %s", strerror(errno));
-    if (!anonymous)
-        return 0;
+    /* Also of a scope with names: what weir makes for itself lies there. */
     snprintf(name, sizeof(name), "weir-%016" PRIx64, scope->id);
     error = weir__space_make_store(&scope->space, name);
     if (error)
         return error;
+    scope->space.anonymous = anonymous;
     scope->space.store = weir__above_streams(scope->space.store);
     return scope->space.store >= 0
                ? 0

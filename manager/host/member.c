@@ -83,7 +83,7 @@ int weir_scope_sync(weir_scope *scope)
 {
     struct weir_scope *live = weir__scope_live(scope);
 
-    return live ? weir__space_sync(&live->space) : -EINVAL;
+    return live ? weir__space_sync(&live->space, NULL) : -EINVAL;
 }
 
 /* ---- for the pool --------------------------------------------------------------------------- */
@@ -173,6 +173,32 @@ uint64_t weir__scope_synced(const weir_scope *scope)
 {
     /* relaxed: this process's own mappings, made by the thread that stored it under the lock. */
     return atomic_load_explicit(&scope->space.synced, memory_order_relaxed);
+}
+
+int weir__scope_sync(weir_scope *scope, struct weir__unmapped *first)
+{
+    return weir__space_sync(&scope->space, first);
+}
+
+const _Atomic uint32_t *weir__scope_found_missing(const weir_scope *scope)
+{
+    return &scope->space.found_missing;
+}
+
+int weir__scope_require(weir_scope *scope, const weir_shm *block, const char *what)
+{
+    const struct weir__entry *entry = weir__space_entry(&scope->space, block);
+
+    if (entry == NULL)
+        return weir__fail(-EBADMSG, "%s is said to be at %p, where no object is", what,
+                          (const void *)block);
+    return weir__space_require(&scope->space, entry, what);
+}
+
+void weir__scope_describe(const weir_scope *scope, struct weir__unmapped unmapped, char *text,
+                          size_t size)
+{
+    weir__space_describe(&scope->space, unmapped, text, size);
 }
 
 bool weir__scope_has_address(const weir_scope *scope, const void *address, size_t size)

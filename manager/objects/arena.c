@@ -47,19 +47,14 @@ static uint64_t arena_round_up(uint64_t size, uint64_t unit)
 static int sync_here(const struct weir_arena *block)
 {
     struct weir_scope *scope = weir__scope_of(block->shm);
-    struct weir__entry *entry;
-    int error;
+    const struct weir__entry *entry;
 
     if (!scope)
         return weir__fail(-EINVAL, "the arena's scope has ended");
-    error = weir__space_sync(&scope->space);
-    if (error < 0 && error != -ENOENT) /* that one may be about another object */
-        return error;
     entry = weir__space_entry(&scope->space, block->shm);
-    if (!entry || !weir__space_is_mapped(&scope->space, entry))
-        return weir__fail(-ENOENT, "a block of the arena was unlinked before process %d mapped it",
-                          (int)getpid());
-    return 0;
+    if (!entry)
+        return weir__fail(-EBADMSG, "the arena is damaged");
+    return weir__space_require(&scope->space, entry, "a block of the arena");
 }
 
 /* Raises `reserved` to at least `end`. */

@@ -30,10 +30,10 @@ static void close_object(struct weir_shm *shm);
 static int unlink_object(struct weir_shm *shm);
 
 static const struct weir__shm_owner owner = {.close = close_object, .unlink = unlink_object};
-static const struct weir__shm_owner anonymous_owner = {.close = close_object,
-                                                       .unlink = unlink_object,
-                                                       .path = weir__store_path,
-                                                       .file = weir__store_file};
+static const struct weir__shm_owner stored_owner = {.close = close_object,
+                                                    .unlink = unlink_object,
+                                                    .path = weir__store_path,
+                                                    .file = weir__store_file};
 
 /* ---- making --------------------------------------------------------------------------------- */
 
@@ -44,6 +44,7 @@ struct plan {
     const char *name; /* the user's; NULL: one of the scope's own */
     size_t size;
     unsigned flags; /* WEIR_SHM_LAZY */
+    bool stored;    /* in the scope's memfd, without a name */
 };
 
 /* The record lock belongs to the whole process: the first of its threads takes it, the last one
@@ -86,16 +87,17 @@ static int note_block(struct weir_scope *scope, const struct weir__entry *entry,
     return weir__scope_file_note(scope->scope_fd, weir__space_index(&scope->space, entry), &record);
 }
 
-/* Record, then name. */
+/* Record, then name, unless it has none. */
 static int name_in_scope(struct weir_scope *scope, struct weir__entry *entry,
                          const struct weir__block *block, const struct plan *plan)
 {
     int error;
 
-    if (weir__scope_is_anonymous(scope)) {
-        /* There is no name that a cleaner could miss, so no cleaner needs to wait for this. */
+    if (plan->stored) {
+        /* There is no name that a cleaner could miss, so no cleaner needs to wait for this; and in
+         * a scope with names nothing to be recorded. */
         error = weir__scope_file_check_open(scope->scope_fd);
-        return error ? error : note_block(scope, entry, plan);
+        return error || !weir__scope_is_anonymous(scope) ? error : note_block(scope, entry, plan);
     }
     error = begin_creation(scope);
     if (error)
@@ -113,7 +115,7 @@ static int name_in_scope(struct weir_scope *scope, struct weir__entry *entry,
 }
 
 static void set_entry_handle(struct weir_scope *scope, struct weir__entry *entry,
-                             const struct weir__block *block, const char *users_name)
+                             const struct weir__block *block, const struct plan *plan)
 {
     char name[WEIR__BLOCK_NAME_SIZE];
     /* relaxed: only has to be different each time. */
@@ -121,11 +123,11 @@ static void set_entry_handle(struct weir_scope *scope, struct weir__entry *entry
         atomic_fetch_add_explicit(&scope->space.table->next_serial, 1, memory_order_relaxed);
 
     weir__scope_file_block_name(name, scope->id, serial + 1);
-    snprintf(entry->shm.name, sizeof(entry->shm.name), "%s", users_name ? users_name : name);
+    snprintf(entry->shm.name, sizeof(entry->shm.name), "%s", plan->name ? plan->name : name);
     entry->shm.buf = block->addr;
     entry->shm.size = block->size;
     entry->shm.ino = block->ino;
-    entry->shm.owner = weir__scope_is_anonymous(scope) ? &anonymous_owner : &owner;
+    entry->shm.owner = plan->stored ? &stored_owner : &owner;
     atomic_store_explicit(&entry->unlinked, 0, memory_order_relaxed);
     atomic_store_explicit(&entry->keeper, 0, memory_order_relaxed);
 }
@@ -169,12 +171,12 @@ static struct weir__entry *try_to_make(struct weir_scope *scope, const struct pl
 
     if (!entry)
         return NULL;
-    error = weir__scope_is_anonymous(scope)
-                ? weir__store_reserve(scope, entry, plan->size, plan->flags, &block)
-                : weir__block_reserve(&block, plan->size, plan->flags,
-                                      (void *)(uintptr_t)entry->address);
+    entry->stored = plan->stored;
+    error = plan->stored ? weir__store_reserve(scope, entry, plan->size, plan->flags, &block)
+                         : weir__block_reserve(&block, plan->size, plan->flags,
+                                               (void *)(uintptr_t)entry->address);
     if (!error) {
-        set_entry_handle(scope, entry, &block, plan->name);
+        set_entry_handle(scope, entry, &block, plan);
         if (plan->kind->fill)
             error = plan->kind->fill(block.addr, plan->size, plan->spec);
         if (!error && plan->kind->bind)
@@ -191,34 +193,41 @@ static struct weir__entry *try_to_make(struct weir_scope *scope, const struct pl
     return entry;
 }
 
-/* Whether memory that is lacking could be had from others: in an anonymous scope from processes that
- * were killed, and from pools of this process. */
+/* Whether memory or addresses that are lacking could be had from others: from processes that were
+ * killed while they made an object in the store, and from pools of this process. */
 static bool make_room(struct weir_scope *scope)
 {
-    bool any = weir__scope_is_anonymous(scope) && weir__store_reclaim(scope);
+    bool any = weir__store_reclaim(scope);
 
     return weir__scope_give_back(scope) || any;
 }
 
-/* Where memory is short, once more when there is room. */
-static struct weir__entry *make_entry(weir_scope *scope, const struct plan *plan)
+/* Where memory is short, once more when there is room. A file may have to be shorter (RLIMIT_FSIZE)
+ * than the place of the entry in the store, but not than a block with a name. */
+static struct weir__entry *make_entry(weir_scope *scope, const struct plan *users_plan)
 {
     struct weir_scope *live = weir__scope_live(scope);
+    const weir_error before = *weir_last_error();
+    struct plan plan = *users_plan;
     struct weir__entry *entry;
-    weir_error before, shortage;
+    weir_error shortage;
 
-    if (!live || (plan->name && check_users_name(live, plan->name)))
+    if (!live || (plan.name && check_users_name(live, plan.name)))
         return NULL;
-    before = *weir_last_error();
-    entry = try_to_make(live, plan);
-    if (entry || !weir__is_shortage(weir_last_error()->code))
-        return entry;
-    shortage = *weir_last_error();
-    if (!make_room(live)) {
-        weir__fail_with(&shortage);
-        return NULL;
+    plan.stored |= weir__scope_is_anonymous(live);
+    entry = try_to_make(live, &plan);
+    if (!entry && plan.stored && !weir__scope_is_anonymous(live) &&
+        weir_last_error()->code == -EFBIG) {
+        plan.stored = false;
+        entry = try_to_make(live, &plan);
     }
-    entry = try_to_make(live, plan);
+    if (!entry && weir__is_shortage(weir_last_error()->code)) {
+        shortage = *weir_last_error();
+        if (make_room(live))
+            entry = try_to_make(live, &plan);
+        else
+            weir__fail_with(&shortage);
+    }
     if (entry)
         weir__fail_with(&before);
     return entry;
@@ -269,6 +278,13 @@ static weir_shm *make_shm(weir_scope *scope, const struct plan *plan)
 weir_shm *weir_scope_shm(weir_scope *scope, size_t size)
 {
     return make_shm(scope, &(struct plan){.kind = &weir__block_kind, .size = size});
+}
+
+weir_shm *weir__scope_block(weir_scope *scope, size_t size, unsigned flags)
+{
+    struct plan plan = {.kind = &weir__block_kind, .size = size, .flags = flags, .stored = true};
+
+    return make_shm(scope, &plan);
 }
 
 weir_shm *weir_scope_shm_named(weir_scope *scope, const char *name, size_t size)
@@ -408,6 +424,13 @@ static struct weir__entry *find_entry(struct weir_shm *shm, struct weir_scope **
     return entry;
 }
 
+/* What is stored in a scope with names has none. */
+static void blank_record(struct weir_scope *scope, const struct weir__entry *entry)
+{
+    if (!entry->stored || weir__scope_is_anonymous(scope))
+        weir__scope_file_blank(scope->scope_fd, weir__space_index(&scope->space, entry));
+}
+
 static int unlink_object(struct weir_shm *shm)
 {
     struct weir_scope *scope;
@@ -418,8 +441,8 @@ static int unlink_object(struct weir_shm *shm)
         return weir__fail(-EINVAL, "the object has been closed, or its scope has ended");
     if (atomic_load_explicit(&entry->unlinked, memory_order_relaxed))
         return weir__fail(-ENOENT, "%s has been unlinked already", shm->name);
-    if (weir__scope_is_anonymous(scope)) {
-        weir__scope_file_blank(scope->scope_fd, weir__space_index(&scope->space, entry));
+    if (entry->stored) {
+        blank_record(scope, entry);
         atomic_store_explicit(&entry->unlinked, 1, memory_order_relaxed);
         return 0;
     }
@@ -441,11 +464,11 @@ static void close_object(struct weir_shm *shm)
 
     if (!entry || !atomic_load_explicit(&entry->unlinked, memory_order_relaxed))
         return; /* with its name it belongs to the scope */
-    weir__space_sync(&scope->space);
+    weir__space_sync(&scope->space, NULL);
     if (!weir__space_retire(&scope->space, entry))
         return;
     /* Killed here: the entry stays RETIRED and its record names nothing. The blank comes before the
      * entry is given back, so that its next owner alone writes there. */
-    weir__scope_file_blank(scope->scope_fd, weir__space_index(&scope->space, entry));
+    blank_record(scope, entry);
     weir__space_give(&scope->space, entry);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * store.h: the memory of a scope whose blocks have no names.
+ * store.h: the memory of blocks that have no names.
  */
 #ifndef WEIR_MANAGER_OBJECTS_STORE_H
 #define WEIR_MANAGER_OBJECTS_STORE_H
@@ -9,11 +9,11 @@
 
 static inline bool weir__scope_is_anonymous(const struct weir_scope *scope)
 {
-    return scope->space.store >= 0;
+    return scope->space.anonymous;
 }
 
-/* Of a BUSY entry of an anonymous scope: writes this process's number into it, reserves `size`
- * bytes at its place in the store, all zero, and maps them. `flags`: as weir__block_reserve(). On
+/* Of a BUSY entry that is `stored`: writes this process's number into it, reserves `size` bytes at
+ * its place in the store, all zero, and maps them. `flags`: as weir__block_reserve(). On
  * failure the place is empty, and the entry the caller's. */
 int weir__store_reserve(struct weir_scope *scope, struct weir__entry *entry, size_t size,
                         unsigned flags, struct weir__block *block);

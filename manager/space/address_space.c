@@ -9,8 +9,9 @@
  *  - entry.word says LIVE only while all fields of that incarnation are in place.
  *  - In each process, seen[i] is the word whose mapping stands at entry i's span here: a LIVE word
  *    means that block; any other, nothing. It is BUSY while this very process makes a block there.
- *  - Of an anonymous scope, entry i's block lies in the store at the place of its span, and nothing
- *    else does. The process that takes the entry clears the place first.
+ *  - missing has a bit for entry i only while it is LIVE and its block could not be mapped here.
+ *  - A stored block of entry i lies in the store at the place of its span, and nothing else does.
+ *    The process that makes it clears the place first.
  *
  * Failure modes. A process killed between take and publish, or in retire, costs its scope that
  * entry. A process may write nonsense into the table: every value read from it is checked against
@@ -25,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "shm/error.h"
@@ -249,6 +251,24 @@ static bool span_is_sound(const struct weir__space *space, uint64_t address, uin
            span <= space->size - (address - base) && (address | span) % space->page == 0;
 }
 
+static bool is_missing(const struct weir__space *space, size_t index)
+{
+    return space->missing[index / WEIR__GROUP] >> index % WEIR__GROUP & 1;
+}
+
+/* Under the lock. `by_others`: its name was not taken away by a process of the scope. */
+static void set_missing(struct weir__space *space, size_t index, bool missing, bool by_others)
+{
+    if (is_missing(space, index) == missing)
+        return;
+    space->missing[index / WEIR__GROUP] ^= UINT64_C(1) << index % WEIR__GROUP;
+    /* relaxed: other threads read both only to learn that there is something to look at. */
+    atomic_fetch_add_explicit(&space->missing_count, missing ? 1 : UINT32_MAX,
+                              memory_order_relaxed);
+    if (missing && by_others)
+        atomic_fetch_add_explicit(&space->found_missing, 1, memory_order_relaxed);
+}
+
 /* Makes an entry BUSY, in seen[] too: from here on, another thread's sync leaves it alone. */
 static bool make_busy(struct weir__space *space, struct weir__entry *entry, uint64_t pages)
 {
@@ -264,6 +284,7 @@ static bool make_busy(struct weir__space *space, struct weir__entry *entry, uint
     if (atomic_compare_exchange_strong_explicit(&entry->word, &word, NEXT(word, WEIR__ENTRY_BUSY),
                                                 memory_order_release, memory_order_relaxed)) {
         space->seen[weir__space_index(space, entry)] = NEXT(word, WEIR__ENTRY_BUSY);
+        set_missing(space, weir__space_index(space, entry), false, false);
         taken = true;
     }
     weir__private_unlock(&space->lock);
@@ -338,7 +359,7 @@ static void unmap_span(const struct weir__entry *entry)
 /* Gives the memory of an entry's place in the store back. */
 static void clear_stored(const struct weir__space *space, const struct weir__entry *entry)
 {
-    if (space->store >= 0 && span_is_sound(space, entry->address, entry->span))
+    if (space->store >= 0 && entry->stored && span_is_sound(space, entry->address, entry->span))
         weir__block_clear(space->store, weir__space_offset(space, entry->address), entry->span);
 }
 
@@ -352,6 +373,7 @@ void weir__space_give(struct weir__space *space, struct weir__entry *entry)
     weir__private_lock(&space->lock);
     unmap_span(entry);
     space->seen[weir__space_index(space, entry)] = word;
+    set_missing(space, weir__space_index(space, entry), false, false);
     /* relaxed: push_entry releases it to the next owner. */
     atomic_store_explicit(&entry->word, word, memory_order_relaxed);
     weir__private_unlock(&space->lock);
@@ -410,8 +432,9 @@ bool weir__space_retire(struct weir__space *space, struct weir__entry *entry)
         weir__private_unlock(&space->lock);
         return false;
     }
-    /* Processes that have not synced yet keep a mapping, but of a file without memory. */
-    if (space->store < 0 && space->seen[index] == word)
+    /* Processes that have not synced yet keep a mapping, but of a file without memory. A stored
+     * block's place is cleared by weir__space_give(). */
+    if (!entry->stored && space->seen[index] == word)
         madvise(entry->shm.buf, entry->shm.size, MADV_REMOVE);
     drop_stale_kept(space);
     weir__private_unlock(&space->lock);
@@ -427,9 +450,13 @@ static int open_checked(const char *path, int flags, uint64_t ino, uint64_t size
 
     if (fd < 0)
         return -errno;
-    error = fstat(fd, &st) < 0 ? -errno : -ENOENT;
-    if (error == -ENOENT && S_ISREG(st.st_mode) && st.st_ino == ino && st.st_uid == geteuid() &&
-        (uint64_t)st.st_size >= size)
+    if (fstat(fd, &st) < 0)
+        error = -errno;
+    else if (!S_ISREG(st.st_mode) || st.st_ino != ino || (uint64_t)st.st_size < size)
+        error = -ENOENT;
+    else if (st.st_uid != geteuid()) /* who could truncate it while it is mapped */
+        error = -EPERM;
+    else
         return fd;
     close(fd);
     return error;
@@ -495,6 +522,13 @@ static int open_entry_block(const struct weir__entry *entry, const char *name, u
     return open_kept(atomic_load_explicit(&entry->keeper, memory_order_acquire), ino, size);
 }
 
+/* An error that stays until a name, an owner or the table is changed: trying again at once is in
+ * vain. The others are about what this process may have. */
+static bool is_lasting(int error)
+{
+    return error == -ENOENT || error == -EPERM || error == -EBADMSG;
+}
+
 static int map_at(uint64_t address, uint64_t size, int fd, uint64_t offset)
 {
     void *at = mmap((void *)(uintptr_t)address, size, PROT_READ | PROT_WRITE,
@@ -521,6 +555,7 @@ static int map_entry(struct weir__entry *entry, const struct weir__space *space,
     char name[WEIR_SHM_NAME_MAX + 1];
     uint64_t address = entry->address, span = entry->span;
     uint64_t ino = entry->shm.ino, size = entry->shm.size;
+    bool stored = entry->stored;
     int fd;
 
     memcpy(name, entry->shm.name, sizeof(name));
@@ -532,8 +567,8 @@ static int map_entry(struct weir__entry *entry, const struct weir__space *space,
     if (!span_is_sound(space, address, span) || size == 0 || size > span - space->page ||
         strchr(name, '/'))
         return -EBADMSG;
-    if (space->store >= 0)
-        return map_stored(space, address, size);
+    if (stored)
+        return space->store >= 0 ? map_stored(space, address, size) : -EBADMSG;
     fd = open_entry_block(entry, name, ino, size);
     if (fd >= 0) {
         int error = map_at(address, size, fd, 0);
@@ -543,9 +578,11 @@ static int map_entry(struct weir__entry *entry, const struct weir__space *space,
     }
     if (atomic_load_explicit(&entry->word, memory_order_acquire) != word)
         return 1;
-    return fd == -EACCES || fd == -EPERM || fd == -ELOOP ? -ENOENT : fd;
+    return fd == -EACCES || fd == -ELOOP || fd == -ENXIO ? -EPERM : fd;
 }
 
+/* Under the lock. Acts on what the entry says by now; an object that could not be mapped is tried
+ * again. */
 static int sync_entry(struct weir__space *space, size_t index)
 {
     struct weir__entry *entry = &space->table->entries[index];
@@ -554,23 +591,19 @@ static int sync_entry(struct weir__space *space, size_t index)
     uint64_t *seen = &space->seen[index];
     int error = 0;
 
-    if (word == *seen || STATE(word) == WEIR__ENTRY_BUSY)
+    if (STATE(word) == WEIR__ENTRY_BUSY || (word == *seen && !is_missing(space, index)))
         return 0;
-    if (STATE(word) == WEIR__ENTRY_LIVE && *seen == SAME(word, WEIR__ENTRY_RETIRED))
-        return 0; /* it could not be mapped before, and that has been reported */
     if (STATE(word) == WEIR__ENTRY_LIVE) {
         error = map_entry(entry, space, word);
         if (error == 1)
             return 0; /* it is announced again, in a later generation than the one noted here */
-        if (error == -EBADMSG)
-            error = -ENOENT;
-        if (error && error != -ENOENT)
-            return error;
     }
     if ((STATE(word) != WEIR__ENTRY_LIVE || error) && STATE(*seen) == WEIR__ENTRY_LIVE &&
         span_is_sound(space, entry->address, entry->span))
         unmap_span(entry);
     *seen = error ? SAME(word, WEIR__ENTRY_RETIRED) : word;
+    set_missing(space, index, error != 0,
+                !atomic_load_explicit(&entry->unlinked, memory_order_relaxed));
     return error;
 }
 
@@ -587,59 +620,121 @@ bool weir__space_is_mapped(struct weir__space *space, const struct weir__entry *
     return mapped;
 }
 
-static int sync_group(struct weir__space *space, size_t group)
+/* The first error that passes, or the first one. */
+static void note_unmapped(struct weir__unmapped *first, int error, size_t index)
+{
+    if (error && (!first->error || (is_lasting(first->error) && !is_lasting(error))))
+        *first = (struct weir__unmapped){.error = error, .entry = (uint32_t)index};
+}
+
+static void sync_group(struct weir__space *space, size_t group, struct weir__unmapped *first)
 {
     /* acquire: pairs with address_space.c, announce. */
     uint64_t now = atomic_load_explicit(&space->table->groups[group], memory_order_acquire);
-    bool again = false;
-    int result = 0;
 
-    if (now == space->groups_seen[group])
-        return 0;
-    for (size_t i = group * WEIR__GROUP; i < (group + 1) * WEIR__GROUP; i++) {
-        int error = sync_entry(space, i);
-
-        if (error && error != -ENOENT)
-            again = true;
-        if (error && (!result || result == -ENOENT))
-            result = error;
-    }
-    if (!again)
-        space->groups_seen[group] = now;
-    return result;
+    if (now == space->groups_seen[group] && space->missing[group] == 0)
+        return;
+    for (size_t i = group * WEIR__GROUP; i < (group + 1) * WEIR__GROUP; i++)
+        note_unmapped(first, sync_entry(space, i), i);
+    space->groups_seen[group] = now;
 }
 
-int weir__space_sync(struct weir__space *space)
+/* ---- what is missing ------------------------------------------------------------------------ */
+
+static void describe_reason(const struct weir__entry *entry, int error, char *text, size_t size)
+{
+    struct rlimit limit = {0};
+
+    if (error == -ENOENT && entry->stored)
+        snprintf(text, size, "its place in the scope's memory is gone");
+    else if (error == -ENOENT && atomic_load_explicit(&entry->unlinked, memory_order_relaxed))
+        snprintf(text, size, "it was unlinked, and the process that unlinked it is gone");
+    else if (error == -ENOENT)
+        snprintf(text, size, "its name in /dev/shm is gone, or another file has it");
+    else if (error == -EPERM)
+        snprintf(text, size, "it is another user's, or the process's user may not open it");
+    else if (error == -EBADMSG)
+        snprintf(text, size, "its entry in the scope's table is damaged");
+    else if (error == -EMFILE && getrlimit(RLIMIT_NOFILE, &limit) == 0)
+        snprintf(text, size, "all %llu descriptors of the process are in use (RLIMIT_NOFILE)",
+                 (unsigned long long)limit.rlim_cur);
+    else if (error == -ENOMEM)
+        snprintf(text, size, "no memory for a mapping, or more of them than vm.max_map_count");
+    else
+        snprintf(text, size, "%s", weir_strerror(error));
+}
+
+void weir__space_describe(const struct weir__space *space, struct weir__unmapped unmapped,
+                          char *text, size_t size)
+{
+    const struct weir__entry *entry = &space->table->entries[unmapped.entry % WEIR__ENTRIES];
+    char name[WEIR_SHM_NAME_MAX + 1], reason[120];
+
+    memcpy(name, entry->shm.name, sizeof(name));
+    name[WEIR_SHM_NAME_MAX] = '\0';
+    describe_reason(entry, unmapped.error, reason, sizeof(reason));
+    snprintf(text, size, "object \"%.130s\": %s", name, reason);
+}
+
+static int fail_unmapped(const struct weir__space *space, struct weir__unmapped unmapped,
+                         const char *what)
+{
+    /* relaxed: a number for a message. */
+    uint32_t count = atomic_load_explicit(&space->missing_count, memory_order_relaxed);
+    char why[300], more[64] = "";
+
+    weir__space_describe(space, unmapped, why, sizeof(why));
+    if (count > 1)
+        snprintf(more, sizeof(more), " (%u objects of the scope are not)", count);
+    return weir__fail(unmapped.error, "%s is not mapped in process %d: %s%s", what, (int)getpid(),
+                      why, more);
+}
+
+int weir__space_require(struct weir__space *space, const struct weir__entry *entry,
+                        const char *what)
+{
+    struct weir__unmapped unmapped;
+    uint64_t word;
+    bool mapped;
+
+    if (weir__space_is_mapped(space, entry))
+        return 0;
+    unmapped.entry = (uint32_t)weir__space_index(space, entry);
+    weir__private_lock(&space->lock);
+    unmapped.error = sync_entry(space, unmapped.entry);
+    /* acquire: pairs with address_space.c, weir__space_publish. */
+    word = atomic_load_explicit(&entry->word, memory_order_acquire);
+    mapped = STATE(word) == WEIR__ENTRY_LIVE && space->seen[unmapped.entry] == word;
+    weir__private_unlock(&space->lock);
+    if (mapped)
+        return 0;
+    return unmapped.error ? fail_unmapped(space, unmapped, what)
+                          : weir__fail(-EINVAL, "%s has been closed", what);
+}
+
+int weir__space_sync(struct weir__space *space, struct weir__unmapped *first)
 {
     /* acquire: pairs with address_space.c, announce: earlier announcements are seen below. */
     uint64_t now = atomic_load_explicit(&space->table->generation, memory_order_acquire);
+    struct weir__unmapped unmapped = {0};
     size_t groups;
-    int result = 0;
 
-    if (now == atomic_load_explicit(&space->synced, memory_order_relaxed))
-        return 0;
-    weir__private_lock(&space->lock);
-    now = atomic_load_explicit(&space->table->generation, memory_order_acquire);
-    groups = atomic_load_explicit(&space->table->next_entry, memory_order_relaxed);
-    groups = groups > WEIR__ENTRIES ? WEIR__GROUPS : (groups + WEIR__GROUP - 1) / WEIR__GROUP;
-    for (size_t i = 0; i < groups; i++) {
-        int error = sync_group(space, i);
-
-        if (error && (!result || result == -ENOENT))
-            result = error;
+    /* relaxed: this process's own numbers; one that is out of date is so of a sync under way. */
+    if (now != atomic_load_explicit(&space->synced, memory_order_relaxed) ||
+        atomic_load_explicit(&space->missing_count, memory_order_relaxed) != 0) {
+        weir__private_lock(&space->lock);
+        now = atomic_load_explicit(&space->table->generation, memory_order_acquire);
+        groups = atomic_load_explicit(&space->table->next_entry, memory_order_relaxed);
+        groups = groups > WEIR__ENTRIES ? WEIR__GROUPS : (groups + WEIR__GROUP - 1) / WEIR__GROUP;
+        for (size_t i = 0; i < groups; i++)
+            sync_group(space, i, &unmapped);
+        if (space->kept_count)
+            drop_stale_kept(space);
+        if (is_lasting(unmapped.error) || !unmapped.error)
+            atomic_store_explicit(&space->synced, now, memory_order_relaxed);
+        weir__private_unlock(&space->lock);
     }
-    if (space->kept_count)
-        drop_stale_kept(space);
-    if (result == 0 || result == -ENOENT)
-        atomic_store_explicit(&space->synced, now, memory_order_relaxed);
-    weir__private_unlock(&space->lock);
-    if (result == -ENOENT)
-        return weir__fail(result,
-                          "an object of the scope was unlinked before it could be mapped in "
-                          "process %d, and the process that unlinked it is gone",
-                          (int)getpid());
-    if (result)
-        return weir__fail(result, "cannot map an object of the scope in process %d: %s",
-                          (int)getpid(), strerror(-result));
-    return 0;
+    if (first)
+        *first = unmapped;
+    return unmapped.error ? fail_unmapped(space, unmapped, "an object of the scope") : 0;
 }

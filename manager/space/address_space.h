@@ -13,6 +13,7 @@
 
 #include "manager/space/arena_handle.h"
 #include "manager/space/private_lock.h"
+#include "manager/space/unmapped.h"
 #include "shm/array/array.h"
 #include "shm/block/block.h"
 #include "shm/dict/layout.h"
@@ -50,6 +51,7 @@ struct weir__entry {
      * when it is not BUSY. */
     _Atomic uint64_t maker;
     _Atomic uint32_t unlinked; /* LIVE: 1 once its name is known to be gone */
+    uint32_t stored;           /* its block is a part of the store, and not a file with a name */
     /* LIVE: pid << 32 | descriptor + 1 of a process that has the block open, for mapping it after
      * its name is gone; 0: none. */
     _Atomic uint64_t keeper;
@@ -92,22 +94,26 @@ struct weir__kept {
 struct weir__space {
     char *base;
     size_t size, page;
-    int store; /* of an anonymous scope: the one memfd that all its blocks lie in; else -1 */
+    int store; /* the memfd in which blocks lie that have no names; -1 while it is not made */
     uint64_t store_ino;
+    bool anonymous;            /* all blocks of the scope lie there */
     _Atomic size_t uncompared; /* bytes of blocks made since memory was last asked for */
     struct weir__table *table;
     struct weir__private_lock lock; /* guards all below, and this process's mappings in the range */
     _Atomic uint64_t synced;        /* written under the lock */
     uint64_t *seen;                 /* WEIR__ENTRIES words: what this process has acted on */
     uint64_t groups_seen[WEIR__GROUPS];
+    uint64_t missing[WEIR__GROUPS]; /* a bit for each entry whose LIVE object is not mapped here */
+    _Atomic uint32_t missing_count; /* of these bits; written under the lock */
+    _Atomic uint32_t found_missing; /* how often one was set; written under the lock */
     struct weir__kept *kept;
     size_t kept_count, kept_capacity;
 };
 
 /* Reserves `wanted` bytes of addresses, or as much as the system grants, and makes the table. */
 int weir__space_open(struct weir__space *space, size_t wanted);
-/* From now on blocks are parts of one memfd instead of files with names. Before the first entry is
- * taken, and before the first fork: every process of the scope inherits the descriptor. */
+/* Makes the memfd in which blocks without names lie. Before the first entry is taken, and before
+ * the first fork: every process of the scope inherits the descriptor. */
 int weir__space_make_store(struct weir__space *space, const char *name);
 /* Where in that memfd an address of the range lies: the same in every process, and at the same
  * place of a huge page. */
@@ -146,9 +152,18 @@ bool weir__space_is_mapped(struct weir__space *space, const struct weir__entry *
 
 size_t weir__space_index(const struct weir__space *space, const struct weir__entry *entry);
 
-/* Maps what is LIVE and not mapped here, unmaps what is no longer LIVE. 0; -ENOENT when an object
- * could not be mapped because its name and its keeper are gone (reported once, and never in an
- * anonymous scope); or another error, and then the next call tries again. */
-int weir__space_sync(struct weir__space *space);
+/* Maps what is LIVE and not mapped here, unmaps what is no longer LIVE. 0, or the error of an
+ * object that cannot be mapped, with a message that names it; each call tries again. *first (may be
+ * NULL): that object. */
+int weir__space_sync(struct weir__space *space, struct weir__unmapped *first);
+
+/* Maps the object of a LIVE entry here if it is not. 0, or -EINVAL, or why it cannot be, with a
+ * message that begins with `what`. */
+int weir__space_require(struct weir__space *space, const struct weir__entry *entry,
+                        const char *what);
+
+/* Writes which object it is, and why it is not mapped in the process that found that out. */
+void weir__space_describe(const struct weir__space *space, struct weir__unmapped unmapped,
+                          char *text, size_t size);
 
 #endif

@@ -137,8 +137,9 @@ struct weir__job {
     void (*function)(void); /* the user's */
     void *arg;
     weir_range range;
-    uint64_t grain; /* items a chunk, ... */
-    int64_t longer; /* ... one more in as many chunks at the front; the last may have fewer */
+    uint64_t grain;  /* items a chunk, ... */
+    int64_t longer;  /* ... one more in as many chunks at the front; the last may have fewer */
+    weir_shm *block; /* of the scope, in which `arg` and `data` lie; NULL: in none */
 
     alignas(WEIR__LINE) weir__cell inline_cells[WEIR__CHUNKS_INLINE];
     alignas(WEIR__LINE) unsigned char inline_arg[WEIR__ARG_INLINE];
@@ -181,6 +182,9 @@ struct weir__slot {
     _Atomic int64_t chunk; /* its worker: set before it claims that chunk of `job` */
     _Atomic int64_t started_ns; /* its worker: when it began that chunk, if the job wants to know */
     _Atomic uint32_t killed;    /* supervisor: why it killed the worker, KILLED_... */
+    /* Its worker: an object of the scope that it cannot map: entry << 32 | errno; 0: there is none.
+     * Cleared by the supervisor. */
+    _Atomic uint64_t unmapped;
 
     alignas(WEIR__LINE) _Atomic uint32_t bell; /* futex its worker sleeps on; rung by all */
 };

@@ -64,7 +64,10 @@ void weir__calls_init(struct weir__control *control)
 
 /* The host's side of the queue. With pool->lock, all of it. */
 struct weir__call_ring {
-    uint64_t tail;                           /* position of the next call */
+    uint64_t tail;          /* position of the next call */
+    uint64_t missing_below; /* calls before it were in flight when an object was found missing */
+    uint32_t missing;       /* *found_missing when that was looked at */
+    const _Atomic uint32_t *found_missing;   /* weir__scope_found_missing() */
     int since_wait;                          /* calls put since a thread last waited for one */
     weir_future *vacant;                     /* futures, taken over from the set all at once */
     weir_future *futures[WEIR__QUEUE_CALLS]; /* whose call is in that place; NULL: it is vacant */
@@ -166,11 +169,26 @@ static void take_over(weir_pool *pool, weir_future *future)
             future->code = result;
         call->result.size = 0;
     }
+    if (future->code == 0 && future->position < pool->calls->missing_below)
+        future->code = weir__report_missing(pool);
     if (future->code != 0) {
         weir__keep_error(future);
         weir__fail_with(&before);
     }
     weir__failure_reset(failure);
+}
+
+/* With pool->lock. If an object is missing now that was not before, each call in flight may have
+ * made it. */
+static void note_missing(struct weir__call_ring *ring)
+{
+    /* relaxed, as weir__found_missing() */
+    const uint32_t missing = atomic_load_explicit(ring->found_missing, memory_order_relaxed);
+
+    if (missing == ring->missing)
+        return;
+    ring->missing = missing;
+    ring->missing_below = ring->tail;
 }
 
 /* With pool->lock. The call has settled: takes its end over, and its place is vacant. */
@@ -179,10 +197,11 @@ static void end_call(weir_pool *pool, weir_future *future)
     const unsigned place = weir__queue_place(future->position);
     const struct weir__queue *queue = pool->control->queue;
 
-    weir__map_made(pool); /* what this call's result needs, weir__take_result() asks for again */
+    weir__map_made(pool);
+    note_missing(pool->calls);
     if (weir__cell_state_of(atomic_load_explicit(&queue->cells[place], memory_order_relaxed)) !=
             CELL_DONE ||
-        queue->calls[place].gave)
+        queue->calls[place].gave || future->position < pool->calls->missing_below)
         take_over(pool, future);
     if (future->callback != NULL && weir__callback_queue(pool, future))
         weir__event_ring(pool->control);
@@ -217,8 +236,13 @@ static bool is_plain(const weir_job_options *options)
 
 static struct weir__call_ring *get_ring(weir_pool *pool)
 {
-    if (pool->calls == NULL)
-        pool->calls = calloc(1, sizeof(*pool->calls));
+    if (pool->calls != NULL)
+        return pool->calls;
+    pool->calls = calloc(1, sizeof(*pool->calls));
+    if (pool->calls != NULL) {
+        pool->calls->found_missing = weir__scope_found_missing(pool->scope);
+        pool->calls->missing = weir__found_missing(pool);
+    }
     return pool->calls;
 }
 
@@ -382,6 +406,7 @@ weir_future *weir__call_put(weir_pool *pool, weir_call_fn function, const void *
     if (place >= 0)
         future = take_future(ring, pool->futures.set);
     if (future != NULL) {
+        note_missing(ring);
         atomic_store_explicit(&future->position, ring->tail, memory_order_relaxed);
         atomic_store_explicit(&future->pool, pool, memory_order_relaxed);
         ring->futures[place] = future;

@@ -275,7 +275,7 @@ static int take_job(weir_pool *pool, struct weir__job_spec *spec, unsigned char 
     private = &pool->jobs.private[index];
     memory = private->memory;
     if (memory == NULL) {
-        private->block = weir_scope_shm(pool->scope, size);
+        private->block = weir__scope_block(pool->scope, size, 0);
         if (private->block == NULL) {
             give_place_back(pool, (unsigned)index);
             return weir_last_error()->code;
@@ -324,6 +324,7 @@ static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spe
     job->count = spec->count;
     job->range = spec->range;
     job->data = spec->data;
+    job->block = private->block;
     job->deadline_ns = spec->timeout_ns > 0 ? weir__now_ns() + spec->timeout_ns : 0;
     job->chunk_timeout_ns = spec->chunk_timeout_ns;
     job->result.size = 0;
@@ -374,6 +375,7 @@ int weir__job_open(weir_pool *pool, struct weir__job_spec *spec)
     if (spec->kind->prepare != NULL)
         spec->kind->prepare(spec, &control->jobs[index], data);
     pool->jobs.private[index].cursor = 0;
+    pool->jobs.private[index].missing = weir__found_missing(pool);
     /* seq_cst; pairs with work_jobs.c, work_inside(); pairs with ledger.c, weir__cell_claim(): a
      * worker that sees OPEN sees all of the above */
     atomic_store(&control->jobs[index].state, JOB_OPEN);

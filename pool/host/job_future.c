@@ -124,9 +124,9 @@ static bool finish_job(weir_future *future)
     int result;
 
     future->code = weir__job_result(pool, future->index);
-    result = weir__map_made(pool);
-    if (future->code == 0)
-        future->code = result;
+    weir__map_made(pool);
+    if (future->code == 0 && weir__found_missing(pool) != pool->jobs.private[future->index].missing)
+        future->code = weir__report_missing(pool);
     if (job->kind->finish != NULL) {
         result = job->kind->finish(future, &pool->control->jobs[future->index]);
         if (future->code == 0)

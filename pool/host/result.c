@@ -13,6 +13,20 @@
 
 #include "shm/error.h"
 
+/* The thread's last error stays as it is. */
+void weir__map_made_now(const weir_pool *pool)
+{
+    const weir_error before = *weir_last_error();
+
+    if (weir_scope_sync(pool->scope) < 0)
+        weir__fail_with(&before);
+}
+
+int weir__report_missing(const weir_pool *pool)
+{
+    return weir_scope_sync(pool->scope);
+}
+
 void *weir__result_alloc(weir_future *future, size_t size)
 {
     future->result = size <= sizeof(future->small) ? future->small : malloc(size);
@@ -38,7 +52,7 @@ int weir__take_result(weir_future *future, weir_pool *pool, struct weir__result 
     if (good && size > 0) {
         block = atomic_load(&result->block);
         if (block != NULL)
-            code = weir__map_made(pool); /* again, if it failed at the end of the job */
+            code = weir__scope_require(pool->scope, block, "the result");
         if (code == 0 && size > (block != NULL ? weir_shm_size(block) : sizeof(result->bytes)))
             code = weir__fail(-EBADMSG, "the record of a call's result was overwritten");
         if (code == 0 && weir__result_alloc(future, size) == NULL)

@@ -11,17 +11,27 @@
 #include "pool/control/result.h"
 #include "pool/host/state.h"
 
-/* Maps what workers have made before what this thread has seen settled. An object that is gone by
- * now is no error: it is missed only if it is used. */
-static inline int weir__map_made(const weir_pool *pool)
-{
-    int result = 0;
+void weir__map_made_now(const weir_pool *pool);
 
+/* Maps what workers have made before what this thread has seen settled. What cannot be mapped is
+ * counted by weir__found_missing(). */
+static inline void weir__map_made(const weir_pool *pool)
+{
     if (atomic_load_explicit(weir__scope_generation(pool->scope), memory_order_acquire) !=
         weir__scope_synced(pool->scope))
-        result = weir_scope_sync(pool->scope);
-    return result == -ENOENT ? 0 : result;
+        weir__map_made_now(pool);
 }
+
+/* How often an object was found missing that workers may have made. */
+static inline uint32_t weir__found_missing(const weir_pool *pool)
+{
+    /* relaxed: this process's own number, changed by the syncs above */
+    return atomic_load_explicit(weir__scope_found_missing(pool->scope), memory_order_relaxed);
+}
+
+/* Of a job or call that was in flight when an object was found missing, perhaps one that it has
+ * made and names to the caller: 0 if all can be mapped by now; or the error, with a message. */
+int weir__report_missing(const weir_pool *pool);
 
 /* Memory for a result, which is the future's. NULL: ENOMEM is set. */
 void *weir__result_alloc(weir_future *future, size_t size);

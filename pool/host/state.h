@@ -34,6 +34,7 @@ struct weir__job_private {
     weir_shm *block;     /* ... or in a block of the scope, when they are too large for it */
     void *arg;           /* in memory or block */
     int64_t cursor;      /* cells below it are known to be final */
+    uint32_t missing;    /* weir__scope_found_missing() when the job was opened */
     bool woke_sleeper;   /* a worker had to be woken for it */
     bool timed;          /* counted in control.timed_jobs */
     bool lingers;        /* closed, but `cells` are kept: a process was inside */

@@ -175,7 +175,7 @@ static int add_span(struct weir_task *task, const unsigned char *at, const unsig
 static int add_map_outputs(struct weir_task *task, unsigned first, unsigned last)
 {
     const struct weir__map_reduce_memory *shared = task->job->data.map_reduce_memory;
-    int result = 0;
+    int result = 0, unmapped = 0;
 
     for (int64_t i = 0; i < shared->outputs_count && result == 0; i++) {
         const weir_shm *block =
@@ -184,10 +184,15 @@ static int add_map_outputs(struct weir_task *task, unsigned first, unsigned last
 
         if (block == NULL)
             continue;
+        unmapped = weir__scope_require(task->scope, block, "a chunk's table");
+        if (unmapped < 0)
+            break;
         result = weir__map_output_span(block, first, last, &begin, &end)
                      ? add_span(task, begin, end)
                      : -EBADMSG;
     }
+    if (unmapped < 0)
+        return fail_task(task, unmapped, weir_last_error()->message);
     if (result == 0)
         result = weir__combiner_end(task->combiner);
     if (result == -EBADMSG)
@@ -367,6 +372,21 @@ static void prepare_merge_job(const struct weir__job_spec *spec, struct weir__jo
     }
 }
 
+/* 0, or the error of a partition that is not mapped in this process. */
+static int map_partitions(weir_scope *scope, const struct weir__published *partitions,
+                          int64_t count)
+{
+    int result = 0;
+
+    for (int64_t i = 0; i < count && result == 0; i++) {
+        const weir_shm *block = atomic_load(&partitions[i].block);
+
+        if (block != NULL)
+            result = weir__scope_require(scope, block, "a part of the table");
+    }
+    return result;
+}
+
 static int finish_merge_job(weir_future *future, struct weir__job *job)
 {
     struct weir__map_reduce *record = weir__job_future_of(future)->map_reduce;
@@ -374,6 +394,8 @@ static int finish_merge_job(weir_future *future, struct weir__job *job)
 
     drop_all(record->outputs, record->outputs_count);
     set_code(future, job);
+    if (future->code == 0)
+        future->code = map_partitions(record->scope, partitions, job->count);
     if (future->code == 0)
         record->table = weir__table_new(record->scope, partitions, (unsigned)job->count);
     if (record->table != NULL)

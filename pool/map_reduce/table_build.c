@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "manager/internal.h"
 #include "pool/control/mapping.h"
 #include "pool/control/result.h"
 #include "pool/map_reduce/table.h"
@@ -34,7 +35,7 @@ size_t weir__map_output_size(const struct weir__combiner *combiner)
  * set. */
 static void *publish_block(weir_scope *scope, struct weir__published *published, size_t size)
 {
-    weir_shm *block = weir_scope_shm(scope, size);
+    weir_shm *block = weir__scope_block(scope, size, 0);
 
     if (block == NULL)
         return NULL;
@@ -207,7 +208,7 @@ void weir__published_drop(struct weir__published *published)
 
 weir_table *weir__table_new(weir_scope *scope, struct weir__published *partitions, unsigned count)
 {
-    weir_shm *block = weir_scope_shm(scope, sizeof(struct weir_table));
+    weir_shm *block = weir__scope_block(scope, sizeof(struct weir_table), 0);
     weir_table *table;
 
     if (block == NULL)

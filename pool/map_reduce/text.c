@@ -32,7 +32,10 @@
 #include <unistd.h>
 #include <weir.h>
 
+#include "manager/internal.h"
+#include "pool/control/result.h"
 #include "pool/map_reduce/read_file.h"
+#include "shm/block/populate.h"
 #include "shm/error.h"
 
 #define TEXT_MAGIC UINT64_C(0x7478657472696577)
@@ -50,7 +53,7 @@ struct text_file {
 /* The block's begin; what a weir_text points to. */
 struct weir_text {
     uint64_t magic;
-    weir_array *array;
+    weir_shm *block;
     uint64_t files;
     uint64_t size; /* of all files, in bytes */
     /* Offset of the marks: a byte that is 1 if they are this process's own, then one a file. */
@@ -182,20 +185,20 @@ static void lay_out_text(struct plan *plan)
 }
 
 /* Puts what was read into the block, and lets the private copy go. */
-static int put_contents(const struct plan *plan, weir_array *array)
+static int put_contents(const struct plan *plan, const weir_shm *block)
 {
-    unsigned char *block = weir_array_data(array);
+    unsigned char *memory = weir_shm_buf(block);
     int error = 0;
 
     for (size_t i = 0; i < plan->count && error == 0; i++) {
-        const int64_t begin = (int64_t)plan->file[i].offset;
+        const uint64_t begin = plan->file[i].offset;
         struct weir__contents *contents = &plan->contents[i];
 
         if (contents->size == 0)
             continue;
-        error = weir_array_populate(array, (weir_range){begin, begin + (int64_t)contents->size});
+        error = weir__populate(block, begin, contents->size);
         if (error == 0)
-            memcpy(block + begin, contents->bytes, contents->size);
+            memcpy(memory + begin, contents->bytes, contents->size);
         free(contents->bytes);
         contents->bytes = NULL;
     }
@@ -204,19 +207,18 @@ static int put_contents(const struct plan *plan, weir_array *array)
 
 static weir_text *make_text(weir_scope *scope, const struct plan *plan)
 {
-    const int64_t shape = (int64_t)plan->end;
-    const int64_t table = (int64_t)(plan->marks + round_up_to_page(1 + plan->count));
-    weir_array *array = weir_scope_array(scope, WEIR_UINT8, 1, &shape, WEIR_ARRAY_LAZY);
-    weir_text *text = array != NULL ? weir_array_data(array) : NULL;
+    const uint64_t table = plan->marks + round_up_to_page(1 + plan->count);
+    weir_shm *block = weir__scope_block(scope, plan->end, WEIR_SHM_LAZY);
+    weir_text *text;
 
-    if (text == NULL)
+    if (block == NULL)
         return NULL;
-    if (weir_array_populate(array, (weir_range){0, table}) < 0 || put_contents(plan, array) < 0) {
-        weir_shm_unlink(weir_array_shm(array));
-        weir_array_close(array);
+    if (weir__populate(block, 0, table) < 0 || put_contents(plan, block) < 0) {
+        weir__block_drop(block);
         return NULL;
     }
-    text->array = array;
+    text = weir_shm_buf(block);
+    text->block = block;
     text->files = plan->count;
     text->size = plan->size;
     text->marks = plan->marks;
@@ -277,14 +279,10 @@ static int check_text(const weir_text *text)
 
 void weir_text_close(weir_text *text)
 {
-    weir_array *array;
-
     if (text == NULL || check_text(text) < 0)
         return;
-    array = text->array;
     text->magic = 0;
-    weir_shm_unlink(weir_array_shm(array));
-    weir_array_close(array);
+    weir__block_drop(text->block);
 }
 
 weir_range weir_text_range(const weir_text *text)

@@ -141,6 +141,21 @@ static struct weir__failures failures_of(const struct child *child, struct weir_
                : weir__job_failures(job, chunk);
 }
 
+/* It may have died of an object that it could not map: using that is a SIGSEGV. */
+static void add_unmapped(const struct child *child, char *message, size_t size)
+{
+    const struct supervisor *supervisor = child->supervisor;
+    /* pairs with task.c, weir__task_sync() */
+    uint64_t note = atomic_load(&supervisor->control->slots[child->slot].unmapped);
+    const struct weir__unmapped unmapped = {-(int32_t)(uint32_t)note, (uint32_t)(note >> 32)};
+    char why[300];
+
+    if (note == 0)
+        return;
+    weir__scope_describe(supervisor->scope, unmapped, why, sizeof(why));
+    snprintf(message, size, "; it could not map %s", why);
+}
+
 static void report_death(struct child *child, struct weir__job *job, int64_t chunk, int status,
                          unsigned attempt)
 {
@@ -148,6 +163,7 @@ static void report_death(struct child *child, struct weir__job *job, int64_t chu
     weir_range range = is_queue(child, job) ? (weir_range){0, 1} : weir__job_chunk(job, chunk);
     weir_error *error = weir__failure_claim_death(failures_of(child, job, chunk));
     char how[128];
+    int used;
 
     if (error == NULL)
         return;
@@ -158,10 +174,12 @@ static void report_death(struct child *child, struct weir__job *job, int64_t chu
         error->code = -ETIMEDOUT;
     else
         describe_status(how, sizeof(how), status);
-    snprintf(error->message, sizeof(error->message),
-             "worker %u (pid %d) %s on [%lld, %lld), attempt %u of %u", child->slot,
-             (int)child->pid, how, (long long)range.begin, (long long)range.end, attempt,
-             job->retries + 1);
+    used = snprintf(error->message, sizeof(error->message),
+                    "worker %u (pid %d) %s on [%lld, %lld), attempt %u of %u", child->slot,
+                    (int)child->pid, how, (long long)range.begin, (long long)range.end, attempt,
+                    job->retries + 1);
+    if (used > 0 && (size_t)used < sizeof(error->message))
+        add_unmapped(child, error->message + used, sizeof(error->message) - (size_t)used);
 }
 
 static void reclaim_chunk(struct child *child, struct weir__job *job, int status)
@@ -321,6 +339,7 @@ static void clear_slot(struct child *child, int status)
     settle_job(child, status);
     atomic_store(&slot->job, 0);
     atomic_store(&slot->killed, KILLED_NOT);
+    atomic_store(&slot->unmapped, 0);
     atomic_store(&slot->pid, 0);
     atomic_fetch_and(&control->meeting[child->slot / 64].parked, ~bit);
     atomic_fetch_and(&control->meeting[child->slot / 64].spinning, ~bit);

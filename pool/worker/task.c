@@ -45,17 +45,40 @@ static void describe_failure(struct weir_task *task, int returned)
                  (long long)range.begin, (long long)range.end, error->task_code);
 }
 
-/* An object that is gone by now is only missed if it is used. Others are tried again. */
-static void map_what_is_new(struct weir_task *task)
+/* An object that cannot be mapped is only missed if it is used; then the report of this worker's
+ * death says so. Without memory or descriptors it is tried again before the next chunk. */
+void weir__task_sync(struct weir_task *task)
 {
-    uint64_t generation = atomic_load_explicit(task->generation, memory_order_acquire);
-    int result;
+    _Atomic uint64_t *noted = &task->control->slots[task->slot].unmapped;
+    struct weir__unmapped unmapped;
+    uint64_t note = 0;
 
-    if (generation == task->synced)
-        return;
-    result = weir_scope_sync(task->scope);
-    if (result == 0 || result == -ENOENT)
-        task->synced = generation;
+    if (weir__scope_sync(task->scope, &unmapped) < 0)
+        note = (uint64_t)unmapped.entry << 32 | (uint32_t)-unmapped.error;
+    /* pairs with supervisor.c, add_unmapped(), which has reaped this process */
+    if (atomic_load_explicit(noted, memory_order_relaxed) != note)
+        atomic_store_explicit(noted, note, memory_order_relaxed);
+    task->synced = weir__scope_synced(task->scope);
+}
+
+static inline void map_what_is_new(struct weir_task *task)
+{
+    if (atomic_load_explicit(task->generation, memory_order_acquire) != task->synced)
+        weir__task_sync(task);
+}
+
+/* The job's memory may lie in a block that this process cannot map. */
+static int run_if_mapped(struct weir_task *task,
+                         int (*run)(struct weir_task *task, weir_range range), weir_range range)
+{
+    weir_shm *block = task->job->block;
+    int result = 0;
+
+    if (__builtin_expect(block != NULL, 0))
+        result = weir__scope_require(task->scope, block, "the job's argument or array");
+    if (result < 0)
+        return weir_task_fail(task, result, "%s", weir_last_error()->message);
+    return run(task, range);
 }
 
 /* No buffer is flushed: the worker has the same one. */
@@ -81,7 +104,7 @@ void weir__task_run(struct weir_task *task, int (*run)(struct weir_task *task, w
     task->at = range;
     map_what_is_new(task);
 
-    returned = run(task, range);
+    returned = run_if_mapped(task, run, range);
     weir__task_check_copy(task);
 
     if (__fpending(stdout) > 0)
@@ -192,7 +215,7 @@ static int give_result(weir_task *task, const void *data, size_t size)
         if (size > 0)
             memcpy(result->bytes, data, size);
     } else {
-        block = weir_scope_shm(task->scope, size);
+        block = weir__scope_block(task->scope, size, 0);
         if (block == NULL)
             return weir_last_error()->code;
         memcpy(weir_shm_buf(block), data, size);

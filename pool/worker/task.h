@@ -65,6 +65,9 @@ static inline void weir__task_keep_tie(struct weir_task *task)
 void weir__task_run(struct weir_task *task, int (*run)(struct weir_task *task, weir_range range),
                     weir_range range);
 
+/* Maps what other processes have made, and notes what cannot be mapped. */
+void weir__task_sync(struct weir_task *task);
+
 /* Whether the worker has run as many chunks as it may. */
 static inline bool weir__task_worn_out(const struct weir_task *task)
 {

@@ -146,7 +146,7 @@ _Noreturn void weir__worker_main(struct weir__control *control, weir_scope *scop
              control->process_target != NULL ? "weir-process" : "weir-worker-%u", index);
     prctl(PR_SET_NAME, name);
     setvbuf(stdout, NULL, _IOLBF, 0);
-    (void)!weir_scope_sync(scope); /* what is gone is missed only if it is used */
+    weir__task_sync(&task);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     run_until_thread_ends(&task);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -170,7 +171,7 @@ static int look_at_late_object(void)
 
     if (read(go[0], &entry, sizeof(entry)) != sizeof(entry))
         return 1;
-    if (weir__space_sync(&space) || atomic_load(&space.synced) == before)
+    if (weir__space_sync(&space, NULL) || atomic_load(&space.synced) == before)
         return 2;
     if (*(char *)entry->shm.buf != 'L')
         return 3;
@@ -211,7 +212,7 @@ static void object_appears_here__when_a_child_made_it(void **state)
     (void)state;
     assert_int_equal(in_child(make_in_child), 0);
     assert_true(faults((char *)entry->shm.buf));
-    assert_int_equal(weir__space_sync(&space), 0);
+    assert_int_equal(weir__space_sync(&space, NULL), 0);
     assert_int_equal(*(char *)entry->shm.buf, 'K');
     end(entry);
 }
@@ -231,7 +232,7 @@ static void new_object_is_seen__when_its_address_was_used_before(void **state)
     made_by_parent = make(5000, 'O', leak_name("old"));
     assert_non_null(made_by_parent);
     assert_int_equal(in_child(retire_and_remake), 0);
-    assert_int_equal(weir__space_sync(&space), 0);
+    assert_int_equal(weir__space_sync(&space, NULL), 0);
     assert_int_equal(*(char *)made_by_parent->shm.buf, 'N');
     end(made_by_parent);
 }
@@ -252,24 +253,86 @@ static void memory_is_given_back__when_another_process_retires_it(void **state)
     assert_non_null(made_by_parent);
     assert_int_equal(in_child(retire_in_child), 0);
     assert_int_equal(*(char *)made_by_parent->shm.buf, 0); /* a hole of the old file, no memory */
-    assert_int_equal(weir__space_sync(&space), 0);
+    assert_int_equal(weir__space_sync(&space, NULL), 0);
     assert_true(faults((char *)(uintptr_t)made_by_parent->address));
     assert_false(weir__space_retire(&space, made_by_parent)); /* not twice */
 }
 
-static void object_is_missed__when_its_name_and_keeper_are_gone(void **state)
+static void object_is_missed_each_time__while_its_name_and_keeper_are_gone(void **state)
 {
     struct weir__entry *entry = &space.table->entries[0], *other;
+    struct weir__unmapped unmapped;
 
     (void)state;
     assert_int_equal(in_child(make_in_child), 0);
     assert_int_equal(weir__block_unlink(entry->shm.name, entry->shm.ino), 0);
     other = make(4096, 'z', leak_name("z"));
-    assert_int_equal(weir__space_sync(&space), -ENOENT);
-    assert_int_equal(weir_last_error()->code, -ENOENT);
-    assert_int_equal(weir__space_sync(&space), 0); /* said once */
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(weir__space_sync(&space, &unmapped), -ENOENT);
+        assert_int_equal(weir_last_error()->code, -ENOENT);
+        assert_non_null(strstr(weir_last_error()->message, entry->shm.name));
+        assert_int_equal(unmapped.error, -ENOENT);
+        assert_int_equal(unmapped.entry, 0);
+        assert_int_equal(weir__space_require(&space, entry, "it"), -ENOENT);
+        assert_int_equal(weir__space_require(&space, other, "it"), 0);
+    }
+    assert_int_equal(atomic_load(&space.found_missing), 1);
     assert_int_equal(*(char *)other->shm.buf, 'z');
+    assert_true(weir__space_retire(&space, entry));
+    weir__space_give(&space, entry);
+    assert_int_equal(weir__space_sync(&space, &unmapped), 0);
+    assert_int_equal(unmapped.error, 0);
     end(other);
+}
+
+/* Lets this process open no further descriptor. */
+static struct rlimit limit_descriptors(void)
+{
+    struct rlimit before, none;
+    int next = dup(0);
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){(rlim_t)next, before.rlim_max};
+    close(next);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    return before;
+}
+
+static void object_is_mapped_later__when_descriptors_were_lacking(void **state)
+{
+    struct weir__entry *entry = &space.table->entries[0];
+    struct rlimit before;
+
+    (void)state;
+    assert_int_equal(in_child(make_in_child), 0);
+    before = limit_descriptors();
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(weir__space_sync(&space, NULL), -EMFILE);
+        assert_non_null(strstr(weir_last_error()->message, "RLIMIT_NOFILE"));
+    }
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(weir__space_sync(&space, NULL), 0);
+    assert_int_equal(*(char *)entry->shm.buf, 'K');
+    end(entry);
+}
+
+static void object_is_mapped_later__when_it_was_another_users(void **state)
+{
+    struct weir__entry *entry = &space.table->entries[0];
+
+    (void)state;
+    if (geteuid() != 0) {
+        print_message("skipped: needs root, to become another user\n");
+        skip();
+    }
+    assert_int_equal(in_child(make_in_child), 0);
+    assert_int_equal(seteuid(65534), 0);
+    assert_int_equal(weir__space_sync(&space, NULL), -EPERM);
+    assert_non_null(strstr(weir_last_error()->message, "another user"));
+    assert_int_equal(seteuid(0), 0);
+    assert_int_equal(weir__space_sync(&space, NULL), 0);
+    assert_int_equal(*(char *)entry->shm.buf, 'K');
+    end(entry);
 }
 
 static void object_is_mapped__when_its_name_is_gone_but_kept(void **state)
@@ -294,7 +357,7 @@ static void object_is_mapped__when_its_name_is_gone_but_kept(void **state)
         _exit(0);
     }
     assert_int_equal(read(ready[0], &byte, 1), 1);
-    assert_int_equal(weir__space_sync(&space), 0);
+    assert_int_equal(weir__space_sync(&space, NULL), 0);
     assert_int_equal(*(char *)space.table->entries[0].shm.buf, 'k');
     assert_int_equal(write(go[1], "g", 1), 1);
     assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -323,7 +386,7 @@ static void sync_stays_in_the_range__when_the_table_is_damaged(void **state)
         entry->shm.size = i == 2 ? (size_t)1 << 40 : size;
         if (i == 3)
             strcpy(entry->shm.name, "../../etc/passwd");
-        assert_int_equal(weir__space_sync(&space), -ENOENT);
+        assert_int_equal(weir__space_sync(&space, NULL), -EBADMSG);
         assert_int_equal(*own, 'o');
     }
     entry->shm.size = size;
@@ -385,7 +448,9 @@ int main(void)
         TEST(object_appears_here__when_a_child_made_it),
         TEST(new_object_is_seen__when_its_address_was_used_before),
         TEST(memory_is_given_back__when_another_process_retires_it),
-        TEST(object_is_missed__when_its_name_and_keeper_are_gone),
+        TEST(object_is_missed_each_time__while_its_name_and_keeper_are_gone),
+        TEST(object_is_mapped_later__when_descriptors_were_lacking),
+        TEST(object_is_mapped_later__when_it_was_another_users),
         TEST(object_is_mapped__when_its_name_is_gone_but_kept),
         TEST(sync_stays_in_the_range__when_the_table_is_damaged),
         TEST(entry_has_one_owner__when_processes_race),

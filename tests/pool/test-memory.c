@@ -7,22 +7,24 @@
 
 #include <signal.h>
 #include <stdatomic.h>
-#include <sys/statvfs.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "manager/host/state.h"
 #include "pool/host/state.h"
 
 #define MIB ((size_t)1 << 20)
 
 static bool own_shm; /* a /dev/shm of this program's own */
 
-/* Bytes of /dev/shm that are used. */
-static size_t used_shm(void)
+/* Bytes of the memory in which a scope has what weir makes for itself. */
+static size_t used_store(const weir_scope *scope)
 {
-    struct statvfs shm;
+    struct stat status;
 
-    assert_int_equal(statvfs("/dev/shm", &shm), 0);
-    return (size_t)(shm.f_blocks - shm.f_bfree) * shm.f_frsize;
+    assert_int_equal(fstat(scope->space.store, &status), 0);
+    return (size_t)status.st_blocks * 512;
 }
 
 /* Bytes of the control heap that are in memory. */
@@ -93,11 +95,11 @@ static void blocks_are_given_back__when_calls_with_large_arguments_have_ended(vo
 
     (void)state;
     shrink_heap(pool, MIB);
-    before = used_shm();
+    before = used_store(scope);
     submit_large(pool, futures, 8, 2 * MIB);
-    assert_true(!own_shm || used_shm() >= before + 16 * MIB);
+    assert_true(used_store(scope) >= before + 16 * MIB);
     take_large(futures, 8);
-    assert_true(!own_shm || used_shm() < before + MIB);
+    assert_true(used_store(scope) < before + MIB);
     weir_pool_free(pool);
     weir_scope_end(scope);
 }
@@ -151,9 +153,14 @@ static void make_objects_in_little_memory(void)
 {
     weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
+    const int64_t shape = (int64_t)4 << 30;
+    const struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY}, some = {44 * MIB, RLIM_INFINITY};
     weir_future *futures[6];
     weir_shm *block;
 
+    /* No place in the scope's memory is below that limit any more: arguments go to /dev/shm. */
+    assert_non_null(weir_scope_array(scope, WEIR_UINT8, 1, &shape, WEIR_ARRAY_LAZY));
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &some), 0);
     shrink_heap(pool, MIB);
     submit_large(pool, futures, 6, 8 * MIB);
     for (int i = 0; i < 6; i++)
@@ -172,6 +179,7 @@ static void make_objects_in_little_memory(void)
     take_large(futures, 1);
     submit_large(pool, futures, 1, 40 * MIB);
     take_large(futures, 6);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
     weir_pool_free(pool);
     weir_scope_end(scope);
 }
