@@ -48,7 +48,8 @@ typedef struct weir_scope_options {
      * an address. NULL: they need none. */
     const void *authkey;
     size_t authkey_size;
-    bool anonymous; /* blocks without names, see below; not with an address */
+    bool anonymous;    /* blocks without names, see below; not with an address */
+    bool dump_objects; /* objects are in core dumps, see below */
     uint64_t reserved[4];
 } weir_scope_options;
 
@@ -67,6 +68,19 @@ typedef struct weir_scope_options {
  * scope's last process is gone or has ended the scope, an object's when it is unlinked and closed.
  * Memory of an object that a process was making when it was killed stays in use until then, or
  * until another process lacks memory. */
+
+/* Core dumps of the scope's processes have none of its objects, with or without names, nor a
+ * pool's own memory: they stay as small as the program's own memory, and writing one makes no page
+ * of shared memory. With `dump_objects` objects are treated as other shared memory is, by
+ * /proc/PID/coredump_filter: those without names are dumped unless bit 1 is taken out of it, those
+ * with names if bit 3 is set. Dictionaries, arenas, lazy arrays and texts are never dumped, since
+ * the kernel would make all of their pages.
+ *
+ * A program that locks its memory (mlockall with MCL_FUTURE, before or after it begins a scope)
+ * gets objects that are locked, and lazy memory, arenas, dictionaries and a pool's memory that are
+ * locked page by page, as they are touched. All of them count against RLIMIT_MEMLOCK with their
+ * whole size; a message about memory that cannot be had names the limit. MCL_CURRENT alone fills
+ * what is mapped at that moment, also what is lazy, unless MCL_ONFAULT is given with it. */
 
 /* Begins a scope: sweeps what dead scopes of this user left in /dev/shm, and starts the manager.
  *

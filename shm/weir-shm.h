@@ -127,7 +127,12 @@ WEIR_API const char *weir_strerror(int code);
 
 /* ---- SharedMemory --------------------------------------------------------------------------- */
 
-/* A block of shared memory, mapped into this process. */
+/* A block of shared memory, mapped into this process.
+ *
+ * Blocks, and lists, arrays and dictionaries in them, are not in core dumps; a program that wants
+ * one in its own calls madvise(weir_shm_buf(shm), weir_shm_size(shm), MADV_DODUMP). In a program
+ * that locks its memory (mlockall with MCL_FUTURE) a block is locked when it is mapped, a lazy one
+ * page by page as it is touched. */
 typedef struct weir_shm weir_shm;
 
 /* Reserve the first page only: when /dev/shm is full, touching another page is SIGBUS. */

@@ -163,6 +163,7 @@ static int open_scope(struct weir_scope *scope, const weir_scope_options *option
     const bool anonymous = options && options->anonymous;
     int error = weir__space_open(&scope->space, options ? options->address_space : 0);
 
+    scope->space.dumped = options && options->dump_objects;
     if (!error)
         error = make_scope_files(scope, anonymous);
     if (error)

@@ -165,6 +165,7 @@ static int check_users_name(const struct weir_scope *scope, const char *name)
 /* The whole way to an entry that is LIVE. NULL with the last error set, and nothing left. */
 static struct weir__entry *try_to_make(struct weir_scope *scope, const struct plan *plan)
 {
+    const unsigned flags = plan->flags | (scope->space.dumped ? WEIR__SHM_DUMP : 0);
     struct weir__block block = WEIR__BLOCK_NONE;
     struct weir__entry *entry = take_entry(scope, plan->size);
     int error;
@@ -172,9 +173,10 @@ static struct weir__entry *try_to_make(struct weir_scope *scope, const struct pl
     if (!entry)
         return NULL;
     entry->stored = plan->stored;
-    error = plan->stored ? weir__store_reserve(scope, entry, plan->size, plan->flags, &block)
-                         : weir__block_reserve(&block, plan->size, plan->flags,
-                                               (void *)(uintptr_t)entry->address);
+    entry->lazy = (plan->flags & WEIR_SHM_LAZY) != 0;
+    error = plan->stored
+                ? weir__store_reserve(scope, entry, plan->size, flags, &block)
+                : weir__block_reserve(&block, plan->size, flags, (void *)(uintptr_t)entry->address);
     if (!error) {
         set_entry_handle(scope, entry, &block, plan);
         if (plan->kind->fill)

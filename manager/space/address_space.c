@@ -29,6 +29,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "shm/block/lazy.h"
 #include "shm/error.h"
 
 #define SPACE_DEFAULT  ((size_t)4 << 40)
@@ -48,17 +49,16 @@ static int reserve_range(struct weir__space *space, size_t wanted)
         size = SPACE_MIN;
     size = (size + space->page - 1) & ~(space->page - 1);
     for (; size >= SPACE_MIN; size = size / 2 & ~(space->page - 1)) {
-        void *at = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        void *at = weir__map_nothing(NULL, size);
 
         if (at != MAP_FAILED) {
             space->base = at;
             space->size = size;
-            madvise(space->base, size, MADV_DONTDUMP);
             return 0;
         }
     }
-    return weir__fail(-ENOMEM, "cannot reserve %zu MiB of address space for a scope: %s",
-                      SPACE_MIN >> 20, strerror(errno));
+    return weir__fail(-ENOMEM, "cannot reserve %zu MiB of address space for a scope: %s%s",
+                      SPACE_MIN >> 20, strerror(errno), weir__lock_hint(errno).text);
 }
 
 int weir__space_open(struct weir__space *space, size_t wanted)
@@ -72,15 +72,18 @@ int weir__space_open(struct weir__space *space, size_t wanted)
     error = reserve_range(space, wanted);
     if (error)
         return error;
-    table = mmap(NULL, sizeof(struct weir__table), PROT_READ | PROT_WRITE,
-                 MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    table = weir__map_lazily(NULL, sizeof(struct weir__table), PROT_READ | PROT_WRITE,
+                             MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    error = errno;
     space->table = table == MAP_FAILED ? NULL : table;
     space->seen = calloc(WEIR__ENTRIES, sizeof(*space->seen));
     if (!space->table || !space->seen) {
         weir__space_close(space);
-        return weir__fail(-ENOMEM, "cannot make the table of a scope's objects (%zu MiB): %s",
-                          sizeof(struct weir__table) >> 20, strerror(ENOMEM));
+        return weir__fail(-ENOMEM, "cannot make the table of a scope's objects (%zu MiB): %s%s",
+                          sizeof(struct weir__table) >> 20, strerror(ENOMEM),
+                          weir__lock_hint(table == MAP_FAILED ? error : 0).text);
     }
+    weir__set_dump(space->table, sizeof(*space->table), false);
     return 0;
 }
 
@@ -352,8 +355,7 @@ void weir__space_publish(struct weir__space *space, struct weir__entry *entry)
 static void unmap_span(const struct weir__entry *entry)
 {
     /* It only fails without memory for the mapping's description; the old mapping stays then. */
-    (void)!mmap((void *)(uintptr_t)entry->address, entry->span, PROT_NONE,
-                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    (void)!weir__map_nothing((void *)(uintptr_t)entry->address, entry->span);
 }
 
 /* Gives the memory of an entry's place in the store back. */
@@ -435,7 +437,7 @@ bool weir__space_retire(struct weir__space *space, struct weir__entry *entry)
     /* Processes that have not synced yet keep a mapping, but of a file without memory. A stored
      * block's place is cleared by weir__space_give(). */
     if (!entry->stored && space->seen[index] == word)
-        madvise(entry->shm.buf, entry->shm.size, MADV_REMOVE);
+        weir__remove_pages(entry->shm.buf, entry->shm.size);
     drop_stale_kept(space);
     weir__private_unlock(&space->lock);
     announce(space, entry);
@@ -529,33 +531,52 @@ static bool is_lasting(int error)
     return error == -ENOENT || error == -EPERM || error == -EBADMSG;
 }
 
-static int map_at(uint64_t address, uint64_t size, int fd, uint64_t offset)
-{
-    void *at = mmap((void *)(uintptr_t)address, size, PROT_READ | PROT_WRITE,
-                    MAP_SHARED | MAP_FIXED, fd, (off_t)offset);
+/* What is to be mapped, copied from an entry. */
+struct wanted {
+    uint64_t address, span, ino, size;
+    bool stored, lazy;
+};
 
-    return at == MAP_FAILED ? -ENOMEM : 0;
+static int map_at(const struct weir__space *space, const struct wanted *wanted, int fd,
+                  uint64_t offset)
+{
+    const int protection = PROT_READ | PROT_WRITE, flags = MAP_SHARED | MAP_FIXED;
+    void *at = (void *)(uintptr_t)wanted->address;
+
+    at = wanted->lazy ? weir__map_lazily(at, wanted->size, protection, flags, fd, (off_t)offset)
+                      : mmap(at, wanted->size, protection, flags, fd, (off_t)offset);
+    if (at == MAP_FAILED)
+        return -ENOMEM;
+    if (wanted->lazy || !space->dumped)
+        weir__set_dump(at, wanted->size, false);
+    return 0;
 }
 
 /* The block's part of the store, unless the store ends before it: access would be a SIGBUS. */
-static int map_stored(const struct weir__space *space, uint64_t address, uint64_t size)
+static int map_stored(const struct weir__space *space, const struct wanted *wanted)
 {
-    uint64_t offset = weir__space_offset(space, address);
+    uint64_t offset = weir__space_offset(space, wanted->address);
     struct stat st;
 
     if (fstat(space->store, &st) < 0)
         return -errno;
-    return (uint64_t)st.st_size < offset + size ? -ENOENT
-                                                : map_at(address, size, space->store, offset);
+    return (uint64_t)st.st_size < offset + wanted->size
+               ? -ENOENT
+               : map_at(space, wanted, space->store, offset);
 }
 
 /* Maps the block of a LIVE entry at its span. 1: the entry changed meanwhile, nothing was done. */
 static int map_entry(struct weir__entry *entry, const struct weir__space *space, uint64_t word)
 {
     char name[WEIR_SHM_NAME_MAX + 1];
-    uint64_t address = entry->address, span = entry->span;
-    uint64_t ino = entry->shm.ino, size = entry->shm.size;
-    bool stored = entry->stored;
+    const struct wanted wanted = {
+        .address = entry->address,
+        .span = entry->span,
+        .ino = entry->shm.ino,
+        .size = entry->shm.size,
+        .stored = entry->stored,
+        .lazy = entry->lazy,
+    };
     int fd;
 
     memcpy(name, entry->shm.name, sizeof(name));
@@ -564,14 +585,14 @@ static int map_entry(struct weir__entry *entry, const struct weir__space *space,
     if (atomic_load_explicit(&entry->word, memory_order_relaxed) != word)
         return 1;
     name[WEIR_SHM_NAME_MAX] = '\0';
-    if (!span_is_sound(space, address, span) || size == 0 || size > span - space->page ||
-        strchr(name, '/'))
+    if (!span_is_sound(space, wanted.address, wanted.span) || wanted.size == 0 ||
+        wanted.size > wanted.span - space->page || strchr(name, '/'))
         return -EBADMSG;
-    if (stored)
-        return space->store >= 0 ? map_stored(space, address, size) : -EBADMSG;
-    fd = open_entry_block(entry, name, ino, size);
+    if (wanted.stored)
+        return space->store >= 0 ? map_stored(space, &wanted) : -EBADMSG;
+    fd = open_entry_block(entry, name, wanted.ino, wanted.size);
     if (fd >= 0) {
-        int error = map_at(address, size, fd, 0);
+        int error = map_at(space, &wanted, fd, 0);
 
         close(fd);
         return error;
@@ -659,7 +680,8 @@ static void describe_reason(const struct weir__entry *entry, int error, char *te
         snprintf(text, size, "all %llu descriptors of the process are in use (RLIMIT_NOFILE)",
                  (unsigned long long)limit.rlim_cur);
     else if (error == -ENOMEM)
-        snprintf(text, size, "no memory for a mapping, or more of them than vm.max_map_count");
+        snprintf(text, size, "no memory for a mapping, or more than vm.max_map_count%s",
+                 weir__lock_hint(ENOMEM).text);
     else
         snprintf(text, size, "%s", weir_strerror(error));
 }
@@ -668,7 +690,7 @@ void weir__space_describe(const struct weir__space *space, struct weir__unmapped
                           char *text, size_t size)
 {
     const struct weir__entry *entry = &space->table->entries[unmapped.entry % WEIR__ENTRIES];
-    char name[WEIR_SHM_NAME_MAX + 1], reason[120];
+    char name[WEIR_SHM_NAME_MAX + 1], reason[200];
 
     memcpy(name, entry->shm.name, sizeof(name));
     name[WEIR_SHM_NAME_MAX] = '\0';
@@ -681,7 +703,7 @@ static int fail_unmapped(const struct weir__space *space, struct weir__unmapped 
 {
     /* relaxed: a number for a message. */
     uint32_t count = atomic_load_explicit(&space->missing_count, memory_order_relaxed);
-    char why[300], more[64] = "";
+    char why[400], more[64] = "";
 
     weir__space_describe(space, unmapped, why, sizeof(why));
     if (count > 1)

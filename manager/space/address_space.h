@@ -51,7 +51,8 @@ struct weir__entry {
      * when it is not BUSY. */
     _Atomic uint64_t maker;
     _Atomic uint32_t unlinked; /* LIVE: 1 once its name is known to be gone */
-    uint32_t stored;           /* its block is a part of the store, and not a file with a name */
+    uint16_t stored;           /* its block is a part of the store, and not a file with a name */
+    uint16_t lazy;             /* not all of its memory is reserved */
     /* LIVE: pid << 32 | descriptor + 1 of a process that has the block open, for mapping it after
      * its name is gone; 0: none. */
     _Atomic uint64_t keeper;
@@ -97,6 +98,7 @@ struct weir__space {
     int store; /* the memfd in which blocks lie that have no names; -1 while it is not made */
     uint64_t store_ino;
     bool anonymous;            /* all blocks of the scope lie there */
+    bool dumped;               /* blocks that are not lazy are in core dumps */
     _Atomic size_t uncompared; /* bytes of blocks made since memory was last asked for */
     struct weir__table *table;
     struct weir__private_lock lock; /* guards all below, and this process's mappings in the range */

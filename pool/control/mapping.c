@@ -3,7 +3,8 @@
  * mapping.c: mapping the control block.
  *
  * The block is one anonymous shared mapping without reserve: a header with the slots, then the
- * jobs, then the control heap. Only what is touched takes memory. Where the address space is
+ * jobs, then the control heap. Only what is touched takes memory, also where the program locks its
+ * memory, and none of it is in a core dump. Where the address space, or what may be locked, is
  * limited the heap shrinks, down to 1 MiB.
  */
 #include "pool/control/mapping.h"
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "pool/control/calls.h"
+#include "shm/block/lazy.h"
 #include "shm/error.h"
 
 #include "pool/control/no_malloc.h"
@@ -44,14 +46,16 @@ struct weir__control *weir__control_new(int workers, bool jobs)
     size_t heap = jobs ? HEAP_SIZE : 0;
     struct weir__control *control;
 
-    while ((control = mmap(NULL, header + job_size + queue_size + heap, PROT_READ | PROT_WRITE,
-                           MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)) == MAP_FAILED) {
+    while ((control = weir__map_lazily(
+                NULL, header + job_size + queue_size + heap, PROT_READ | PROT_WRITE,
+                MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)) == MAP_FAILED) {
         if (heap / 2 < HEAP_SIZE_MIN)
-            return weir__fail_null(-ENOMEM,
-                                   "no address space for a pool's control block of %zu bytes",
-                                   header + job_size + queue_size + heap);
+            return weir__fail_null(
+                -ENOMEM, "no address space for a pool's control block of %zu bytes%s",
+                header + job_size + queue_size + heap, weir__lock_hint(errno).text);
         heap /= 2;
     }
+    weir__set_dump(control, header + job_size + queue_size + heap, false);
     control->workers = workers;
     control->event_fd = -1;
     atomic_init(&control->look_ns, INT64_MAX);
@@ -84,5 +88,5 @@ void weir__give_back_pages(void *memory, size_t size)
     const uintptr_t from = (begin + page - 1) & ~(page - 1), to = (begin + size) & ~(page - 1);
 
     if (from < to)
-        madvise((void *)from, to - from, MADV_REMOVE);
+        weir__remove_pages((void *)from, to - from);
 }

@@ -30,6 +30,7 @@
 #include <weir.h>
 
 #include "pool/map_reduce/key_hash.h"
+#include "shm/block/lazy.h"
 
 #define DEPTH       32 /* of the queue; a power of two, and at least three groups */
 #define GROUP       8
@@ -76,8 +77,8 @@ struct weir__combiner {
 static void *map_memory(size_t size)
 {
     const size_t more = size >= HUGE_PAGE ? HUGE_PAGE : 0;
-    unsigned char *memory = mmap(NULL, size + more, PROT_READ | PROT_WRITE,
-                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    unsigned char *memory = weir__map_lazily(NULL, size + more, PROT_READ | PROT_WRITE,
+                                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     size_t before;
 
     if (memory == MAP_FAILED)

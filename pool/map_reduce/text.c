@@ -35,6 +35,7 @@
 #include "manager/internal.h"
 #include "pool/control/result.h"
 #include "pool/map_reduce/read_file.h"
+#include "shm/block/lazy.h"
 #include "shm/block/populate.h"
 #include "shm/error.h"
 
@@ -364,7 +365,7 @@ static int map_file(const weir_text *text, size_t i)
     fd = open_same(text, i);
     if (fd < 0)
         return fd;
-    at = mmap(data_of(text, i), file->size, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 0);
+    at = weir__map_lazily(data_of(text, i), file->size, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 0);
     close(fd);
     if (at == MAP_FAILED)
         return weir__fail(-ENOMEM, "cannot map %s", (const char *)text + file->path);

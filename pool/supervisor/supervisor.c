@@ -148,7 +148,7 @@ static void add_unmapped(const struct child *child, char *message, size_t size)
     /* pairs with task.c, weir__task_sync() */
     uint64_t note = atomic_load(&supervisor->control->slots[child->slot].unmapped);
     const struct weir__unmapped unmapped = {-(int32_t)(uint32_t)note, (uint32_t)(note >> 32)};
-    char why[300];
+    char why[400];
 
     if (note == 0)
         return;

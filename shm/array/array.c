@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "shm/block/block.h"
+#include "shm/block/lazy.h"
 #include "shm/block/populate.h"
 #include "shm/error.h"
 
@@ -128,7 +129,7 @@ static void align_mapping(struct weir_shm *shm)
 
     if (shm->size < HUGE_PAGE || (uintptr_t)shm->buf % HUGE_PAGE == 0)
         return;
-    begin = mmap(NULL, range, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    begin = weir__map_nothing(NULL, range);
     if (begin == MAP_FAILED)
         return;
     aligned = begin + (HUGE_PAGE - (uintptr_t)begin % HUGE_PAGE) % HUGE_PAGE;

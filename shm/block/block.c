@@ -35,6 +35,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "shm/block/lazy.h"
 #include "shm/block/memory_limit.h"
 #include "shm/error.h"
 
@@ -59,6 +60,8 @@ struct part {
     off_t from;
     size_t size;
     bool of_memory; /* of a memfd */
+    bool lazy;      /* not all of its memory is reserved */
+    bool dumped;
 };
 
 struct path {
@@ -304,20 +307,29 @@ size_t weir__block_mapped_size(size_t size)
     return (size + page - 1) / page * page + (WEIR_GUARD ? page : 0);
 }
 
+static void *map_file(void *at, const struct part *part)
+{
+    const int protection = PROT_READ | PROT_WRITE;
+    const int flags = at != NULL ? MAP_SHARED | MAP_FIXED : MAP_SHARED;
+
+    return part->lazy ? weir__map_lazily(at, part->size, protection, flags, part->fd, part->from)
+                      : mmap(at, part->size, protection, flags, part->fd, part->from);
+}
+
 /* In a debug build the page behind the block is inaccessible: a process that runs over the end dies
  * there, before it damages a neighbour. A scope's range has such a page in every build. */
-static void *map_anywhere(size_t size, int fd)
+static void *map_anywhere(const struct part *part)
 {
-    const size_t whole = weir__block_mapped_size(size);
+    const size_t whole = weir__block_mapped_size(part->size);
     void *range, *addr;
     int error;
 
     if (!WEIR_GUARD)
-        return mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    range = mmap(NULL, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        return map_file(NULL, part);
+    range = weir__map_nothing(NULL, whole);
     if (range == MAP_FAILED)
         return range;
-    addr = mmap(range, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+    addr = map_file(range, part);
     if (addr == MAP_FAILED) {
         error = errno;
         munmap(range, whole);
@@ -337,20 +349,20 @@ static int map_part(struct weir__block *block, const struct part *part, void *at
     void *addr;
     int error;
 
-    if (at == NULL)
-        addr = map_anywhere(size, part->fd);
-    else
-        addr = mmap(at, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, part->fd, part->from);
+    addr = at == NULL ? map_anywhere(part) : map_file(at, part);
     if (addr == MAP_FAILED) {
         error = errno;
         /* A failed MAP_FIXED may have unmapped what was there; keep the range taken. */
         if (at != NULL)
-            mmap(at, size, PROT_NONE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-                 0);
-        return weir__fail(-error, "cannot map a block of %zu bytes: %s%s", size,
-                          weir_strerror(-error),
-                          error == ENOMEM ? ", or more mappings than vm.max_map_count" : "");
+            weir__map_nothing(at, size);
+        return weir__fail(error == EAGAIN ? -ENOMEM : -error,
+                          "cannot map a block of %zu bytes: %s%s%s", size, weir_strerror(-error),
+                          error == ENOMEM ? ", or more mappings than vm.max_map_count" : "",
+                          weir__lock_hint(error).text);
     }
+    /* Shared memory is dumped by other rules with a name than without one. */
+    if (!part->dumped)
+        weir__set_dump(addr, size, false);
     block->addr = addr;
     block->size = size;
     return 0;
@@ -365,11 +377,18 @@ static int check_new(size_t size, unsigned flags)
     return 0;
 }
 
+static struct part part_of(size_t size, unsigned flags)
+{
+    const bool lazy = flags & WEIR_SHM_LAZY;
+
+    return (struct part){.size = size, .lazy = lazy, .dumped = flags & WEIR__SHM_DUMP && !lazy};
+}
+
 int weir__block_reserve(struct weir__block *block, size_t size, unsigned flags, void *at)
 {
     struct weir__block made = WEIR__BLOCK_NONE;
-    struct part part = {.size = size};
-    int result = check_new(size, flags);
+    struct part part = part_of(size, flags);
+    int result = check_new(size, flags & ~WEIR__SHM_DUMP);
 
     *block = made;
     if (result < 0)
@@ -425,9 +444,12 @@ void weir__block_clear(int file, uint64_t offset, size_t size)
 int weir__block_carve(struct weir__block *block, int file, uint64_t offset, size_t size,
                       unsigned flags, void *at)
 {
-    const struct part part = {.fd = file, .from = (off_t)offset, .size = size, .of_memory = true};
-    int result = check_new(size, flags & ~WEIR__SHM_COMPARE);
+    struct part part = part_of(size, flags);
+    int result = check_new(size, flags & ~(WEIR__SHM_COMPARE | WEIR__SHM_DUMP));
 
+    part.fd = file;
+    part.from = (off_t)offset;
+    part.of_memory = true;
     *block = WEIR__BLOCK_NONE;
     if (result < 0)
         return result;
@@ -508,7 +530,8 @@ static int fail_open(int error, const char *name)
 }
 
 /* Checks what was opened, and notes its inode. */
-static int check_opened(struct weir__block *block, const char *name, uint64_t ino, size_t *size)
+static int check_opened(struct weir__block *block, const char *name, uint64_t ino,
+                        struct part *part)
 {
     struct stat status;
 
@@ -525,7 +548,9 @@ static int check_opened(struct weir__block *block, const char *name, uint64_t in
     if (status.st_size <= 0)
         return weir__fail(-EBADMSG, "block \"%s\" is empty", name);
     block->ino = (uint64_t)status.st_ino;
-    *size = (size_t)status.st_size;
+    part->fd = block->fd;
+    part->size = (size_t)status.st_size;
+    part->lazy = (uint64_t)status.st_blocks * 512 < part->size;
     return 0;
 }
 
@@ -533,7 +558,7 @@ int weir__block_open(struct weir__block *block, const char *name, uint64_t ino, 
 {
     struct weir__block opened = WEIR__BLOCK_NONE;
     struct path path = path_of(name);
-    size_t size = 0;
+    struct part part = {0};
     int result;
 
     *block = opened;
@@ -541,9 +566,9 @@ int weir__block_open(struct weir__block *block, const char *name, uint64_t ino, 
     opened.fd = open(path.text, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
     if (opened.fd < 0)
         return fail_open(errno, name);
-    result = check_opened(&opened, name, ino, &size);
+    result = check_opened(&opened, name, ino, &part);
     if (result == 0)
-        result = map_part(&opened, &(struct part){.fd = opened.fd, .size = size}, at);
+        result = map_part(&opened, &part, at);
     if (result < 0)
         weir__block_close_fd(&opened);
     else

@@ -38,6 +38,8 @@ int weir__memory_file(const char *name);
  * weir__block_reserve(). WEIR__SHM_COMPARE: compares with the limits of memory even if the block is
  * a small one. block->fd stays -1. On failure the part is empty, and `at` as there. */
 #define WEIR__SHM_COMPARE (1u << 31)
+/* In the flags of both: the block is to be in core dumps, unless it is lazy. */
+#define WEIR__SHM_DUMP (1u << 30)
 int weir__block_carve(struct weir__block *block, int file, uint64_t offset, size_t size,
                       unsigned flags, void *at);
 

@@ -45,6 +45,7 @@ PLACE(weir_scope_options, address, 16);
 PLACE(weir_scope_options, authkey, 24);
 PLACE(weir_scope_options, authkey_size, 32);
 PLACE(weir_scope_options, anonymous, 40);
+PLACE(weir_scope_options, dump_objects, 41);
 PLACE(weir_scope_options, reserved, 48);
 
 SIZE(weir_block_info, 168);

@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "group.h"
 #include "host.h"
 #include "manager/host/state.h"
 #include "manager/internal.h"
@@ -297,42 +298,14 @@ static void making_is_refused__when_there_is_no_memory(void **state)
 
 #define GROUP_LIMIT ((size_t)48 << 20)
 
-/* A memory cgroup with that limit, of either version; false where none can be made. */
-static bool make_group(char folder[300])
-{
-    const char *const limits[] = {"memory.limit_in_bytes", "memory.max"};
-    const char *const tops[] = {"/sys/fs/cgroup/memory", "/sys/fs/cgroup"};
-
-    for (int i = 0; i < 2; i++) {
-        char path[400];
-        FILE *file;
-        bool written;
-
-        snprintf(folder, 300, "%s/%s", tops[i], leak_name("group"));
-        if (mkdir(folder, 0755) < 0)
-            continue;
-        snprintf(path, sizeof(path), "%s/%s", folder, limits[i]);
-        file = fopen(path, "we");
-        written = file && fprintf(file, "%zu", GROUP_LIMIT) > 0;
-        if (file && fclose(file) == 0 && written)
-            return true;
-        rmdir(folder);
-    }
-    return false;
-}
-
 /* Makes small blocks until that is refused; killed by the kernel if it is not. */
 static int fill_group(const char *folder)
 {
-    char path[400];
     size_t made = 0;
-    FILE *file;
     weir_scope *own;
 
     child_reset();
-    snprintf(path, sizeof(path), "%s/cgroup.procs", folder);
-    file = fopen(path, "we");
-    if (!file || fputs("0", file) < 0 || fclose(file) != 0)
+    if (!enter_group(folder))
         return 1;
     own = weir_scope_begin(&(weir_scope_options){.anonymous = true});
     while (own && made <= GROUP_LIMIT && weir_scope_shm(own, 16384))
@@ -349,7 +322,7 @@ static void small_objects_are_refused__before_the_cgroup_kills(void **state)
     pid_t pid;
 
     (void)state;
-    if (!make_group(folder)) {
+    if (!make_group(folder, GROUP_LIMIT)) {
         print_message("skipped: no memory cgroup can be made here\n");
         skip();
     }
@@ -357,8 +330,7 @@ static void small_objects_are_refused__before_the_cgroup_kills(void **state)
     if (pid == 0)
         _exit(fill_group(folder));
     waitpid(pid, &status, 0);
-    for (int i = 0; i < 1000 && rmdir(folder) < 0; i++)
-        usleep(1000); /* the manager may be on its way out */
+    remove_group(folder);
     assert_int_equal(status, 0);
 }
 
