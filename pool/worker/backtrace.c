@@ -21,8 +21,8 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "pool/control/symbol.h"
 #include "pool/worker/log.h"
-#include "pool/worker/symbol.h"
 
 #define STACK_SIZE ((size_t)128 << 10)
 #define FRAMES_MAX 64

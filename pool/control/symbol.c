@@ -11,7 +11,7 @@
  * pread(), not mapped, as a file that shrinks must not be a second crash. What a file says is only
  * used as a place to read from, so a damaged one leads to no name or a wrong one.
  */
-#include "pool/worker/symbol.h"
+#include "pool/control/symbol.h"
 
 #include <errno.h>
 #include <fcntl.h>
