@@ -222,6 +222,24 @@ typedef struct weir_job_options {
  * but not wait for it or free it. The label is copied; control characters in it are shown as "?".
  */
 
+/* Private memory. Workers have the program's memory as it was when the pool was made, each its own
+ * copy. A pointer in `arg` to what has been allocated or changed since leads to something else
+ * there, and what a task writes to private memory no other process sees. Neither is an error that
+ * the system would find.
+ *
+ * With WEIR_DEBUG=1 in the environment when the pool is made (or weir built with --buildtype=debug,
+ * and not WEIR_DEBUG=0) it is looked for, as far as it can be found out:
+ *  - a call whose `arg` points to private memory that is not the same in the program and in the
+ *    worker fails with -EINVAL, and a message that says what to do. Compared is the whole of a
+ *    static variable (named, unless the program is stripped) and of a block of malloc(), up to
+ *    1 MiB; of the stack and other memory the first number alone, as its size is not known;
+ *  - a task that writes to private memory that its `arg` points to is told so by a line on stderr,
+ *    once in a worker;
+ *  - weir_pool_map() refuses private arrays with the option `shared`.
+ * What `arg` leads to by further pointers, and what is copied (arg_size), is not looked at. Without
+ * WEIR_DEBUG nothing of this is done, and it costs nothing.
+ */
+
 /* ---- jobs ----------------------------------------------------------------------------------- */
 
 /* A running task, which it can ask and tell things. Valid only during the call of its function. */

@@ -27,6 +27,7 @@
 #include <sys/types.h>
 #include <weir.h>
 
+#include "pool/control/argument.h"
 #include "pool/control/bar.h"
 #include "pool/control/ledger.h"
 #include "pool/control/result.h"
@@ -129,7 +130,8 @@ struct weir__job {
     uint32_t cancel_epoch; /* control.cancel_epoch when its call began; another one: cancelled */
     uint16_t retries;
     bool keep_going;
-    bool async; /* of a future: no thread waits that would wake more workers for it */
+    bool checked; /* `argument` is to be compared */
+    bool async;   /* of a future: no thread waits that would wake more workers for it */
     weir__cell *cells;
     int64_t count; /* of chunks */
 
@@ -150,6 +152,7 @@ struct weir__job {
     int64_t deadline_ns;        /* CLOCK_MONOTONIC; 0: none */
     int64_t chunk_timeout_ns;   /* 0: none */
     struct weir__failure failure;
+    struct weir__argument argument;
 };
 
 /* job.activity: bits 0-18 processes inside; 19-43 chunks settled, a hint that is lost with a worker

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * symbol.c: which function an address of this process is in.
+ * symbol.c: which function or variable an address of this process is in.
  *
  * dladdr() knows exported functions alone, and takes a lock of the loader's. This reads what a
  * debugger would: the file that is mapped there (/proc/self/maps), and in it the table of symbols,
@@ -13,12 +13,13 @@
  */
 #include "pool/control/symbol.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <link.h>
 #include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "pool/control/maps.h"
 
 #include "pool/control/no_malloc.h"
 
@@ -28,84 +29,6 @@
 
 /* The type is in the lower four bits for both widths. */
 #define SYMBOL_TYPE(info) ((info)&0xf)
-
-/* ---- the mapping ---------------------------------------------------------------------------- */
-
-struct reader {
-    int fd;
-    size_t at, size;
-    char bytes[1024];
-};
-
-/* -1: the end. */
-static int next_byte(struct reader *reader)
-{
-    ssize_t got;
-
-    if (reader->at == reader->size) {
-        do
-            got = read(reader->fd, reader->bytes, sizeof(reader->bytes));
-        while (got < 0 && errno == EINTR);
-        if (got <= 0)
-            return -1;
-        reader->at = 0;
-        reader->size = (size_t)got;
-    }
-    return (unsigned char)reader->bytes[reader->at++];
-}
-
-/* Reads up to the first byte that is no digit. */
-static uintptr_t next_hex(struct reader *reader)
-{
-    uintptr_t number = 0;
-    int byte;
-
-    while ((byte = next_byte(reader)) >= 0) {
-        if (byte >= '0' && byte <= '9')
-            number = number * 16 + (uintptr_t)(byte - '0');
-        else if (byte >= 'a' && byte <= 'f')
-            number = number * 16 + (uintptr_t)(byte - 'a' + 10);
-        else
-            break;
-    }
-    return number;
-}
-
-/* The path is what begins with a slash, up to the line's end. */
-static void read_path(struct reader *reader, char *out, size_t size)
-{
-    size_t used = 0;
-    int byte;
-
-    while ((byte = next_byte(reader)) >= 0 && byte != '\n') {
-        if ((used > 0 || byte == '/') && used < size - 1)
-            out[used++] = (char)byte;
-    }
-    out[used] = '\0';
-}
-
-/* A line is "start-end flags offset device inode path". *offset: of the address in the file. */
-static bool find_mapping(uintptr_t address, char *path, size_t size, uintptr_t *offset)
-{
-    struct reader reader = {.fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC)};
-    bool found = false;
-
-    while (reader.fd >= 0 && !found) {
-        uintptr_t start = next_hex(&reader), end = next_hex(&reader), from;
-
-        if (end == 0)
-            break;
-        for (int i = 0; i < 5; i++) /* the flags and a space */
-            next_byte(&reader);
-        from = next_hex(&reader);
-        read_path(&reader, path, size);
-        found = address >= start && address < end;
-        *offset = address - start + from;
-    }
-    if (reader.fd >= 0)
-        close(reader.fd);
-    return found && path[0] == '/';
-}
 
 /* ---- the file ------------------------------------------------------------------------------- */
 
@@ -145,21 +68,26 @@ static bool find_address(int fd, const ElfW(Ehdr) * header, uintptr_t offset, ui
     return false;
 }
 
-/* The function found last: `name` is a place in the file; 0: none. */
+/* What was found last: `name` is a place in the file; 0: none. */
 struct match {
-    uintptr_t value, name;
+    uintptr_t value, size, name;
+    bool variable; /* not a function is looked for */
 };
+
+static bool is_wanted(unsigned type, const struct match *match)
+{
+    return match->variable ? type == STT_OBJECT : type == STT_FUNC || type == STT_GNU_IFUNC;
+}
 
 static void match_symbol(const ElfW(Sym) * symbol, uintptr_t address, uintptr_t names,
                          struct match *match)
 {
-    const unsigned type = SYMBOL_TYPE(symbol->st_info);
-
-    if ((type != STT_FUNC && type != STT_GNU_IFUNC) || symbol->st_shndx == SHN_UNDEF ||
+    if (!is_wanted(SYMBOL_TYPE(symbol->st_info), match) || symbol->st_shndx == SHN_UNDEF ||
         symbol->st_value > address || (match->name != 0 && symbol->st_value <= match->value) ||
         (symbol->st_size > 0 && address - symbol->st_value >= symbol->st_size))
         return;
     match->value = symbol->st_value;
+    match->size = symbol->st_size;
     match->name = names + symbol->st_name;
 }
 
@@ -204,14 +132,15 @@ static bool search_file(int fd, const ElfW(Ehdr) * header, uintptr_t address, st
 static void take_name(int fd, const struct match *match, uintptr_t address,
                       struct weir__symbol *out)
 {
-    ssize_t got = pread(fd, out->function, sizeof(out->function) - 1, (off_t)match->name);
+    ssize_t got = pread(fd, out->name, sizeof(out->name) - 1, (off_t)match->name);
 
-    out->function[got > 0 ? got : 0] = '\0';
-    for (char *at = out->function; *at != '\0'; at++) {
+    out->name[got > 0 ? got : 0] = '\0';
+    for (char *at = out->name; *at != '\0'; at++) {
         if (*at <= ' ' || *at == 0x7f)
             *at = '?';
     }
     out->offset = address - match->value;
+    out->size = match->size;
 }
 
 /* ---- its debug information ------------------------------------------------------------------ */
@@ -279,10 +208,10 @@ static int open_debug_file(int fd, const ElfW(Ehdr) * header, ElfW(Ehdr) * out)
 
 /* ---- all together --------------------------------------------------------------------------- */
 
-static void find_function(int fd, const ElfW(Ehdr) * header, unsigned back,
-                          struct weir__symbol *out)
+static void find_symbol(int fd, const ElfW(Ehdr) * header, unsigned back, bool variable,
+                        struct weir__symbol *out)
 {
-    struct match match = {0}, in_debug_file = {0};
+    struct match match = {.variable = variable}, in_debug_file = {.variable = variable};
     const uintptr_t address = out->in_file - back;
     ElfW(Ehdr) debug_header;
     int debug_fd;
@@ -294,28 +223,39 @@ static void find_function(int fd, const ElfW(Ehdr) * header, unsigned back,
             take_name(debug_fd, &in_debug_file, out->in_file, out);
         close(debug_fd);
     }
-    if (out->function[0] == '\0' && match.name != 0)
+    if (out->name[0] == '\0' && match.name != 0)
         take_name(fd, &match, out->in_file, out);
 }
 
 void weir__symbol_find(uintptr_t address, unsigned back, struct weir__symbol *out)
 {
+    struct weir__mapped mapped;
     ElfW(Ehdr) header;
-    uintptr_t offset;
     int fd;
 
-    out->function[0] = out->file[0] = '\0';
-    out->offset = out->in_file = 0;
-    if (!find_mapping(address - back, out->file, sizeof(out->file), &offset)) {
-        out->file[0] = '\0';
+    *out = (struct weir__symbol){0};
+    if (!weir__mapped_at(address - back, &mapped) || mapped.file[0] == '\0')
         return;
-    }
+    memcpy(out->file, mapped.file, sizeof(out->file));
     fd = open_elf(out->file, &header);
     if (fd < 0)
         return;
-    if (find_address(fd, &header, offset, &out->in_file)) {
+    if (find_address(fd, &header, address - back - mapped.start + mapped.offset, &out->in_file)) {
         out->in_file += back;
-        find_function(fd, &header, back, out);
+        find_symbol(fd, &header, back, false, out);
     }
     close(fd);
+}
+
+bool weir__symbol_variable(const char *file, uintptr_t in_file, struct weir__symbol *out)
+{
+    ElfW(Ehdr) header;
+    int fd = open_elf(file, &header);
+
+    *out = (struct weir__symbol){.in_file = in_file};
+    if (fd < 0)
+        return false;
+    find_symbol(fd, &header, 0, true, out);
+    close(fd);
+    return out->name[0] != '\0' && out->offset < out->size;
 }

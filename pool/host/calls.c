@@ -398,7 +398,7 @@ weir_future *weir__call_put(weir_pool *pool, weir_call_fn function, const void *
     int place;
 
     if (function == NULL || (arg == NULL && arg_size > 0) || arg_size > WEIR__ARG_INLINE ||
-        !is_plain(options))
+        !is_plain(options) || (pool->debug && arg_size == 0))
         return NULL;
     pthread_mutex_lock(&pool->lock);
     place = await_call_place(pool, &epoch);

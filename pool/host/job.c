@@ -17,6 +17,7 @@
 #include "pool/control/failure.h"
 #include "pool/control/park.h"
 #include "pool/control/ready.h"
+#include "pool/host/argument.h"
 #include "pool/host/hold.h"
 #include "pool/host/look.h"
 #include "pool/host/result.h"
@@ -367,11 +368,20 @@ int weir__job_open(weir_pool *pool, struct weir__job_spec *spec)
 {
     struct weir__control *control = pool->control;
     unsigned char *data = NULL;
+    struct weir__argument argument;
+    bool checked = false;
     int index = take_job(pool, spec, &data);
 
     if (index < 0)
         return index;
+    if (pool->debug && weir__argument_examine(pool, spec, &argument, &checked) < 0) {
+        weir__job_close(pool, index, false);
+        return -EINVAL;
+    }
     fill_job(pool, (unsigned)index, spec);
+    control->jobs[index].checked = checked;
+    if (checked)
+        control->jobs[index].argument = argument;
     if (spec->kind->prepare != NULL)
         spec->kind->prepare(spec, &control->jobs[index], data);
     pool->jobs.private[index].cursor = 0;

@@ -17,6 +17,7 @@
 #include "pool/control/mine.h"
 #include "pool/control/park.h"
 #include "pool/control/supervision.h"
+#include "pool/host/argument.h"
 #include "pool/host/calls.h"
 #include "pool/host/dispatch.h"
 #include "pool/host/future_set.h"
@@ -170,7 +171,9 @@ static void stop_pool_with_scope(struct weir__on_end *on_end)
     end_pool(pool);
 }
 
-weir_pool *weir_pool_new(weir_scope *scope, const weir_pool_options *options)
+/* Not inlined: what the caller has lies above its frame (stack_at), and what comes later below. */
+__attribute__((noinline)) weir_pool *weir_pool_new(weir_scope *scope,
+                                                   const weir_pool_options *options)
 {
     weir_pool_options defaults = {0};
     weir_pool *pool;
@@ -196,6 +199,8 @@ weir_pool *weir_pool_new(weir_scope *scope, const weir_pool_options *options)
     pool->control->pin = options->pin;
     pool->control->backtrace = options->backtrace;
     pool->control->leave_started = options->leave_started;
+    pool->debug = weir__debug_wanted();
+    pool->stack_at = (uintptr_t)__builtin_dwarf_cfa();
     pool->control->spinners_max = cpus > 1 ? cpus - 1 : 0;
     if (weir__dispatch_init(pool) < 0 ||
         weir__fork_supervisor(pool->control, scope, &pool->supervisor) < 0) {

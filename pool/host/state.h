@@ -86,6 +86,8 @@ struct weir_pool {
     weir_scope *scope;
     struct weir__control *control;
     struct weir__detached supervisor;
+    bool debug;                 /* arguments are looked at: argument.c */
+    uintptr_t stack_at;         /* of the thread that made it: what came later lies below */
     struct weir__on_end on_end; /* stops the pool when the scope ends */
     uint32_t mine;              /* of the process that made it (mine.h) */
 

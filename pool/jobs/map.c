@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "pool/control/chunk.h"
+#include "pool/host/argument.h"
 #include "pool/host/hold.h"
 #include "pool/host/job_future.h"
 #include "pool/worker/task.h"
@@ -100,6 +101,9 @@ static int spec_map(struct weir__job_spec *spec, weir_pool *pool, weir_map_fn fu
         weir__spec_init(spec, (weir_range){0, (int64_t)count}, (void (*)(void))function, arg,
                         options, 1) < 0)
         return weir_last_error()->code;
+    if (shared && pool->debug &&
+        (weir__argument_check_shared("in", in) < 0 || weir__argument_check_shared("out", out) < 0))
+        return -EINVAL;
     spec->kind = &map_kind;
     spec->data = (struct weir__job_data){
         .in = in,

@@ -96,11 +96,11 @@ static void put_frame(struct text *text, uintptr_t address, unsigned back)
     struct weir__symbol symbol;
 
     weir__symbol_find(address, back, &symbol);
-    if (text->size + WEIR__SYMBOL_NAME + WEIR__SYMBOL_FILE + 64 > sizeof(text->bytes))
+    if (text->size + WEIR__SYMBOL_NAME + WEIR__MAPPED_FILE + 64 > sizeof(text->bytes))
         put_text(text);
     append(text, "    ");
-    append(text, symbol.function[0] != '\0' ? symbol.function : "??");
-    if (symbol.function[0] != '\0') {
+    append(text, symbol.name[0] != '\0' ? symbol.name : "??");
+    if (symbol.name[0] != '\0') {
         append(text, "+");
         append_hex(text, symbol.offset);
     }

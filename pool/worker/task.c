@@ -26,7 +26,9 @@ static void describe_failure(struct weir_task *task, int returned)
 {
     weir_range range = task->at;
     weir_error *error = weir__failure_claim(task->failures, task->slot);
+    const bool refused = task->refused;
 
+    task->refused = false;
     if (error == NULL)
         return;
     error->code = WEIR_EFAILED;
@@ -36,6 +38,12 @@ static void describe_failure(struct weir_task *task, int returned)
     error->attempt = (int)task->attempt;
     error->task_code = task->fail_code != 0 ? task->fail_code : returned;
     error->range = range;
+    if (refused) {
+        error->code = -task->fail_code;
+        error->task_code = 0;
+        snprintf(error->message, sizeof(error->message), "%s", task->message);
+        return;
+    }
     if (task->message[0] != '\0')
         snprintf(error->message, sizeof(error->message),
                  "task failed on [%lld, %lld) with code %d: %s", (long long)range.begin,

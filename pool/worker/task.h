@@ -34,10 +34,12 @@ struct weir_task {
     weir_range at; /* what a failure is about: the chunk, or the element of a map */
     /* map_reduce.c: its private table, while it is in a job that needs one. */
     struct weir__combiner *combiner;
-    bool may_emit;      /* map_reduce.c: in a map function */
-    bool told;          /* weir_task_cancelled() was true: the function may return early */
-    int fail_code;      /* 0: weir_task_fail() was not called */
-    bool result_failed; /* fail_code is that of the last weir_task_result() */
+    bool refused;        /* argument.c: the task was not run */
+    const void *written; /* argument.c: through this argument it wrote to private memory */
+    bool may_emit;       /* map_reduce.c: in a map function */
+    bool told;           /* weir_task_cancelled() was true: the function may return early */
+    int fail_code;       /* 0: weir_task_fail() was not called */
+    bool result_failed;  /* fail_code is that of the last weir_task_result() */
     char message[WEIR__TASK_MESSAGE];
 };
 

@@ -21,6 +21,7 @@
 #include "pool/control/failure.h"
 #include "pool/control/park.h"
 #include "pool/control/ready.h"
+#include "pool/worker/argument.h"
 #include "shm/clock.h"
 
 /* The supervisor looks at the time since then. */
@@ -104,7 +105,8 @@ static enum round work_round(struct weir_task *task, uint32_t retries, bool *out
             weir__task_wake_next(task, next < job->count);
             task->cell = &job->cells[task->chunk];
             task->failures = weir__job_failures(job, task->chunk);
-            weir__task_run(task, job->kind->run, weir__job_chunk(job, task->chunk));
+            weir__task_run(task, job->checked ? weir__argument_run : job->kind->run,
+                           weir__job_chunk(job, task->chunk));
         }
     }
     return ROUND_ALL;
