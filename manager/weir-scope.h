@@ -34,8 +34,10 @@ typedef struct weir_scope weir_scope;
 
 /* Zero means the default everywhere; `reserved` must be zero. */
 typedef struct weir_scope_options {
-    /* Bytes of address space kept for the scope's objects; no memory is used by it. 0: 4 TiB, or as
-     * much of it as the system grants. */
+    /* Bytes of address space kept for the scope's objects, which it cannot pass; no memory is used
+     * by it. 0: a share of the process's, by how many scopes it has already: 4 TiB for the first,
+     * 80 GiB for the hundredth, 8 GiB for the thousandth (of 2 ** 47 bytes in all); or as much of
+     * it as the system grants. So 1,000 scopes take 2/5 of all addresses. */
     size_t address_space;
     /* Longest wait for the manager to start or to end, after which the program acts by itself; 0:
      * 5000. */
@@ -160,10 +162,10 @@ WEIR_API void weir_scope_leave(weir_scope **scope);
  * Context: any process of the scope, any thread.
  * Crash: nothing is left, or a recorded name that the scope's end removes.
  * Returns: the object; or NULL with the errors of those functions, and: EINVAL (the scope is NULL
- * or has ended), ENOSPC (65,536 objects, or no address space left), ESTALE (the scope's names have
- * been cleaned up already, because the program that began it is gone). With a name also: EEXIST
- * (the other block is left alone, now and at the end of the scope), EINVAL and ENAMETOOLONG (the
- * name), ENOTSUP (the scope is anonymous). */
+ * or has ended), ENOSPC (65,536 objects are there, or no address space is left), ESTALE (the
+ * scope's names have been cleaned up already, because the program that began it is gone). With a
+ * name also: EEXIST (the other block is left alone, now and at the end of the scope), EINVAL and
+ * ENAMETOOLONG (the name), ENOTSUP (the scope is anonymous). */
 WEIR_API WEIR_MUST_CHECK weir_shm *weir_scope_shm(weir_scope *scope, size_t size);
 WEIR_API WEIR_MUST_CHECK weir_shm *weir_scope_shm_named(weir_scope *scope, const char *name,
                                                         size_t size);

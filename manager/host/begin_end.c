@@ -161,7 +161,9 @@ static int make_scope_files(struct weir_scope *scope, bool anonymous)
 static int open_scope(struct weir_scope *scope, const weir_scope_options *options, bool *taken)
 {
     const bool anonymous = options && options->anonymous;
-    int error = weir__space_open(&scope->space, options ? options->address_space : 0);
+    const size_t wanted = options ? options->address_space : 0;
+    int error =
+        weir__space_open(&scope->space, wanted ? wanted : weir__space_share(weir__scope_count()));
 
     scope->space.dumped = options && options->dump_objects;
     if (!error)

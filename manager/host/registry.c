@@ -61,6 +61,18 @@ void weir__scope_free_later(struct weir_scope *scope)
     free(oldest);
 }
 
+size_t weir__scope_count(void)
+{
+    const struct weir_scope *scope;
+    size_t count = 0;
+
+    weir__private_lock(&registry.lock);
+    for (scope = registry.live; scope; scope = scope->next)
+        count += !scope->connected;
+    weir__private_unlock(&registry.lock);
+    return count;
+}
+
 bool weir__scope_is_own(uint64_t id)
 {
     const struct weir_scope *scope;

@@ -16,6 +16,8 @@ struct weir_scope *weir__scope_connected(const weir_scope *scope);
 struct weir_scope *weir__scope_any(const weir_scope *scope);
 /* The live scope that this handle belongs to, or NULL. */
 struct weir_scope *weir__scope_of(const struct weir_shm *shm);
+/* How many scopes that have addresses are live here. */
+size_t weir__scope_count(void);
 /* Whether a scope of this id is live here, which then is not swept. */
 bool weir__scope_is_own(uint64_t id);
 

@@ -4,11 +4,14 @@
  *
  * Invariants
  *  - Outside of mapped blocks the range is PROT_NONE, and at least one page behind each block is.
- *  - An entry's span is its own for ever: no two entries overlap. A span is used again only by its
- *    entry, in a later incarnation, after its block was retired.
+ *  - No two entries' spans overlap, now or ever: a span is used again only by its entry, in a later
+ *    incarnation, after its block was retired. An entry gets another, larger span only when all
+ *    entries have been used and none with enough addresses is free; its old addresses are not used
+ *    again. So a mapping that a process has not dropped yet never lies at a later object's place.
  *  - entry.word says LIVE only while all fields of that incarnation are in place.
  *  - In each process, seen[i] is the word whose mapping stands at entry i's span here: a LIVE word
  *    means that block; any other, nothing. It is BUSY while this very process makes a block there.
+ *    places[i] is that span, wherever entry i's is by now.
  *  - missing has a bit for entry i only while it is LIVE and its block could not be mapped here.
  *  - A stored block of entry i lies in the store at the place of its span, and nothing else does.
  *    The process that makes it clears the place first.
@@ -32,7 +35,6 @@
 #include "shm/block/lazy.h"
 #include "shm/error.h"
 
-#define SPACE_DEFAULT  ((size_t)4 << 40)
 #define SPACE_MIN      ((size_t)64 << 20)
 #define HUGE_PAGE      ((uint64_t)2 << 20)
 #define STATE(word)    ((enum weir__entry_state)((word)&3))
@@ -41,9 +43,21 @@
 
 /* ---- opening and closing -------------------------------------------------------------------- */
 
+/* 2 ** 47 bytes of addresses are 4 TiB for the first scope, a third less for the second, 8 GiB for
+ * the thousandth. The n-th oldest scope that lives began when n - 1 older ones did at least, so
+ * whatever was begun and ended in which order, n scopes have at most a sixteenth times
+ * 1/2 + 1/3 + ... + 1/(n + 1) of all addresses: 2/5 for 1,000 of them, 1/2 for 6,000. */
+size_t weir__space_share(size_t scopes)
+{
+    const char top = 0; /* the stack is at the end of a process's addresses */
+    const size_t all = (size_t)1 << (64 - __builtin_clzll((uintptr_t)&top));
+
+    return all / 16 / (scopes + 2);
+}
+
 static int reserve_range(struct weir__space *space, size_t wanted)
 {
-    size_t size = wanted ? wanted : SPACE_DEFAULT;
+    size_t size = wanted ? wanted : weir__space_share(0);
 
     if (size < SPACE_MIN)
         size = SPACE_MIN;
@@ -77,7 +91,8 @@ int weir__space_open(struct weir__space *space, size_t wanted)
     error = errno;
     space->table = table == MAP_FAILED ? NULL : table;
     space->seen = calloc(WEIR__ENTRIES, sizeof(*space->seen));
-    if (!space->table || !space->seen) {
+    space->places = calloc(WEIR__ENTRIES, sizeof(*space->places));
+    if (!space->table || !space->seen || !space->places) {
         weir__space_close(space);
         return weir__fail(-ENOMEM, "cannot make the table of a scope's objects (%zu MiB): %s%s",
                           sizeof(struct weir__table) >> 20, strerror(ENOMEM),
@@ -122,6 +137,7 @@ void weir__space_close(struct weir__space *space)
     if (space->base)
         munmap(space->base, space->size);
     free(space->seen);
+    free(space->places);
     memset(space, 0, sizeof(*space));
     space->store = -1;
 }
@@ -162,6 +178,11 @@ struct weir__entry *weir__space_entry(const struct weir__space *space, const str
 static unsigned log2_floor(uint64_t n)
 {
     return 63u - (unsigned)__builtin_clzll(n);
+}
+
+static unsigned log2_ceiling(uint64_t n)
+{
+    return log2_floor(n) + ((n & (n - 1)) != 0);
 }
 
 /* Pops an entry from a list, or NULL. The tag changes with every change of the head, so a slow
@@ -224,26 +245,83 @@ static int64_t take_span(struct weir__space *space, uint64_t span)
                      span > HUGE_PAGE ? HUGE_PAGE : space->page, span, space->size);
 }
 
-/* A span of a power of two pages, or, when the range is too full for that, of just enough. */
-static struct weir__entry *take_fresh_entry(struct weir__space *space, uint64_t pages)
+static void unmap_place(struct weir__place place)
 {
-    struct weir__table *table = space->table;
-    uint64_t span = (uint64_t)space->page << (log2_floor(pages) + ((pages & (pages - 1)) != 0));
+    /* It only fails without memory for the mapping's description; the old mapping stays then. */
+    (void)!weir__map_nothing((void *)(uintptr_t)place.address, place.span);
+}
+
+/* Takes a span of a power of two pages, or, when the range is too full for that, of just enough. */
+static bool take_place(struct weir__space *space, uint64_t pages, struct weir__place *place)
+{
+    uint64_t span = (uint64_t)space->page << log2_ceiling(pages);
     int64_t offset = take_span(space, span);
-    int64_t index;
 
     if (offset < 0) {
         span = pages * space->page;
         offset = take_span(space, span);
     }
-    if (offset < 0)
+    *place = (struct weir__place){(uint64_t)(uintptr_t)space->base + (uint64_t)offset, span};
+    return offset >= 0;
+}
+
+/* Of an entry that is the caller's alone. */
+static void set_place(struct weir__entry *entry, struct weir__place place)
+{
+    entry->address = place.address;
+    entry->span = place.span;
+}
+
+/* Gives back an entry that was popped and not used. */
+static void put_back(struct weir__space *space, struct weir__entry *entry)
+{
+    push_entry(space->table, log2_floor(entry->span / space->page), entry);
+}
+
+/* An entry that has never been used. */
+static struct weir__entry *take_fresh_entry(struct weir__space *space, uint64_t pages)
+{
+    _Atomic uint64_t *next = &space->table->next_entry;
+    struct weir__place place;
+    int64_t index;
+
+    /* relaxed: addresses are only lost when the last entries are taken at the same time. */
+    if (atomic_load_explicit(next, memory_order_relaxed) >= WEIR__ENTRIES ||
+        !take_place(space, pages, &place))
         return NULL;
-    index = take_from(&table->next_entry, 0, 1, 1, WEIR__ENTRIES);
+    index = take_from(next, 0, 1, 1, WEIR__ENTRIES);
     if (index < 0)
         return NULL;
-    table->entries[index].address = (uint64_t)(uintptr_t)space->base + (uint64_t)offset;
-    table->entries[index].span = span;
-    return &table->entries[index];
+    set_place(&space->table->entries[index], place);
+    return &space->table->entries[index];
+}
+
+/* When all entries have been used: one that is free and has too small a span, with another span.
+ * Entries' spans only grow this way, so all addresses that are left behind are fewer than those that
+ * entries have. Killed here, the process costs its scope the entry. */
+static struct weir__entry *take_bare_entry(struct weir__space *space, uint64_t pages)
+{
+    struct weir__entry *entry = NULL;
+    struct weir__place place;
+    size_t index;
+
+    for (unsigned class = 0; !entry && class < log2_ceiling(pages); class ++)
+        entry = pop_entry(space->table, class);
+    if (!entry)
+        return NULL;
+    if (!take_place(space, pages, &place)) {
+        put_back(space, entry);
+        return NULL;
+    }
+    index = weir__space_index(space, entry);
+    weir__private_lock(&space->lock);
+    /* The object that had the old span may still be mapped there. */
+    if (STATE(space->seen[index]) == WEIR__ENTRY_LIVE)
+        unmap_place(space->places[index]);
+    space->seen[index] = 0;
+    set_place(entry, place);
+    weir__private_unlock(&space->lock);
+    return entry;
 }
 
 static bool span_is_sound(const struct weir__space *space, uint64_t address, uint64_t span)
@@ -287,11 +365,24 @@ static bool make_busy(struct weir__space *space, struct weir__entry *entry, uint
     if (atomic_compare_exchange_strong_explicit(&entry->word, &word, NEXT(word, WEIR__ENTRY_BUSY),
                                                 memory_order_release, memory_order_relaxed)) {
         space->seen[weir__space_index(space, entry)] = NEXT(word, WEIR__ENTRY_BUSY);
+        space->places[weir__space_index(space, entry)] =
+            (struct weir__place){entry->address, entry->span};
         set_missing(space, weir__space_index(space, entry), false, false);
         taken = true;
     }
     weir__private_unlock(&space->lock);
     return taken;
+}
+
+static unsigned count_in_use(const struct weir__space *space)
+{
+    size_t end = atomic_load_explicit(&space->table->next_entry, memory_order_relaxed);
+    unsigned count = 0;
+
+    for (size_t i = 0; i < end && i < WEIR__ENTRIES; i++)
+        count += STATE(atomic_load_explicit(&space->table->entries[i].word,
+                                            memory_order_relaxed)) != WEIR__ENTRY_FREE;
+    return count;
 }
 
 struct weir__entry *weir__space_take(struct weir__space *space, size_t size)
@@ -300,7 +391,7 @@ struct weir__entry *weir__space_take(struct weir__space *space, size_t size)
     struct weir__entry *entry;
 
     if (size < space->size) {
-        unsigned fits = log2_floor(pages) + ((pages & (pages - 1)) != 0);
+        unsigned fits = log2_ceiling(pages);
 
         for (unsigned class = fits; class < WEIR__SPAN_CLASSES; class ++) {
             while ((entry = pop_entry(space->table, class))) {
@@ -311,13 +402,17 @@ struct weir__entry *weir__space_take(struct weir__space *space, size_t size)
             if (entry && make_busy(space, entry, pages))
                 return entry;
         }
+        entry = take_bare_entry(space, pages);
+        if (entry && make_busy(space, entry, pages))
+            return entry;
     }
-    return weir__fail_null(
-        -ENOSPC,
-        "no space for an object of %zu bytes in the scope: %llu of %u objects, %llu of %zu MiB "
-        "of address space in use",
-        size, (unsigned long long)atomic_load(&space->table->next_entry), WEIR__ENTRIES,
-        (unsigned long long)(atomic_load(&space->table->next_offset) >> 20), space->size >> 20);
+    return weir__fail_null(-ENOSPC,
+                           "no space for an object of %zu bytes in the scope: %u of %u objects are "
+                           "there, %llu of %zu MiB of address space have been given out "
+                           "(weir_scope_options.address_space)",
+                           size, count_in_use(space), WEIR__ENTRIES,
+                           (unsigned long long)(atomic_load(&space->table->next_offset) >> 20),
+                           space->size >> 20);
 }
 
 /* Notifies the other processes that an entry changed. release: groups pairs with address_space.c,
@@ -352,12 +447,6 @@ void weir__space_publish(struct weir__space *space, struct weir__entry *entry)
 
 /* ---- mapping here --------------------------------------------------------------------------- */
 
-static void unmap_span(const struct weir__entry *entry)
-{
-    /* It only fails without memory for the mapping's description; the old mapping stays then. */
-    (void)!weir__map_nothing((void *)(uintptr_t)entry->address, entry->span);
-}
-
 /* Gives the memory of an entry's place in the store back. */
 static void clear_stored(const struct weir__space *space, const struct weir__entry *entry)
 {
@@ -373,13 +462,13 @@ void weir__space_give(struct weir__space *space, struct weir__entry *entry)
     clear_stored(space, entry);
     atomic_store_explicit(&entry->maker, 0, memory_order_relaxed);
     weir__private_lock(&space->lock);
-    unmap_span(entry);
+    unmap_place((struct weir__place){entry->address, entry->span});
     space->seen[weir__space_index(space, entry)] = word;
     set_missing(space, weir__space_index(space, entry), false, false);
     /* relaxed: push_entry releases it to the next owner. */
     atomic_store_explicit(&entry->word, word, memory_order_relaxed);
     weir__private_unlock(&space->lock);
-    push_entry(space->table, log2_floor(entry->span / space->page), entry);
+    put_back(space, entry);
 }
 
 /* Closes the descriptors that this process keeps of blocks that are no longer LIVE. */
@@ -565,8 +654,10 @@ static int map_stored(const struct weir__space *space, const struct wanted *want
                : map_at(space, wanted, space->store, offset);
 }
 
-/* Maps the block of a LIVE entry at its span. 1: the entry changed meanwhile, nothing was done. */
-static int map_entry(struct weir__entry *entry, const struct weir__space *space, uint64_t word)
+/* Maps the block of a LIVE entry at its span, *place. 1: the entry changed meanwhile, nothing was
+ * done. */
+static int map_entry(struct weir__entry *entry, const struct weir__space *space, uint64_t word,
+                     struct weir__place *place)
 {
     char name[WEIR_SHM_NAME_MAX + 1];
     const struct wanted wanted = {
@@ -588,12 +679,19 @@ static int map_entry(struct weir__entry *entry, const struct weir__space *space,
     if (!span_is_sound(space, wanted.address, wanted.span) || wanted.size == 0 ||
         wanted.size > wanted.span - space->page || strchr(name, '/'))
         return -EBADMSG;
-    if (wanted.stored)
-        return space->store >= 0 ? map_stored(space, &wanted) : -EBADMSG;
+    if (wanted.stored) {
+        int error = space->store >= 0 ? map_stored(space, &wanted) : -EBADMSG;
+
+        if (!error)
+            *place = (struct weir__place){wanted.address, wanted.span};
+        return error;
+    }
     fd = open_entry_block(entry, name, wanted.ino, wanted.size);
     if (fd >= 0) {
         int error = map_at(space, &wanted, fd, 0);
 
+        if (!error)
+            *place = (struct weir__place){wanted.address, wanted.span};
         close(fd);
         return error;
     }
@@ -610,18 +708,20 @@ static int sync_entry(struct weir__space *space, size_t index)
     /* acquire: pairs with address_space.c, weir__space_publish. */
     uint64_t word = atomic_load_explicit(&entry->word, memory_order_acquire);
     uint64_t *seen = &space->seen[index];
+    struct weir__place place = {0}; /* nowhere */
     int error = 0;
 
     if (STATE(word) == WEIR__ENTRY_BUSY || (word == *seen && !is_missing(space, index)))
         return 0;
     if (STATE(word) == WEIR__ENTRY_LIVE) {
-        error = map_entry(entry, space, word);
+        error = map_entry(entry, space, word, &place);
         if (error == 1)
             return 0; /* it is announced again, in a later generation than the one noted here */
     }
-    if ((STATE(word) != WEIR__ENTRY_LIVE || error) && STATE(*seen) == WEIR__ENTRY_LIVE &&
-        span_is_sound(space, entry->address, entry->span))
-        unmap_span(entry);
+    /* What was there before; over the same place the new object is mapped by now. */
+    if (STATE(*seen) == WEIR__ENTRY_LIVE && space->places[index].address != place.address)
+        unmap_place(space->places[index]);
+    space->places[index] = place;
     *seen = error ? SAME(word, WEIR__ENTRY_RETIRED) : word;
     set_missing(space, index, error != 0,
                 !atomic_load_explicit(&entry->unlinked, memory_order_relaxed));

@@ -44,7 +44,7 @@ enum weir__entry_state {
  * are what the user's pointers point to. */
 struct weir__entry {
     _Atomic uint64_t word;
-    uint64_t address;      /* of its span; stays with the entry for ever */
+    uint64_t address;      /* of its span; changed by its owner alone, see take_bare_entry() */
     uint64_t span;         /* bytes of address space, with at least one guard page at the end */
     _Atomic uint32_t next; /* in a free list: index + 1 */
     /* BUSY, in an anonymous scope: the number of the process that makes it; 0: not known, as always
@@ -91,6 +91,11 @@ struct weir__kept {
     uint64_t word;
 };
 
+/* Where a process has mapped an entry's object. */
+struct weir__place {
+    uint64_t address, span;
+};
+
 /* Private to each process; copied by fork. */
 struct weir__space {
     char *base;
@@ -104,6 +109,7 @@ struct weir__space {
     struct weir__private_lock lock; /* guards all below, and this process's mappings in the range */
     _Atomic uint64_t synced;        /* written under the lock */
     uint64_t *seen;                 /* WEIR__ENTRIES words: what this process has acted on */
+    struct weir__place *places;     /* of each entry, as seen[] says: valid while that is LIVE */
     uint64_t groups_seen[WEIR__GROUPS];
     uint64_t missing[WEIR__GROUPS]; /* a bit for each entry whose LIVE object is not mapped here */
     _Atomic uint32_t missing_count; /* of these bits; written under the lock */
@@ -112,6 +118,8 @@ struct weir__space {
     size_t kept_count, kept_capacity;
 };
 
+/* Addresses for the next scope of a program that has `scopes` live ones. */
+size_t weir__space_share(size_t scopes);
 /* Reserves `wanted` bytes of addresses, or as much as the system grants, and makes the table. */
 int weir__space_open(struct weir__space *space, size_t wanted);
 /* Makes the memfd in which blocks without names lie. Before the first entry is taken, and before

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -119,6 +120,68 @@ static void entries_run_out__when_65536_are_taken(void **state)
     assert_int_equal(weir_last_error()->code, -ENOSPC);
     weir__space_give(&space, &space.table->entries[12345]);
     assert_ptr_equal(weir__space_take(&space, 4096), &space.table->entries[12345]);
+}
+
+static int by_address(const void *a, const void *b)
+{
+    const struct weir__entry *const *x = a, *const *y = b;
+
+    return (*x)->address < (*y)->address ? -1 : (*x)->address > (*y)->address;
+}
+
+static void take_many(struct weir__entry **entries, unsigned count, size_t size)
+{
+    for (unsigned i = 0; i < count; i++) {
+        entries[i] = weir__space_take(&space, size);
+        if (!entries[i])
+            fail_msg("object %u of %zu bytes: %s", i, size, weir_last_error()->message);
+        assert_true(entries[i]->span >= size + 4096);
+    }
+}
+
+static void give_many(struct weir__entry **entries, unsigned count)
+{
+    qsort(entries, count, sizeof(*entries), by_address);
+    for (unsigned i = 0; i + 1 < count; i++)
+        assert_true(entries[i]->address + entries[i]->span <= entries[i + 1]->address);
+    for (unsigned i = 0; i < count; i++)
+        weir__space_give(&space, entries[i]);
+}
+
+static void entries_serve_any_size__when_all_have_been_used(void **state)
+{
+    struct weir__entry **entries = calloc(WEIR__ENTRIES, sizeof(*entries));
+
+    (void)state;
+    take_many(entries, WEIR__ENTRIES, 4096);
+    give_many(entries, WEIR__ENTRIES);
+    for (size_t size = 4096; size <= (size_t)4096 << 6; size *= 2) {
+        take_many(entries, 20000, size);
+        give_many(entries, 20000);
+    }
+    for (int round = 0; round < 2; round++) {
+        take_many(entries, WEIR__ENTRIES, 4096);
+        assert_null(weir__space_take(&space, 4096));
+        assert_non_null(strstr(weir_last_error()->message, "65536 of 65536 objects"));
+        give_many(entries, WEIR__ENTRIES);
+        take_many(entries, 20000, (size_t)1 << 20);
+        give_many(entries, 20000);
+    }
+    assert_null(weir__space_take(&space, space.size - 8192)); /* few objects, but no addresses */
+    assert_non_null(strstr(weir_last_error()->message, "0 of 65536 objects"));
+    free(entries);
+}
+
+static void shares_leave_addresses__when_a_thousand_scopes_live(void **state)
+{
+    const size_t all = 32 * weir__space_share(0);
+    size_t sum = 0;
+
+    (void)state;
+    for (size_t i = 0; i < 1000; i++)
+        sum += weir__space_share(i);
+    assert_true(sum < all / 2);
+    assert_true(weir__space_share(999) > all / 32768);
 }
 
 /* In a child: does this access end it by SIGSEGV? */
@@ -235,6 +298,34 @@ static void new_object_is_seen__when_its_address_was_used_before(void **state)
     assert_int_equal(weir__space_sync(&space, NULL), 0);
     assert_int_equal(*(char *)made_by_parent->shm.buf, 'N');
     end(made_by_parent);
+}
+
+/* As after 65,536 objects of this size: the free entry gets a larger span elsewhere. */
+static int retire_and_move(void)
+{
+    if (weir__block_unlink(made_by_parent->shm.name, made_by_parent->shm.ino) ||
+        !weir__space_retire(&space, made_by_parent))
+        return 1;
+    weir__space_give(&space, made_by_parent);
+    atomic_store(&space.table->next_entry, WEIR__ENTRIES);
+    return make(500000, 'N', leak_name("new")) == made_by_parent ? 0 : 2;
+}
+
+static void new_object_is_seen__when_its_entry_has_other_addresses(void **state)
+{
+    char *before;
+
+    (void)state;
+    made_by_parent = make(5000, 'O', leak_name("old"));
+    assert_non_null(made_by_parent);
+    before = made_by_parent->shm.buf;
+    assert_int_equal(in_child(retire_and_move), 0);
+    assert_ptr_not_equal(made_by_parent->shm.buf, before);
+    assert_int_equal(weir__space_sync(&space, NULL), 0);
+    assert_int_equal(*(char *)made_by_parent->shm.buf, 'N');
+    assert_true(faults(before));
+    end(made_by_parent);
+    assert_int_equal(weir__space_sync(&space, NULL), 0);
 }
 
 static int retire_in_child(void)
@@ -443,10 +534,13 @@ int main(void)
         TEST(object_fits_its_span__when_taken),
         TEST(spans_never_overlap__when_the_range_runs_full),
         TEST(entries_run_out__when_65536_are_taken),
+        TEST(entries_serve_any_size__when_all_have_been_used),
+        TEST(shares_leave_addresses__when_a_thousand_scopes_live),
         TEST(overrun_faults__when_it_leaves_the_block),
         TEST(object_is_at_its_address__when_made_after_the_fork),
         TEST(object_appears_here__when_a_child_made_it),
         TEST(new_object_is_seen__when_its_address_was_used_before),
+        TEST(new_object_is_seen__when_its_entry_has_other_addresses),
         TEST(memory_is_given_back__when_another_process_retires_it),
         TEST(object_is_missed_each_time__while_its_name_and_keeper_are_gone),
         TEST(object_is_mapped_later__when_descriptors_were_lacking),

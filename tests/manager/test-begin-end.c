@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -249,6 +250,33 @@ static void scopes_are_independent__when_several_are_open(void **state)
         assert_int_equal(weir_scope_end(scopes[i]), 0);
     }
     assert_int_equal(shm_files(), 0);
+}
+
+#define MANY 60 /* more than there were places for at 4 TiB each */
+
+static void program_keeps_its_addresses__when_many_scopes_are_open(void **state)
+{
+    weir_scope *scopes[MANY];
+    size_t sum = 0;
+    void *own;
+
+    (void)state;
+    for (int i = 0; i < MANY; i++) {
+        scopes[i] = weir_scope_begin(NULL);
+        if (!scopes[i])
+            fail_msg("scope %d: %s", i, weir_last_error()->message);
+        sum += scopes[i]->space.size;
+    }
+    assert_true(sum < (size_t)32 << 40);
+    own =
+        mmap(NULL, (size_t)8 << 40, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    assert_ptr_not_equal(own, MAP_FAILED);
+    munmap(own, (size_t)8 << 40);
+    assert_non_null(weir_scope_shm(scopes[0], 5000));
+    assert_non_null(weir_scope_shm(scopes[MANY - 1], 5000));
+    assert_non_null(weir_scope_alloc(scopes[MANY - 1], 100));
+    for (int i = 0; i < MANY; i++)
+        assert_int_equal(weir_scope_end(scopes[i]), 0);
 }
 
 /* ---- the manager program -------------------------------------------------------------------- */
@@ -701,6 +729,7 @@ int main(int argc, char **argv)
         TEST(scope_ends__when_its_block_is_left),
         TEST(block_is_not_run__when_the_scope_cannot_begin),
         TEST(scopes_are_independent__when_several_are_open),
+        TEST(program_keeps_its_addresses__when_many_scopes_are_open),
         TEST(manager_is_nobodys_child__when_it_runs),
         TEST(manager_is_small_and_apart__when_it_runs),
         TEST(scope_is_served__when_the_manager_gets_signals),
