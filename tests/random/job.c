@@ -30,6 +30,10 @@ static int do_deed(weir_task *task, const struct work *work, int64_t item)
         while (now_ms() < end_ms)
             sleep_us(5000);
         break;
+    case ASKS: /* told so, it returns early with 0 */
+        while (!weir_task_cancelled(task) && now_ms() < end_ms)
+            sleep_us(300);
+        break;
     case SLEEPS:
         sleep_us(1500);
         break;
@@ -199,9 +203,9 @@ static void draw_options(struct job *job, uint64_t *seed)
         options->timeout_ms = 20000;
     if (one_in(seed, 8))
         options->chunk_timeout_ms = 20000;
-    if (job->work.deed != HANGS)
+    if (job->work.deed != HANGS && job->work.deed != ASKS)
         return;
-    if (one_in(seed, 2))
+    if (one_in(seed, 2) || job->work.deed == ASKS)
         options->timeout_ms = 10 + (int)draw(seed, 30);
     else
         options->chunk_timeout_ms = 10 + (int)draw(seed, 30);
@@ -231,8 +235,8 @@ void job_draw(struct job *job, struct lane *lane, struct pool_place *pool, enum 
               struct tally *tally)
 {
     static const int lengths[] = {0, 1, 2, 7, 64, 65, 300, TALLY_ITEMS};
-    static const enum deed deeds[] = {CALM,   CALM,  CALM, CALM,  CALM,
-                                      SLEEPS, FAILS, DIES, EXITS, HANGS};
+    static const enum deed deeds[] = {CALM,  CALM, CALM,  CALM,  SLEEPS,
+                                      FAILS, DIES, EXITS, HANGS, ASKS};
     uint64_t *seed = &lane->seed;
     int64_t length = lengths[draw(seed, 8)];
 
@@ -258,7 +262,7 @@ void job_draw(struct job *job, struct lane *lane, struct pool_place *pool, enum 
     draw_options(job, seed);
     if (form == SUBMIT && one_in(seed, 2)) { /* of the queue */
         job->options = (weir_job_options){0};
-        job->work.deed = job->work.deed == HANGS ? CALM : job->work.deed;
+        job->work.deed = job->work.deed >= HANGS ? CALM : job->work.deed;
     }
     if (form == MAP)
         draw_elements(job, lane);
@@ -276,7 +280,8 @@ void job_forget(struct job *job)
 
 void job_say(struct lane *lane, const char *call, const struct job *job)
 {
-    static const char *const deeds[] = {"calm", "fails", "dies", "exits", "sleeps", "hangs"};
+    static const char *const deeds[] = {"calm",   "fails", "dies", "exits",
+                                        "sleeps", "hangs", "asks"};
 
     say(lane,
         "%s on pool %td: %lld items, %s at %lld, %d attempts, retries %d, chunks %lld, grain "

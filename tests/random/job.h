@@ -10,7 +10,7 @@
 
 #include "world.h"
 
-enum deed { CALM, FAILS, DIES, EXITS, SLEEPS, HANGS };
+enum deed { CALM, FAILS, DIES, EXITS, SLEEPS, HANGS, ASKS };
 enum form { FOR, MAP, REDUCE, SUBMIT };
 
 #define RESULT_MAX    3000

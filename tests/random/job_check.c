@@ -8,6 +8,7 @@
  *   fails          WEIR_EFAILED
  *   dies, exits    WEIR_EDIED if the attempts are used up, else 0
  *   hangs          -ETIMEDOUT, or 0 if a later attempt gets through
+ *   asks           -ETIMEDOUT: it is told of the job's deadline, and returns early with 0
  *
  * A cancel that was under way while the job was, a worker that was killed then, and a deadline that
  * has passed each add their code.
@@ -63,12 +64,12 @@ static bool is_allowed(const struct job *job, int code, unsigned kills)
 
     switch (code) {
     case 0:
-        return job->work.deed != FAILS && deaths < attempts &&
+        return job->work.deed != FAILS && job->work.deed != ASKS && deaths < attempts &&
                (job->work.deed != HANGS || deaths > 0);
     case WEIR_EFAILED:
         return job->work.deed == FAILS;
     case WEIR_EDIED:
-        if (job->work.deed != HANGS && deaths >= attempts)
+        if (job->work.deed < HANGS && deaths >= attempts)
             return true;
         return kills > 0 && (int)kills + deaths >= attempts;
     case -ETIMEDOUT:
@@ -117,7 +118,7 @@ static void check_items(const struct job *job, int code, unsigned kills)
     const int deaths = own_deaths(job);
 
     MUST(atomic_load(&tally->outside) == 0, "items outside of the range");
-    if (kills == 0 && deaths == 0 && job->work.deed != HANGS)
+    if (kills == 0 && deaths == 0 && job->work.deed < HANGS)
         MUST(atomic_load(&tally->running) == 0, "%d functions still run",
              atomic_load(&tally->running));
     for (int64_t i = 0; i < job->work.length; i++) {

@@ -22,9 +22,7 @@
 
 #include "child.h"
 #include "leak.h"
-#include "sanitizer.h"
 
-#define SLOWER    (ADDRESS_SANITIZER ? 4 : 1)
 #define LONGEST_S (60 * SLOWER) /* a sequence */
 #define LEAVING_S (10 * SLOWER) /* what it has started, after its end */
 #define TEXT_SIZE 20000

@@ -10,6 +10,7 @@
 #define RANDOM_WORLD_H
 
 #include "now.h"
+#include "sanitizer.h"
 #include "sequence.h"
 
 #include <errno.h>
@@ -20,6 +21,7 @@
 #include <unistd.h>
 #include <weir.h>
 
+#define SLOWER      (ADDRESS_SANITIZER ? 4 : 1)
 #define SCOPES      3
 #define POOLS       3
 #define TRACE_LINES 6
