@@ -31,7 +31,8 @@ void weir__scope_on_end_remove(weir_scope *scope, struct weir__on_end *on_end);
 bool weir__scope_give_back(weir_scope *scope);
 
 /* 0, or with a message: -EINVAL when the scope is NULL or has ended, -EDEADLK when (for `what`: "a
- * pool", ...) this process did not begin it. */
+ * pool", ...) this process did not begin it, -EBADF when it has closed what the new process
+ * needs. */
 int weir__scope_check_owner(const weir_scope *scope, const char *what);
 
 /* Returns a descriptor that is not one of the three standard streams: fd itself, or a duplicate
@@ -82,6 +83,10 @@ bool weir__scope_has_address(const weir_scope *scope, const void *address, size_
 /* For the supervisor, whose host is gone: waits a little for the manager to clean up the scope, and
  * does it itself if the manager is dead or slow. Safe to call when all is clean already. */
 void weir__scope_clean_after_host(weir_scope *scope);
+
+/* A descriptor of the scope's, a pool's, a process's (`what`) was closed by the program: its number
+ * `fd` was left alone. weir_scope_end() says so. */
+void weir__scope_note_lost(weir_scope *scope, const char *what, int fd);
 
 /* A pidfd of the process that began the scope, valid in every process of the scope. */
 int weir__scope_host_pidfd(const weir_scope *scope);

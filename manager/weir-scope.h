@@ -17,6 +17,13 @@
  *  - If the program is killed, calls exec, or exits without weir_scope_end(), the manager unlinks
  *    everything. If the manager is killed, the program or its pool's supervisor does it. If all of
  *    them are killed at once, the next weir_scope_begin() of any program of the same user does.
+ *
+ * A scope, a pool, a process and a connection each keep some descriptors open. A program that
+ * closes them (as daemons do with all from 3 on, and closefrom()) gives them up: to the manager
+ * that looks as if the program had ended, so the names go and the workers end, while the program's
+ * own mappings stay. Calls that need what is closed return -EBADF or WEIR_EDIED; files of the
+ * program's own that have got the numbers are neither written to nor closed. Close before
+ * weir_scope_begin(), or only what is the program's own.
  */
 #ifndef WEIR_SCOPE_H
 #define WEIR_SCOPE_H
@@ -111,7 +118,10 @@ WEIR_API WEIR_MUST_CHECK weir_scope *weir_scope_begin(const weir_scope_options *
  * Crash: the manager unlinks the rest, or the next weir_scope_begin().
  * Returns: 0, or the first error of unlinking (the rest is unlinked all the same); -EBUSY when a
  * child that the program forked hangs in the middle of making an object (the next
- * weir_scope_begin() removes what is left then); -EINVAL when this scope has already been ended. */
+ * weir_scope_begin() removes what is left then); -EBADF when all is unlinked and ended, but the
+ * program had closed descriptors of the scope, its pools or processes (the message has their
+ * numbers, and what has them now was left alone); -EINVAL when this scope has already been
+ * ended. */
 WEIR_API int weir_scope_end(weir_scope *scope);
 
 /* WEIR_SCOPE (name, options) { ... } begins a scope called `name`, runs the block, and ends the
@@ -163,9 +173,10 @@ WEIR_API void weir_scope_leave(weir_scope **scope);
  * Crash: nothing is left, or a recorded name that the scope's end removes.
  * Returns: the object; or NULL with the errors of those functions, and: EINVAL (the scope is NULL
  * or has ended), ENOSPC (65,536 objects are there, or no address space is left), ESTALE (the
- * scope's names have been cleaned up already, because the program that began it is gone). With a
- * name also: EEXIST (the other block is left alone, now and at the end of the scope), EINVAL and
- * ENAMETOOLONG (the name), ENOTSUP (the scope is anonymous). */
+ * scope's names have been cleaned up already, because the program that began it is gone), EBADF
+ * (this process has closed descriptors of the scope's). With a name also: EEXIST (the other block
+ * is left alone, now and at the end of the scope), EINVAL and ENAMETOOLONG (the name), ENOTSUP (the
+ * scope is anonymous). */
 WEIR_API WEIR_MUST_CHECK weir_shm *weir_scope_shm(weir_scope *scope, size_t size);
 WEIR_API WEIR_MUST_CHECK weir_shm *weir_scope_shm_named(weir_scope *scope, const char *name,
                                                         size_t size);

@@ -113,7 +113,8 @@ WEIR_API int weir_cpu_count(void);
  * Crash: the workers end with the program.
  * Returns: the pool, to be freed with weir_pool_free(); or NULL: EINVAL (scope is NULL or has
  * ended, or options), E2BIG (more workers than WEIR_WORKERS_MAX), EAGAIN, ENOMEM, EMFILE (fork,
- * descriptors), EDEADLK (called in a worker). */
+ * descriptors), EDEADLK (called in a worker), EBADF (the program has closed descriptors of the
+ * scope's). */
 WEIR_API WEIR_MUST_CHECK weir_pool *weir_pool_new(weir_scope *scope,
                                                   const weir_pool_options *options);
 

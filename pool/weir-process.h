@@ -46,7 +46,8 @@ typedef struct weir_process weir_process;
  * Context: any thread of the program that began the scope; blocks for the time of forking.
  * Crash: the process ends with the program.
  * Returns: the process, to be freed with weir_process_free(); or NULL: EINVAL (scope or target is
- * NULL, or the scope has ended), EAGAIN or ENOMEM (fork), EMFILE, EDEADLK (called in a worker). */
+ * NULL, or the scope has ended), EAGAIN or ENOMEM (fork), EMFILE, EDEADLK (called in a worker),
+ * EBADF (the program has closed descriptors of the scope's). */
 WEIR_API WEIR_MUST_CHECK weir_process *weir_process_start(weir_scope *scope,
                                                           int (*target)(void *arg), void *arg);
 

@@ -60,7 +60,13 @@ static json_t *ask_locked(struct weir_scope *scope, json_t *request, int passed)
         return weir__fail_null(-EPIPE,
                                "the manager has not answered before, and is not asked again");
     }
-    error = weir__frame_send_with(scope->channel.socket, request, passed);
+    if (!weir__descriptor_is_own(&scope->channel.socket)) {
+        json_decref(request);
+        return weir__fail_null(
+            -EBADF, "the program has closed descriptor %d, the connection to the manager",
+            scope->channel.socket.fd);
+    }
+    error = weir__frame_send_with(scope->channel.socket.fd, request, passed);
     if (error)
         weir__fail(error == -ECONNRESET ? -EPIPE : error, "cannot ask the manager: %s",
                    strerror(-error));
@@ -74,7 +80,7 @@ json_t *weir__scope_ask(struct weir_scope *scope, json_t *request, int passed)
 {
     json_t *reply;
 
-    if (scope->beginner != getpid() || scope->channel.socket < 0) {
+    if (scope->beginner != getpid() || scope->channel.socket.fd < 0) {
         json_decref(request);
         return weir__fail_null(-EINVAL, "only process %d, which %s the scope, can ask its manager",
                                (int)scope->beginner, scope->connected ? "connected to" : "began");

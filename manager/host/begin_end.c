@@ -57,36 +57,55 @@ static int check_scope_options(const weir_scope_options *options)
  * end by the socket alone. */
 static int open_host_pidfd(struct weir_scope *scope)
 {
-    scope->host_pidfd = weir__above_streams(pidfd_open(getpid(), 0)); /* CLOEXEC by itself */
-    if (scope->host_pidfd < 0 && errno != ENOSYS)
+    int pidfd = weir__above_streams(pidfd_open(getpid(), 0)); /* CLOEXEC by itself */
+
+    weir__descriptor_set_pidfd(&scope->host_pidfd, pidfd, getpid());
+    if (pidfd < 0 && errno != ENOSYS)
         return weir__fail(-errno, "cannot open a pidfd of this process: %s", strerror(errno));
     return 0;
 }
 
+/* The program's end is the channel's. A pool that another thread makes has neither. */
+static int make_sockets(struct weir_scope *scope, struct weir__descriptor *managers)
+{
+    int sockets[2], error = 0;
+
+    weir__descriptors_lock();
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) == 0) {
+        weir__descriptor_set(managers, sockets[1]);
+        weir__descriptor_list(managers);
+        sockets[0] = weir__above_streams(sockets[0]);
+        error = errno;
+        weir__descriptor_set(&scope->channel.socket, sockets[0]);
+        weir__descriptor_list(&scope->channel.socket);
+    } else {
+        error = errno;
+    }
+    weir__descriptors_unlock();
+    if (scope->channel.socket.fd >= 0)
+        return 0;
+    weir__descriptor_close(managers);
+    return weir__fail(-error, "cannot make a socket for the manager: %s", strerror(error));
+}
+
 static int start_manager(struct weir_scope *scope)
 {
+    struct weir__descriptor managers = WEIR__DESCRIPTOR_NONE;
     char path[PATH_MAX];
-    int sockets[2];
     pid_t pid;
     int error = weir__locate_manager(path);
 
+    if (!error)
+        error = make_sockets(scope, &managers);
     if (error)
         return error;
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0)
-        return weir__fail(-errno, "cannot make a socket for the manager: %s", strerror(errno));
-    scope->channel.socket = weir__above_streams(sockets[0]);
-    if (scope->channel.socket < 0) {
-        error = weir__fail(-errno, "cannot make a socket for the manager: %s", strerror(errno));
-        close(sockets[1]);
-        return error;
-    }
     /* The report lies where the first object's handle will: shared, and unused until then. */
     pid = weir__spawn_manager(
         path, scope->id,
-        (const int[]){sockets[1], scope->scope_fd, scope->host_pidfd,
-                      scope->space.anonymous ? scope->space.store : -1},
+        (const int[]){managers.fd, scope->file.fd, scope->host_pidfd.fd,
+                      scope->space.anonymous ? scope->space.store.fd : -1},
         (struct weir__spawn_report *)scope->space.table->entries[0].handle_bytes);
-    close(sockets[1]);
+    weir__descriptor_close(&managers);
     if (pid < 0)
         return (int)pid;
     scope->channel.manager_pid = pid;
@@ -97,7 +116,7 @@ static int start_manager(struct weir_scope *scope)
  * the socket is closed: if it is open after pidfd_open, the pidfd is the manager's. */
 static int open_manager_pidfd(struct weir_scope *scope)
 {
-    struct pollfd item = {.fd = scope->channel.socket, .events = 0};
+    struct pollfd item = {.fd = scope->channel.socket.fd, .events = 0};
     int pidfd = weir__above_streams(pidfd_open(scope->channel.manager_pid, 0));
 
     if (pidfd < 0 && errno == ENOSYS)
@@ -110,7 +129,7 @@ static int open_manager_pidfd(struct weir_scope *scope)
         return weir__fail(-EPIPE, "the manager (process %d) died while it was starting",
                           (int)scope->channel.manager_pid);
     }
-    scope->channel.manager_pidfd = pidfd;
+    weir__descriptor_set_pidfd(&scope->channel.manager_pidfd, pidfd, scope->channel.manager_pid);
     return 0;
 }
 
@@ -136,14 +155,15 @@ static int await_ready(struct weir_scope *scope)
 static int make_scope_files(struct weir_scope *scope, bool anonymous)
 {
     char name[WEIR__SCOPE_FILE_NAME_SIZE];
-    int error;
+    int error, fd;
 
-    scope->scope_fd =
+    fd =
         anonymous ? weir__scope_file_make_anonymous(&scope->id) : weir__scope_file_make(&scope->id);
-    if (scope->scope_fd < 0)
-        return scope->scope_fd;
-    scope->scope_fd = weir__above_streams(scope->scope_fd);
-    if (scope->scope_fd < 0)
+    if (fd < 0)
+        return fd;
+    fd = weir__above_streams(fd);
+    weir__descriptor_set(&scope->file, fd);
+    if (fd < 0)
         return weir__fail(-errno, "cannot keep the scope file open: %s", strerror(errno));
     /* Also of a scope with names: what weir makes for itself lies there. */
     snprintf(name, sizeof(name), "weir-%016" PRIx64, scope->id);
@@ -151,10 +171,10 @@ static int make_scope_files(struct weir_scope *scope, bool anonymous)
     if (error)
         return error;
     scope->space.anonymous = anonymous;
-    scope->space.store = weir__above_streams(scope->space.store);
-    return scope->space.store >= 0
-               ? 0
-               : weir__fail(-errno, "cannot keep a scope's memory open: %s", strerror(errno));
+    fd = weir__above_streams(scope->space.store.fd);
+    weir__descriptor_set(&scope->space.store, fd);
+    return fd >= 0 ? 0
+                   : weir__fail(-errno, "cannot keep a scope's memory open: %s", strerror(errno));
 }
 
 /* *taken: it failed because there is a scope file of that id already. */
@@ -175,7 +195,7 @@ static int open_scope(struct weir_scope *scope, const weir_scope_options *option
         error = start_manager(scope);
     /* From here on there is a manager that cleans up, so now the file may have a name. */
     if (!error && !anonymous)
-        error = weir__scope_file_link(scope->scope_fd, scope->id);
+        error = weir__scope_file_link(scope->file.fd, scope->id);
     *taken = error == -EEXIST;
     if (!error)
         error = await_ready(scope);
@@ -192,11 +212,11 @@ static void abandon(struct weir_scope *scope)
 {
     const weir_error why = *weir_last_error();
 
-    if (scope->channel.manager_pid > 0 && scope->channel.manager_pidfd < 0)
+    if (scope->channel.manager_pid > 0 && scope->channel.manager_pidfd.fd < 0)
         open_manager_pidfd(scope);
     weir__channel_kill_manager(&scope->channel);
-    if (scope->scope_fd >= 0)
-        weir__scope_file_unlink_all(scope->scope_fd, scope->id, 0, NULL);
+    if (scope->file.fd >= 0)
+        weir__scope_file_unlink_all(scope->file.fd, scope->id, 0, NULL);
     weir__scope_forget(scope);
     weir__fail_with(&why);
 }
@@ -256,24 +276,55 @@ static bool ask_to_end(struct weir_scope *scope)
     return ended;
 }
 
-/* Whatever the manager has done: it is gone afterwards, and all is unlinked, or it is an error. */
-static int end_names(struct weir_scope *scope)
+/* A manager whose connection the program has closed is ending by itself, as if the program had
+ * ended. */
+static void end_manager(struct weir_scope *scope)
 {
-    const weir_error before = *weir_last_error();
-    struct weir__cleaning cleaning = {0};
-    int error;
+    const bool ends = !weir__descriptor_is_own(&scope->channel.socket) || ask_to_end(scope);
 
-    if (!ask_to_end(scope) || !weir__channel_wait_gone(&scope->channel, scope->channel.timeout_ms))
+    if (!ends || !weir__channel_wait_gone(&scope->channel, scope->channel.timeout_ms))
         weir__channel_kill_manager(&scope->channel);
-    if (weir__scope_file_is_clean(scope->scope_fd)) {
-        weir__fail_with(&before);
+}
+
+static int unlink_all(struct weir_scope *scope, int fd)
+{
+    struct weir__cleaning cleaning = {0};
+    int error = 0;
+
+    if (weir__scope_file_is_clean(fd))
         return 0;
-    }
-    error = weir__scope_file_unlink_all(scope->scope_fd, scope->id, WEIR__CLEAN_WAIT_MS, &cleaning);
+    error = weir__scope_file_unlink_all(fd, scope->id, WEIR__CLEAN_WAIT_MS, &cleaning);
     if (!error && !cleaning.complete)
         error =
             weir__fail(-EBUSY, "a process that this program forked is in the middle of making an "
                                "object; the next weir_scope_begin() removes the rest of the scope");
+    return error;
+}
+
+/* The program has closed the scope file, which it may still find by its name. Without a name all is
+ * unlinked. */
+static int unlink_all_by_name(struct weir_scope *scope)
+{
+    int fd = weir__scope_file_reopen(scope->id, scope->file.device, scope->file.inode), error;
+
+    if (fd < 0)
+        return fd == -ENOENT
+                   ? 0
+                   : weir__fail(fd, "cannot open the scope file again: %s", strerror(-fd));
+    error = unlink_all(scope, fd);
+    close(fd);
+    return error;
+}
+
+/* Whatever the manager has done: it is gone afterwards, and all is unlinked, or it is an error. */
+static int end_names(struct weir_scope *scope)
+{
+    const weir_error before = *weir_last_error();
+    int error;
+
+    end_manager(scope);
+    error = weir__descriptor_is_own(&scope->file) ? unlink_all(scope, scope->file.fd)
+                                                  : unlink_all_by_name(scope);
     if (!error)
         weir__fail_with(&before);
     return error;
@@ -291,8 +342,12 @@ int weir_scope_end(weir_scope *scope)
         run_on_end(scope);
     if (!weir__scope_unregister(scope))
         return weir__fail(-EINVAL, "the scope has ended");
-    if (scope->beginner == getpid())
+    if (scope->beginner == getpid()) {
         error = end_names(scope);
+        weir__scope_close_descriptors(scope);
+        if (!error)
+            error = weir__scope_report_lost(scope);
+    }
     weir__scope_forget(scope);
     return error;
 }

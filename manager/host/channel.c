@@ -5,6 +5,7 @@
  * Invariants
  *  - No wait is without a limit: a manager that is stopped delays no caller for longer.
  *  - The manager is signalled by its pidfd alone, never by its number.
+ *  - A descriptor that the program has closed is not used, whatever has its number now.
  *
  * Failure modes. The end of the socket is -EPIPE, silence is -ETIMEDOUT. Without a pidfd a manager
  * that hangs cannot be killed, and is left alone.
@@ -26,8 +27,10 @@
 
 void weir__channel_init(struct weir__channel *channel, int timeout_ms)
 {
-    *channel = (struct weir__channel){
-        .socket = -1, .manager_pidfd = -1, .timeout_ms = timeout_ms, .deadline_ms = INT64_MAX};
+    *channel = (struct weir__channel){.socket = WEIR__DESCRIPTOR_NONE,
+                                      .manager_pidfd = WEIR__DESCRIPTOR_NONE,
+                                      .timeout_ms = timeout_ms,
+                                      .deadline_ms = INT64_MAX};
 }
 
 int weir__wait_readable(int fd, int64_t deadline_ms)
@@ -51,9 +54,9 @@ json_t *weir__channel_receive(const struct weir__channel *channel)
 
     if (limit_ms > channel->deadline_ms)
         limit_ms = channel->deadline_ms;
-    result = weir__wait_readable(channel->socket, limit_ms);
+    result = weir__wait_readable(channel->socket.fd, limit_ms);
     if (result == 1)
-        result = weir__frame_receive(channel->socket, &message);
+        result = weir__frame_receive(channel->socket.fd, &message);
     else if (result == 0)
         result = -ETIMEDOUT;
     if (result == 1)
@@ -73,22 +76,47 @@ static void reap(int pidfd)
     (void)TEMP_FAILURE_RETRY(waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | __WALL));
 }
 
-bool weir__channel_wait_gone(const struct weir__channel *channel, int timeout_ms)
+/* The manager's pidfd, opened again if the program has closed it. -1: there is none; *gone: because
+ * there is no such process any more. */
+static int own_pidfd(struct weir__channel *channel, bool *gone)
+{
+    struct weir__descriptor *own = &channel->manager_pidfd;
+
+    *gone = false;
+    if (own->fd < 0 || weir__descriptor_is_own(own))
+        return own->fd;
+    if (weir__descriptor_reopen_pidfd(own, channel->manager_pid))
+        return own->fd;
+    *gone = own->pid == 0; /* else there is no way to tell the process from another one */
+    return -1;
+}
+
+bool weir__channel_wait_gone(struct weir__channel *channel, int timeout_ms)
 {
     const int64_t deadline_ms = weir__now_ms() + timeout_ms;
+    const bool has_pidfds = channel->manager_pidfd.fd >= 0;
+    bool gone;
+    int pidfd = own_pidfd(channel, &gone);
 
-    if (channel->manager_pidfd < 0)
-        return channel->socket < 0 || weir__wait_readable(channel->socket, deadline_ms) == 1;
-    if (weir__wait_readable(channel->manager_pidfd, deadline_ms) != 1)
+    if (pidfd < 0 && has_pidfds)
+        return gone;
+    if (pidfd < 0)
+        return channel->socket.fd < 0 ||
+               (weir__descriptor_is_own(&channel->socket) &&
+                weir__wait_readable(channel->socket.fd, deadline_ms) == 1);
+    if (weir__wait_readable(pidfd, deadline_ms) != 1)
         return false;
-    reap(channel->manager_pidfd);
+    reap(pidfd);
     return true;
 }
 
-void weir__channel_kill_manager(const struct weir__channel *channel)
+void weir__channel_kill_manager(struct weir__channel *channel)
 {
-    if (channel->manager_pidfd < 0)
+    bool gone;
+    int pidfd = own_pidfd(channel, &gone);
+
+    if (pidfd < 0)
         return; /* its pid may be another process's by now; what it does later does no harm */
-    pidfd_send_signal(channel->manager_pidfd, SIGKILL, NULL, 0);
+    pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
     weir__channel_wait_gone(channel, KILL_WAIT_MS);
 }

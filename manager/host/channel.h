@@ -10,13 +10,15 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "manager/space/descriptor.h"
 #include "manager/space/private_lock.h"
 #include "shm/clock.h"
 
 /* Private to each process; a forked child has a copy. */
 struct weir__channel {
-    int socket;        /* -1 in a process that may not use it */
-    int manager_pidfd; /* -1: there are no pidfds here, or another program began the scope */
+    struct weir__descriptor socket; /* none in a process that may not use it */
+    /* None: there are no pidfds here, or another program began the scope. */
+    struct weir__descriptor manager_pidfd;
     pid_t manager_pid; /* for messages; never used to signal or to judge */
     bool out_of_step;  /* a reply did not come in time: the next one would be taken for another's */
     int timeout_ms;    /* for each answer, */
@@ -33,10 +35,10 @@ json_t *weir__channel_receive(const struct weir__channel *channel);
 
 /* Waits until the manager is gone, which its pidfd says, or the end of the socket where there is
  * no pidfd. False: not in time. */
-bool weir__channel_wait_gone(const struct weir__channel *channel, int timeout_ms);
+bool weir__channel_wait_gone(struct weir__channel *channel, int timeout_ms);
 
 /* Kills the manager, if there is a pidfd of it, and waits a little until it is gone. */
-void weir__channel_kill_manager(const struct weir__channel *channel);
+void weir__channel_kill_manager(struct weir__channel *channel);
 
 /* 1: readable or hung up; 0: not before the deadline (of weir__now_ms()); or a negative errno. */
 int weir__wait_readable(int fd, int64_t deadline_ms);

@@ -113,7 +113,7 @@ static int connect_to(int fd, const char *address, int64_t deadline_ms)
 static int check_peer(struct weir_scope *scope, const char *address)
 {
     struct ucred peer;
-    int error = weir__peer(scope->channel.socket, &peer);
+    int error = weir__peer(scope->channel.socket.fd, &peer);
 
     if (error)
         return weir__fail(error, "cannot see which user listens at %s: %s", address,
@@ -211,11 +211,15 @@ static int open_connection(struct weir_scope *scope, const char *address,
 
     scope->connected = true;
     scope->channel.deadline_ms = weir__now_ms() + CONNECT_MS;
-    scope->channel.socket =
-        weir__above_streams(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (scope->channel.socket < 0)
+    weir__descriptors_lock();
+    weir__descriptor_set(
+        &scope->channel.socket,
+        weir__above_streams(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)));
+    weir__descriptor_list(&scope->channel.socket);
+    weir__descriptors_unlock();
+    if (scope->channel.socket.fd < 0)
         return weir__fail(-errno, "cannot make a socket: %s", strerror(errno));
-    error = connect_to(scope->channel.socket, address, scope->channel.deadline_ms);
+    error = connect_to(scope->channel.socket.fd, address, scope->channel.deadline_ms);
     if (!error)
         error = check_peer(scope, address);
     if (!error)
@@ -253,6 +257,9 @@ void weir_scope_disconnect(weir_scope *scope)
 {
     struct weir_scope *connected = weir__scope_connected(scope);
 
-    if (connected && weir__scope_unregister(connected))
-        weir__scope_forget(connected);
+    if (!connected || !weir__scope_unregister(connected))
+        return;
+    weir__scope_close_descriptors(connected);
+    weir__scope_report_lost(connected);
+    weir__scope_forget(connected);
 }

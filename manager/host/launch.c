@@ -33,6 +33,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "manager/space/descriptor.h"
 #include "manager/wire/protocol.h"
 #include "shm/error.h"
 
@@ -101,30 +102,33 @@ static int set_actions(posix_spawn_file_actions_t *actions, const int *sources)
     return error;
 }
 
-static void close_all(const int *fds, int count)
+static void close_all(struct weir__descriptor *raised)
 {
-    for (int i = 0; i < count; i++) {
-        if (fds[i] >= 0)
-            close(fds[i]);
-    }
+    for (int i = 0; i < WEIR__MANAGER_COUNT; i++)
+        weir__descriptor_close(&raised[i]);
 }
 
-/* Copies of the descriptors with numbers above all targets; -1 for those that are not there. */
-static int raise_descriptors(int *raised, const int *given)
+/* Copies of the descriptors with numbers above all targets; none for those that are not there. */
+static int raise_descriptors(struct weir__descriptor *raised, const int *given)
 {
-    for (int i = 0; i < WEIR__MANAGER_COUNT; i++) {
-        raised[i] = -1;
-        if (given[i] < 0)
-            continue;
-        raised[i] = fcntl(given[i], F_DUPFD_CLOEXEC, BEYOND);
-        if (raised[i] < 0) {
-            int error = errno;
+    int error = 0;
 
-            close_all(raised, i);
-            return error;
-        }
+    weir__descriptors_lock();
+    for (int i = 0; i < WEIR__MANAGER_COUNT; i++) {
+        raised[i] = WEIR__DESCRIPTOR_NONE;
+        if (given[i] < 0 || error)
+            continue;
+        int fd = fcntl(given[i], F_DUPFD_CLOEXEC, BEYOND);
+
+        if (fd < 0)
+            error = errno;
+        weir__descriptor_set(&raised[i], fd);
+        weir__descriptor_list(&raised[i]);
     }
-    return 0;
+    weir__descriptors_unlock();
+    if (error)
+        close_all(raised);
+    return error;
 }
 
 /* Clones the intermediate and waits until it is gone. 0 or an errno. */
@@ -171,7 +175,8 @@ pid_t weir__spawn_manager(const char *path, uint64_t id, const int given[WEIR__M
 {
     char argument[20], program[] = "weir-manager";
     struct spawn spawn = {.path = path, .argv = {program, argument, NULL}, .report = report};
-    int raised[WEIR__MANAGER_COUNT], error;
+    struct weir__descriptor raised[WEIR__MANAGER_COUNT];
+    int sources[WEIR__MANAGER_COUNT], error;
     pid_t pid;
 
     snprintf(argument, sizeof(argument), "%016" PRIx64, id);
@@ -181,8 +186,10 @@ pid_t weir__spawn_manager(const char *path, uint64_t id, const int given[WEIR__M
     if (error)
         return weir__fail(-error, "no descriptors left to start the manager with: %s",
                           strerror(error));
-    error = spawn_with(&spawn, raised);
-    close_all(raised, WEIR__MANAGER_COUNT);
+    for (int i = 0; i < WEIR__MANAGER_COUNT; i++)
+        sources[i] = raised[i].fd;
+    error = spawn_with(&spawn, sources);
+    close_all(raised);
     if (!error)
         error = atomic_load_explicit(&report->error, memory_order_relaxed);
     pid = atomic_load_explicit(&report->pid, memory_order_relaxed);

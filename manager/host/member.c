@@ -16,7 +16,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "manager/host/registry.h"
@@ -36,8 +38,7 @@ struct weir_scope *weir__scope_new(int timeout_ms)
     if (!scope)
         return weir__fail_null(-ENOMEM, "no memory for a scope");
     scope->beginner = getpid();
-    scope->scope_fd = scope->host_pidfd = -1;
-    scope->space.store = -1;
+    scope->file = scope->host_pidfd = scope->space.store = WEIR__DESCRIPTOR_NONE;
     weir__channel_init(&scope->channel, timeout_ms ? timeout_ms : TIMEOUT_DEFAULT_MS);
     return scope;
 }
@@ -55,20 +56,59 @@ int weir__above_streams(int fd)
     return above;
 }
 
-static void close_fd(int *fd)
+int weir__scope_file_fd(const struct weir_scope *scope)
 {
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
+    int fd = weir__descriptor_fd(&scope->file);
+
+    return fd >= 0 ? fd
+                   : weir__fail(-EBADF, "the program has closed descriptor %d, the scope file",
+                                scope->file.fd);
+}
+
+void weir__scope_note_lost(weir_scope *scope, const char *what, int fd)
+{
+    const size_t used = strlen(scope->lost);
+
+    snprintf(scope->lost + used, sizeof(scope->lost) - used, "%s%d (%s)", used > 0 ? ", " : "", fd,
+             what);
+}
+
+static void close_own(struct weir_scope *scope, struct weir__descriptor *own, const char *what)
+{
+    const int lost = weir__descriptor_close(own);
+
+    if (lost >= 0)
+        weir__scope_note_lost(scope, what, lost);
+}
+
+void weir__scope_close_descriptors(struct weir_scope *scope)
+{
+    const int kept = scope->space.kept_count > 0 ? scope->space.kept[0].file.fd : -1;
+
+    close_own(scope, &scope->channel.socket, "the connection to the manager");
+    close_own(scope, &scope->host_pidfd, "the program's pidfd");
+    close_own(scope, &scope->channel.manager_pidfd, "the manager's pidfd");
+    if (weir__space_forget_kept(&scope->space) > 0)
+        weir__scope_note_lost(scope, "unlinked objects, from here on", kept);
+    close_own(scope, &scope->space.store, "the scope's memory");
+    close_own(scope, &scope->file, "the scope file"); /* the last process gives the lock up here */
+}
+
+int weir__scope_report_lost(const struct weir_scope *scope)
+{
+    if (scope->lost[0] == '\0')
+        return 0;
+    return weir__fail(
+        -EBADF,
+        "the program has closed descriptors of weir's: %s; what has these numbers now "
+        "was left alone, and everything has ended",
+        scope->lost);
 }
 
 void weir__scope_forget(struct weir_scope *scope)
 {
-    close_fd(&scope->channel.socket);
-    close_fd(&scope->host_pidfd);
-    close_fd(&scope->channel.manager_pidfd);
+    weir__scope_close_descriptors(scope);
     weir__space_close(&scope->space);
-    close_fd(&scope->scope_fd); /* the last process gives the lock up here */
     weir__scope_free_later(scope);
 }
 
@@ -134,6 +174,11 @@ bool weir__scope_give_back(weir_scope *scope)
     return any;
 }
 
+static bool is_closed(const struct weir__descriptor *own)
+{
+    return own->fd >= 0 && !weir__descriptor_is_own(own);
+}
+
 int weir__scope_check_owner(const weir_scope *scope, const char *what)
 {
     const struct weir_scope *live = weir__scope_live(scope);
@@ -143,6 +188,12 @@ int weir__scope_check_owner(const weir_scope *scope, const char *what)
     if (live->beginner != getpid())
         return weir__fail(-EDEADLK, "%s can only be made by process %d, which began the scope",
                           what, (int)live->beginner);
+    if (!weir__descriptor_is_own(&live->file) || is_closed(&live->host_pidfd) ||
+        is_closed(&live->space.store))
+        return weir__fail(-EBADF,
+                          "%s cannot be made: the program has closed a descriptor of the "
+                          "scope's (%d, %d or %d)",
+                          what, live->file.fd, live->host_pidfd.fd, live->space.store.fd);
     return 0;
 }
 
@@ -158,7 +209,7 @@ void weir__scope_after_fork_parent(weir_scope *scope)
 
 void weir__scope_after_fork_child(weir_scope *scope)
 {
-    close_fd(&scope->channel.socket);
+    weir__descriptor_close(&scope->channel.socket);
     scope->on_end = NULL;
     weir__space_forget_kept(&scope->space);
     weir__private_unlock(&scope->space.lock);
@@ -211,19 +262,19 @@ bool weir__scope_has_address(const weir_scope *scope, const void *address, size_
 
 int weir__scope_host_pidfd(const weir_scope *scope)
 {
-    return scope->host_pidfd;
+    return scope->host_pidfd.fd;
 }
 
 void weir__scope_clean_after_host(weir_scope *scope)
 {
     const bool manager_gone = weir__channel_wait_gone(&scope->channel, WEIR__CLEAN_WAIT_MS);
 
-    if (manager_gone && weir__scope_file_is_clean(scope->scope_fd))
+    if (manager_gone && weir__scope_file_is_clean(scope->file.fd))
         return;
     /* A manager that lives on has a host that lives: only the supervisor's socket to it has
      * ended. */
-    if (!manager_gone && scope->host_pidfd >= 0 &&
-        weir__wait_readable(scope->host_pidfd, weir__now_ms()) == 0)
+    if (!manager_gone && scope->host_pidfd.fd >= 0 &&
+        weir__wait_readable(scope->host_pidfd.fd, weir__now_ms()) == 0)
         return;
-    weir__scope_file_unlink_all(scope->scope_fd, scope->id, WEIR__CLEAN_WAIT_MS, NULL);
+    weir__scope_file_unlink_all(scope->file.fd, scope->id, WEIR__CLEAN_WAIT_MS, NULL);
 }

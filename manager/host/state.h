@@ -15,8 +15,8 @@ struct weir_scope {
     uint64_t id;
     bool connected; /* by weir_scope_connect(): neither space nor scope file, only the channel */
     pid_t beginner; /* the process that called weir_scope_begin(), or weir_scope_connect() */
-    int scope_fd;   /* holds the scope's lock as long as any process has it */
-    int host_pidfd;
+    struct weir__descriptor file; /* holds the scope's lock as long as any process has it */
+    struct weir__descriptor host_pidfd;
     struct weir__channel channel;
     struct weir__on_end *on_end;
     unsigned creators;  /* creations under way in this process: they share one record lock */
@@ -26,6 +26,7 @@ struct weir_scope {
     struct weir_arena *_Atomic arena; /* the scope's own, once it is mapped in this process */
     struct weir__space space;
     struct weir_scope *next; /* in the registry */
+    char lost[256];          /* the descriptors that the program had closed, for the message */
 };
 
 #endif

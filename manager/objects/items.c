@@ -28,7 +28,8 @@ static bool is_array(const struct weir_scope *scope, size_t index)
     struct weir__block_record record;
     size_t next = index;
 
-    return weir__scope_file_read(scope->scope_fd, scope->id, &next, NULL, &record) == 1 &&
+    return weir__descriptor_is_own(&scope->file) &&
+           weir__scope_file_read(scope->file.fd, scope->id, &next, NULL, &record) == 1 &&
            next == index + 1 && strcmp(record.kind, "array") == 0;
 }
 

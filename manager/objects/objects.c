@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "manager/host/blocks.h"
+#include "manager/host/member.h"
 #include "manager/host/registry.h"
 #include "manager/objects/store.h"
 #include "manager/scope_file/scope_file.h"
@@ -59,11 +60,11 @@ static int begin_creation(struct weir_scope *scope)
         scope->creators = 0;
     }
     /* Each thread reads the header: the lock alone does not say that the scope is open. */
-    error = weir__scope_file_creation_begin(scope->scope_fd);
+    error = weir__scope_file_creation_begin(scope->file.fd);
     if (!error)
         scope->creators++;
     else if (scope->creators == 0)
-        weir__scope_file_creation_end(scope->scope_fd);
+        weir__scope_file_creation_end(scope->file.fd);
     weir__private_unlock(&scope->space.lock);
     return error;
 }
@@ -72,7 +73,7 @@ static void end_creation(struct weir_scope *scope)
 {
     weir__private_lock(&scope->space.lock);
     if (--scope->creators == 0)
-        weir__scope_file_creation_end(scope->scope_fd);
+        weir__scope_file_creation_end(scope->file.fd);
     weir__private_unlock(&scope->space.lock);
 }
 
@@ -84,7 +85,7 @@ static int note_block(struct weir_scope *scope, const struct weir__entry *entry,
 
     snprintf(record.name, sizeof(record.name), "%s", entry->shm.name);
     snprintf(record.kind, sizeof(record.kind), "%s", plan->kind->name);
-    return weir__scope_file_note(scope->scope_fd, weir__space_index(&scope->space, entry), &record);
+    return weir__scope_file_note(scope->file.fd, weir__space_index(&scope->space, entry), &record);
 }
 
 /* Record, then name, unless it has none. */
@@ -96,7 +97,7 @@ static int name_in_scope(struct weir_scope *scope, struct weir__entry *entry,
     if (plan->stored) {
         /* There is no name that a cleaner could miss, so no cleaner needs to wait for this; and in
          * a scope with names nothing to be recorded. */
-        error = weir__scope_file_check_open(scope->scope_fd);
+        error = weir__scope_file_check_open(scope->file.fd);
         return error || !weir__scope_is_anonymous(scope) ? error : note_block(scope, entry, plan);
     }
     error = begin_creation(scope);
@@ -108,7 +109,7 @@ static int name_in_scope(struct weir_scope *scope, struct weir__entry *entry,
         error = weir__block_link(block, entry->shm.name);
         /* Killed here: the record names this block, and the scope's end unlinks it. */
         if (error)
-            weir__scope_file_blank(scope->scope_fd, weir__space_index(&scope->space, entry));
+            weir__scope_file_blank(scope->file.fd, weir__space_index(&scope->space, entry));
     }
     end_creation(scope);
     return error;
@@ -142,7 +143,7 @@ static struct weir__entry *take_entry(struct weir_scope *scope, size_t size)
 
         if (!entry)
             return NULL;
-        blank = weir__scope_file_is_blank(scope->scope_fd, weir__space_index(&scope->space, entry));
+        blank = weir__scope_file_is_blank(scope->file.fd, weir__space_index(&scope->space, entry));
         if (blank == 1)
             return entry;
         if (blank < 0) {
@@ -167,7 +168,9 @@ static struct weir__entry *try_to_make(struct weir_scope *scope, const struct pl
 {
     const unsigned flags = plan->flags | (scope->space.dumped ? WEIR__SHM_DUMP : 0);
     struct weir__block block = WEIR__BLOCK_NONE;
-    struct weir__entry *entry = take_entry(scope, plan->size);
+    /* Once, for all that is written to the scope file below. */
+    struct weir__entry *entry =
+        weir__scope_file_fd(scope) < 0 ? NULL : take_entry(scope, plan->size);
     int error;
 
     if (!entry)
@@ -426,11 +429,13 @@ static struct weir__entry *find_entry(struct weir_shm *shm, struct weir_scope **
     return entry;
 }
 
-/* What is stored in a scope with names has none. */
-static void blank_record(struct weir_scope *scope, const struct weir__entry *entry)
+/* What is stored in a scope with names has none. A program that has closed the scope file keeps its
+ * records: names that are gone by then. */
+static void blank_record(const struct weir_scope *scope, const struct weir__entry *entry)
 {
-    if (!entry->stored || weir__scope_is_anonymous(scope))
-        weir__scope_file_blank(scope->scope_fd, weir__space_index(&scope->space, entry));
+    if ((!entry->stored || weir__scope_is_anonymous(scope)) &&
+        weir__descriptor_is_own(&scope->file))
+        weir__scope_file_blank(scope->file.fd, weir__space_index(&scope->space, entry));
 }
 
 static int unlink_object(struct weir_shm *shm)

@@ -42,7 +42,7 @@ static uint64_t own_maker(struct weir_scope *scope)
         /* relaxed: the number only has to be a new one each time. */
         scope->maker =
             1 + atomic_fetch_add_explicit(&scope->space.table->next_maker, 1, memory_order_relaxed);
-        if (weir__scope_file_maker_begin(scope->scope_fd, scope->maker))
+        if (weir__scope_file_maker_begin(scope->file.fd, scope->maker))
             scope->maker = 0;
         scope->maker_pid = getpid();
     }
@@ -71,13 +71,16 @@ int weir__store_reserve(struct weir_scope *scope, struct weir__entry *entry, siz
     uint64_t offset = weir__space_offset(space, entry->address);
     int error;
 
+    if (!weir__descriptor_is_own(&space->store))
+        return weir__fail(-EBADF, "the program has closed descriptor %d, the scope's memory",
+                          space->store.fd);
     /* relaxed: it publishes nothing. A process that reads 0 instead leaves the entry alone. */
     atomic_store_explicit(&entry->maker, own_maker(scope), memory_order_relaxed);
     if (!(flags & WEIR_SHM_LAZY))
         flags |= compare_flag(space, size);
-    error = weir__block_carve(block, space->store, offset, size, flags,
+    error = weir__block_carve(block, space->store.fd, offset, size, flags,
                               (void *)(uintptr_t)entry->address);
-    block->ino = space->store_ino;
+    block->ino = space->store.inode;
     return error;
 }
 
@@ -90,11 +93,11 @@ bool weir__store_reclaim(struct weir_scope *scope)
     size_t index = 0;
 
     while ((entry = weir__space_next_busy(&scope->space, &index, &word, &maker))) {
-        if (maker == own || !weir__scope_file_maker_is_dead(scope->scope_fd, maker) ||
+        if (maker == own || !weir__scope_file_maker_is_dead(scope->file.fd, maker) ||
             !weir__space_seize(entry, word))
             continue;
         /* Killed here: the entry is lost, and its memory until the scope's end. */
-        weir__scope_file_blank(scope->scope_fd, weir__space_index(&scope->space, entry));
+        weir__scope_file_blank(scope->file.fd, weir__space_index(&scope->space, entry));
         weir__space_give(&scope->space, entry);
         found = true;
     }
@@ -106,7 +109,7 @@ bool weir__store_reclaim(struct weir_scope *scope)
 int weir__store_path(const struct weir_shm *shm, char *path, size_t size, uint64_t *offset)
 {
     const struct weir_scope *scope = weir__scope_of(shm);
-    struct stat own, there;
+    struct stat there;
 
     if (!scope)
         return weir__fail(-EINVAL, "the object's scope has ended");
@@ -114,8 +117,8 @@ int weir__store_path(const struct weir_shm *shm, char *path, size_t size, uint64
                  WEIR__MANAGER_STORE) >= (int)(size < INT_MAX ? size : INT_MAX))
         return weir__fail(-ENAMETOOLONG, "the path of %s does not fit into %zu bytes", shm->name,
                           size);
-    if (fstat(scope->space.store, &own) < 0 || stat(path, &there) < 0 ||
-        own.st_ino != there.st_ino || own.st_dev != there.st_dev)
+    if (stat(path, &there) < 0 || scope->space.store.inode != there.st_ino ||
+        scope->space.store.device != there.st_dev)
         return weir__fail(-ESTALE,
                           "the manager (process %d), which holds the memory of %s for others, is "
                           "gone",
@@ -131,5 +134,5 @@ int weir__store_file(const struct weir_shm *shm, uint64_t *offset)
     if (!scope)
         return -1;
     *offset = weir__space_offset(&scope->space, (uint64_t)(uintptr_t)shm->buf);
-    return scope->space.store;
+    return weir__descriptor_fd(&scope->space.store);
 }

@@ -143,6 +143,27 @@ int weir__scope_file_link(int fd, uint64_t id)
     return weir__block_link(&(struct weir__block){.fd = fd}, name);
 }
 
+int weir__scope_file_reopen(uint64_t id, uint64_t device, uint64_t inode)
+{
+    char name[WEIR__SCOPE_FILE_NAME_SIZE], path[sizeof(WEIR__SHM_DIR) + sizeof(name)];
+    struct stat st;
+    int fd, error;
+
+    weir__scope_file_name(name, id);
+    snprintf(path, sizeof(path), WEIR__SHM_DIR "/%s", name);
+    fd = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    if (fstat(fd, &st) < 0)
+        error = -errno;
+    else if (st.st_dev != device || st.st_ino != inode)
+        error = -ENOENT;
+    else
+        return fd;
+    close(fd);
+    return error;
+}
+
 /* ---- creations ------------------------------------------------------------------------------ */
 
 /* A POSIX record lock, not flock: it belongs to one process, a forked child does not inherit it,

@@ -52,6 +52,9 @@ int weir__scope_file_make(uint64_t *id);
 int weir__scope_file_make_anonymous(uint64_t *id);
 /* Gives it its name. */
 int weir__scope_file_link(int fd, uint64_t id);
+/* Opens the scope's file by its name, if that still is this file. Returns the descriptor, or a
+ * negative errno, -ENOENT: it has no name any more. Silent. */
+int weir__scope_file_reopen(uint64_t id, uint64_t device, uint64_t inode);
 
 /* A creation is what happens between begin and end, in which a record is written and the block gets
  * its name. It holds a record lock that the kernel takes back if this process is killed, so that a

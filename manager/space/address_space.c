@@ -81,7 +81,7 @@ int weir__space_open(struct weir__space *space, size_t wanted)
     int error;
 
     memset(space, 0, sizeof(*space));
-    space->store = -1;
+    space->store = WEIR__DESCRIPTOR_NONE;
     space->page = (size_t)sysconf(_SC_PAGESIZE);
     error = reserve_range(space, wanted);
     if (error)
@@ -104,21 +104,11 @@ int weir__space_open(struct weir__space *space, size_t wanted)
 
 int weir__space_make_store(struct weir__space *space, const char *name)
 {
-    struct stat st;
     int fd = weir__memory_file(name);
 
-    if (fd < 0)
-        return fd;
-    if (fstat(fd, &st) < 0) {
-        int error =
-            weir__fail(-errno, "cannot read the status of a scope's memory: %s", strerror(errno));
-
-        close(fd);
-        return error;
-    }
-    space->store = fd;
-    space->store_ino = st.st_ino;
-    return 0;
+    if (fd >= 0)
+        weir__descriptor_set(&space->store, fd);
+    return fd < 0 ? fd : 0;
 }
 
 uint64_t weir__space_offset(const struct weir__space *space, uint64_t address)
@@ -130,8 +120,7 @@ void weir__space_close(struct weir__space *space)
 {
     weir__space_forget_kept(space);
     free(space->kept);
-    if (space->store >= 0)
-        close(space->store);
+    weir__descriptor_close(&space->store);
     if (space->table)
         munmap(space->table, sizeof(*space->table));
     if (space->base)
@@ -139,14 +128,17 @@ void weir__space_close(struct weir__space *space)
     free(space->seen);
     free(space->places);
     memset(space, 0, sizeof(*space));
-    space->store = -1;
+    space->store = WEIR__DESCRIPTOR_NONE;
 }
 
-void weir__space_forget_kept(struct weir__space *space)
+size_t weir__space_forget_kept(struct weir__space *space)
 {
+    size_t lost = 0;
+
     for (size_t i = 0; i < space->kept_count; i++)
-        close(space->kept[i].fd);
+        lost += weir__descriptor_close(&space->kept[i].file) >= 0;
     space->kept_count = 0;
+    return lost;
 }
 
 /* ---- entries -------------------------------------------------------------------------------- */
@@ -450,8 +442,9 @@ void weir__space_publish(struct weir__space *space, struct weir__entry *entry)
 /* Gives the memory of an entry's place in the store back. */
 static void clear_stored(const struct weir__space *space, const struct weir__entry *entry)
 {
-    if (space->store >= 0 && entry->stored && span_is_sound(space, entry->address, entry->span))
-        weir__block_clear(space->store, weir__space_offset(space, entry->address), entry->span);
+    if (entry->stored && weir__descriptor_is_own(&space->store) &&
+        span_is_sound(space, entry->address, entry->span))
+        weir__block_clear(space->store.fd, weir__space_offset(space, entry->address), entry->span);
 }
 
 void weir__space_give(struct weir__space *space, struct weir__entry *entry)
@@ -478,7 +471,7 @@ static void drop_stale_kept(struct weir__space *space)
         const struct weir__entry *entry = &space->table->entries[space->kept[i].entry];
 
         if (atomic_load_explicit(&entry->word, memory_order_relaxed) != space->kept[i].word) {
-            close(space->kept[i].fd);
+            weir__descriptor_close(&space->kept[i].file);
             space->kept[i] = space->kept[--space->kept_count];
         }
     }
@@ -592,8 +585,9 @@ void weir__space_keep(struct weir__space *space, struct weir__entry *entry)
         space->kept = kept;
         space->kept_capacity = capacity;
     }
-    space->kept[space->kept_count++] = (struct weir__kept){
-        .entry = (uint32_t)weir__space_index(space, entry), .fd = fd, .word = word};
+    space->kept[space->kept_count] =
+        (struct weir__kept){.entry = (uint32_t)weir__space_index(space, entry), .word = word};
+    weir__descriptor_set(&space->kept[space->kept_count++].file, fd);
     weir__private_unlock(&space->lock);
     /* release: pairs with address_space.c, open_entry_block, which looks here once the name is
      * gone. */
@@ -647,11 +641,12 @@ static int map_stored(const struct weir__space *space, const struct wanted *want
     uint64_t offset = weir__space_offset(space, wanted->address);
     struct stat st;
 
-    if (fstat(space->store, &st) < 0)
-        return -errno;
+    if (fstat(space->store.fd, &st) < 0 || st.st_dev != space->store.device ||
+        st.st_ino != space->store.inode)
+        return -EBADF;
     return (uint64_t)st.st_size < offset + wanted->size
                ? -ENOENT
-               : map_at(space, wanted, space->store, offset);
+               : map_at(space, wanted, space->store.fd, offset);
 }
 
 /* Maps the block of a LIVE entry at its span, *place. 1: the entry changed meanwhile, nothing was
@@ -679,6 +674,7 @@ static int map_entry(struct weir__entry *entry, const struct weir__space *space,
     if (!span_is_sound(space, wanted.address, wanted.span) || wanted.size == 0 ||
         wanted.size > wanted.span - space->page || strchr(name, '/'))
         return -EBADMSG;
+<<<<<<< HEAD
     if (wanted.stored) {
         int error = space->store >= 0 ? map_stored(space, &wanted) : -EBADMSG;
 
@@ -686,6 +682,10 @@ static int map_entry(struct weir__entry *entry, const struct weir__space *space,
             *place = (struct weir__place){wanted.address, wanted.span};
         return error;
     }
+=======
+    if (wanted.stored)
+        return space->store.fd >= 0 ? map_stored(space, &wanted) : -EBADMSG;
+>>>>>>> 1417a88 (Descriptors that the program has closed are left alone)
     fd = open_entry_block(entry, name, wanted.ino, wanted.size);
     if (fd >= 0) {
         int error = map_at(space, &wanted, fd, 0);

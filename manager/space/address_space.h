@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 
 #include "manager/space/arena_handle.h"
+#include "manager/space/descriptor.h"
 #include "manager/space/private_lock.h"
 #include "manager/space/unmapped.h"
 #include "shm/array/array.h"
@@ -87,7 +88,7 @@ struct weir__table {
 /* A block that this process unlinked and keeps open until it is retired. */
 struct weir__kept {
     uint32_t entry;
-    int fd;
+    struct weir__descriptor file;
     uint64_t word;
 };
 
@@ -100,8 +101,8 @@ struct weir__place {
 struct weir__space {
     char *base;
     size_t size, page;
-    int store; /* the memfd in which blocks lie that have no names; -1 while it is not made */
-    uint64_t store_ino;
+    /* The memfd in which blocks lie that have no names; none while it is not made. */
+    struct weir__descriptor store;
     bool anonymous;            /* all blocks of the scope lie there */
     bool dumped;               /* blocks that are not lazy are in core dumps */
     _Atomic size_t uncompared; /* bytes of blocks made since memory was last asked for */
@@ -130,8 +131,9 @@ int weir__space_make_store(struct weir__space *space, const char *name);
 uint64_t weir__space_offset(const struct weir__space *space, uint64_t address);
 /* Unmaps everything of this process. */
 void weir__space_close(struct weir__space *space);
-/* In a forked child: no entry refers to its copies of the kept descriptors. */
-void weir__space_forget_kept(struct weir__space *space);
+/* In a forked child: no entry refers to its copies of the kept descriptors. Returns how many the
+ * program had closed. */
+size_t weir__space_forget_kept(struct weir__space *space);
 
 /* True when `address` lies in the table. */
 bool weir__space_has_handle(const struct weir__space *space, const void *address);

@@ -2,7 +2,8 @@
  *
  * bell.h: waking the host.
  *
- * Threads of the host sleep on a futex (control.host_bell) or poll an eventfd (control.event_fd).
+ * Threads of the host sleep on a futex (control.host_bell) or poll a socket, of which
+ * control.event_fd is the other end.
  * Workers, the supervisor and the host itself ring either when a job or call may have settled.
  */
 #ifndef WEIR_BELL_H

@@ -235,8 +235,11 @@ struct weir__control {
     struct weir__queue *queue;        /* calls.h; NULL for a weir_process */
     unsigned char *heap;              /* memory for cells and arguments, allocated by the host */
     size_t heap_size;
-    size_t size;      /* of the whole mapping */
-    int32_t event_fd; /* an eventfd, the same in all processes of the pool; -1: none */
+    size_t size; /* of the whole mapping */
+    /* A socket to the host, the same in all processes of the pool; -1: none. Which open file it is,
+     * because a process may have closed it: see bell.c. */
+    int32_t event_fd;
+    uint64_t event_device, event_inode;
 
     alignas(WEIR__LINE) _Atomic uint32_t state; /* enum weir__pool_state */
     _Atomic uint32_t cancel_epoch;              /* host; one step cancels all calls begun before */

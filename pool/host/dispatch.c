@@ -2,9 +2,9 @@
  *
  * dispatch.c: the ends of futures as callbacks, for programs that have an event loop.
  *
- * The process that settles a job with a callback sets the job's bit in `notified` and makes the
- * eventfd readable. The host, awake, takes the bits, ends those futures, and calls. The call cannot
- * get lost:
+ * The process that settles a job with a callback sets the job's bit in `notified` and makes a
+ * socket of the host's readable. The host, awake, takes the bits, ends those futures, and calls.
+ * The call cannot get lost:
  *
  *   settled before the callback was set    weir_future_then() looks at the job after it has set
  *                                          WAITING_EVENT, and rings by itself
@@ -21,7 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 #include <uv.h>
@@ -35,7 +35,6 @@
 #include "pool/host/dispatch.h"
 #include "pool/host/future_set.h"
 #include "pool/host/hold.h"
-#include "pool/host/look.h"
 #include "pool/host/notified.h"
 #include "pool/host/spec.h"
 #include "pool/host/wait.h"
@@ -57,10 +56,47 @@ struct weir__loop {
 
 int weir__dispatch_init(weir_pool *pool)
 {
-    pool->control->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (pool->control->event_fd < 0)
-        return weir__fail(-errno, "cannot make a pool's eventfd: %s", strerror(errno));
+    struct weir__dispatch *dispatch = &pool->dispatch;
+    int ends[2] = {-1, -1}, error = 0;
+
+    weir__descriptors_lock();
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
+        error = errno;
+    weir__descriptor_set(&dispatch->event, weir__above_streams(ends[0]));
+    weir__descriptor_set(&dispatch->event_end, weir__above_streams(ends[1]));
+    weir__descriptor_list(&dispatch->event);
+    weir__descriptor_list(&dispatch->event_end);
+    weir__descriptors_unlock();
+    if (dispatch->event.fd < 0 || dispatch->event_end.fd < 0) {
+        error = error != 0 ? error : EMFILE;
+        return weir__fail(-error, "cannot make a pool's sockets: %s", strerror(error));
+    }
+    pool->control->event_fd = dispatch->event_end.fd;
+    pool->control->event_device = dispatch->event_end.device;
+    pool->control->event_inode = dispatch->event_end.inode;
     return 0;
+}
+
+/* epoll descriptors and timers have no inode of their own. But only this pool's epoll has the
+ * pool's socket in it, or the supervisor's pidfd, and then the pool's timer. */
+static bool has_in_epoll(const weir_pool *pool, int fd, enum source source)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = source};
+
+    return fd >= 0 && epoll_ctl(pool->dispatch.poll_fd, EPOLL_CTL_MOD, fd, &event) == 0;
+}
+
+static bool is_poll_fd_own(const weir_pool *pool)
+{
+    if (pool->dispatch.poll_fd < 0)
+        return false;
+    return has_in_epoll(pool, weir__descriptor_fd(&pool->dispatch.event), SOURCE_EVENT) ||
+           has_in_epoll(pool, weir__descriptor_fd(&pool->supervisor.pidfd), SOURCE_SUPERVISOR);
+}
+
+static bool is_timer_fd_own(const weir_pool *pool)
+{
+    return is_poll_fd_own(pool) && has_in_epoll(pool, pool->dispatch.timer_fd, SOURCE_TIMER);
 }
 
 static void close_descriptor(int *fd)
@@ -68,6 +104,28 @@ static void close_descriptor(int *fd)
     if (*fd >= 0)
         close(*fd);
     *fd = -1;
+}
+
+static void note_lost(weir_pool *pool, int fd)
+{
+    weir__scope_note_lost(pool->scope, "of a pool's event loop", fd);
+}
+
+static void close_checked(weir_pool *pool, int *fd, bool own)
+{
+    if (own)
+        close(*fd);
+    else if (*fd >= 0)
+        note_lost(pool, *fd);
+    *fd = -1;
+}
+
+static void close_own(weir_pool *pool, struct weir__descriptor *own)
+{
+    const int lost = weir__descriptor_close(own);
+
+    if (lost >= 0)
+        note_lost(pool, lost);
 }
 
 static void on_closed(uv_handle_t *handle)
@@ -83,13 +141,21 @@ static void leave_loop(weir_pool *pool)
     pool->callbacks.changed = NULL;
 }
 
+void weir__dispatch_close(weir_pool *pool)
+{
+    struct weir__dispatch *dispatch = &pool->dispatch;
+    const bool timer = is_timer_fd_own(pool), poll = is_poll_fd_own(pool);
+
+    leave_loop(pool);
+    close_checked(pool, &dispatch->timer_fd, timer);
+    close_checked(pool, &dispatch->poll_fd, poll);
+}
+
 void weir__dispatch_free(weir_pool *pool)
 {
-    leave_loop(pool);
-    close_descriptor(&pool->dispatch.poll_fd);
-    close_descriptor(&pool->dispatch.timer_fd);
-    if (pool->control != NULL)
-        close_descriptor(&pool->control->event_fd);
+    weir__dispatch_close(pool);
+    close_own(pool, &pool->dispatch.event);
+    close_own(pool, &pool->dispatch.event_end);
     if (pool->dispatch.gone != NULL)
         *pool->dispatch.gone = true;
 }
@@ -109,7 +175,7 @@ static void set_ticks(weir_pool *pool, bool on)
     struct itimerspec period = {.it_interval.tv_sec = on ? TICK_MS / 1000 : 0,
                                 .it_value.tv_sec = on ? TICK_MS / 1000 : 0};
 
-    if (pool->dispatch.timer_fd < 0 || pool->dispatch.ticks == on)
+    if (pool->dispatch.timer_fd < 0 || pool->dispatch.ticks == on || !is_timer_fd_own(pool))
         return;
     timerfd_settime(pool->dispatch.timer_fd, 0, &period, NULL);
     pool->dispatch.ticks = on;
@@ -120,8 +186,8 @@ static int open_descriptor(weir_pool *pool)
     pool->dispatch.poll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (pool->dispatch.poll_fd >= 0)
         pool->dispatch.timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    if (pool->dispatch.timer_fd < 0 || poll_for(pool, pool->control->event_fd, SOURCE_EVENT) < 0 ||
-        poll_for(pool, pool->supervisor.pidfd, SOURCE_SUPERVISOR) < 0 ||
+    if (pool->dispatch.timer_fd < 0 || poll_for(pool, pool->dispatch.event.fd, SOURCE_EVENT) < 0 ||
+        poll_for(pool, weir__detached_pidfd(&pool->supervisor), SOURCE_SUPERVISOR) < 0 ||
         poll_for(pool, pool->dispatch.timer_fd, SOURCE_TIMER) < 0) {
         int error = errno;
 
@@ -140,7 +206,10 @@ int weir_pool_fd(weir_pool *pool)
     if (result < 0)
         return result;
     pthread_mutex_lock(&pool->lock);
-    if (pool->dispatch.poll_fd < 0)
+    if (!weir__descriptor_is_own(&pool->dispatch.event) ||
+        (pool->dispatch.poll_fd >= 0 && !is_timer_fd_own(pool)))
+        result = weir__fail(-EBADF, "the program has closed a descriptor of the pool's event loop");
+    else if (pool->dispatch.poll_fd < 0)
         result = open_descriptor(pool);
     if (result == 0)
         result = pool->dispatch.poll_fd;
@@ -235,18 +304,19 @@ static bool drain(weir_pool *pool)
     int count = epoll_wait(pool->dispatch.poll_fd, events, SOURCES, 0);
     bool all = false;
     uint64_t number;
+    char rings[256];
 
     for (int i = 0; i < count; i++) {
         enum source source = (enum source)events[i].data.u32;
 
         if (source == SOURCE_SUPERVISOR) {
             weir__look_after_supervisor(pool);
-            epoll_ctl(pool->dispatch.poll_fd, EPOLL_CTL_DEL, pool->supervisor.pidfd, NULL);
+            epoll_ctl(pool->dispatch.poll_fd, EPOLL_CTL_DEL, pool->supervisor.pidfd.fd, NULL);
             all = true;
-        } else if (read(source == SOURCE_TIMER ? pool->dispatch.timer_fd : pool->control->event_fd,
-                        &number, sizeof(number)) > 0 &&
-                   source == SOURCE_TIMER) {
-            weir__look_asked(&pool->supervisor);
+        } else if (source == SOURCE_EVENT) {
+            (void)!recv(pool->dispatch.event.fd, rings, sizeof(rings), MSG_DONTWAIT);
+        } else if (read(pool->dispatch.timer_fd, &number, sizeof(number)) > 0) {
+            weir__look_after_supervisor(pool);
             all = true;
         }
     }

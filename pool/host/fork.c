@@ -116,10 +116,11 @@ static void fill_streams(void)
 struct start {
     struct weir__control *control;
     weir_scope *scope;
-    int ends[2];
-    char *stack;            /* of the intermediate */
-    ucontext_t thread;      /* where the child goes on */
-    volatile bool is_child; /* set in the child's copy */
+    struct weir__descriptor end;   /* of the lifeline, the child's */
+    struct weir__descriptor *kept; /* what else the child keeps; NULL: nothing */
+    char *stack;                   /* of the intermediate */
+    ucontext_t thread;             /* where the child goes on */
+    volatile bool is_child;        /* set in the child's copy */
 };
 
 /* The kernel forgets this registration in the intermediate, which shares memory, and so in what it
@@ -134,16 +135,16 @@ static void register_rseq(void)
 #endif
 }
 
-_Noreturn static void child_main(const struct start *start)
+_Noreturn static void child_main(struct start *start)
 {
     register_rseq();
     munmap(start->stack, STACK_SIZE);
-    close(start->ends[0]);
+    weir__descriptors_close_all((struct weir__descriptor *[]){&start->end, start->kept}, 2);
     reset_signals();
     weir__exit_guard_arm();
     fill_streams();
     weir__scope_after_fork_child(start->scope);
-    weir__supervisor_main(start->control, start->scope, start->ends[1]);
+    weir__supervisor_main(start->control, start->scope, start->end.fd);
 }
 
 /* Not instrumented: the sanitizer does not know the stack that this runs on. */
@@ -161,7 +162,7 @@ __attribute__((no_sanitize("address", "undefined"))) static int intermediate(voi
 
         snprintf(hello.message, sizeof(hello.message), "cannot fork the supervisor: %s",
                  strerror(errno));
-        weir__lifeline_send(start->ends[1], &hello, sizeof(hello));
+        weir__lifeline_send(start->end.fd, &hello, sizeof(hello));
     }
     return 0;
 }
@@ -228,6 +229,7 @@ static int fork_child(struct start *start)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     weir__scope_before_fork(start->scope);
+    weir__descriptors_lock();
     start->stack = stack;
     if (weir__exit_guard_set(start)) {
         error = run_intermediate(start);
@@ -235,68 +237,131 @@ static int fork_child(struct start *start)
     } else {
         error = errno;
     }
+    weir__descriptors_unlock();
     weir__scope_after_fork_parent(start->scope);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     munmap(stack, STACK_SIZE);
     return error;
 }
 
-int weir__fork_supervisor(struct weir__control *control, weir_scope *scope,
-                          struct weir__detached *out)
+/* A process that another thread forks meanwhile has neither end: it would keep this supervisor
+ * alive when the program calls exec. */
+static int make_lifeline(struct weir__descriptor *hosts, struct weir__descriptor *childs)
 {
-    struct start start = {.control = control, .scope = scope, .ends = {-1, -1}};
+    int ends[2] = {-1, -1}, error = 0;
+
+    weir__descriptors_lock();
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+        error = errno;
+    weir__descriptor_set(hosts, weir__above_streams(ends[0]));
+    weir__descriptor_set(childs, weir__above_streams(ends[1]));
+    weir__descriptor_list(hosts);
+    weir__descriptor_list(childs);
+    weir__descriptors_unlock();
+    if (hosts->fd >= 0 && childs->fd >= 0)
+        return 0;
+    weir__descriptor_close(hosts);
+    weir__descriptor_close(childs);
+    error = error != 0 ? error : EMFILE;
+    return weir__fail(-error, "cannot make a socket pair for a supervisor: %s", strerror(error));
+}
+
+/* A supervisor that has done its work by now, or was killed, may be reaped already: ESRCH. There is
+ * no pidfd then, and its closed end of the lifeline says the same. */
+static int open_pidfd(struct weir__detached *out)
+{
+    int pidfd, error;
+
+    weir__descriptors_lock();
+    pidfd = weir__above_streams((int)syscall(SYS_pidfd_open, out->pid, 0));
+    error = errno;
+    weir__descriptor_set_pidfd(&out->pidfd, pidfd, out->pid);
+    weir__descriptor_list(&out->pidfd);
+    weir__descriptors_unlock();
+    if (pidfd >= 0 || error == ESRCH)
+        return 0;
+    return weir__fail(-error, "cannot open a pidfd of the supervisor: %s", strerror(error));
+}
+
+int weir__fork_supervisor(struct weir__control *control, weir_scope *scope,
+                          struct weir__descriptor *kept, struct weir__detached *out)
+{
+    struct start start = {.control = control, .scope = scope, .kept = kept};
     struct weir__hello hello;
-    int *ends = start.ends, result;
+    int result;
 
     *out = WEIR__DETACHED_NONE;
     out->control = control;
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0) {
-        ends[0] = weir__above_streams(ends[0]);
-        ends[1] = weir__above_streams(ends[1]);
-        errno = EMFILE;
-    }
-    if (ends[0] < 0 || ends[1] < 0) {
-        result =
-            weir__fail(-errno, "cannot make a socket pair for a supervisor: %s", strerror(errno));
-        close(ends[0]);
-        close(ends[1]);
+    result = make_lifeline(&out->lifeline, &start.end);
+    if (result < 0)
         return result;
-    }
     result = fork_child(&start);
-    close(ends[1]);
+    weir__descriptor_close(&start.end);
     if (result != 0) {
-        close(ends[0]);
+        weir__descriptor_close(&out->lifeline);
         return weir__fail(-result, "cannot fork: %s", strerror(result));
     }
-    out->lifeline = ends[0];
-    result = wait_for_hello(ends[0], &hello);
+    result = wait_for_hello(out->lifeline.fd, &hello);
     if (result == 0) {
-        /* One that has done its work by now, or was killed, may be reaped already: ESRCH. There is
-         * no pidfd then, and its closed end of the lifeline says the same. */
         out->pid = hello.pid;
-        out->pidfd = weir__above_streams((int)syscall(SYS_pidfd_open, hello.pid, 0));
-        if (out->pidfd < 0 && errno != ESRCH)
-            result =
-                weir__fail(-errno, "cannot open a pidfd of the supervisor: %s", strerror(errno));
+        result = open_pidfd(out);
     }
     if (result < 0)
-        weir__detached_end(out);
+        weir__detached_end(out, scope);
     return result;
 }
+
+/* ---- what the program has left of it --------------------------------------------------------- */
+
+bool weir__detached_is_lost(const struct weir__detached *detached)
+{
+    return detached->lifeline.fd >= 0 && !weir__descriptor_is_own(&detached->lifeline);
+}
+
+int weir__detached_pidfd(struct weir__detached *detached)
+{
+    struct weir__descriptor *own = &detached->pidfd;
+
+    if (own->fd < 0 || weir__descriptor_is_own(own) ||
+        weir__descriptor_reopen_pidfd(own, detached->pid))
+        return own->fd;
+    return -1;
+}
+
+/* Sends nothing. A number that is another process's by now makes a wait last to its limit. */
+static bool is_no_process(pid_t pid)
+{
+    return pid <= 0 || (kill(pid, 0) < 0 && errno == ESRCH);
+}
+
+static bool are_workers_gone(const struct weir__control *control)
+{
+    for (int i = 0; i < control->workers; i++) {
+        if (!is_no_process(atomic_load(&control->slots[i].pid)))
+            return false;
+    }
+    return true;
+}
+
+/* ---- orders and ends ------------------------------------------------------------------------- */
 
 void weir__detached_ring(const struct weir__detached *detached)
 {
     const char ring = 0;
 
     /* EAGAIN: there are rings that it has not seen, so it will look. */
-    if (!weir__lifeline_send(detached->lifeline, &ring, 1) && errno != EAGAIN)
-        shutdown(detached->lifeline, SHUT_WR);
+    if (!weir__descriptor_is_own(&detached->lifeline))
+        return; /* the program has closed it, and so the process ends */
+    if (!weir__lifeline_send(detached->lifeline.fd, &ring, 1) && errno != EAGAIN)
+        shutdown(detached->lifeline.fd, SHUT_WR);
 }
 
 static void send_signal(const struct weir__detached *detached, int number)
 {
-    if (detached->pidfd >= 0)
-        syscall(SYS_pidfd_send_signal, detached->pidfd, number, NULL, 0);
+    int pidfd = weir__descriptor_fd(&detached->pidfd);
+
+    if (pidfd >= 0)
+        syscall(SYS_pidfd_send_signal, pidfd, number, NULL, 0);
 }
 
 void weir__detached_continue(const struct weir__detached *detached)
@@ -311,7 +376,7 @@ void weir__detached_order(const struct weir__detached *detached, uint32_t order)
     weir__detached_continue(detached);
 }
 
-void weir__detached_kill(const struct weir__detached *detached)
+void weir__detached_kill(struct weir__detached *detached)
 {
     weir__detached_order(detached, ORDER_KILL);
     if (weir__detached_wait(detached, KILL_MS))
@@ -323,15 +388,15 @@ void weir__detached_kill(const struct weir__detached *detached)
 /* The end of file on the lifeline says that the process and all that it forked are gone. But a copy
  * of its end may be in a process that another thread of the host forked at the wrong moment; then
  * the pidfd tells of the process, and the kernel kills its workers with it. */
-bool weir__detached_wait(const struct weir__detached *detached, int timeout_ms)
+static bool wait_with_lifeline(const struct weir__detached *detached, int pidfd, int64_t limit)
 {
-    int64_t limit = weir__now_ns() + (int64_t)timeout_ms * 1000000, remaining;
     const struct timespec step = {.tv_nsec = 1000000};
     bool gone = false;
+    int64_t remaining;
 
     do {
-        struct pollfd poll_fds[] = {{.fd = detached->lifeline, .events = POLLIN},
-                                    {.fd = gone ? -1 : detached->pidfd, .events = POLLIN}};
+        struct pollfd poll_fds[] = {{.fd = detached->lifeline.fd, .events = POLLIN},
+                                    {.fd = gone ? -1 : pidfd, .events = POLLIN}};
         char byte;
         ssize_t got;
         int ready;
@@ -340,7 +405,7 @@ bool weir__detached_wait(const struct weir__detached *detached, int timeout_ms)
         ready = poll(poll_fds, 2, remaining > 0 ? (int)((remaining + 999999) / 1000000) : 0);
         if (ready < 0 && errno != EINTR)
             nanosleep(&step, NULL); /* no memory for it: the lifeline is looked at all the same */
-        got = recv(detached->lifeline, &byte, 1, MSG_DONTWAIT);
+        got = recv(detached->lifeline.fd, &byte, 1, MSG_DONTWAIT);
         if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN))
             return true;
         if (!gone && ready > 0 && poll_fds[1].revents != 0) {
@@ -352,27 +417,72 @@ bool weir__detached_wait(const struct weir__detached *detached, int timeout_ms)
     return gone;
 }
 
-void weir__detached_end(struct weir__detached *detached)
+/* The program has closed the lifeline. What has ended is looked at by its number, which can only be
+ * too late. */
+static bool wait_without_lifeline(const struct weir__detached *detached, int pidfd, int64_t limit)
 {
-    if (detached->lifeline >= 0) {
+    const struct timespec step = {.tv_nsec = 1000000};
+    bool gone = false;
+
+    for (;;) {
+        struct pollfd ended = {.fd = pidfd, .events = POLLIN};
+
+        if (!gone && (pidfd >= 0 ? poll(&ended, 1, 0) > 0 : is_no_process(detached->pid))) {
+            gone = true;
+            if (limit > weir__now_ns() + LAST_DEATHS_NS)
+                limit = weir__now_ns() + LAST_DEATHS_NS;
+        }
+        if (gone && are_workers_gone(detached->control))
+            return true;
+        if (weir__now_ns() >= limit)
+            return gone;
+        nanosleep(&step, NULL);
+    }
+}
+
+bool weir__detached_wait(struct weir__detached *detached, int timeout_ms)
+{
+    const int64_t limit = weir__now_ns() + (int64_t)timeout_ms * 1000000;
+    int pidfd = weir__detached_pidfd(detached);
+
+    return weir__descriptor_is_own(&detached->lifeline)
+               ? wait_with_lifeline(detached, pidfd, limit)
+               : wait_without_lifeline(detached, pidfd, limit);
+}
+
+static void close_own(weir_scope *scope, struct weir__descriptor *own, const char *what)
+{
+    const int lost = weir__descriptor_close(own);
+
+    if (lost >= 0)
+        weir__scope_note_lost(scope, what, lost);
+}
+
+void weir__detached_end(struct weir__detached *detached, weir_scope *scope)
+{
+    int pidfd;
+
+    if (detached->lifeline.fd >= 0) {
         /* Closing its lifeline ends a supervisor that works; one that does not is killed. */
-        shutdown(detached->lifeline, SHUT_WR);
+        if (weir__descriptor_is_own(&detached->lifeline))
+            shutdown(detached->lifeline.fd, SHUT_WR);
         if (!weir__detached_wait(detached, KILLED_MS)) {
             send_signal(detached, SIGKILL);
             weir__detached_wait(detached, KILLED_MS);
         }
-        close(detached->lifeline);
+        close_own(scope, &detached->lifeline, "the lifeline of a pool or process");
     }
-    if (detached->pidfd >= 0) {
-        struct pollfd gone = {.fd = detached->pidfd, .events = POLLIN};
+    pidfd = weir__detached_pidfd(detached);
+    if (pidfd >= 0) {
+        struct pollfd gone = {.fd = pidfd, .events = POLLIN};
         siginfo_t info;
 
         while (poll(&gone, 1, 1000) < 0 && errno == EINTR)
             ;
         /* Only where orphans come back to this process (PID 1, subreaper); elsewhere it is ECHILD.
          * By the pidfd: the number may be that of a child of the program's by now. */
-        waitid(P_PIDFD, (id_t)detached->pidfd, &info, WEXITED | WNOHANG | __WALL);
-        close(detached->pidfd);
+        waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | __WALL);
     }
+    close_own(scope, &detached->pidfd, "a supervisor's pidfd");
     *detached = WEIR__DETACHED_NONE;
 }

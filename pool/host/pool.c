@@ -75,6 +75,7 @@ static weir_pool *new_private(int workers)
     pool->supervisor = WEIR__DETACHED_NONE;
     TAILQ_INIT(&pool->futures.list);
     TAILQ_INIT(&pool->callbacks.ended);
+    pool->dispatch.event = pool->dispatch.event_end = WEIR__DESCRIPTOR_NONE;
     pool->dispatch.poll_fd = -1;
     pool->dispatch.timer_fd = -1;
     pool->mine = weir__mine();
@@ -123,7 +124,8 @@ static void kill_workers(weir_pool *pool)
     weir__calls_end(pool);
     weir__dispatch_finish(pool);
     wait_until_idle(pool);
-    weir__detached_end(&pool->supervisor);
+    weir__dispatch_close(pool);
+    weir__detached_end(&pool->supervisor, pool->scope);
 }
 
 /* No thread is in the pool any more. */
@@ -203,7 +205,8 @@ __attribute__((noinline)) weir_pool *weir_pool_new(weir_scope *scope,
     pool->stack_at = (uintptr_t)__builtin_dwarf_cfa();
     pool->control->spinners_max = cpus > 1 ? cpus - 1 : 0;
     if (weir__dispatch_init(pool) < 0 ||
-        weir__fork_supervisor(pool->control, scope, &pool->supervisor) < 0) {
+        weir__fork_supervisor(pool->control, scope, &pool->dispatch.event_end, &pool->supervisor) <
+            0) {
         free_private(pool);
         return NULL;
     }
@@ -225,7 +228,8 @@ void weir_pool_free(weir_pool *pool)
     weir__wake_all(pool->control);
     weir__detached_order(&pool->supervisor, ORDER_FINISH);
     weir__detached_wait(&pool->supervisor, FREE_MS);
-    weir__detached_end(&pool->supervisor);
+    weir__dispatch_close(pool);
+    weir__detached_end(&pool->supervisor, pool->scope);
     weir__scope_on_end_remove(pool->scope, &pool->on_end);
     end_pool(pool);
 }

@@ -39,7 +39,7 @@ struct weir_process {
 static void stop_process(weir_process *process)
 {
     weir__detached_kill(&process->supervisor);
-    weir__detached_end(&process->supervisor);
+    weir__detached_end(&process->supervisor, process->scope);
     weir__control_free(process->control);
     free(process);
 }
@@ -82,7 +82,7 @@ weir_process *weir_process_start_with(weir_scope *scope, int (*target)(void *arg
         process->control->leave_started = options != NULL && options->leave_started;
     }
     if (process->control == NULL ||
-        weir__fork_supervisor(process->control, scope, &process->supervisor) < 0) {
+        weir__fork_supervisor(process->control, scope, NULL, &process->supervisor) < 0) {
         weir__control_free(process->control);
         free(process);
         return NULL;
@@ -151,10 +151,10 @@ pid_t weir_process_pid(const weir_process *process)
     return process->pid;
 }
 
-/* A pidfd of the process; -ESRCH: it has ended. The supervisor takes the pid out before it reaps: as
- * long as it lives and the pid stands there, the number is the process's, so it was when the pidfd
- * was opened. */
-static int open_own(const weir_process *process)
+/* A pidfd of the process; -ESRCH: it has ended. The supervisor takes the pid out before it reaps:
+ * as long as it lives and the pid stands there, the number is the process's, so it was when the
+ * pidfd was opened. */
+static int open_own(weir_process *process)
 {
     const _Atomic int32_t *pid = &process->control->slots[0].pid;
     /* seq_cst, both looks; pairs with supervisor.c, on_child(); pairs with supervisor.c,

@@ -103,11 +103,14 @@ static int report_lost_supervisor(const weir_pool *pool)
         .exit_status = -1,
     };
 
-    snprintf(
-        error.message, sizeof(error.message),
-        "the pool's supervisor (pid %d) is gone, and its workers with it; free this pool and make "
-        "another one",
-        (int)pool->supervisor.pid);
+    snprintf(error.message, sizeof(error.message),
+             "the pool's supervisor (pid %d) is gone, and its workers with it%s; free this pool "
+             "and make "
+             "another one",
+             (int)pool->supervisor.pid,
+             weir__detached_is_lost(&pool->supervisor)
+                 ? ", because the program has closed its connection to them"
+                 : "");
     return weir__fail_with(&error);
 }
 

@@ -68,10 +68,12 @@ struct weir__callbacks {
     void (*changed)(weir_pool *pool);
 };
 
-/* dispatch.c. The first three with pool->lock, the others by the thread that dispatches. */
+/* dispatch.c. All but `loop` and `gone` with pool->lock, the others by the thread that
+ * dispatches. */
 struct weir__dispatch {
-    int poll_fd, timer_fd; /* for the host to wait on; -1 until it asks */
-    bool ticks;            /* the timer runs */
+    struct weir__descriptor event, event_end; /* the host's, and all processes' */
+    int poll_fd, timer_fd;                    /* for the host to wait on; -1 until it asks */
+    bool ticks;                               /* the timer runs */
     struct weir__loop *loop;
     bool *gone; /* in a callback: to be set when it frees the pool */
 };

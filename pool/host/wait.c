@@ -47,11 +47,15 @@ int64_t weir__spin_budget(weir_pool *pool, int64_t now_ns)
 
 void weir__look_after_supervisor(weir_pool *pool)
 {
-    struct pollfd gone = {.fd = pool->supervisor.pidfd, .events = POLLIN};
+    struct weir__detached *supervisor = &pool->supervisor;
+    struct pollfd gone = {.fd = weir__detached_pidfd(supervisor), .events = POLLIN};
 
-    /* Without a pidfd it was gone before the pool was there; see fork.c. */
-    if (gone.fd >= 0 && (poll(&gone, 1, 0) <= 0 || !(gone.revents & POLLIN))) {
-        weir__look_asked(&pool->supervisor);
+    /* Without a pidfd it was gone before the pool was there (fork.c), or the program has closed it
+     * and there is no such process any more, or no way to tell (before Linux 6.9). */
+    if (gone.fd >= 0 ? poll(&gone, 1, 0) <= 0 || !(gone.revents & POLLIN)
+                     : supervisor->pidfd.fd >= 0 && !weir__detached_is_lost(supervisor) &&
+                           !weir__detached_wait(supervisor, 0)) {
+        weir__look_asked(supervisor);
         return;
     }
     /* The kernel has signalled its workers; wait until they are really gone. */

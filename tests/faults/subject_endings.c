@@ -2,8 +2,11 @@
  *
  * subject end HOW: a program that ends in every way but weir_scope_end. It tells how many files it
  * has in /dev/shm when all is there, and ends when a line comes in.
+ *
+ * subject closed SEED: a program that closes some of the descriptors that weir has, and goes on.
  */
 #include "subject.h"
+#include "taken.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -75,4 +78,81 @@ static int end(int argc, char **argv)
     return end_by(argv[0], list);
 }
 
-const struct mode endings[] = {{"end", end}, {NULL, NULL}};
+/* ---- descriptors that the program closes ----------------------------------------------------- */
+
+static int set_item(weir_task *task, weir_range range, void *arg)
+{
+    (void)task;
+    for (int64_t i = range.begin; i < range.end; i++)
+        ((char *)arg)[i] = 1;
+    return 0;
+}
+
+static int wait_for_ever(void *arg)
+{
+    (void)arg;
+    for (;;)
+        pause();
+    return 0;
+}
+
+/* Closes some of what is open from 3 on, each with one of `of` chances, and gives the numbers to
+ * files of its own. */
+static int close_some(struct taken *taken, unsigned *seed, int of)
+{
+    bool open[TAKEN_MAX];
+    int count = 0;
+
+    open_numbers(open);
+    for (int fd = 3; fd < TAKEN_MAX; fd++) {
+        if (open[fd] && rand_r(seed) % of == 0)
+            taken[count++] = (struct taken){.fd = fd, .kind = rand_r(seed) % TAKEN_KINDS};
+    }
+    /* Those that stay closed come last, or another file would get the number. */
+    for (int pass = 0; pass < 2; pass++) {
+        for (int i = 0; i < count; i++) {
+            if ((taken[i].kind == TAKEN_NOT) == (pass == 1))
+                MUST(take_over(&taken[i], taken[i].fd, taken[i].kind));
+        }
+    }
+    return count;
+}
+
+static int closed(int argc, char **argv)
+{
+    unsigned seed = argc > 0 ? (unsigned)strtoul(argv[0], NULL, 10) : 1;
+    const weir_scope_options options = {.anonymous = rand_r(&seed) % 2, .timeout_ms = 1000};
+    weir_scope *scope = weir_scope_begin(&options);
+    weir_shm *block = weir_scope_shm(scope, 8000);
+    weir_pool *pool = new_pool(scope, 2);
+    weir_process *process = weir_process_start(scope, wait_for_ever, NULL);
+    struct taken taken[TAKEN_MAX];
+    weir_future *future;
+    int count, code;
+
+    MUST(block != NULL && pool != NULL && process != NULL && weir_pool_fd(pool) >= 0);
+    count = close_some(taken, &seed, 1 + rand_r(&seed) % 4);
+    (void)!weir_scope_shm(scope, 8000);
+    code = weir_pool_for(pool, (weir_range){0, 1000}, set_item, weir_shm_buf(block), NULL);
+    MUST(code == 0 || code == WEIR_EDIED);
+    future = weir_pool_for_async(pool, (weir_range){0, 1000}, set_item, weir_shm_buf(block),
+                                 &(weir_job_options){.timeout_ms = 5000});
+    if (future != NULL) {
+        code = weir_future_wait(future, 10000);
+        MUST(code == 0 || code == WEIR_EDIED);
+        (void)!weir_pool_dispatch(pool);
+        weir_future_free(future);
+    }
+    (void)!weir_process_join(process, 0, NULL);
+    if (rand_r(&seed) % 2)
+        weir_process_free(process);
+    if (rand_r(&seed) % 2)
+        weir_pool_kill(pool);
+    code = weir_scope_end(scope);
+    MUST(code == (count > 0 ? -EBADF : 0));
+    for (int i = 0; i < count; i++)
+        MUST(look_at_taken(&taken[i]) == NULL);
+    return 0;
+}
+
+const struct mode endings[] = {{"end", end}, {"closed", closed}, {NULL, NULL}};

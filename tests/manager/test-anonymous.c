@@ -225,7 +225,7 @@ static unsigned long pages(void)
     struct weir_scope *own = scope;
     struct stat st;
 
-    assert_int_equal(fstat(own->space.store, &st), 0);
+    assert_int_equal(fstat(own->space.store.fd, &st), 0);
     return (unsigned long)st.st_blocks / 8;
 }
 
@@ -266,7 +266,7 @@ static void a_new_object_is_zero__whatever_was_there(void **state)
         weir_shm_close(shm);
         /* as a process leaves it that is killed when it has filled, and not published */
         if (i % 2) {
-            char *page = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, own->space.store,
+            char *page = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, own->space.store.fd,
                               (off_t)weir__space_offset(&own->space, (uint64_t)(uintptr_t)buf));
 
             assert_ptr_not_equal(page, MAP_FAILED);
@@ -348,8 +348,9 @@ static void die_while_making(size_t size)
     if (!entry || own->maker_pid != getpid() || own->maker == 0)
         _exit(2);
     atomic_store(&entry->maker, own->maker);
-    if (weir__block_carve(&block, own->space.store, weir__space_offset(&own->space, entry->address),
-                          size, 0, (void *)(uintptr_t)entry->address))
+    if (weir__block_carve(&block, own->space.store.fd,
+                          weir__space_offset(&own->space, entry->address), size, 0,
+                          (void *)(uintptr_t)entry->address))
         _exit(3);
     memset(block.addr, 1, size);
     raise(SIGKILL);

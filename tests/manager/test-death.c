@@ -482,7 +482,7 @@ static void end_says_so__when_a_creation_does_not_end(void **state)
     pid = fork();
     if (pid == 0) {
         child_reset();
-        if (weir__scope_file_creation_begin(scope->scope_fd) || write(ready[1], "r", 1) != 1)
+        if (weir__scope_file_creation_begin(scope->file.fd) || write(ready[1], "r", 1) != 1)
             _exit(1);
         raise(SIGSTOP);
         _exit(0);
