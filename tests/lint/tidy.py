@@ -37,15 +37,12 @@ ALLOWED = {
     ("UndefinedBinaryOperatorResult", "needed = (size_t)key.size + 1 + value.size + 1;"):
         "weir_dict_next() sets both where the buffer is too small",
     ("uninitialized.Assign", "size_t size = buffer->size;"): "the callers check the buffer first",
-    ("NullDereference", "table->entries[index].address = (uint64_t)(uintptr_t)space->base + (uint64_t)offset;"):
-        "a span can be taken only where there is a table",
+    ("NullDereference", "entry->address = place.address;"): "a span can be taken only where there is a table",
     ("NullDereference", "tail = ring->tail;"): "a place is refused only where there is a ring",
     ("NonNullParamChecker", "pthread_mutex_unlock(&pool->lock);"): CHECKED,
     ("NullDereference", "struct pollfd *polled = supervisor->polled;"): "the supervisor's memory was mapped before",
     ("NonNullParamChecker", "memcmp(weir__pair_record_key(record), key, key_size) == 0)"): "a key that is NULL has size 0",
-    ("deadcode.DeadStores", "const size_t whole = weir__block_mapped_size(size);"): "read with guard pages",
-    ("bugprone-unused-return-value", "mmap(at, size, PROT_NONE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,"):
-        "there is nothing more to do if it fails",
+    ("deadcode.DeadStores", "const size_t whole = weir__block_mapped_size(part->size);"): "read with guard pages",
 }
 
 
