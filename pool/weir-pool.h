@@ -148,6 +148,21 @@ WEIR_API int weir_pool_workers(const weir_pool *pool);
 WEIR_API pid_t weir_pool_supervisor_pid(const weir_pool *pool);
 WEIR_API pid_t weir_pool_worker_pid(const weir_pool *pool, int worker);
 
+/* What has happened in a pool since it was made. */
+typedef struct weir_pool_stats {
+    uint64_t workers_started; /* the first ones and replacements */
+    uint64_t workers_died;    /* that were killed, crashed, or ended by exit() */
+    uint64_t chunks_retried;  /* times that a chunk was run again after a death */
+    uint64_t reserved[5];     /* zero */
+} weir_pool_stats;
+
+/* Tells what has happened in the pool, also if no call has failed for it. A death counts shortly
+ * after it, and before the call whose chunk it was returns.
+ * Context: any thread of the program that made the pool. Does not block.
+ * Crash: nothing shared has changed.
+ * Returns: 0; -EINVAL (NULL), -EDEADLK (called in a worker). */
+WEIR_API WEIR_MUST_CHECK int weir_pool_get_stats(const weir_pool *pool, weir_pool_stats *out);
+
 /* ---- how a job is run ----------------------------------------------------------------------- */
 
 /* How far a job is, in items of its range; for weir_job_options.on_progress. */
@@ -162,6 +177,34 @@ typedef struct weir_progress {
     bool ended;           /* this is the last time: the job has ended, well if all items are done */
     uint64_t reserved[4]; /* zero */
 } weir_progress;
+
+#define WEIR_FAILURES_MAX 4096
+
+/* What became of a job's chunks, for weir_job_options.report, as GNU parallel's --joblog. The first
+ * two members are the program's; the rest is set when the job's end is noticed: then the call
+ * returns, or a call on its future does. `reserved` must be zero.
+ *
+ *     weir_error failures[100];
+ *     weir_job_report report = {failures, 100};
+ *
+ *     if (weir_pool_for(pool, range, work, arg,
+ *                       &(weir_job_options){.keep_going = true, .report = &report}) < 0)
+ *         for (size_t i = 0; i < report.failures_count; i++)
+ *             puts(failures[i].message);
+ */
+typedef struct weir_job_report {
+    weir_error *failures; /* gets the failures, ordered by their ranges; may be NULL */
+    /* Room there. Of more failures the first ones to happen are kept. At most WEIR_FAILURES_MAX
+     * are, and the pool has some 800 bytes of memory for each. */
+    size_t failures_most;
+    size_t failures_count; /* so many are there */
+    uint64_t chunks;       /* of the job; of a map-reduce, of both parts */
+    uint64_t done;         /* chunks that are done, ... */
+    uint64_t failed;       /* ... and that have failed; others were not run to their end */
+    uint64_t deaths;       /* of workers, each on a chunk of this job */
+    uint64_t retries;      /* times that a chunk was run again */
+    uint64_t reserved[4];
+} weir_job_report;
 
 #define WEIR_RETRIES_NONE (-1) /* weir_job_options.retries: never run a chunk again */
 
@@ -186,7 +229,8 @@ typedef struct weir_job_options {
     /* Each attempt at a chunk; 0: none. Its worker is killed then, and the chunk is retried or
      * fails with -ETIMEDOUT. */
     int chunk_timeout_ms;
-    bool keep_going; /* run the remaining chunks after a failure; the first one is reported */
+    /* Run the remaining chunks after a failure. The first one is reported; `report` has all. */
+    bool keep_going;
     /* weir_pool_map(): `in` and `out` lie in memory that the workers share, though it is not the
      * scope's. */
     bool shared;
@@ -194,7 +238,8 @@ typedef struct weir_job_options {
     const char *progress; /* draw a bar with this label ("": none); see below */
     void (*on_progress)(const weir_progress *progress, void *arg); /* draw nothing: call this */
     void *on_progress_arg;
-    uint64_t reserved[5];
+    weir_job_report *report; /* gets what became of the chunks; must stay until the job has ended */
+    uint64_t reserved[4];
 } weir_job_options;
 
 /* Progress is shown by the thread that waits for the job, while it waits: in the call itself, or,

@@ -84,7 +84,7 @@ static inline bool weir__call_stopped(const struct weir__control *control,
 
 static inline struct weir__failures weir__queue_failures(struct weir__queue *queue, unsigned place)
 {
-    return (struct weir__failures){&queue->failures[place], &queue->cells[place], 1, 0};
+    return (struct weir__failures){&queue->failures[place], NULL, &queue->cells[place], 1, 0};
 }
 
 /* Tells the host that the call in this place may be settled, if it waits. Signal-safe. */

@@ -82,6 +82,19 @@ struct weir__failure {
     weir_error death;           /* by the supervisor: a worker died */
 };
 
+/* All failures of a job, if its caller asks for them: each process that makes a chunk fail takes an
+ * entry. An entry counts when the cell of its chunk is FAILED, as a record of the above. */
+struct weir__failure_entry {
+    _Atomic int64_t next; /* by the process that took it: its chunk + 1; 0: it says nothing */
+    weir_error error;
+};
+
+struct weir__failure_log {
+    _Atomic uint64_t taken; /* by those processes; more than `size`: no entry was left */
+    uint64_t size;          /* host, before the job is open */
+    struct weir__failure_entry entries[];
+};
+
 /* What the kinds of job need beyond the range; see map.c, reduce.c and map_reduce.c. */
 struct weir__job_data {
     const unsigned char *in;
@@ -148,9 +161,12 @@ struct weir__job {
 
     alignas(WEIR__LINE) struct weir__result result; /* of a call */
 
-    struct weir__job_data data; /* by the host, as the first fields */
-    int64_t deadline_ns;        /* CLOCK_MONOTONIC; 0: none */
-    int64_t chunk_timeout_ns;   /* 0: none */
+    struct weir__job_data data;            /* by the host, as the first fields */
+    int64_t deadline_ns;                   /* CLOCK_MONOTONIC; 0: none */
+    int64_t chunk_timeout_ns;              /* 0: none */
+    struct weir__failure_log *failure_log; /* NULL: nobody asks */
+    _Atomic uint32_t deaths;  /* by the supervisor: of workers, each on a chunk of the job, ... */
+    _Atomic uint32_t retried; /* ... after which the chunk became FREE again */
     struct weir__failure failure;
     struct weir__argument argument;
 };
@@ -267,6 +283,9 @@ struct weir__control {
     _Atomic uint64_t notified[WEIR__JOBS_MAX / 64];
 
     struct weir__bar bar; /* host */
+
+    /* By the supervisor, for weir_pool_get_stats(). */
+    _Atomic uint64_t workers_started, workers_died, chunks_retried;
 
     /* A weir_process, and how it ended. Supervisor: exit_status first, then ended. */
     _Atomic uint32_t ended;

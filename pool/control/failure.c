@@ -63,10 +63,36 @@ weir_error *weir__failure_claim_death(struct weir__failures failures)
     return &record->death;
 }
 
+struct weir__failure_entry *weir__failure_log_take(struct weir__failures failures)
+{
+    struct weir__failure_log *log = failures.log;
+    uint64_t taken;
+
+    if (log == NULL || atomic_load_explicit(&log->taken, memory_order_relaxed) >= log->size)
+        return NULL;
+    taken = atomic_fetch_add_explicit(&log->taken, 1, memory_order_relaxed);
+    return taken < log->size ? &log->entries[taken] : NULL;
+}
+
+void weir__failure_log_note(struct weir__failures failures, struct weir__failure_entry *entry)
+{
+    atomic_store(&entry->next, failures.chunk + 1);
+}
+
+bool weir__failure_log_counts(struct weir__failures failures,
+                              const struct weir__failure_entry *entry)
+{
+    return counts(&failures, atomic_load(&entry->next));
+}
+
 void weir__failure_withdraw(struct weir__failures failures, unsigned slot)
 {
     struct weir__failure *record = failures.record;
 
+    for (uint64_t i = 0; failures.log != NULL && i < failures.log->size; i++) {
+        if (atomic_load(&failures.log->entries[i].next) == failures.chunk + 1)
+            atomic_store(&failures.log->entries[i].next, 0);
+    }
     if (atomic_load(&record->owner) != slot + 1 ||
         counts(&failures, atomic_load(&record->task_next)))
         return;

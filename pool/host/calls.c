@@ -230,7 +230,7 @@ static bool is_plain(const weir_job_options *options)
             return false;
     }
     return (options->retries == 0 || options->retries == WEIR_RETRIES_NONE) &&
-           options->timeout_ms == 0 && options->chunk_timeout_ms == 0 &&
+           options->timeout_ms == 0 && options->chunk_timeout_ms == 0 && options->report == NULL &&
            options->progress == NULL && options->on_progress == NULL && !options->progress_lines;
 }
 

@@ -25,6 +25,8 @@
 #include "shm/clock.h"
 #include "shm/error.h"
 
+#define LOG_SPARE 32
+
 /* A job that lasts longer is worth waking more workers: of a spinning worker, ... */
 #define WAKE_MORE_SPUN_NS  3000
 #define WAKE_MORE_WOKEN_NS 15000 /* ... and of one that had to be woken itself */
@@ -62,14 +64,16 @@ static void release_cells(weir_pool *pool, unsigned index)
     private->lingers = false;
 }
 
-/* Gives back the argument and the kind's data: when all chunks are final no process reads them any
+/* Gives back the argument, the kind's data and the log of failures: when all chunks are final no process reads them any
  * more. */
 static void release_data(weir_pool *pool, unsigned index)
 {
     struct weir__job_private *private = &pool->jobs.private[index];
 
     weir__control_heap_free(&pool->jobs.heap, private->memory, private->size);
+    weir__control_heap_free(&pool->jobs.heap, private->log, private->log_size);
     private->memory = private->arg = NULL;
+    private->log = NULL;
 }
 
 /* A process that is still inside reads the cells: it must not find one that says FREE. */
@@ -195,6 +199,32 @@ static int give_cells(weir_pool *pool, struct weir__job_private *private, int64_
     return 0;
 }
 
+/* Room for as many failures as are asked for, and for some that do not count in the end. */
+static int give_log(weir_pool *pool, struct weir__job_private *private,
+                    const struct weir__job_spec *spec)
+{
+    size_t entries = spec->report != NULL ? spec->report->failures_most : 0;
+
+    if (entries == 0)
+        return 0;
+    if (entries > WEIR_FAILURES_MAX)
+        entries = WEIR_FAILURES_MAX;
+    if (entries > (size_t)spec->count)
+        entries = (size_t)spec->count;
+    entries += LOG_SPARE;
+    private->log_size =
+        weir__line_up(sizeof(*private->log) + entries * sizeof(private->log->entries[0]));
+    private->log = get_heap(pool, private->log_size);
+    if (private->log == NULL)
+        return weir__fail(-ENOMEM, "no memory in the pool for the failures of a job (%zu bytes)",
+                          private->log_size);
+    private->log->size = entries;
+    atomic_store_explicit(&private->log->taken, 0, memory_order_relaxed);
+    for (size_t i = 0; i < entries; i++)
+        atomic_store_explicit(&private->log->entries[i].next, 0, memory_order_relaxed);
+    return 0;
+}
+
 /* What argument and the kind's data need together. */
 static int size_data(const struct weir__job_spec *spec, size_t *arg, size_t *size)
 {
@@ -236,7 +266,10 @@ static int take_place(weir_pool *pool, struct weir__job_spec *spec, size_t size)
     private = &pool->jobs.private[index];
     *private = (struct weir__job_private){.number = ++pool->jobs.opened};
     result = give_cells(pool, private, spec->count);
+    if (result == 0)
+        result = give_log(pool, private, spec);
     if (result < 0) {
+        release_cells(pool, (unsigned)index);
         pool->jobs.vacant[pool->jobs.vacant_count++] = (uint16_t)index;
         return result;
     }
@@ -253,6 +286,7 @@ static void give_place_back(weir_pool *pool, unsigned index)
 {
     pthread_mutex_lock(&pool->lock);
     release_cells(pool, index);
+    release_data(pool, index);
     pool->jobs.vacant[pool->jobs.vacant_count++] = (uint16_t)index;
     pthread_mutex_unlock(&pool->lock);
 }
@@ -328,6 +362,9 @@ static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spe
     job->block = private->block;
     job->deadline_ns = spec->timeout_ns > 0 ? weir__now_ns() + spec->timeout_ns : 0;
     job->chunk_timeout_ns = spec->chunk_timeout_ns;
+    job->failure_log = private->log;
+    atomic_store_explicit(&job->deaths, 0, memory_order_relaxed);
+    atomic_store_explicit(&job->retried, 0, memory_order_relaxed);
     job->result.size = 0;
     atomic_store_explicit(&job->result.block, NULL, memory_order_relaxed);
     weir__job_cut(job, spec->grain);

@@ -30,6 +30,7 @@
 #include "pool/host/hold.h"
 #include "pool/host/job.h"
 #include "pool/host/progress.h"
+#include "pool/host/report.h"
 #include "pool/host/result.h"
 #include "pool/host/wait.h"
 #include "shm/clock.h"
@@ -51,8 +52,10 @@ static void init_job_future(struct weir__job_future *job, weir_pool *pool,
         .map_reduce = spec->map_reduce,
         .user_out = user_out,
         .keep_going = spec->keep_going,
+        .report = spec->report,
     };
     atomic_init(&job->future.pool, pool);
+    weir__report_begin(spec->report);
 }
 
 /* With pool->lock. Has the callback of the future queued at its job's end; at once if that has
@@ -124,6 +127,8 @@ static bool finish_job(weir_future *future)
     int result;
 
     future->code = weir__job_result(pool, future->index);
+    if (job->report != NULL)
+        weir__report_add(job->report, &pool->control->jobs[future->index]);
     weir__map_made(pool);
     if (future->code == 0 && weir__found_missing(pool) != pool->jobs.private[future->index].missing)
         future->code = weir__report_missing(pool);
@@ -308,6 +313,7 @@ int weir__run(weir_pool *pool, struct weir__job_spec *spec, void *user_out)
     struct weir__job_future job;
     weir_future *future = &job.future;
 
+    weir__report_begin(spec->report);
     if (spec->count == 0)
         return 0;
     init_job_future(&job, pool, spec, user_out);

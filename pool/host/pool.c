@@ -295,6 +295,22 @@ pid_t weir_pool_worker_pid(const weir_pool *pool, int worker)
     return result;
 }
 
+int weir_pool_get_stats(const weir_pool *pool, weir_pool_stats *out)
+{
+    int result = touch_pool(pool);
+
+    if (result < 0)
+        return result;
+    if (out != NULL)
+        *out = (weir_pool_stats){
+            .workers_started = atomic_load(&pool->control->workers_started),
+            .workers_died = atomic_load(&pool->control->workers_died),
+            .chunks_retried = atomic_load(&pool->control->chunks_retried),
+        };
+    weir__pool_untouch((weir_pool *)pool);
+    return out != NULL ? 0 : weir__fail(-EINVAL, "the place for the stats is NULL");
+}
+
 /* ---- cancelling ----------------------------------------------------------------------------- */
 
 /* Signal-safe: no message. */

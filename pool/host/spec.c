@@ -30,6 +30,15 @@ static int check_job_options(const weir_job_options *options)
         return weir__fail(-EINVAL,
                           "timeout_ms is %d and chunk_timeout_ms %d; neither may be negative",
                           options->timeout_ms, options->chunk_timeout_ms);
+    if (options->report != NULL && options->report->failures == NULL &&
+        options->report->failures_most > 0)
+        return weir__fail(-EINVAL, "the report's failures is NULL, but failures_most is %zu",
+                          options->report->failures_most);
+    if (options->report != NULL &&
+        weir__check_reserved(options->report->reserved,
+                             sizeof(options->report->reserved) / sizeof(uint64_t),
+                             "weir_job_report") < 0)
+        return -EINVAL;
     if (options->progress_lines && options->progress == NULL)
         return weir__fail(-EINVAL,
                           "progress_lines needs a label in progress, if only an empty one");
@@ -85,6 +94,7 @@ int weir__spec_init(struct weir__job_spec *spec, weir_range range, void (*functi
         .keep_going = options->keep_going,
         .timeout_ns = (int64_t)options->timeout_ms * 1000000,
         .chunk_timeout_ns = (int64_t)options->chunk_timeout_ms * 1000000,
+        .report = options->report,
         .progress =
             {
                 .label = options->progress,

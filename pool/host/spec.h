@@ -34,6 +34,7 @@ struct weir__job_spec {
     uint32_t cancel_epoch; /* ... and when it began to */
     int64_t timeout_ns, chunk_timeout_ns;
     struct weir__progress_wish progress;
+    weir_job_report *report;                    /* the caller's; NULL: nobody asks */
     const struct weir__progress_counts *counts; /* of a stream; NULL: the job's cells are counted */
     struct weir__job_data data;
     struct weir__map_reduce *map_reduce; /* map_reduce.c; NULL for all other jobs */

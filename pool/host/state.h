@@ -29,6 +29,8 @@ struct weir__progress;
 struct weir__job_private {
     weir__cell *cells;
     size_t cells_size;
+    struct weir__failure_log *log; /* likewise; NULL: nobody asks for all failures */
+    size_t log_size;
     void *memory; /* argument and the kind's data: in the control heap ... */
     size_t size;
     weir_shm *block;     /* ... or in a block of the scope, when they are too large for it */
@@ -165,6 +167,7 @@ struct weir__job_future {
     struct weir__map_reduce *map_reduce; /* as in the spec; the future's to release */
     const struct weir__job_spec *then;   /* by finish: the job that continues this one */
     void *user_out;                      /* where finish puts it; NULL: in `result` */
+    weir_job_report *report;             /* NULL: nobody asks */
     bool keep_going;
 };
 

@@ -153,10 +153,8 @@ int weir_pool_reduce(weir_pool *pool, weir_range range, const weir_reduction *re
         return error;
     if (result == NULL)
         return weir__fail(-EINVAL, "the place for the reduction's result is NULL");
-    if (spec.count == 0) {
+    if (spec.count == 0)
         set_neutral(reduction, result, arg);
-        return 0;
-    }
     return weir__run(pool, &spec, result);
 }
 

@@ -156,17 +156,14 @@ static void add_unmapped(const struct child *child, char *message, size_t size)
     snprintf(message, size, "; it could not map %s", why);
 }
 
-static void report_death(struct child *child, struct weir__job *job, int64_t chunk, int status,
-                         unsigned attempt)
+static void fill_death_on(weir_error *error, struct child *child, const struct weir__job *job,
+                          int64_t chunk, int status, unsigned attempt)
 {
     uint32_t killed = atomic_load(&child->supervisor->control->slots[child->slot].killed);
     weir_range range = is_queue(child, job) ? (weir_range){0, 1} : weir__job_chunk(job, chunk);
-    weir_error *error = weir__failure_claim_death(failures_of(child, job, chunk));
     char how[128];
     int used;
 
-    if (error == NULL)
-        return;
     fill_death(error, child, status);
     error->attempt = (int)attempt;
     error->range = range;
@@ -182,7 +179,33 @@ static void report_death(struct child *child, struct weir__job *job, int64_t chu
         add_unmapped(child, error->message + used, sizeof(error->message) - (size_t)used);
 }
 
-static void reclaim_chunk(struct child *child, struct weir__job *job, int status)
+static void report_death(struct child *child, struct weir__job *job, int64_t chunk, int status,
+                         unsigned attempt)
+{
+    struct weir__failures failures = failures_of(child, job, chunk);
+    weir_error *error = weir__failure_claim_death(failures);
+    struct weir__failure_entry *entry = weir__failure_log_take(failures);
+
+    if (error != NULL)
+        fill_death_on(error, child, job, chunk, status, attempt);
+    if (entry != NULL) {
+        fill_death_on(&entry->error, child, job, chunk, status, attempt);
+        weir__failure_log_note(failures, entry);
+    }
+}
+
+/* What became of a chunk whose worker died. Before its cell is changed: the job may end then. */
+static void count_death(const struct child *child, struct weir__job *job, bool again)
+{
+    atomic_fetch_add(&job->deaths, 1);
+    if (!again)
+        return;
+    atomic_fetch_add(&job->retried, 1);
+    atomic_fetch_add(&child->supervisor->control->chunks_retried, 1);
+}
+
+/* Returns whether the worker was running a chunk. */
+static bool reclaim_chunk(struct child *child, struct weir__job *job, int status)
 {
     struct weir__slot *slot = &child->supervisor->control->slots[child->slot];
     int64_t chunk = atomic_load_explicit(&slot->chunk, memory_order_acquire);
@@ -190,16 +213,17 @@ static void reclaim_chunk(struct child *child, struct weir__job *job, int status
     weir__cell *cell;
 
     if (chunk < 0 || chunk >= job->count)
-        return;
+        return false;
     cell = &job->cells[chunk];
     if (weir__cell_state_of(atomic_load(cell)) != CELL_RUNNING ||
         weir__cell_owner(atomic_load(cell)) != child->slot)
-        return;
+        return false;
     weir__failure_withdraw(failures_of(child, job, chunk), child->slot);
     if (atomic_load(&job->stop) & STOP_TIMEOUT)
         retries = 0;
     /* described before the cell is final: a process that sees FAILED finds the reason */
     attempt = weir__cell_attempt(atomic_load(cell));
+    count_death(child, job, attempt <= retries);
     if (attempt > retries) {
         report_death(child, job, chunk, status, attempt);
         if (!job->keep_going)
@@ -209,20 +233,23 @@ static void reclaim_chunk(struct child *child, struct weir__job *job, int status
     /* seq_cst; pairs with work_jobs.c, work_inside(): counted before repair() adds to the ready
      * set */
     atomic_fetch_add(&job->retry_seq, 1);
+    return true;
 }
 
-/* Looks after the job that the dead worker was in. */
-static void settle_job(struct child *child, int status)
+/* Looks after the job that the dead worker was in. Returns as reclaim_chunk(). */
+static bool settle_job(struct child *child, int status)
 {
     struct weir__control *control = child->supervisor->control;
     struct weir__slot *slot = &control->slots[child->slot];
     uint32_t index = atomic_load(&slot->job);
+    bool running = false;
 
     if (index == 0 || index > WEIR__JOBS_MAX)
-        return;
+        return false;
     if (weir__supervisor_enter(control, index - 1))
-        reclaim_chunk(child, &control->jobs[index - 1], status);
+        running = reclaim_chunk(child, &control->jobs[index - 1], status);
     weir__supervisor_leave(control, index - 1);
+    return running;
 }
 
 static void repair(struct weir__control *control)
@@ -336,7 +363,8 @@ static void clear_slot(struct child *child, int status)
     struct weir__slot *slot = &control->slots[child->slot];
     uint64_t bit = UINT64_C(1) << (child->slot % 64);
 
-    settle_job(child, status);
+    if (settle_job(child, status) || status != 0)
+        atomic_fetch_add(&control->workers_died, 1);
     atomic_store(&slot->job, 0);
     atomic_store(&slot->killed, KILLED_NOT);
     atomic_store(&slot->unmapped, 0);
@@ -494,6 +522,7 @@ static void fork_into(struct child *child)
     }
     supervisor->without_since_ns = 0;
     supervisor->alive++;
+    atomic_fetch_add(&supervisor->control->workers_started, 1);
     atomic_store(&slot->pid, child->pid); /* seq_cst; pairs with process.c, open_own() */
 }
 

@@ -22,15 +22,10 @@
 #include "pool/worker/log.h"
 #include "shm/error.h"
 
-static void describe_failure(struct weir_task *task, int returned)
+static void fill_failure(const struct weir_task *task, int returned, weir_error *error)
 {
-    weir_range range = task->at;
-    weir_error *error = weir__failure_claim(task->failures, task->slot);
-    const bool refused = task->refused;
+    const weir_range range = task->at;
 
-    task->refused = false;
-    if (error == NULL)
-        return;
     error->code = WEIR_EFAILED;
     error->worker = (int)task->slot;
     error->pid = getpid();
@@ -38,7 +33,7 @@ static void describe_failure(struct weir_task *task, int returned)
     error->attempt = (int)task->attempt;
     error->task_code = task->fail_code != 0 ? task->fail_code : returned;
     error->range = range;
-    if (refused) {
+    if (task->refused) {
         error->code = -task->fail_code;
         error->task_code = 0;
         snprintf(error->message, sizeof(error->message), "%s", task->message);
@@ -51,6 +46,21 @@ static void describe_failure(struct weir_task *task, int returned)
     else
         snprintf(error->message, sizeof(error->message), "task failed on [%lld, %lld) with code %d",
                  (long long)range.begin, (long long)range.end, error->task_code);
+}
+
+static void describe_failure(struct weir_task *task, int returned)
+{
+    weir_error *error = weir__failure_claim(task->failures, task->slot);
+    struct weir__failure_entry *entry = weir__failure_log_take(task->failures);
+
+    if (error != NULL)
+        fill_failure(task, returned, error);
+    if (entry != NULL) {
+        memset(&entry->error, 0, sizeof(entry->error));
+        fill_failure(task, returned, &entry->error);
+        weir__failure_log_note(task->failures, entry);
+    }
+    task->refused = false;
 }
 
 /* An object that cannot be mapped is only missed if it is used; then the report of this worker's

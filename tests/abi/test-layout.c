@@ -79,7 +79,25 @@ PLACE(weir_job_options, progress_lines, 38);
 PLACE(weir_job_options, progress, 40);
 PLACE(weir_job_options, on_progress, 48);
 PLACE(weir_job_options, on_progress_arg, 56);
-PLACE(weir_job_options, reserved, 64);
+PLACE(weir_job_options, report, 64);
+PLACE(weir_job_options, reserved, 72);
+
+SIZE(weir_job_report, 96);
+PLACE(weir_job_report, failures, 0);
+PLACE(weir_job_report, failures_most, 8);
+PLACE(weir_job_report, failures_count, 16);
+PLACE(weir_job_report, chunks, 24);
+PLACE(weir_job_report, done, 32);
+PLACE(weir_job_report, failed, 40);
+PLACE(weir_job_report, deaths, 48);
+PLACE(weir_job_report, retries, 56);
+PLACE(weir_job_report, reserved, 64);
+
+SIZE(weir_pool_stats, 64);
+PLACE(weir_pool_stats, workers_started, 0);
+PLACE(weir_pool_stats, workers_died, 8);
+PLACE(weir_pool_stats, chunks_retried, 16);
+PLACE(weir_pool_stats, reserved, 24);
 
 SIZE(weir_progress, 96);
 PLACE(weir_progress, label, 0);

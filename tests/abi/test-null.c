@@ -254,6 +254,7 @@ static void pool_keeps_the_rule__when_the_object_is_null(void **state)
     IS_SILENT(weir_future_free(NULL));
 
     IS_NOTHING(weir_stream_new(NULL, call, NULL));
+    IS_EINVAL(weir_pool_get_stats(NULL, NULL));
     IS_NOTHING(weir_waiter_new(NULL));
     IS_EINVAL(weir_waiter_add(NULL, NULL, NULL));
     IS_EINVAL(weir_waiter_next(NULL, NULL, NULL, 0));

@@ -13,6 +13,7 @@
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 
+#include "pool/control/failure.h"
 #include "pool/host/state.h"
 
 #define POINTS 24 /* of a kind */
@@ -109,15 +110,17 @@ static bool is_told(const weir_error *error, const struct board *board)
 /* Returns the instructions from the claim to where the writer was killed, or -1: not possible. */
 static int kill_writer(weir_pool *pool, struct board *board, int point, bool dies)
 {
+    weir_error failures[2];
+    weir_job_report report = {failures, 2};
     weir_future *future;
     struct weir__job *job;
     int steps, status;
 
     memset(board, 0, sizeof *board);
     board->other_dies = dies;
-    future = weir_pool_for_async(
-        pool, (weir_range){0, 2}, fail_in_turn, &board,
-        OPTIONS(.chunks = 2, .arg_size = sizeof board, .retries = 1, .keep_going = point % 2 == 0));
+    future = weir_pool_for_async(pool, (weir_range){0, 2}, fail_in_turn, &board,
+                                 OPTIONS(.chunks = 2, .arg_size = sizeof board, .retries = 1,
+                                         .keep_going = point % 2 == 0, .report = &report));
     job = &pool->control->jobs[future->index];
     WAIT_UNTIL(board->writer != 0 && board->other != 0, 5000);
     if (!take_over(board->writer)) {
@@ -134,6 +137,12 @@ static int kill_writer(weir_pool *pool, struct board *board, int point, bool die
     assert_int_equal(waitpid(board->writer, &status, __WALL), board->writer);
     if (weir_future_wait(future, -1) == 0 || !is_told(weir_last_error(), board))
         fail_msg("killed %d instructions after the claim: %s", steps, weir_last_error()->message);
+    assert_true(report.failures_count > 0);
+    assert_int_equal(report.failures_count, report.failed);
+    for (size_t i = 0; i < report.failures_count; i++) {
+        if (!is_told(&failures[i], board))
+            fail_msg("killed %d instructions after the claim, all: %s", steps, failures[i].message);
+    }
     weir_future_free(future);
     return steps;
 }
@@ -177,11 +186,43 @@ static void the_call_says_what_failed__when_the_writer_is_killed_and_another_wor
     kill_writer_at_points(true);
 }
 
+/* A worker was killed between its note and the cell; then the chunk fails in its next attempt. */
+static void an_entry_says_nothing__when_its_writer_died_before_the_cell(void **state)
+{
+    struct weir__failure record = {0};
+    struct weir__failure_log *log = calloc(1, sizeof *log + 3 * sizeof log->entries[0]);
+    weir__cell cells[2] = {CELL_FREE, CELL_FREE};
+    const struct weir__failures failures = {&record, log, cells, 2, 1};
+    struct weir__failure_entry *first, *second;
+    unsigned attempt;
+
+    (void)state;
+    assert_non_null(log);
+    log->size = 3;
+    assert_int_equal(weir__cell_claim(&cells[1], 0, 1), 1);
+    first = weir__failure_log_take(failures);
+    assert_non_null(first);
+    weir__failure_log_note(failures, first);
+    assert_false(weir__failure_log_counts(failures, first));
+    weir__failure_withdraw(failures, 0);
+    assert_int_equal(weir__cell_reclaim(&cells[1], 0, 1, 1, &attempt), CELL_FREE);
+    assert_int_equal(weir__cell_claim(&cells[1], 1, 1), 2);
+    second = weir__failure_log_take(failures);
+    weir__failure_log_note(failures, second);
+    weir__cell_settle(&cells[1], CELL_FAILED);
+    assert_false(weir__failure_log_counts(failures, first));
+    assert_true(weir__failure_log_counts(failures, second));
+    assert_non_null(weir__failure_log_take(failures));
+    assert_null(weir__failure_log_take(failures)); /* no entry is left */
+    free(log);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         UNIT(the_call_says_what_failed__when_the_writer_is_killed_and_another_task_fails),
         UNIT(the_call_says_what_failed__when_the_writer_is_killed_and_another_worker),
+        UNIT(an_entry_says_nothing__when_its_writer_died_before_the_cell),
     };
 
     leak_isolate();
