@@ -93,7 +93,11 @@ typedef struct weir_pool_options {
     /* Processes that workers have started are left alone when their worker dies or the pool ends;
      * see above. */
     bool leave_started;
-    uint64_t reserved[8];
+    /* What each call on the pool takes for retries, timeout_ms and chunk_timeout_ms where its own
+     * options have 0; keep_going holds for a call if it is set in either. A zero here leaves the
+     * call's default. All other members must be zero. Copied; NULL: nothing is said. */
+    const struct weir_job_options *job;
+    uint64_t reserved[7];
 } weir_pool_options;
 
 /* The number of CPUs that this process may use: its affinity mask, cut to its cgroups' CPU quota
@@ -207,8 +211,10 @@ typedef struct weir_job_report {
 } weir_job_report;
 
 #define WEIR_RETRIES_NONE (-1) /* weir_job_options.retries: never run a chunk again */
+#define WEIR_TIMEOUT_NONE (-1) /* weir_job_options.timeout_ms, chunk_timeout_ms: not the pool's */
 
-/* Zero means the default everywhere; `reserved` must be zero. */
+/* Zero means the default everywhere: what weir_pool_options.job says, and otherwise what stands
+ * here. `reserved` must be zero. */
 typedef struct weir_job_options {
     /* Chunks that the range is cut into, at most its length. 0: 64 (map_reduce: 16), or what
      * `grain` says. Where items cost differently some 16 a worker share the work out evenly; a
@@ -221,12 +227,13 @@ typedef struct weir_job_options {
      * for map, reduce and map_reduce, whose outputs the pool commits; never for `for` and submit,
      * whose side effects it cannot undo. */
     int retries;
-    /* The whole job, from the call on; 0: none. Then -ETIMEDOUT. The supervisor enforces it, and
-     * chunk_timeout_ms, to a few milliseconds. If the supervisor is stopped (SIGSTOP) the deadlines
-     * hold 2 s late, because a thread that waits, or an event loop that dispatches, sends it
-     * SIGCONT then; under a debugger or in a frozen cgroup, when it goes on. */
+    /* The whole job, from the call on; 0 and WEIR_TIMEOUT_NONE: none. Then -ETIMEDOUT. The
+     * supervisor enforces it, and chunk_timeout_ms, to a few milliseconds. If the supervisor is
+     * stopped (SIGSTOP) the deadlines hold 2 s late, because a thread that waits, or an event
+     * loop that dispatches, sends it SIGCONT then; under a debugger or in a frozen cgroup, when
+     * it goes on. */
     int timeout_ms;
-    /* Each attempt at a chunk; 0: none. Its worker is killed then, and the chunk is retried or
+    /* Each attempt at a chunk; likewise. Its worker is killed then, and the chunk is retried or
      * fails with -ETIMEDOUT. */
     int chunk_timeout_ms;
     /* Run the remaining chunks after a failure. The first one is reported; `report` has all. */

@@ -29,6 +29,7 @@
 #include "pool/host/future_set.h"
 #include "pool/host/hold.h"
 #include "pool/host/result.h"
+#include "pool/host/spec.h"
 #include "pool/host/wait.h"
 #include "shm/clock.h"
 #include "shm/error.h"
@@ -221,6 +222,11 @@ static bool mark_call(weir_pool *pool, weir_future *future, uint32_t how)
 
 /* ---- putting -------------------------------------------------------------------------------- */
 
+static bool is_no_timeout(int timeout_ms)
+{
+    return timeout_ms == 0 || timeout_ms == WEIR_TIMEOUT_NONE;
+}
+
 static bool is_plain(const weir_job_options *options)
 {
     if (options == NULL)
@@ -230,8 +236,19 @@ static bool is_plain(const weir_job_options *options)
             return false;
     }
     return (options->retries == 0 || options->retries == WEIR_RETRIES_NONE) &&
-           options->timeout_ms == 0 && options->chunk_timeout_ms == 0 && options->report == NULL &&
-           options->progress == NULL && options->on_progress == NULL && !options->progress_lines;
+           is_no_timeout(options->timeout_ms) && is_no_timeout(options->chunk_timeout_ms) &&
+           options->report == NULL && options->progress == NULL && options->on_progress == NULL &&
+           !options->progress_lines;
+}
+
+static bool is_plain_call(const weir_pool *pool, const weir_job_options *options)
+{
+    weir_job_options own;
+
+    if (!pool->has_job)
+        return is_plain(options);
+    own = weir__with_defaults(pool, options);
+    return is_plain(&own);
 }
 
 static struct weir__call_ring *get_ring(weir_pool *pool)
@@ -398,7 +415,7 @@ weir_future *weir__call_put(weir_pool *pool, weir_call_fn function, const void *
     int place;
 
     if (function == NULL || (arg == NULL && arg_size > 0) || arg_size > WEIR__ARG_INLINE ||
-        !is_plain(options) || (pool->debug && arg_size == 0))
+        !is_plain_call(pool, options) || (pool->debug && arg_size == 0))
         return NULL;
     pthread_mutex_lock(&pool->lock);
     place = await_call_place(pool, &epoch);

@@ -43,7 +43,7 @@ static int check_pool_options(const weir_pool_options *options)
     if (options->chunks_per_worker < 0)
         return weir__fail(-EINVAL, "chunks_per_worker is %lld; it must not be negative",
                           (long long)options->chunks_per_worker);
-    return 0;
+    return options->job != NULL ? weir__check_job_defaults(options->job) : 0;
 }
 
 /* ---- making and ending ---------------------------------------------------------------------- */
@@ -194,6 +194,9 @@ __attribute__((noinline)) weir_pool *weir_pool_new(weir_scope *scope,
     if (pool == NULL)
         return NULL;
     pool->scope = scope;
+    pool->has_job = options->job != NULL;
+    if (pool->has_job)
+        pool->job = *options->job;
     pool->control->initializer = options->initializer;
     pool->control->finalizer = options->finalizer;
     pool->control->arg = options->arg;

@@ -26,10 +26,11 @@ static int check_job_options(const weir_job_options *options)
     if (options->retries < WEIR_RETRIES_NONE || options->retries > RETRIES_MAX)
         return weir__fail(-EINVAL, "retries is %d; it must be from %d (never) to %d",
                           options->retries, WEIR_RETRIES_NONE, RETRIES_MAX);
-    if (options->timeout_ms < 0 || options->chunk_timeout_ms < 0)
+    if (options->timeout_ms < WEIR_TIMEOUT_NONE || options->chunk_timeout_ms < WEIR_TIMEOUT_NONE)
         return weir__fail(-EINVAL,
-                          "timeout_ms is %d and chunk_timeout_ms %d; neither may be negative",
-                          options->timeout_ms, options->chunk_timeout_ms);
+                          "timeout_ms is %d and chunk_timeout_ms %d; neither may be less than %d "
+                          "(none)",
+                          options->timeout_ms, options->chunk_timeout_ms, WEIR_TIMEOUT_NONE);
     if (options->report != NULL && options->report->failures == NULL &&
         options->report->failures_most > 0)
         return weir__fail(-EINVAL, "the report's failures is NULL, but failures_most is %zu",
@@ -64,14 +65,51 @@ static int count_chunks(weir_range range, const weir_job_options *options, int64
     return 0;
 }
 
-int weir__spec_init(struct weir__job_spec *spec, weir_range range, void (*function)(void),
-                    void *arg, const weir_job_options *options, unsigned retries)
+int weir__check_job_defaults(const weir_job_options *options)
+{
+    if (check_job_options(options) < 0)
+        return -EINVAL;
+    if (options->chunks != 0 || options->grain != 0 || options->arg_size != 0 || options->shared ||
+        options->progress_lines || options->progress != NULL || options->on_progress != NULL ||
+        options->on_progress_arg != NULL || options->report != NULL)
+        return weir__fail(-EINVAL, "a pool's options for jobs can have only retries, timeout_ms, "
+                                   "chunk_timeout_ms and keep_going");
+    return 0;
+}
+
+weir_job_options weir__with_defaults(const weir_pool *pool, const weir_job_options *options)
+{
+    weir_job_options own = options != NULL ? *options : (weir_job_options){0};
+
+    if (own.retries == 0)
+        own.retries = pool->job.retries;
+    if (own.timeout_ms == 0)
+        own.timeout_ms = pool->job.timeout_ms;
+    if (own.chunk_timeout_ms == 0)
+        own.chunk_timeout_ms = pool->job.chunk_timeout_ms;
+    own.keep_going |= pool->job.keep_going;
+    return own;
+}
+
+static int64_t to_ns(int timeout_ms)
+{
+    return timeout_ms > 0 ? (int64_t)timeout_ms * 1000000 : 0;
+}
+
+int weir__spec_init(struct weir__job_spec *spec, const weir_pool *pool, weir_range range,
+                    void (*function)(void), void *arg, const weir_job_options *options,
+                    unsigned retries)
 {
     const weir_job_options defaults = {0};
+    weir_job_options own;
     int result;
 
-    if (options == NULL)
+    if (pool->has_job) {
+        own = weir__with_defaults(pool, options);
+        options = &own;
+    } else if (options == NULL) {
         options = &defaults;
+    }
     if (function == NULL)
         return weir__fail(-EINVAL, "the task's function is NULL");
     if (range.end < range.begin)
@@ -92,8 +130,8 @@ int weir__spec_init(struct weir__job_spec *spec, weir_range range, void (*functi
                    : options->retries < 0 ? 0
                                           : retries,
         .keep_going = options->keep_going,
-        .timeout_ns = (int64_t)options->timeout_ms * 1000000,
-        .chunk_timeout_ns = (int64_t)options->chunk_timeout_ms * 1000000,
+        .timeout_ns = to_ns(options->timeout_ms),
+        .chunk_timeout_ns = to_ns(options->chunk_timeout_ms),
         .report = options->report,
         .progress =
             {

@@ -43,7 +43,13 @@ struct weir__job_spec {
 
 /* Checks everything that all calls have in common, and sets the spec but for what is special to the
  * call: kind, data and memory. `options` may be NULL. */
-int weir__spec_init(struct weir__job_spec *spec, weir_range range, void (*function)(void),
-                    void *arg, const weir_job_options *options, unsigned retries);
+int weir__spec_init(struct weir__job_spec *spec, const weir_pool *pool, weir_range range,
+                    void (*function)(void), void *arg, const weir_job_options *options,
+                    unsigned retries);
+
+/* What is to become the defaults of a pool's calls: 0, or -EINVAL with the last error set. */
+int weir__check_job_defaults(const weir_job_options *options);
+/* The options of a call, with the pool's where they say nothing. `options` may be NULL. */
+weir_job_options weir__with_defaults(const weir_pool *pool, const weir_job_options *options);
 
 #endif

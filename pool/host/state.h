@@ -94,6 +94,8 @@ struct weir_pool {
     uintptr_t stack_at;         /* of the thread that made it: what came later lies below */
     struct weir__on_end on_end; /* stops the pool when the scope ends */
     uint32_t mine;              /* of the process that made it (mine.h) */
+    weir_job_options job;       /* the defaults of its calls; constant */
+    bool has_job;               /* any of them is said */
 
     pthread_mutex_t lock;
     pthread_cond_t idle;     /* in_use has become 0, or a job its future's; with the lock */

@@ -57,8 +57,8 @@ weir_future *weir_pool_submit(weir_pool *pool, weir_call_fn function, const void
     one.chunks = 0;
     one.grain = 0;
     one.arg_size = arg_size;
-    if (weir__spec_init(&spec, (weir_range){0, 1}, (void (*)(void))function, (void *)arg, &one, 0) <
-        0)
+    if (weir__spec_init(&spec, pool, (weir_range){0, 1}, (void (*)(void))function, (void *)arg,
+                        &one, 0) < 0)
         return NULL;
     spec.kind = &call_kind;
     return weir__launch(pool, &spec, NULL);

@@ -22,7 +22,7 @@ static int spec_for(struct weir__job_spec *spec, weir_pool *pool, weir_range ran
                     weir_task_fn function, void *arg, const weir_job_options *options)
 {
     if (weir__check_pool(pool) < 0 ||
-        weir__spec_init(spec, range, (void (*)(void))function, arg, options, 0) < 0)
+        weir__spec_init(spec, pool, range, (void (*)(void))function, arg, options, 0) < 0)
         return weir_last_error()->code;
     spec->kind = &for_kind;
     return 0;

@@ -98,7 +98,7 @@ static int spec_map(struct weir__job_spec *spec, weir_pool *pool, weir_map_fn fu
 
     if (weir__check_pool(pool) < 0 || check_array("in", in, in_size, count) < 0 ||
         check_array("out", out, out_size, count) < 0 ||
-        weir__spec_init(spec, (weir_range){0, (int64_t)count}, (void (*)(void))function, arg,
+        weir__spec_init(spec, pool, (weir_range){0, (int64_t)count}, (void (*)(void))function, arg,
                         options, 1) < 0)
         return weir_last_error()->code;
     if (shared && pool->debug &&

@@ -130,7 +130,7 @@ static int spec_reduce(struct weir__job_spec *spec, weir_pool *pool, weir_range 
                        const weir_reduction *reduction, void *arg, const weir_job_options *options)
 {
     if (weir__check_pool(pool) < 0 || check_reduction(reduction) < 0 ||
-        weir__spec_init(spec, range, (void (*)(void))reduction->fold, arg, options, 1) < 0)
+        weir__spec_init(spec, pool, range, (void (*)(void))reduction->fold, arg, options, 1) < 0)
         return weir_last_error()->code;
     spec->kind = &reduce_kind;
     /* a cache line apart, so that no two workers write to the same one */

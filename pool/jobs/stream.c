@@ -112,7 +112,8 @@ weir_stream *weir_stream_new(weir_pool *pool, weir_call_fn function,
     /* the options of a call are checked here, not at the first put */
     if (weir__check_pool(pool) < 0 || check_stream_options(options) < 0 ||
         check_untaken(options) < 0 ||
-        weir__spec_init(&spec, (weir_range){0, 1}, (void (*)(void))function, NULL, &job, 0) < 0 ||
+        weir__spec_init(&spec, pool, (weir_range){0, 1}, (void (*)(void))function, NULL, &job, 0) <
+            0 ||
         weir__pool_enter(pool) < 0)
         return NULL;
     stream = calloc(1, sizeof(*stream));

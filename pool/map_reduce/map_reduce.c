@@ -538,7 +538,7 @@ static int spec_map_reduce(struct weir__job_spec *spec, weir_pool *pool, weir_ra
     if (own.chunks == 0 && own.grain == 0)
         own.chunks = CHUNKS_DEFAULT;
     if (weir__check_pool(pool) < 0 || check_map_reduction(reduction) < 0 ||
-        weir__spec_init(spec, range, (void (*)(void))reduction->map, arg, &own, 1) < 0)
+        weir__spec_init(spec, pool, range, (void (*)(void))reduction->map, arg, &own, 1) < 0)
         return weir_last_error()->code;
     if (spec->count > CHUNKS_MAX)
         return weir__fail(-E2BIG, "%lld chunks; a map-reduce has at most %d, as each has a table",

@@ -64,7 +64,8 @@ PLACE(weir_pool_options, chunks_per_worker, 32);
 PLACE(weir_pool_options, pin, 40);
 PLACE(weir_pool_options, backtrace, 41);
 PLACE(weir_pool_options, leave_started, 42);
-PLACE(weir_pool_options, reserved, 48);
+PLACE(weir_pool_options, job, 48);
+PLACE(weir_pool_options, reserved, 56);
 
 SIZE(weir_job_options, 104);
 PLACE(weir_job_options, chunks, 0);
