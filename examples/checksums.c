@@ -76,23 +76,30 @@ static int sum_file(weir_task *task, void *arg)
     return weir_task_result(task, &sum, sizeof(sum));
 }
 
-/* Prints the results that come within timeout_ms (0: those that are there already), and adds the
- * number of files without a checksum to *errors. Returns 0, or -1 with the last error set. */
-static int print_results(weir_stream *stream, int timeout_ms, int64_t *errors)
+/* Prints the next result if it comes within timeout_ms (0: if it is there already), and counts in
+ * *errors if the file has no checksum. Returns as weir_stream_next(). */
+static int print_next(weir_stream *stream, int timeout_ms, int64_t *errors)
 {
     weir_item item;
+    int result = weir_stream_next(stream, &item, timeout_ms);
+    const struct sum *sum = result == 1 ? item.data : NULL;
+
+    if (result == 1 && item.code == 0) {
+        printf("%" PRIu32 " %" PRId64 " %s\n", ~sum->crc, sum->size, sum->path);
+    } else if (result == 1) {
+        fprintf(stderr, "checksums: %s\n", item.error->message);
+        (*errors)++;
+    }
+    return result;
+}
+
+/* Prints all results that come within timeout_ms. Returns 0, or -1 with the last error set. */
+static int print_results(weir_stream *stream, int timeout_ms, int64_t *errors)
+{
     int result;
 
-    while ((result = weir_stream_next(stream, &item, timeout_ms)) == 1) {
-        const struct sum *sum = item.data;
-
-        if (item.code == 0) {
-            printf("%" PRIu32 " %" PRId64 " %s\n", ~sum->crc, sum->size, sum->path);
-        } else {
-            fprintf(stderr, "checksums: %s\n", item.error->message);
-            (*errors)++;
-        }
-    }
+    while ((result = print_next(stream, timeout_ms, errors)) == 1)
+        ;
     return result == 0 || result == -ETIMEDOUT ? 0 : -1;
 }
 
@@ -105,7 +112,11 @@ static int sum_all(weir_stream *stream, int64_t *errors)
 
     while (result == 0 && getline(&line, &capacity, stdin) > 0) {
         line[strcspn(line, "\n")] = '\0';
-        result = weir_stream_put(stream, line, strlen(line) + 1);
+        while ((result = weir_stream_put(stream, line, strlen(line) + 1)) == -EAGAIN) {
+            result = print_next(stream, -1, errors);
+            if (result < 0)
+                break;
+        }
         if (result == 0)
             result = print_results(stream, 0, errors);
     }
@@ -134,7 +145,10 @@ static int run(weir_scope *scope, const weir_stream_options *options, int64_t *e
 
 int main(int argc, char **argv)
 {
-    const weir_stream_options options = {.unordered = argc > 1 && strcmp(argv[1], "-u") == 0};
+    const weir_stream_options options = {
+        .unordered = argc > 1 && strcmp(argv[1], "-u") == 0,
+        .untaken = 10000, /* checksums in order wait for that of a large file before them */
+    };
     int64_t errors = 0;
     int status = 1;
 
