@@ -64,8 +64,9 @@ static bool is_allowed(const struct job *job, int code, unsigned kills)
 
     switch (code) {
     case 0:
-        return job->work.deed != FAILS && job->work.deed != ASKS && deaths < attempts &&
-               (job->work.deed != HANGS || deaths > 0);
+        if ((job->work.deed == HANGS && deaths == 0) || job->work.deed == ASKS)
+            return (int)kills >= job->work.attempts; /* a later attempt does not do it */
+        return job->work.deed != FAILS && deaths < attempts;
     case WEIR_EFAILED:
         return job->work.deed == FAILS;
     case WEIR_EDIED:

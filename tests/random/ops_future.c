@@ -5,25 +5,13 @@
  * A lane uses its futures until one gets a callback: from then on only operations that are alone
  * use it, in the main thread, which dispatches.
  */
+#include "ops_future.h"
+
 #include <poll.h>
 
-#include "job.h"
 #include "ops.h"
 
-#define FUTURES (TALLIES - 1) /* the last tally is for calls that wait */
-
-struct future_place {
-    weir_future *future; /* NULL: none here */
-    struct job job;
-    bool ended; /* and checked: the code was */
-    int code;
-    bool called_back; /* a callback is set, or was */
-    int calls;
-    bool pool_gone;
-    struct lane *lane;
-};
-
-static struct future_place *place_of(struct lane *lane, unsigned number)
+struct future_place *future_place_of(struct lane *lane, unsigned number)
 {
     if (lane->futures == NULL)
         lane->futures = calloc(FUTURES, sizeof *lane->futures);
@@ -33,9 +21,9 @@ static struct future_place *place_of(struct lane *lane, unsigned number)
 }
 
 /* The future there, if this thread may use it. */
-static struct future_place *usable(struct lane *lane, unsigned number)
+struct future_place *usable_future(struct lane *lane, unsigned number)
 {
-    struct future_place *place = place_of(lane, number);
+    struct future_place *place = future_place_of(lane, number);
 
     return place->future != NULL && !place->called_back ? place : NULL;
 }
@@ -66,7 +54,7 @@ static void check_given(struct future_place *place)
 }
 
 /* The future has ended with the code: checked the first time. */
-static void settle(struct future_place *place, int code)
+void settle_future(struct future_place *place, int code)
 {
     size_t size;
     const void *data;
@@ -105,7 +93,7 @@ static void free_place(struct future_place *place)
 static void start(struct lane *lane, struct pool_place *pool, unsigned number)
 {
     static const char *const calls[] = {"for_async", "map_async", "reduce_async", "submit"};
-    struct future_place *place = place_of(lane, number);
+    struct future_place *place = future_place_of(lane, number);
     struct job *job = &place->job;
     weir_future *future;
     static const enum form forms[] = {FOR, MAP, REDUCE, SUBMIT, SUBMIT};
@@ -153,7 +141,7 @@ static void start_future(struct lane *lane, const struct op *op)
 static void wait_future(struct lane *lane, const struct op *op)
 {
     static const int limits[] = {-1, -1, 0, 3};
-    struct future_place *place = usable(lane, op->n[0]);
+    struct future_place *place = usable_future(lane, op->n[0]);
     int limit = limits[pick(op, 1, 4)], code;
     double begin_ms = now_ms();
 
@@ -168,12 +156,12 @@ static void wait_future(struct lane *lane, const struct op *op)
     }
     if (code == -ETIMEDOUT && !place->ended)
         code = weir_future_wait(place->future, 0); /* it has ended since */
-    settle(place, code);
+    settle_future(place, code);
 }
 
 static void look_at_future(struct lane *lane, const struct op *op)
 {
-    struct future_place *place = usable(lane, op->n[0]);
+    struct future_place *place = usable_future(lane, op->n[0]);
 
     if (place == NULL)
         return;
@@ -183,12 +171,12 @@ static void look_at_future(struct lane *lane, const struct op *op)
             return;
         weir_future_result(place->future, NULL); /* waits */
     }
-    settle(place, weir_future_wait(place->future, 0));
+    settle_future(place, weir_future_wait(place->future, 0));
 }
 
 static void cancel_future(struct lane *lane, const struct op *op)
 {
-    struct future_place *place = usable(lane, op->n[0]);
+    struct future_place *place = usable_future(lane, op->n[0]);
 
     if (place == NULL)
         return;
@@ -199,44 +187,12 @@ static void cancel_future(struct lane *lane, const struct op *op)
 
 static void free_future(struct lane *lane, const struct op *op)
 {
-    struct future_place *place = usable(lane, op->n[0]);
+    struct future_place *place = usable_future(lane, op->n[0]);
 
     if (place == NULL)
         return;
     say(lane, "frees future %u", op->n[0] % FUTURES);
     free_place(place);
-}
-
-static void wait_for_many(struct lane *lane, const struct op *op)
-{
-    struct pool_place *pool = pool_of(op->n[0]);
-    weir_future *futures[FUTURES];
-    weir_when when = (weir_when)pick(op, 1, 3);
-    int limit = pick(op, 2, 2) == 0 ? -1 : 2;
-    int64_t got;
-
-    if (pool == NULL)
-        return;
-    for (unsigned i = 0; i < FUTURES; i++) {
-        struct future_place *place = usable(lane, i);
-
-        futures[i] =
-            place != NULL && place->job.pool == pool && !place->pool_gone ? place->future : NULL;
-    }
-    got = weir_future_wait_many(futures, FUTURES, when, limit);
-    if (got == -ETIMEDOUT) {
-        MUST(limit >= 0, "for ever");
-        return;
-    }
-    MUST(got >= 0 && got <= FUTURES, "%d", (int)got);
-    if (got < FUTURES)
-        MUST(futures[got] != NULL && weir_future_done(futures[got]), "%d has not ended", (int)got);
-    if (got < FUTURES && when == WEIR_WHEN_FIRST_ERROR)
-        MUST(weir_future_error(futures[got]) != NULL, "%d has not failed", (int)got);
-    MUST(got == FUTURES || when != WEIR_WHEN_ALL, "%d", (int)got);
-    for (unsigned i = 0; i < FUTURES && got == FUTURES; i++)
-        MUST(futures[i] == NULL || (weir_future_done(futures[i]) && when != WEIR_WHEN_ANY),
-             "%u has not ended", i);
 }
 
 /* ---- callbacks --------------------------------------------------------------------------------- */
@@ -250,7 +206,7 @@ static void on_end(weir_future *future, void *arg)
     MUST(future == place->future, "another future");
     MUST(++place->calls == 1, "called %d times", place->calls);
     MUST(weir_future_done(future), "called before its end");
-    settle(place, weir_future_wait(future, 0));
+    settle_future(place, weir_future_wait(future, 0));
     if (one_in(&lane->seed, 3))
         return; /* it is freed later */
     weir_future_free(future);
@@ -261,7 +217,7 @@ static void on_end(weir_future *future, void *arg)
 
 static void set_callback(struct lane *lane, const struct op *op)
 {
-    struct future_place *place = usable(lane, op->n[0]);
+    struct future_place *place = usable_future(lane, op->n[0]);
 
     if (place == NULL)
         return;
@@ -317,7 +273,7 @@ static void dispatch(struct lane *lane, const struct op *op)
 static void free_called_back(struct lane *lane, const struct op *op)
 {
     struct lane *owner = &world.lanes[pick(op, 0, world.lane_count)];
-    struct future_place *place = place_of(owner, op->n[1]);
+    struct future_place *place = future_place_of(owner, op->n[1]);
 
     (void)lane;
     if (place->future != NULL && place->called_back)
@@ -328,7 +284,7 @@ static void free_called_back(struct lane *lane, const struct op *op)
 
 static void misuse_futures(struct lane *lane, const struct op *op)
 {
-    struct future_place *place = usable(lane, op->n[0]);
+    struct future_place *place = usable_future(lane, op->n[0]);
     weir_future *futures[1] = {NULL};
 
     REFUSED("weir_future_wait", weir_future_wait(NULL, 0), -EINVAL);
@@ -387,7 +343,7 @@ static void pool_ended(struct lane *lane, struct pool_place *pool)
             continue;
         MUST(!place->called_back || place->calls == 1, "the pool's end did not call");
         MUST(weir_future_done(place->future), "the pool's end did not end it");
-        settle(place, weir_future_wait(place->future, i % 2 == 0 ? 0 : -1));
+        settle_future(place, weir_future_wait(place->future, i % 2 == 0 ? 0 : -1));
         place->pool_gone = true;
         if (i % 2 == 0)
             free_place(place);
@@ -421,6 +377,7 @@ static const struct kind kinds[] = {
     {"cancel_future", 1, false, false, cancel_future},
     {"free_future", 2, false, false, free_future},
     {"wait_for_many", 2, false, false, wait_for_many},
+    {"wait_by_waiter", 2, false, false, wait_by_waiter},
     {"set_callback", 2, false, false, set_callback},
     {"dispatch", 1, true, false, dispatch},
     {"free_called_back", 1, true, false, free_called_back},
