@@ -674,18 +674,13 @@ static int map_entry(struct weir__entry *entry, const struct weir__space *space,
     if (!span_is_sound(space, wanted.address, wanted.span) || wanted.size == 0 ||
         wanted.size > wanted.span - space->page || strchr(name, '/'))
         return -EBADMSG;
-<<<<<<< HEAD
     if (wanted.stored) {
-        int error = space->store >= 0 ? map_stored(space, &wanted) : -EBADMSG;
+        int error = space->store.fd >= 0 ? map_stored(space, &wanted) : -EBADMSG;
 
         if (!error)
             *place = (struct weir__place){wanted.address, wanted.span};
         return error;
     }
-=======
-    if (wanted.stored)
-        return space->store.fd >= 0 ? map_stored(space, &wanted) : -EBADMSG;
->>>>>>> 1417a88 (Descriptors that the program has closed are left alone)
     fd = open_entry_block(entry, name, wanted.ino, wanted.size);
     if (fd >= 0) {
         int error = map_at(space, &wanted, fd, 0);
