@@ -6,6 +6,7 @@
 #               alone, and runs at both places
 #   static      only libweir.a is there
 #   subproject  a small meson project that has weir in subprojects/
+#   narrow      a compiler for 32 bits: meson says in a sentence that this is not possible
 
 set -eu
 what=$1 root=$2
@@ -137,6 +138,29 @@ test_static() {
     # An archive's private symbols are not in the way of a program's own: all are called weir_ or weir__.
     nm --defined-only -g "$lib/libweir.a" | awk 'NF == 3 && $3 !~ /^weir_/ { print $3 }' >"$work/names"
     [ ! -s "$work/names" ] || fail "libweir.a defines $(tr '\n' ' ' <"$work/names")"
+    # Tools that take an archive apart would overwrite one of two.
+    ar t "$lib/libweir.a" | sed 's|.*/||' | sort | uniq -d >"$work/names"
+    [ ! -s "$work/names" ] || fail "libweir.a has more than one $(tr '\n' ' ' <"$work/names")"
+}
+
+test_narrow() {
+    echo 'int main(void) { return 0; }' >"$work/program.c"
+    $cc -m32 "$work/program.c" -o "$work/program" 2>/dev/null || {
+        echo 'skipped: the compiler makes no programs of 32 bits'
+        exit 77
+    }
+    {
+        echo '[binaries]'
+        echo "c = ['$(echo "$cc" | sed "s| |', '|g")', '-m32']"
+        printf "[host_machine]\nsystem = 'linux'\ncpu_family = 'x86'\ncpu = 'i686'\nendian = 'little'\n"
+        printf '[properties]\nneeds_exe_wrapper = true\n' # many kernels run no such program
+    } >"$work/cross"
+    ! meson setup --cross-file "$work/cross" "$work/build" "$root" >"$work/log" 2>&1 ||
+        fail 'meson takes a compiler for 32 bits'
+    grep -q 'weir needs a 64-bit machine' "$work/log" || {
+        cat "$work/log"
+        fail 'meson does not say why'
+    }
 }
 
 test_subproject() {
@@ -161,5 +185,6 @@ case $what in
 prefix) test_prefix ;;
 static) test_static ;;
 subproject) test_subproject ;;
+narrow) test_narrow ;;
 *) fail 'no such test' ;;
 esac
