@@ -3,16 +3,13 @@
  * launch.c: starting the manager program as nobody's child.
  *
  * The program's own wait(NULL) must not see the manager, and its SIGCHLD handler must not run. So
- * an intermediate process is cloned, without an exit signal, which spawns the manager and ends; the
- * manager then belongs to init (or to a subreaper). The intermediate shares this process's memory
- * and suspends the calling thread, as vfork does: starting costs the same whatever the size of the
- * program.
+ * an intermediate process (intermediate.c) spawns the manager and ends; the manager then belongs to
+ * init (or to a subreaper).
  *
  * Invariants
  *  - The intermediate touches its own stack, the report, and what posix_spawn touches; all signals
  *    are blocked in it, so no handler of the program runs there.
- *  - Its result is read from shared memory, so it does not matter if the system (valgrind) turns
- * the clone into a plain fork.
+ *  - Its result is read from shared memory, so it does not matter if it is a copy of the process.
  *
  * Failure modes. Killed here, the manager may have been started: it sees the end of the socket and
  * finds nothing to unlink.
@@ -23,16 +20,15 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "manager/host/intermediate.h"
 #include "manager/space/descriptor.h"
 #include "manager/wire/protocol.h"
 #include "shm/error.h"
@@ -137,19 +133,13 @@ static int clone_intermediate(struct spawn *spawn)
     char *stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
     sigset_t all, before;
-    int error = 0;
-    pid_t pid;
+    int error;
 
     if (stack == MAP_FAILED)
         return errno;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    pid = clone(intermediate, stack + STACK_SIZE, CLONE_VM | CLONE_VFORK, spawn);
-    if (pid < 0)
-        error = errno;
-    /* ECHILD: a thread of the program waits for everything (__WALL), and it has ended. */
-    while (pid >= 0 && waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
-        ;
+    error = weir__run_intermediate(intermediate, spawn, stack + STACK_SIZE);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     munmap(stack, STACK_SIZE);
     return error;

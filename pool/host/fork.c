@@ -24,7 +24,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -40,6 +39,7 @@
 #include <sys/rseq.h>
 #endif
 
+#include "manager/host/intermediate.h"
 #include "manager/internal.h"
 #include "pool/control/exit_guard.h"
 #include "pool/control/hello.h"
@@ -196,22 +196,14 @@ static int wait_for_hello(int lifeline, struct weir__hello *hello)
     return 0;
 }
 
-/* Clones the intermediate, which is gone when this returns. 0 or an errno. */
+/* Runs the intermediate, which is gone when this returns. 0 or an errno. */
 static int run_intermediate(struct start *start)
 {
-    pid_t pid;
-
     if (getcontext(&start->thread) != 0)
         return errno;
     if (start->is_child)
         child_main(start);
-    pid = clone(intermediate, start->stack + STACK_SIZE, CLONE_VM | CLONE_VFORK, start);
-    if (pid < 0)
-        return errno;
-    /* ECHILD: a thread of the program waits for everything (__WALL), and it has ended. */
-    while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
-        ;
-    return 0;
+    return weir__run_intermediate(intermediate, start, start->stack + STACK_SIZE);
 }
 
 /* 0 or an errno. */
