@@ -658,8 +658,10 @@ WEIR_API WEIR_MUST_CHECK int weir_dict_next(const weir_dict *dict, weir_dict_cur
                                             weir_value *key, weir_value *value, void *buf,
                                             size_t size);
 
-/* Counts the items, one after the other: some 50 ns each. While other processes change the
- * dictionary, keys that come or go may be counted or not.
+/* Counts the items, one after the other: some 50 ns each while all of them are in the processor's
+ * caches, 0.5 us each in a dictionary of some 100,000 and 1 us in one of ten million. While other
+ * processes change the dictionary, keys that come or go may be counted or not. A program that asks
+ * often counts for itself, say with weir_dict_add().
  * Returns: the number of items. */
 WEIR_API int64_t weir_dict_len(const weir_dict *dict);
 
