@@ -75,7 +75,9 @@ WEIR_API WEIR_MUST_CHECK weir_process *weir_process_start_with(weir_scope *scope
  * Context: any thread of the program that started it.
  * Crash: the process ends with the program.
  * Returns: 0; -ETIMEDOUT; -EINVAL (NULL), -EDEADLK (another process started it); WEIR_EDIED when it
- * cannot be known how the process ended, because the supervisor that watched it was killed too. */
+ * cannot be known how the process ended, because the supervisor that watched it was killed too;
+ * weir_scope_sync()'s -ENOENT, -EPERM, -EMFILE, ... when it has ended and *exit_code is set, but an
+ * object that was made meanwhile, perhaps by it, cannot be mapped here. */
 WEIR_API WEIR_MUST_CHECK int weir_process_join(weir_process *process, int timeout_ms,
                                                int *exit_code);
 

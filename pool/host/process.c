@@ -33,7 +33,8 @@ struct weir_process {
     struct weir__detached supervisor;
     struct weir__on_end on_end;
     pid_t pid;
-    uint32_t mine; /* of the process that started it */
+    uint32_t mine;    /* of the process that started it */
+    uint32_t missing; /* objects that this program had found missing before it was started */
 };
 
 static void stop_process(weir_process *process)
@@ -71,6 +72,7 @@ weir_process *weir_process_start_with(weir_scope *scope, int (*target)(void *arg
     if (process == NULL)
         return weir__fail_null(-ENOMEM, "no memory for a process");
     process->scope = scope;
+    process->missing = atomic_load(weir__scope_found_missing(scope));
     process->mine = weir__mine();
     if (process->mine == 0)
         weir__fail(-ENOMEM, "no memory for a process");
@@ -95,12 +97,16 @@ weir_process *weir_process_start_with(weir_scope *scope, int (*target)(void *arg
 
 static int report_end(weir_process *process, int *exit_code)
 {
-    int status = process->control->exit_status;
+    const int status = process->control->exit_status;
+    const weir_error before = *weir_last_error();
+    const int error = weir_scope_sync(process->scope);
 
-    /* What is gone is missed only if it is used. */
-    (void)!weir_scope_sync(process->scope);
     if (exit_code != NULL)
         *exit_code = WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+    /* It may be an object of this process's that is missing here. */
+    if (error < 0 && atomic_load(weir__scope_found_missing(process->scope)) != process->missing)
+        return error;
+    weir__fail_with(&before);
     return 0;
 }
 

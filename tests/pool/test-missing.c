@@ -271,6 +271,36 @@ static void call_fails_with_the_name__when_what_it_has_made_is_gone(void **state
     munmap(list, sizeof(*list));
 }
 
+static int make_list_in_process(void *arg)
+{
+    weir_list **list = arg;
+
+    *list = weir_scope_list_range(the_scope, 0, 100, 1);
+    take_names_away();
+    return *list != NULL ? 7 : 1;
+}
+
+static void join_says_so__when_what_a_process_has_made_is_gone(void **state)
+{
+    weir_list **list = shared_memory(sizeof(*list));
+    weir_process *process;
+    int code = 0;
+
+    (void)state;
+    begin_missing();
+    process = weir_process_start(the_scope, make_list_in_process, list);
+    assert_non_null(process);
+    assert_int_equal(weir_process_join(process, 10000, &code), -ENOENT);
+    assert_message_has(prefix);
+    assert_int_equal(code, 7);
+    weir_process_free(process);
+    process = weir_process_start(the_scope, make_list_in_process, list);
+    assert_int_equal(weir_process_join(process, 10000, NULL), -ENOENT);
+    weir_process_free(process);
+    assert_int_equal(weir_scope_end(the_scope), 0);
+    munmap(list, sizeof(*list));
+}
+
 static int sum_list(weir_task *task, void *arg)
 {
     weir_list *list = *(weir_list **)arg;
@@ -430,6 +460,7 @@ int main(void)
         UNIT(results_arrive_and_objects_are_refused__when_workers_are_another_user),
         UNIT(scope_works_on__when_its_program_gives_up_root),
         UNIT(call_fails_with_the_name__when_what_it_has_made_is_gone),
+        UNIT(join_says_so__when_what_a_process_has_made_is_gone),
         UNIT(death_report_names_the_object__when_a_worker_could_not_map_it),
         UNIT(chunk_fails_with_the_name__when_its_argument_cannot_be_mapped),
     };
