@@ -293,6 +293,20 @@ typedef struct weir_job_options {
  * WEIR_DEBUG nothing of this is done, and it costs nothing.
  */
 
+/* Functions of the program that run in the program itself (on_progress, combine, callbacks) may be
+ * left by a C++ exception, pthread_exit() or a cancellation, which also leaves the call that runs
+ * them: it gives back what it holds, cancels its own job, and waits for the chunks that run. A
+ * future that was waited for has not ended then and can be waited for again, but one whose combine
+ * was left has ended with -ECANCELED. If combine leaves weir_pool_free() or weir_pool_kill(), that
+ * is to be called again. Cancelling a thread (pthread_cancel()) is allowed only while it is in such
+ * a function, or where it has disabled cancellation otherwise.
+ *
+ * longjmp() out of such a function works so far that the pool and its scope end in bounded time: at
+ * once if the same thread ends them, else within 2 s of the end of the last job, and then the
+ * pool's memory is kept until the program ends. Until then the call's job goes on, and its place
+ * and memory stay taken.
+ */
+
 /* ---- jobs ----------------------------------------------------------------------------------- */
 
 /* A running task, which it can ask and tell things. Valid only during the call of its function. */
@@ -362,7 +376,8 @@ typedef struct weir_reduction {
      * by a restrict pointer, and sets *accumulator at the end may be faster: the compiler then
      * knows that what it reads is not what it writes. */
     int (*fold)(weir_task *task, weir_range range, void *accumulator, void *arg);
-    /* In the caller's process: adds `from`, which holds later items, to `into`. */
+    /* In the caller's process: adds `from`, which holds later items, to `into`. Of a future, in the
+     * thread that sees its end: one that waits, dispatches, opens another job or ends the pool. */
     void (*combine)(void *into, const void *from, void *arg);
     uint64_t reserved[4];
 } weir_reduction;

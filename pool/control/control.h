@@ -126,6 +126,7 @@ struct weir__job_kind {
     /* Host, when the future is freed: gives the spec's record back. */
     void (*release)(struct weir__map_reduce *record);
     bool has_result; /* weir_task_result() is allowed */
+    bool combines;   /* finish() runs a function of the program */
 };
 
 struct weir__job {

@@ -156,8 +156,6 @@ void weir__dispatch_free(weir_pool *pool)
     weir__dispatch_close(pool);
     close_own(pool, &pool->dispatch.event);
     close_own(pool, &pool->dispatch.event_end);
-    if (pool->dispatch.gone != NULL)
-        *pool->dispatch.gone = true;
 }
 
 /* ---- the descriptor ------------------------------------------------------------------------- */
@@ -267,32 +265,32 @@ int weir_future_then(weir_future *future, weir_then_fn callback, void *arg)
     return result;
 }
 
-/* Calls those that are queued. -1: a callback has freed the pool. */
-static int call_all(weir_pool *pool, bool *outer)
+/* However the calls end. A callback may have ended the pool, of which only the record is there
+ * then. */
+static void after_calls(weir_pool *const *pool)
 {
+    if (!atomic_load(&(*pool)->ended))
+        hold_loop(*pool);
+}
+
+/* Calls those that are queued. */
+static int call_all(weir_pool *pool)
+{
+    weir_pool *const called __attribute__((cleanup(after_calls))) = pool;
     weir_future *future;
-    bool gone = false;
     int count = 0;
 
-    while ((future = weir__callback_take(pool)) != NULL) {
-        pool->dispatch.gone = &gone;
+    while (!atomic_load(&pool->ended) && (future = weir__callback_take(pool)) != NULL) {
         future->callback(future, future->callback_arg);
         count++;
-        if (!gone) {
-            pool->dispatch.gone = outer;
-            continue;
-        }
-        if (outer != NULL)
-            *outer = true;
-        return count;
     }
-    hold_loop(pool);
+    (void)called;
     return count;
 }
 
 void weir__dispatch_finish(weir_pool *pool)
 {
-    call_all(pool, pool->dispatch.gone);
+    call_all(pool);
 }
 
 /* ---- dispatch ------------------------------------------------------------------------------- */
@@ -334,21 +332,42 @@ static void set_collecting(weir_pool *pool, bool on)
     pthread_mutex_unlock(&pool->lock);
 }
 
+/* A cleanup: combine was left by an exception or pthread_exit(), so notes that were taken may not
+ * have been looked at. */
+static void on_collecting_left(weir_pool *const *left)
+{
+    weir_pool *pool = *left;
+
+    if (pool == NULL)
+        return;
+    set_collecting(pool, false);
+    atomic_store(&pool->control->notified_all, 1);
+    weir__event_ring(pool->control);
+    weir__pool_leave(pool);
+}
+
+static void end_notified(weir_pool *pool)
+{
+    weir_pool *left __attribute__((cleanup(on_collecting_left))) = pool;
+    const bool all = drain(pool);
+
+    set_collecting(pool, true);
+    weir__notified_end(pool, all);
+    set_collecting(pool, false);
+    left = NULL;
+}
+
 int weir_pool_dispatch(weir_pool *pool)
 {
     int result = weir_pool_fd(pool);
-    bool all;
 
     if (result >= 0)
         result = weir__pool_enter(pool);
     if (result < 0)
         return result;
-    all = drain(pool);
-    set_collecting(pool, true);
-    weir__notified_end(pool, all);
-    set_collecting(pool, false);
+    end_notified(pool);
     weir__pool_leave(pool); /* before the callbacks, which may end it */
-    return call_all(pool, pool->dispatch.gone);
+    return call_all(pool);
 }
 
 /* ---- libuv ---------------------------------------------------------------------------------- */

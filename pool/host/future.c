@@ -219,9 +219,9 @@ static int64_t find_ended(weir_future *const *futures, size_t count)
 int64_t weir_future_wait_many(weir_future *const *futures, size_t count, weir_when when,
                               int timeout_ms)
 {
+    weir_pool *held __attribute__((cleanup(weir__pool_let_go))) = NULL, *pool;
     int64_t answer;
     bool several;
-    weir_pool *pool;
 
     if (futures == NULL && count > 0)
         return weir__fail(-EINVAL, "the array of futures is NULL");
@@ -240,12 +240,11 @@ int64_t weir_future_wait_many(weir_future *const *futures, size_t count, weir_wh
         return weir__fail(-EINVAL, "the futures are of several pools");
     if (pool != NULL && !weir__pool_hold(pool)) /* it has just ended, and all its futures */
         pool = NULL;
+    held = pool;
     answer = wait_for_several(pool, futures, count, when, timeout_ms);
     for (size_t i = 0; i < count && pool != NULL; i++) {
         if (futures[i] != NULL)
             weir__progress_leave(pool, futures[i]->progress);
     }
-    if (pool != NULL)
-        weir__pool_leave(pool);
     return answer;
 }

@@ -17,11 +17,13 @@
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "pool/control/mine.h"
 #include "shm/error.h"
 
 #define ENDED_MAX 64
+#define TICK_NS   INT64_C(50000000)
 
 /* State of the library in this process, as manager/host/registry.c has it for scopes. */
 static struct {
@@ -87,6 +89,38 @@ void weir__pool_leave(weir_pool *pool)
     pthread_mutex_unlock(&pool->lock);
 }
 
+void weir__pool_sleep(weir_pool *pool, pthread_cond_t *changed)
+{
+    struct timespec limit;
+    int before;
+
+    clock_gettime(CLOCK_MONOTONIC, &limit);
+    limit.tv_nsec += TICK_NS;
+    if (limit.tv_nsec >= 1000000000) {
+        limit.tv_nsec -= 1000000000;
+        limit.tv_sec++;
+    }
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    pthread_cond_timedwait(changed, &pool->lock, &limit);
+    pthread_setcancelstate(before, NULL);
+}
+
+void weir__pool_let_go(weir_pool *const *held)
+{
+    if (*held != NULL)
+        weir__pool_leave(*held);
+}
+
+void weir__pool_end_left(weir_pool *const *ending)
+{
+    if (*ending == NULL)
+        return;
+    pthread_mutex_lock(&(*ending)->lock);
+    (*ending)->ending = false;
+    pthread_cond_broadcast(&(*ending)->idle);
+    pthread_mutex_unlock(&(*ending)->lock);
+}
+
 bool weir__pool_begin_end(weir_pool *pool)
 {
     bool first;
@@ -97,7 +131,7 @@ bool weir__pool_begin_end(weir_pool *pool)
         pool->ender = pthread_self();
     pool->ending = true;
     while (!first && !pool->ended && !pthread_equal(pool->ender, pthread_self()))
-        pthread_cond_wait(&pool->idle, &pool->lock);
+        weir__pool_sleep(pool, &pool->idle);
     pthread_mutex_unlock(&pool->lock);
     return first;
 }

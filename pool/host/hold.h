@@ -28,6 +28,14 @@ void weir__pool_leave(weir_pool *pool);
 /* With pool->lock. */
 void weir__pool_leave_locked(weir_pool *pool);
 
+/* With pool->lock: waits until another thread changes something, at most 50 ms. No cancellation
+ * point, which would leave the lock taken. */
+void weir__pool_sleep(weir_pool *pool, pthread_cond_t *changed);
+
+/* A cleanup of a pool that a call holds, where the call runs functions of the program: lets go of
+ * *held. NULL: it is not held. */
+void weir__pool_let_go(weir_pool *const *held);
+
 /* Holds the pool for an instant: signal-safe. False: it has ended. */
 static inline bool weir__pool_touch(weir_pool *pool)
 {
@@ -47,6 +55,10 @@ static inline void weir__pool_untouch(weir_pool *pool)
 /* Begins the pool's end: no further call begins. False: another call has begun it; that has ended
  * it when this returns, unless it is one of this thread, around this one. */
 bool weir__pool_begin_end(weir_pool *pool);
+
+/* A cleanup of *ending, of which weir__pool_begin_end() was true: a function of the program has left
+ * the end, which may be begun again. NULL: it has ended. */
+void weir__pool_end_left(weir_pool *const *ending);
 
 /* With pool->lock, and no thread that holds the pool. From here on no thread does, ... */
 void weir__pool_ended(weir_pool *pool);

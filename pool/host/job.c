@@ -461,6 +461,18 @@ bool weir__job_settled(weir_pool *pool, int index)
     return weir__ledger_settled(job->cells, job->count, &pool->jobs.private[index].cursor);
 }
 
+bool weir__jobs_running(weir_pool *pool)
+{
+    const uint32_t used = atomic_load(&pool->control->jobs_used);
+
+    for (uint32_t i = 0; i < used && i < WEIR__JOBS_MAX; i++) {
+        if (i != WEIR__QUEUE_JOB && atomic_load(&pool->control->jobs[i].state) == JOB_OPEN &&
+            !weir__job_settled(pool, (int)i))
+            return true;
+    }
+    return false;
+}
+
 /* Cheap: whether weir__job_settled() may be true. */
 static bool worth_a_look(weir_pool *pool, const struct weir__job *job)
 {

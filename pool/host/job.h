@@ -14,6 +14,8 @@
 int weir__job_open(weir_pool *pool, struct weir__job_spec *spec);
 /* True when all its chunks are final; stops it if it is to stop. */
 bool weir__job_settled(weir_pool *pool, int index);
+/* With pool->lock: whether a job but the queue's is open that has not settled. */
+bool weir__jobs_running(weir_pool *pool);
 /* Has the host notified of its end as `how` says, WAITING_..., and then looks whether it has
  * come. */
 bool weir__job_mark(weir_pool *pool, int index, uint32_t how);

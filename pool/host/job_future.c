@@ -29,6 +29,7 @@
 #include "pool/host/future_set.h"
 #include "pool/host/hold.h"
 #include "pool/host/job.h"
+#include "pool/host/out.h"
 #include "pool/host/progress.h"
 #include "pool/host/report.h"
 #include "pool/host/result.h"
@@ -86,6 +87,7 @@ static void note_position(weir_pool *pool, weir_future *future)
 {
     /* seq_cst, then look; pairs with job_future.c, cancel_job() */
     atomic_store(&future->position, weir__job_position(pool, future->index));
+    weir__out_move(weir__job_future_of(future)->out, weir__job_position(pool, future->index));
     if (atomic_load(&future->cancelled))
         weir__job_cancel(pool, future->position);
 }
@@ -126,6 +128,10 @@ static bool finish_job(weir_future *future)
     weir_pool *pool = future->pool;
     int result;
 
+    if (job->combining) {
+        future->code = weir__fail(-ECANCELED, "combine was left by an exception or a jump");
+        return true;
+    }
     future->code = weir__job_result(pool, future->index);
     if (job->report != NULL)
         weir__report_add(job->report, &pool->control->jobs[future->index]);
@@ -133,7 +139,9 @@ static bool finish_job(weir_future *future)
     if (future->code == 0 && weir__found_missing(pool) != pool->jobs.private[future->index].missing)
         future->code = weir__report_missing(pool);
     if (job->kind->finish != NULL) {
+        job->combining = job->kind->combines;
         result = job->kind->finish(future, &pool->control->jobs[future->index]);
+        job->combining = false;
         if (future->code == 0)
             future->code = result;
     }
@@ -159,8 +167,10 @@ static weir_pool *claim_job(weir_future *future)
     if (pool == NULL)
         return NULL;
     pthread_mutex_lock(&pool->lock);
+    if (future->users > 0)
+        weir__out_take_back_left(pool, future);
     while (future->finishing)
-        pthread_cond_wait(&pool->finished, &pool->lock);
+        weir__pool_sleep(pool, &pool->finished);
     open = future->pool != NULL;
     if (open)
         future->users++;
@@ -185,19 +195,19 @@ static void leave_job(weir_pool *pool, int index)
         weir__pool_leave(pool);
 }
 
-/* Returns whether the future has ended. `waits`: so that its progress is to show the end. */
-static bool finish_if_done(weir_pool *pool, weir_future *future, bool settled, bool waits)
+/* Whether calls that look at the future may run functions of the program. */
+static bool runs_program(const weir_future *future)
 {
-    int index;
+    return weir__progress_calls(future->progress) ||
+           ((const struct weir__job_future *)future)->kind->combines;
+}
+
+/* The future is not claimed any more; with `settled` it has ended. Returns that. */
+static bool end_look(weir_pool *pool, weir_future *future, bool settled)
+{
+    const int index = future->index;
     bool call = false;
 
-    /* Above 1 it is looked at from within on_progress: the wait around it finishes the job. */
-    settled = settled && future->users == 1 && finish_job(future);
-    if (settled && future->code != 0)
-        weir__keep_error(future);
-    index = future->index;
-    if (settled && waits)
-        weir__progress_end(pool, index, future->progress, future->code);
     pthread_mutex_lock(&pool->lock);
     future->users--;
     if (future->finishing || pool->ending)
@@ -214,6 +224,71 @@ static bool finish_if_done(weir_pool *pool, weir_future *future, bool settled, b
     if (settled)
         leave_job(pool, index);
     return settled;
+}
+
+/* A look at a future that is claimed. Cleanups, which do nothing where a look ends in order, give
+ * back what it holds if a function of the program's is left by an exception or pthread_exit(). */
+struct look {
+    weir_pool *pool;
+    weir_future *future;
+    struct weir__out *out;
+    bool inside; /* a function of the program's may run */
+};
+
+static void begin_look(struct look *look)
+{
+    look->inside = runs_program(look->future);
+    if (look->inside)
+        look->out = weir__out_begin(look->pool, look->future, 0);
+    weir__progress_set_out(look->future->progress, look->out);
+}
+
+/* False: the pool has ended meanwhile, and the future too. */
+static bool leave_look(struct look *look)
+{
+    look->inside = false;
+    weir__progress_set_out(look->future->progress, NULL);
+    return weir__out_end(look->out);
+}
+
+/* While it waits: the job goes on. */
+static void on_wait_left(struct look *look)
+{
+    if (!look->inside || !leave_look(look))
+        return;
+    weir__progress_leave(look->pool, look->future->progress);
+    end_look(look->pool, look->future, false);
+}
+
+/* While it finishes a job that has settled. */
+static void on_finish_left(struct look *look)
+{
+    if (!look->inside || !leave_look(look))
+        return;
+    if (weir__job_future_of(look->future)->combining)
+        finish_job(look->future);
+    if (look->future->code != 0)
+        weir__keep_error(look->future);
+    end_look(look->pool, look->future, true);
+}
+
+/* Returns whether the future has ended. `waits`: so that its progress is to show the end. */
+static bool finish_if_done(weir_pool *pool, weir_future *future, bool settled, bool waits)
+{
+    struct look look __attribute__((cleanup(on_finish_left))) = {.pool = pool, .future = future};
+
+    /* Above 1 it is looked at from within on_progress: the wait around it finishes the job. */
+    settled = settled && future->users == 1;
+    if (settled)
+        begin_look(&look);
+    settled = settled && finish_job(future);
+    if (settled && future->code != 0 && !weir__out_is_lost(look.out))
+        weir__keep_error(future);
+    if (settled && waits && !weir__out_is_lost(look.out))
+        weir__progress_end(pool, future->index, future->progress, future->code);
+    if (!leave_look(&look))
+        return true;
+    return end_look(pool, future, settled);
 }
 
 /* One of the oldest futures at which no thread looks and whose job has settled; it is claimed. */
@@ -292,20 +367,81 @@ static int open_at_last(weir_pool *pool, struct weir__job_spec *spec)
     }
 }
 
+/* A job that is being opened. */
+struct opening {
+    weir_pool *pool;
+    struct weir__job_spec *spec;
+    weir_future *future;
+    bool failed;
+};
+
+/* A cleanup, also if combine of another future, which ends to make place, is left by an
+ * exception. */
+static void on_opening_ended(struct opening *opening)
+{
+    if (!opening->failed)
+        return;
+    free(opening->future->progress);
+    opening->future->progress = NULL;
+    if (opening->spec->inside)
+        weir__pool_leave(opening->pool);
+}
+
 /* Opens the future's job. Negative: neither job nor progress is there. */
 static int open_job(weir_pool *pool, struct weir__job_spec *spec, weir_future *future)
 {
+    struct opening opening __attribute__((cleanup(on_opening_ended))) = {pool, spec, future, true};
     int result = weir__progress_new(spec, &future->progress);
 
-    if (result < 0)
+    if (result < 0) {
+        opening.failed = false;
         return result;
+    }
     future->index = open_at_last(pool, spec);
-    if (future->index >= 0)
-        return 0;
+    opening.failed = future->index < 0;
+    return opening.failed ? future->index : 0;
+}
+
+/* A function of the program's was left by an exception or pthread_exit(), and the call with it: as
+ * after any call, none of its chunks runs any more. */
+static void on_run_left(struct look *run)
+{
+    weir_future *future = run->future;
+
+    if (!run->inside)
+        return;
+    if (leave_look(run)) {
+        if (future->index >= 0) {
+            weir__job_cancel(run->pool, weir__job_position(run->pool, future->index));
+            weir__job_wait(run->pool, future->index, INT64_MAX);
+        }
+        weir__progress_leave(run->pool, future->progress);
+        leave_job(run->pool, future->index);
+    }
     free(future->progress);
-    if (spec->inside)
-        weir__pool_leave(pool);
-    return future->index;
+}
+
+/* weir__run() of a job whose call may run functions of the program. */
+static int run_with_program(weir_pool *pool, weir_future *future)
+{
+    struct look run
+        __attribute__((cleanup(on_run_left))) = {.pool = pool, .future = future, .inside = true};
+
+    run.out = weir__out_begin(pool, NULL, weir__job_position(pool, future->index));
+    weir__job_future_of(future)->out = run.out;
+    weir__progress_set_out(future->progress, run.out);
+    do
+        weir__progress_wait(pool, future->index, INT64_MAX, future->progress);
+    while (!weir__out_is_lost(run.out) && !finish_job(future));
+    if (!weir__out_is_lost(run.out))
+        weir__progress_end(pool, future->index, future->progress, future->code);
+    if (!leave_look(&run))
+        future->code =
+            weir__fail(-ECANCELED, "the pool has ended within a function of the program");
+    else
+        leave_job(pool, future->index);
+    free(future->progress);
+    return future->code;
 }
 
 int weir__run(weir_pool *pool, struct weir__job_spec *spec, void *user_out)
@@ -319,6 +455,8 @@ int weir__run(weir_pool *pool, struct weir__job_spec *spec, void *user_out)
     init_job_future(&job, pool, spec, user_out);
     if (open_job(pool, spec, future) < 0)
         return weir_last_error()->code;
+    if (runs_program(future))
+        return run_with_program(pool, future);
     do
         weir__progress_wait(pool, future->index, INT64_MAX, future->progress);
     while (!finish_job(future));
@@ -385,7 +523,15 @@ static weir_future *claim_to_end(weir_pool *pool)
         }
         if (future != NULL || TAILQ_EMPTY(&pool->futures.list))
             break;
-        pthread_cond_wait(&pool->finished, &pool->lock);
+        weir__out_take_back(pool);
+        TAILQ_FOREACH(future, &pool->futures.list, link)
+        {
+            if (future->users == 0)
+                break;
+        }
+        if (future != NULL)
+            break;
+        weir__pool_sleep(pool, &pool->finished);
     }
     if (future != NULL)
         claim_to_finish(future);
@@ -411,14 +557,26 @@ static bool is_job_done(weir_future *future, bool waits)
            finish_if_done(pool, future, weir__job_settled(pool, future->index), waits);
 }
 
+/* False: the pool has ended meanwhile, and the future too. */
+static bool wait_in_look(weir_pool *pool, weir_future *future, int64_t limit_ns, bool *settled)
+{
+    struct look look __attribute__((cleanup(on_wait_left))) = {.pool = pool, .future = future};
+
+    begin_look(&look);
+    *settled = weir__progress_wait(pool, future->index, limit_ns, future->progress);
+    return leave_look(&look);
+}
+
 static bool wait_for_job(weir_future *future, int64_t limit_ns)
 {
     weir_pool *pool;
 
     while ((pool = claim_job(future)) != NULL) {
         const bool within = future->users > 1; /* on_progress; the wait around it goes on */
-        bool settled = weir__progress_wait(pool, future->index, limit_ns, future->progress);
+        bool settled = false;
 
+        if (!wait_in_look(pool, future, limit_ns, &settled))
+            continue; /* it has ended */
         finish_if_done(pool, future, settled, true);
         if (!settled || within)
             return false;
@@ -458,12 +616,15 @@ static void free_job_future(weir_future *future)
 
 int64_t weir__job_future_show(weir_pool *pool, weir_future *future)
 {
+    struct look look __attribute__((cleanup(on_wait_left))) = {.pool = pool, .future = future};
     int64_t next;
 
     if (future->progress == NULL || claim_job(future) == NULL)
         return INT64_MAX;
+    begin_look(&look);
     next = weir__progress_look(pool, future->index, future->progress);
-    finish_if_done(pool, future, false, false);
+    if (leave_look(&look))
+        end_look(pool, future, false);
     return next;
 }
 

@@ -24,10 +24,13 @@
 #include "pool/host/hold.h"
 #include "pool/host/job.h"
 #include "pool/host/job_future.h"
+#include "pool/host/out.h"
 #include "pool/host/spec.h"
+#include "shm/clock.h"
 #include "shm/error.h"
 
 #define FREE_MS 6000 /* the supervisor gives workers 5 s to end */
+#define LATE_NS INT64_C(2000000000)
 
 static int check_pool_options(const weir_pool_options *options)
 {
@@ -66,12 +69,16 @@ static void free_private(weir_pool *pool)
 static weir_pool *new_private(int workers)
 {
     weir_pool *pool = calloc(1, sizeof(*pool));
+    pthread_condattr_t monotonic;
 
     if (pool == NULL)
         return weir__fail_null(-ENOMEM, "no memory for a pool");
     pthread_mutex_init(&pool->lock, NULL);
-    pthread_cond_init(&pool->idle, NULL);
-    pthread_cond_init(&pool->finished, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&pool->idle, &monotonic);
+    pthread_cond_init(&pool->finished, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     pool->supervisor = WEIR__DETACHED_NONE;
     TAILQ_INIT(&pool->futures.list);
     TAILQ_INIT(&pool->callbacks.ended);
@@ -92,16 +99,37 @@ static weir_pool *new_private(int workers)
     return pool;
 }
 
+/* With the lock, and once a tick. Calls that have not come back long after the last job has ended
+ * are in functions of the program, or have left the pool by longjmp(): they are not waited for any
+ * longer, and the memory is left to them. */
+static void give_up_late(weir_pool *pool, int64_t *late_ns)
+{
+    const int64_t now = weir__now_ns();
+
+    if (weir__jobs_running(pool))
+        *late_ns = now + LATE_NS;
+    if (now < *late_ns)
+        return;
+    pool->left = true;
+    pool->in_use = 0;
+}
+
 /* Ends what calls of other threads have begun just before the end, and waits until no thread is in
  * the pool. From then on none is. */
 static void wait_until_idle(weir_pool *pool)
 {
+    int64_t late = weir__now_ns() + LATE_NS;
     bool ended = false;
 
     while (!ended) {
         pthread_mutex_lock(&pool->lock);
-        while (pool->in_use > 0 && TAILQ_EMPTY(&pool->futures.list))
-            pthread_cond_wait(&pool->idle, &pool->lock);
+        weir__out_take_back(pool);
+        while (pool->in_use > 0 && TAILQ_EMPTY(&pool->futures.list)) {
+            weir__pool_sleep(pool, &pool->idle);
+            weir__out_take_back(pool);
+            if (pool->in_use > 0)
+                give_up_late(pool, &late);
+        }
         ended = pool->in_use == 0 && TAILQ_EMPTY(&pool->callbacks.ended);
         if (ended)
             weir__pool_ended(pool);
@@ -131,6 +159,8 @@ static void kill_workers(weir_pool *pool)
 /* No thread is in the pool any more. */
 static void end_pool(weir_pool *pool)
 {
+    if (pool->left)
+        return; /* a thread may be reading there still */
     weir__jobs_release(pool);
     free_parts(pool);
     weir__pool_bury(pool);
@@ -152,24 +182,24 @@ static bool hold_for_scope(struct weir__on_end *on_end)
 static bool give_back_to_scope(struct weir__on_end *on_end)
 {
     weir_pool *pool = pool_of(on_end);
-    const bool held = weir__pool_hold(pool);
-    bool any;
+    weir_pool *held __attribute__((cleanup(weir__pool_let_go))) =
+        weir__pool_hold(pool) ? pool : NULL;
 
     weir__pool_untouch(pool);
-    if (!held)
-        return false;
-    any = weir__job_futures_end_settled(pool);
-    weir__pool_leave(pool);
-    return any;
+    return held != NULL && weir__job_futures_end_settled(pool);
 }
 
 static void stop_pool_with_scope(struct weir__on_end *on_end)
 {
     weir_pool *pool = pool_of(on_end);
 
+    weir_pool *left __attribute__((cleanup(weir__pool_end_left))) = NULL;
+
     if (!weir__pool_begin_end(pool))
         return;
+    left = pool;
     kill_workers(pool);
+    left = NULL;
     end_pool(pool);
 }
 
@@ -221,12 +251,16 @@ __attribute__((noinline)) weir_pool *weir_pool_new(weir_scope *scope,
 
 void weir_pool_free(weir_pool *pool)
 {
+    weir_pool *left __attribute__((cleanup(weir__pool_end_left))) = NULL;
+
     if (pool == NULL || weir__check_pool(pool) < 0 || !weir__pool_begin_end(pool))
         return;
+    left = pool;
     weir__job_futures_end(pool);
     weir__calls_end(pool);
     weir__dispatch_finish(pool);
     wait_until_idle(pool);
+    left = NULL;
     atomic_store(&pool->control->state, POOL_DRAINING);
     weir__wake_all(pool->control);
     weir__detached_order(&pool->supervisor, ORDER_FINISH);
@@ -239,9 +273,13 @@ void weir_pool_free(weir_pool *pool)
 
 void weir_pool_kill(weir_pool *pool)
 {
+    weir_pool *left __attribute__((cleanup(weir__pool_end_left))) = NULL;
+
     if (pool == NULL || weir__check_pool(pool) < 0 || !weir__pool_begin_end(pool))
         return;
+    left = pool;
     kill_workers(pool);
+    left = NULL;
     weir__scope_on_end_remove(pool->scope, &pool->on_end);
     end_pool(pool);
 }

@@ -32,6 +32,7 @@
 #include "pool/control/bar.h"
 #include "pool/control/chunk.h"
 #include "pool/control/put.h"
+#include "pool/host/out.h"
 #include "pool/host/progress_text.h"
 #include "shm/clock.h"
 #include "shm/error.h"
@@ -65,9 +66,10 @@ struct weir__progress {
     unsigned job;       /* ... and which it is, from 0 */
     uint64_t items;     /* of the first one, which is what is shown of all */
     int64_t start_ns;
-    int64_t next_ns;      /* no look before */
-    int64_t line_ms;      /* when the last line was written, since the start */
-    unsigned line_tenths; /* done then */
+    int64_t next_ns;             /* no look before */
+    int64_t line_ms;             /* when the last line was written, since the start */
+    unsigned line_tenths;        /* done then */
+    const struct weir__out *out; /* of the call that shows it; NULL: none */
     char label[];
 };
 
@@ -354,6 +356,8 @@ int64_t weir__progress_look(weir_pool *pool, int index, struct weir__progress *p
 
         progress->begun = true;
         show_progress(pool, progress, &look);
+        if (weir__out_is_lost(progress->out))
+            return INT64_MAX;
     }
     next = weir__now_ns();
     progress->next_ns = next + FRAME_NS;
@@ -373,8 +377,21 @@ bool weir__progress_wait(weir_pool *pool, int index, int64_t limit_ns,
             return false;
         }
         next = weir__progress_look(pool, index, progress);
+        if (progress != NULL && weir__out_is_lost(progress->out))
+            return false;
     }
     return true;
+}
+
+bool weir__progress_calls(const struct weir__progress *progress)
+{
+    return progress != NULL && progress->mode == MODE_CALL;
+}
+
+void weir__progress_set_out(struct weir__progress *progress, const struct weir__out *out)
+{
+    if (progress != NULL)
+        progress->out = out;
 }
 
 void weir__progress_go_on(struct weir__progress *progress)

@@ -10,6 +10,10 @@
 /* Private to the thread that uses the future. */
 struct weir__progress;
 
+/* Whether it calls a function of the program. That may end the pool, which `out` tells. */
+bool weir__progress_calls(const struct weir__progress *progress);
+void weir__progress_set_out(struct weir__progress *progress, const struct weir__out *out);
+
 /* 0 and *out, NULL if nothing is asked for; or -ENOMEM. To be freed with free(). All others here
  * take NULL. Where the spec has counts they must stay, an index is not looked at, and
  * the pool is NULL once it has ended. */

@@ -70,14 +70,13 @@ struct weir__callbacks {
     void (*changed)(weir_pool *pool);
 };
 
-/* dispatch.c. All but `loop` and `gone` with pool->lock, the others by the thread that
+/* dispatch.c. All but `loop` with pool->lock, the others by the thread that
  * dispatches. */
 struct weir__dispatch {
     struct weir__descriptor event, event_end; /* the host's, and all processes' */
     int poll_fd, timer_fd;                    /* for the host to wait on; -1 until it asks */
     bool ticks;                               /* the timer runs */
     struct weir__loop *loop;
-    bool *gone; /* in a callback: to be set when it frees the pool */
 };
 
 /* wait.c: how long a thread that waits spins; it learns. */
@@ -85,6 +84,17 @@ struct weir__host_spin {
     _Atomic int64_t budget_ns;
     _Atomic int64_t not_before_ns;
 };
+
+/* out.c: a call whose thread may be out in functions of the program. */
+struct weir__out {
+    _Atomic int32_t thread; /* its id; 0: free; -1: the pool has ended meanwhile */
+    uint64_t position;      /* of its job, ... */
+    weir_future *future;    /* ... or the future that it has claimed */
+    uintptr_t frame;        /* where its stack was */
+    int64_t late_ns;        /* by the thread that ends the pool: when it is late; 0: its job runs */
+};
+
+#define WEIR__OUT_MAX 64
 
 struct weir_pool {
     weir_scope *scope;
@@ -106,6 +116,9 @@ struct weir_pool {
     pthread_t ender;      /* the thread that ends it, if `ending` */
     _Atomic bool ended;   /* all is gone but this record; set with the lock */
     _Atomic int touching; /* signal-safe calls that are in it */
+    /* out.c */
+    struct weir__out out[WEIR__OUT_MAX];
+    bool left; /* a thread may be out for ever, so memory is left to it; with the lock */
 
     struct weir__jobs jobs;
     struct weir__call_ring *calls; /* calls.c; NULL until a call has been submitted */
@@ -171,6 +184,8 @@ struct weir__job_future {
     void *user_out;                      /* where finish puts it; NULL: in `result` */
     weir_job_report *report;             /* NULL: nobody asks */
     bool keep_going;
+    struct weir__out *out; /* of the call that runs the job and waits for it; else NULL */
+    bool combining;        /* finish has begun; if that is left, its job gives nothing */
 };
 
 /* Of a future whose kind is weir__job_future_kind. */

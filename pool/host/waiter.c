@@ -165,13 +165,14 @@ static const struct weir__wait_kind waiter_wait = {is_waiter_over, NULL, mark_wa
 static void wait_for_end(weir_pool *pool, weir_waiter *waiter, int64_t limit_ns)
 {
     struct listening listening = {waiter, false, weir__now_ns() + LOOK_AT_ALL_NS};
+    weir_pool *held __attribute__((cleanup(weir__pool_let_go), unused)) = NULL;
 
     if (!weir__pool_hold(pool)) /* it has just ended, and all its futures */
         return;
+    held = pool;
     weir__wait(pool, &waiter_wait, &listening, limit_ns);
     if (listening.listens)
         atomic_fetch_sub(&pool->control->listeners, 1);
-    weir__pool_leave(pool);
 }
 
 int weir_waiter_next(weir_waiter *waiter, weir_future **future, void **arg, int timeout_ms)

@@ -108,6 +108,7 @@ static const struct weir__job_kind reduce_kind = {
     .run = run_reduce,
     .prepare = prepare_reduce,
     .finish = finish_reduce,
+    .combines = true,
 };
 
 static int check_reduction(const weir_reduction *reduction)

@@ -561,22 +561,25 @@ static int spec_map_reduce(struct weir__job_spec *spec, weir_pool *pool, weir_ra
     return weir_last_error()->code;
 }
 
+/* A cleanup, also if on_progress is left by an exception. */
+static void release_record_at(struct weir__map_reduce *const *record)
+{
+    release_record(*record);
+}
+
 weir_table *weir_pool_map_reduce(weir_pool *pool, weir_range range,
                                  const weir_map_reduction *reduction, void *arg,
                                  const weir_job_options *options)
 {
+    struct weir__map_reduce *record __attribute__((cleanup(release_record_at))) = NULL;
     struct weir__job_spec spec;
-    struct weir__map_reduce *record;
-    weir_table *table;
 
     if (spec_map_reduce(&spec, pool, range, reduction, arg, options) < 0)
         return NULL;
     record = spec.map_reduce;
     weir__run(pool, &spec, NULL);
-    table = record->table;
     record->taken = true;
-    release_record(record);
-    return table;
+    return record->table;
 }
 
 weir_future *weir_pool_map_reduce_async(weir_pool *pool, weir_range range,
