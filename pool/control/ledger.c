@@ -44,6 +44,23 @@ void weir__cell_settle(weir__cell *cell, enum weir__cell_state state)
     atomic_store_explicit(cell, (mine & ~UINT64_C(7)) | state, memory_order_release);
 }
 
+bool weir__cell_settle_in_time(weir__cell *cell, enum weir__cell_state state)
+{
+    uint64_t mine = atomic_load_explicit(cell, memory_order_relaxed);
+
+    /* as above; only weir__cell_condemn() may come between */
+    return !(mine & CELL_CONDEMNED) &&
+           atomic_compare_exchange_strong_explicit(cell, &mine, (mine & ~UINT64_C(7)) | state,
+                                                   memory_order_release, memory_order_relaxed);
+}
+
+bool weir__cell_condemn(weir__cell *cell, uint64_t seen)
+{
+    return (seen & CELL_CONDEMNED) ||
+           atomic_compare_exchange_strong_explicit(cell, &seen, seen | CELL_CONDEMNED,
+                                                   memory_order_relaxed, memory_order_relaxed);
+}
+
 enum weir__cell_state weir__cell_reclaim(weir__cell *cell, unsigned owner, uint32_t incarnation,
                                          unsigned retries, unsigned *attempt)
 {

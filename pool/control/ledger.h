@@ -8,7 +8,9 @@
  *   FREE       No worker has it. Any worker may claim it; the host may cancel it.
  *   RUNNING    The worker {owner, incarnation} is on it. Only that worker settles it. The
  *              supervisor may take it back after it has reaped that worker and before it forks
- *              another one into the same slot.
+ *              another one into the same slot. If the chunk takes too long the supervisor first
+ *              condemns it: the worker cannot settle it any more, and is killed on this chunk and
+ *              on no other one.
  *   DONE       Committed: its result counts. Final.
  *   FAILED     The task failed, or its worker died with no attempt left. Final.
  *   CANCELLED  Cancelled before any worker had it, or given up by its worker, whose task was told
@@ -42,9 +44,11 @@ enum weir__cell_state {
     CELL_CANCELLED,
 };
 
-/* bits 0-2 state, 3-7 attempt (1 to 31 once claimed), 8-18 owner slot, 32-63 owner's incarnation */
+/* bits 0-2 state, 3-7 attempt (1 to 31 once claimed), 8-18 owner slot, 19 condemned, 32-63 owner's
+ * incarnation */
 #define CELL_ATTEMPT_MAX 31
 #define CELL_OWNER_MAX   2047
+#define CELL_CONDEMNED   (UINT64_C(1) << 19)
 
 static inline enum weir__cell_state weir__cell_state_of(uint64_t value)
 {
@@ -78,6 +82,12 @@ unsigned weir__cell_claim(weir__cell *cell, unsigned owner, uint32_t incarnation
 /* The owner: RUNNING to DONE, FAILED or CANCELLED. A process that sees the new state sees all that the owner
  * wrote before. */
 void weir__cell_settle(weir__cell *cell, enum weir__cell_state state);
+
+/* The same for a chunk that may take too long. False: it is condemned, and stays RUNNING. */
+bool weir__cell_settle_in_time(weir__cell *cell, enum weir__cell_state state);
+
+/* Supervisor: condemns a chunk whose cell was `seen` RUNNING. False: it has been settled since. */
+bool weir__cell_condemn(weir__cell *cell, uint64_t seen);
 
 /* Supervisor, about a worker it has reaped: a cell that this worker was running becomes FREE if it
  * has had at most `retries` retries, else FAILED. Returns the cell's new state, or CELL_RUNNING

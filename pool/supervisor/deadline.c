@@ -8,11 +8,9 @@
  * been sent its signal) it is due in LOOK_AGAIN_NS.
  *
  * It enters a job as a worker does before it reads anything of it, so the host cannot reuse the job
- * meanwhile. A worker is killed only while its cell says that it runs a chunk of this very job; the
- * time it began was noted before it claimed the chunk. Between that look and the signal the worker
- * may finish the chunk and begin another one: then this other one is lost with it, and is retried
- * or reported as killed for time. That is within what a deadline promises: no chunk runs longer
- * than it may.
+ * meanwhile. The time a chunk began was noted before it was claimed. Before a worker is killed its
+ * chunk is condemned (ledger.h): if that fails, the worker has settled the chunk meanwhile, and is
+ * left alone; if not, it cannot get beyond this chunk, and no other one dies with it.
  */
 #include "pool/supervisor/deadline.h"
 
@@ -97,7 +95,9 @@ static uint32_t look_at_worker(struct weir__control *control, unsigned slot_inde
 
         if (weir__cell_state_of(cell) == CELL_RUNNING && weir__cell_owner(cell) == slot_index) {
             why = why_kill(job, started, now);
-            if (why == KILLED_NOT && job->chunk_timeout_ns > 0)
+            if (why != KILLED_NOT && !weir__cell_condemn(&job->cells[chunk], cell))
+                why = KILLED_NOT;
+            else if (why == KILLED_NOT && job->chunk_timeout_ns > 0)
                 *next = earlier(*next, started + job->chunk_timeout_ns);
         }
         if (why != KILLED_NOT || (job->deadline_ns > 0 && now >= job->deadline_ns))

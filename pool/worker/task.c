@@ -109,6 +109,20 @@ _Noreturn void weir__task_end_copy(const struct weir_task *task)
     _exit(1);
 }
 
+/* A chunk that may take too long is settled, or this process is killed: the supervisor has condemned
+ * it then. */
+static void settle(struct weir_task *task, enum weir__cell_state state)
+{
+    const struct weir__job *job = task->job;
+
+    if (job->deadline_ns == 0 && job->chunk_timeout_ns == 0) {
+        weir__cell_settle(task->cell, state);
+        return;
+    }
+    while (!weir__cell_settle_in_time(task->cell, state))
+        pause();
+}
+
 void weir__task_run(struct weir_task *task, int (*run)(struct weir_task *task, weir_range range),
                     weir_range range)
 {
@@ -128,10 +142,10 @@ void weir__task_run(struct weir_task *task, int (*run)(struct weir_task *task, w
     if (__fpending(stdout) > 0)
         fflush(stdout);
     if (returned == 0 && task->fail_code == 0) {
-        weir__cell_settle(task->cell, task->told ? CELL_CANCELLED : CELL_DONE);
+        settle(task, task->told ? CELL_CANCELLED : CELL_DONE);
     } else {
         describe_failure(task, returned); /* it counts when the cell is FAILED */
-        weir__cell_settle(task->cell, CELL_FAILED);
+        settle(task, CELL_FAILED);
         /* After the cell: killed in between, the failure stands and only more is done than need be.
          * The other way round the job would stop for a chunk that is free again. */
         if (!job->keep_going)

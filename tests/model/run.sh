@@ -120,6 +120,14 @@ queue() {
     bug BUG_TAIL_BEFORE_CELL "$marks"
 }
 
+deadline() {
+    good ""
+    good "-DCHUNKS=5"
+    bug BUG_CONDEMNED_FOR_EVER ""
+    bug BUG_KILL_WITHOUT_CONDEMNING ""
+    bug BUG_SETTLE_WITHOUT_LOOKING ""
+}
+
 scope() {
     for options in -DMEMBERS=1 -DMEMBERS=2 -DCLEANERS=2 -DSWEEPERS=2; do
         good "$options"
@@ -144,6 +152,7 @@ job.pml) job ;;
 queue.pml) queue ;;
 wake.pml) wake ;;
 failure.pml) failure ;;
+deadline.pml) deadline ;;
 scope.pml) scope ;;
 *) echo "there is no model $1"; exit 2 ;;
 esac

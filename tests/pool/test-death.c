@@ -488,6 +488,47 @@ static void a_task_that_never_ends_is_killed__with_its_pool(void **state)
     munmap((void *)started, 4096);
 }
 
+static int spin_us(weir_task *task, weir_range range, void *arg)
+{
+    const double until = now_us() + *(const int *)arg;
+
+    (void)task;
+    (void)range;
+    while (now_us() < until)
+        ;
+    return 0;
+}
+
+/* Chunks end just when their time is over, and the worker goes on to a job without a deadline. */
+static void only_the_late_chunk_dies__when_its_worker_goes_on_to_another_job(void **state)
+{
+    weir_scope *scope = begin();
+    weir_pool *pool = new_pool(scope, 1);
+    int late = 0;
+
+    (void)state;
+    for (int i = 0; i < 150; i++) {
+        const int about = 3000 + i * 37 % 400, other = 500;
+        weir_future *timed, *free_of_time;
+        int result;
+
+        timed = weir_pool_for_async(pool, (weir_range){0, 1}, spin_us, (void *)&about,
+                                    OPTIONS(.arg_size = sizeof about, .chunk_timeout_ms = 3));
+        free_of_time = weir_pool_for_async(pool, (weir_range){0, 2}, spin_us, (void *)&other,
+                                           OPTIONS(.arg_size = sizeof other, .grain = 1));
+        result = weir_future_wait(timed, -1);
+        assert_true(result == 0 || result == -ETIMEDOUT);
+        late += result != 0;
+        if (weir_future_wait(free_of_time, -1) != 0)
+            fail_msg("%s", weir_last_error()->message);
+        weir_future_free(timed);
+        weir_future_free(free_of_time);
+    }
+    print_message("%d of 150 were late\n", late);
+    weir_pool_free(pool);
+    weir_scope_end(scope);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -504,6 +545,7 @@ int main(void)
         UNIT(a_job_is_given_up__when_no_worker_can_be_replaced),
         UNIT(a_job_is_given_up__when_no_worker_can_be_forked_for_long),
         UNIT(a_task_that_never_ends_is_killed__with_its_pool),
+        UNIT(only_the_late_chunk_dies__when_its_worker_goes_on_to_another_job),
     };
 
     leak_isolate();

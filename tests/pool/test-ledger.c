@@ -9,6 +9,9 @@
 #include <stdlib.h>
 
 #include "pool/control/chunk.h"
+#include "pool/control/mapping.h"
+#include "pool/supervisor/deadline.h"
+#include "shm/clock.h"
 
 static void cell_names_its_owner__when_claimed(void **state)
 {
@@ -223,6 +226,65 @@ static void a_range_is_covered_once__when_it_is_random(void **state)
     }
 }
 
+static void a_chunk_is_settled_or_condemned__whichever_comes_first(void **state)
+{
+    weir__cell cell = CELL_FREE;
+    unsigned attempt;
+    uint64_t seen;
+
+    (void)state;
+    assert_int_equal(weir__cell_claim(&cell, 5, 9), 1);
+    seen = cell;
+    assert_true(weir__cell_settle_in_time(&cell, CELL_DONE));
+    assert_int_equal(weir__cell_state_of(cell), CELL_DONE);
+    assert_false(weir__cell_condemn(&cell, seen));
+    assert_int_equal(weir__cell_state_of(cell), CELL_DONE);
+
+    cell = CELL_FREE;
+    assert_int_equal(weir__cell_claim(&cell, 5, 9), 1);
+    assert_true(weir__cell_condemn(&cell, cell));
+    assert_true(weir__cell_condemn(&cell, cell)); /* again, until the worker is dead */
+    assert_false(weir__cell_settle_in_time(&cell, CELL_DONE));
+    assert_int_equal(weir__cell_state_of(cell), CELL_RUNNING);
+    assert_int_equal(weir__cell_reclaim(&cell, 5, 9, 1, &attempt), CELL_FREE);
+    assert_int_equal(weir__cell_claim(&cell, 6, 1), 2); /* the next attempt is not condemned */
+    assert_true(weir__cell_settle_in_time(&cell, CELL_FAILED));
+    assert_int_equal(weir__cell_state_of(cell), CELL_FAILED);
+}
+
+/* What the worker tries between the look at its time and its death. */
+static void settle_before_death(void *context, unsigned slot)
+{
+    struct weir__control *control = context;
+    struct weir__job *job = &control->jobs[1];
+
+    assert_int_equal(control->slots[slot].killed, KILLED_CHUNK);
+    assert_false(weir__cell_settle_in_time(&job->cells[0], CELL_DONE));
+    job->count = 0; /* it was called */
+}
+
+static void a_worker_does_not_get_beyond_its_chunk__when_that_is_late(void **state)
+{
+    struct weir__control *control = weir__control_new(1, true);
+    struct weir__job *job;
+
+    (void)state;
+    assert_non_null(control);
+    job = &control->jobs[1];
+    job->cells = job->inline_cells;
+    job->count = 1;
+    job->chunk_timeout_ns = 1000;
+    job->state = JOB_OPEN;
+    control->jobs_used = 2;
+    control->slots[0].pid = 1;
+    control->slots[0].job = 2;
+    control->slots[0].started_ns = weir__now_ns() - 1000000;
+    assert_int_equal(weir__cell_claim(&job->cells[0], 0, 0), 1);
+    weir__deadlines_look(control, settle_before_death, control);
+    assert_int_equal(job->count, 0);
+    weir__control_free(control);
+}
+
 #define UNIT(test) cmocka_unit_test_setup_teardown(test, leak_setup, leak_teardown)
 
 int main(void)
@@ -232,6 +294,8 @@ int main(void)
         UNIT(nothing_is_taken_back__unless_this_worker_was_running_it),
         UNIT(a_chunk_fails__when_its_workers_died_once_more_than_it_may_be_retried),
         UNIT(only_free_cells_are_cancelled__when_a_ledger_is_sealed),
+        UNIT(a_chunk_is_settled_or_condemned__whichever_comes_first),
+        UNIT(a_worker_does_not_get_beyond_its_chunk__when_that_is_late),
         UNIT(every_chunk_is_run_as_often_as_it_was_claimed__when_threads_race),
         UNIT(a_range_is_covered_once__whatever_its_ends),
         UNIT(a_range_is_covered_once__when_it_is_random),
