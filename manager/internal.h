@@ -30,6 +30,11 @@ void weir__scope_on_end_remove(weir_scope *scope, struct weir__on_end *on_end);
  * nothing. The last error may be another one after it. */
 bool weir__scope_give_back(weir_scope *scope);
 
+/* The scope's number, which no other scope has; and whether a scope with it is live here. For what
+ * outlives the scope: another scope may have the same address by then. */
+uint64_t weir__scope_id(const weir_scope *scope);
+bool weir__scope_lives(uint64_t id);
+
 /* 0, or with a message: -EINVAL when the scope is NULL or has ended, -EDEADLK when (for `what`: "a
  * pool", ...) this process did not begin it, -EBADF when it has closed what the new process
  * needs. */

@@ -93,7 +93,7 @@ weir_pool_map_reduce_async(weir_pool *pool, weir_range range, const weir_map_red
  * Context: the thread that uses the future.
  * Crash: when the program dies, the workers are killed.
  * Returns: the table, the same each time; NULL: the job's error, or EINVAL (NULL, another job's
- * future). */
+ * future, or the scope has ended and the table with it). */
 WEIR_API weir_table *weir_future_table(weir_future *future);
 
 /* In a map function: gives one pair. Key (up to 1 GiB, may be empty) and value are copied; the

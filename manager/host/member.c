@@ -174,6 +174,16 @@ bool weir__scope_give_back(weir_scope *scope)
     return any;
 }
 
+uint64_t weir__scope_id(const weir_scope *scope)
+{
+    return scope->id;
+}
+
+bool weir__scope_lives(uint64_t id)
+{
+    return weir__scope_is_own(id);
+}
+
 static bool is_closed(const struct weir__descriptor *own)
 {
     return own->fd >= 0 && !weir__descriptor_is_own(own);

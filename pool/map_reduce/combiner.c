@@ -491,16 +491,16 @@ int weir__combiner_add(struct weir__combiner *combiner, const void *key, size_t 
     return combiner->error;
 }
 
-int weir__combiner_add_record(struct weir__combiner *combiner,
-                              const struct weir__pair_record *record)
+int weir__combiner_add_record(struct weir__combiner *combiner, const void *record,
+                              const struct weir__pair_record *head)
 {
     struct pending *pair = next_pending(combiner);
 
-    pair->hash = record->hash;
-    pair->key_size = record->key_size;
-    pair->value_size = record->value_size;
+    pair->hash = head->hash;
+    pair->key_size = head->key_size;
+    pair->value_size = head->value_size;
     pair->value = weir__pair_record_value(record);
-    pair->key = weir__pair_record_key(record);
+    pair->key = weir__key_behind(record, head->value_size);
     if (pair->key_size <= WEIR__KEY_WORDS) {
         const size_t last = pair->key_size / 8;
 
@@ -548,12 +548,16 @@ static const struct value_chain *chain_of(const struct weir__pair_record *record
     return (const struct value_chain *)weir__pair_record_value(record);
 }
 
+size_t weir__combiner_value_size(const struct weir__combiner *combiner,
+                                 const struct weir__pair_record *record)
+{
+    return combiner->rule.value_size > 0 ? record->value_size : chain_of(record)->size;
+}
+
 size_t weir__combiner_published_size(const struct weir__combiner *combiner,
                                      const struct weir__pair_record *record)
 {
-    return weir__pair_record_size(record->key_size, combiner->rule.value_size > 0
-                                                        ? record->value_size
-                                                        : chain_of(record)->size);
+    return weir__pair_record_size(record->key_size, weir__combiner_value_size(combiner, record));
 }
 
 void weir__combiner_write(const struct weir__combiner *combiner,
@@ -578,7 +582,7 @@ void weir__combiner_write(const struct weir__combiner *combiner,
         memcpy(value, link + 1, link->size);
         value += link->size;
     }
-    copy_padded(weir__pair_record_key(written), weir__pair_record_key(record),
+    copy_padded(weir__key_behind(written, chain->size), weir__pair_record_key(record),
                 weir__padded((size_t)record->key_size + 1));
 }
 

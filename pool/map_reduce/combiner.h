@@ -37,9 +37,10 @@ void weir__combiner_begin(struct weir__combiner *combiner, const struct weir__co
 int weir__combiner_add(struct weir__combiner *combiner, const void *key, size_t key_size,
                        const void *value, size_t value_size);
 
-/* The same for a record of a map output, which stays as it is until the end. */
-int weir__combiner_add_record(struct weir__combiner *combiner,
-                              const struct weir__pair_record *record);
+/* The same for a record of a map output, which stays where it is until the end. `head`: a copy of
+ * the record's, which was checked. */
+int weir__combiner_add_record(struct weir__combiner *combiner, const void *record,
+                              const struct weir__pair_record *head);
 
 /* Combines the pairs that are pending. 0 or the error. */
 int weir__combiner_end(struct weir__combiner *combiner);
@@ -54,6 +55,8 @@ const uint64_t *weir__combiner_bytes(const struct weir__combiner *combiner);
 const struct weir__pair_record *weir__combiner_next(const struct weir__combiner *combiner,
                                                     uint64_t *offset);
 /* The size that the record has when it is published. */
+size_t weir__combiner_value_size(const struct weir__combiner *combiner,
+                                 const struct weir__pair_record *record);
 size_t weir__combiner_published_size(const struct weir__combiner *combiner,
                                      const struct weir__pair_record *record);
 /* Writes the record as it is published. */

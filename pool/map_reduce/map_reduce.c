@@ -47,6 +47,7 @@ struct weir__map_reduce_memory {
 /* The host's record, from the call to the freeing of the future. */
 struct weir__map_reduce {
     weir_scope *scope;
+    uint64_t scope_id; /* the record may outlive the scope */
     struct weir__published *outputs;
     int64_t outputs_count;
     void *arg; /* a copy, for the second job; NULL: it is passed as it is */
@@ -162,12 +163,12 @@ static int add_span(struct weir_task *task, const unsigned char *at, const unsig
     int result = 0;
 
     while (at < end && result == 0) {
-        const struct weir__pair_record *record = weir__pair_record_check(at, end);
+        struct weir__pair_record head;
 
-        if (record == NULL || (fixed > 0 && record->value_size != fixed))
+        if (!weir__pair_record_check(at, end, &head) || (fixed > 0 && head.value_size != fixed))
             return -EBADMSG;
-        result = weir__combiner_add_record(task->combiner, record);
-        at += weir__pair_record_size(record->key_size, record->value_size);
+        result = weir__combiner_add_record(task->combiner, at, &head);
+        at += weir__pair_record_size(head.key_size, head.value_size);
     }
     return result;
 }
@@ -323,7 +324,7 @@ static void release_record(struct weir__map_reduce *record)
     if (record == NULL)
         return;
     /* After the scope's end there is nothing left to free. */
-    if (weir__scope_check_owner(record->scope, "a table") == 0) {
+    if (weir__scope_lives(record->scope_id)) {
         drop_all(record->outputs, record->outputs_count);
         if (!record->taken)
             weir_table_free(record->table);
@@ -551,6 +552,7 @@ static int spec_map_reduce(struct weir__job_spec *spec, weir_pool *pool, weir_ra
     if (spec->map_reduce == NULL)
         return weir__fail(-ENOMEM, "no memory for the record of a map-reduce");
     spec->map_reduce->scope = pool->scope;
+    spec->map_reduce->scope_id = weir__scope_id(pool->scope);
     spec->map_reduce->merge = *spec;
     if (spec->count > 0)
         return 0;
@@ -599,10 +601,15 @@ weir_future *weir_pool_map_reduce_async(weir_pool *pool, weir_range range,
 
 weir_table *weir_future_table(weir_future *future)
 {
+    struct weir__map_reduce *record;
+
     if (weir_future_wait(future, -1) < 0)
         return NULL;
     if (future->kind != &weir__job_future_kind || weir__job_future_of(future)->map_reduce == NULL)
         return weir__fail_null(-EINVAL, "the future is not of weir_pool_map_reduce_async()");
-    weir__job_future_of(future)->map_reduce->taken = true;
-    return weir__job_future_of(future)->map_reduce->table;
+    record = weir__job_future_of(future)->map_reduce;
+    if (!weir__scope_lives(record->scope_id))
+        return weir__fail_null(-EINVAL, "the table's scope has ended");
+    record->taken = true;
+    return record->table;
 }

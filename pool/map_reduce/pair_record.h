@@ -7,6 +7,7 @@
 #ifndef WEIR_PAIR_RECORD_H
 #define WEIR_PAIR_RECORD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -38,23 +39,34 @@ static inline unsigned char *weir__pair_record_value(const struct weir__pair_rec
     return (unsigned char *)(record + 1);
 }
 
-static inline unsigned char *weir__pair_record_key(const struct weir__pair_record *record)
+/* Where the key is, behind a value of this size. */
+static inline unsigned char *weir__key_behind(const struct weir__pair_record *record,
+                                              size_t value_size)
 {
-    return (unsigned char *)(record + 1) + weir__padded(record->value_size);
+    return (unsigned char *)(record + 1) + weir__padded(value_size);
 }
 
-/* The record at `at`, if all of it lies before `end`; NULL: it is damaged. */
-static inline const struct weir__pair_record *weir__pair_record_check(const unsigned char *at,
-                                                                      const unsigned char *end)
+static inline unsigned char *weir__pair_record_key(const struct weir__pair_record *record)
+{
+    return weir__key_behind(record, record->value_size);
+}
+
+/* A copy of the head of the record at `at`, if all of the record lies before `end`. Other processes
+ * can write there at any time: what was checked is the copy, and no field is read again. False: the
+ * record is damaged. */
+static inline bool weir__pair_record_check(const unsigned char *at, const unsigned char *end,
+                                           struct weir__pair_record *head)
 {
     const struct weir__pair_record *record = (const struct weir__pair_record *)at;
     const size_t size = (size_t)(end - at);
 
-    if (size < sizeof(*record) || record->key_size > WEIR__PAIR_KEY_MAX ||
-        record->value_size > WEIR__PAIR_VALUE_MAX ||
-        weir__pair_record_size(record->key_size, record->value_size) > size)
-        return NULL;
-    return record;
+    if (size < sizeof(*record))
+        return false;
+    head->hash = __atomic_load_n(&record->hash, __ATOMIC_RELAXED);
+    head->key_size = __atomic_load_n(&record->key_size, __ATOMIC_RELAXED);
+    head->value_size = __atomic_load_n(&record->value_size, __ATOMIC_RELAXED);
+    return head->key_size <= WEIR__PAIR_KEY_MAX && head->value_size <= WEIR__PAIR_VALUE_MAX &&
+           weir__pair_record_size(head->key_size, head->value_size) <= size;
 }
 
 /* The hash groups are made by the highest bits of the hash: a map output lists its records group by
@@ -86,7 +98,8 @@ static inline void weir__index_add(uint64_t *index, size_t slots, uint64_t hash,
 {
     size_t i = hash & (slots - 1);
 
-    while (index[i] != 0)
+    /* once round at most: another process may have written to a partition's index */
+    for (size_t looks = 0; index[i] != 0 && looks < slots; looks++)
         i = (i + 1) & (slots - 1);
     index[i] = weir__slot(hash, offset);
 }

@@ -23,100 +23,124 @@
 #include "pool/map_reduce/key_hash.h"
 #include "shm/error.h"
 
-static int check_table(const weir_table *table)
+/* *partitions: their number. Each field of a table is read once, checked, and used: other processes
+ * can write to it meanwhile. */
+static int check_table(const weir_table *table, uint32_t *partitions)
 {
     if (table == NULL)
         return weir__fail(-EINVAL, "the table is NULL");
-    if (table->magic != WEIR__TABLE_MAGIC || table->partitions > WEIR__HASH_GROUPS)
+    *partitions = __atomic_load_n(&table->partitions, __ATOMIC_RELAXED);
+    if (table->magic != WEIR__TABLE_MAGIC || *partitions > WEIR__HASH_GROUPS)
         return weir__fail(-EBADMSG, "the table at %p is damaged", (const void *)table);
     return 0;
 }
 
 void weir_table_free(weir_table *table)
 {
-    if (table == NULL || check_table(table) < 0)
+    uint32_t partitions;
+
+    if (table == NULL || check_table(table, &partitions) < 0)
         return;
     table->magic = 0;
-    for (uint32_t i = 0; i < table->partitions; i++)
+    for (uint32_t i = 0; i < partitions; i++)
         weir__block_drop(table->partition[i]);
     weir__block_drop(table->block);
 }
 
 int64_t weir_table_len(const weir_table *table)
 {
-    int error = check_table(table);
+    uint32_t partitions;
+    int error = check_table(table, &partitions);
 
     return error < 0 ? error : (int64_t)table->records;
 }
 
-/* The partition, if it is sound. NULL: it has no records, or, with *error set, it is damaged. */
-static struct weir__partition *open_partition(const weir_table *table, uint32_t i, int *error)
+/* What a partition says about itself, checked. */
+struct opened {
+    const uint64_t *index;
+    uint64_t mask;
+    const unsigned char *log, *end;
+};
+
+/* 1: it is sound; 0: it has no records; or it is damaged, and the last error is set. */
+static int open_partition(const weir_table *table, uint32_t i, struct opened *out)
 {
     weir_shm *block = table->partition[i];
     struct weir__partition *partition;
+    uint64_t slots, begin, end;
     size_t size;
 
-    *error = 0;
     if (block == NULL)
-        return NULL;
+        return 0;
     partition = weir_shm_buf(block);
     size = weir_shm_size(block);
-    if (size >= sizeof(*partition) && partition->magic == WEIR__PARTITION_MAGIC &&
-        partition->slots > 0 && (partition->slots & (partition->slots - 1)) == 0 &&
-        partition->slots <= size / sizeof(uint64_t) &&
-        partition->log_begin == sizeof(*partition) + partition->slots * sizeof(uint64_t) &&
-        partition->log_begin <= partition->log_end && partition->log_end <= size)
-        return partition;
-    *error = weir__fail(-EBADMSG, "partition %u of the table at %p is damaged", (unsigned)i,
-                        (const void *)table);
-    return NULL;
+    if (size < sizeof(*partition) || partition->magic != WEIR__PARTITION_MAGIC)
+        goto damaged;
+    slots = __atomic_load_n(&partition->slots, __ATOMIC_RELAXED);
+    begin = __atomic_load_n(&partition->log_begin, __ATOMIC_RELAXED);
+    end = __atomic_load_n(&partition->log_end, __ATOMIC_RELAXED);
+    if (slots == 0 || (slots & (slots - 1)) != 0 || slots > size / sizeof(uint64_t) ||
+        begin != sizeof(*partition) + slots * sizeof(uint64_t) || begin > end || end > size)
+        goto damaged;
+    *out = (struct opened){
+        .index = weir__partition_index(partition),
+        .mask = slots - 1,
+        .log = (const unsigned char *)partition + begin,
+        .end = (const unsigned char *)partition + end,
+    };
+    return 1;
+damaged:
+    return weir__fail(-EBADMSG, "partition %u of the table at %p is damaged", (unsigned)i,
+                      (const void *)table);
 }
 
-static const struct weir__pair_record *
-table_look_up(struct weir__partition *partition, uint64_t hash, const void *key, size_t key_size)
+static bool table_look_up(const struct opened *opened, uint64_t hash, const void *key,
+                          size_t key_size, weir_pair *pair)
 {
-    const unsigned char *log = (const unsigned char *)partition + partition->log_begin;
-    const unsigned char *end = (const unsigned char *)partition + partition->log_end;
-    const uint64_t *index = weir__partition_index(partition), mask = partition->slots - 1;
+    uint64_t i = hash & opened->mask;
 
-    for (uint64_t i = hash & mask, looks = 0; index[i] != 0 && looks <= mask;
-         i = (i + 1) & mask, looks++) {
-        uint64_t offset = weir__slot_offset(index[i]);
-        const struct weir__pair_record *record;
+    for (uint64_t looks = 0; looks <= opened->mask; i = (i + 1) & opened->mask, looks++) {
+        const uint64_t slot = __atomic_load_n(&opened->index[i], __ATOMIC_RELAXED);
+        const uint64_t offset = weir__slot_offset(slot);
+        const unsigned char *at = opened->log + offset;
+        struct weir__pair_record head;
 
-        if ((index[i] ^ hash) >> 32 != 0 || offset >= (uint64_t)(end - log))
+        if (slot == 0)
+            return false;
+        if ((slot ^ hash) >> 32 != 0 || offset >= (uint64_t)(opened->end - opened->log))
             continue;
-        record = weir__pair_record_check(log + offset, end);
-        if (record != NULL && record->hash == hash && record->key_size == key_size &&
-            memcmp(weir__pair_record_key(record), key, key_size) == 0)
-            return record;
+        if (!weir__pair_record_check(at, opened->end, &head) || head.hash != hash ||
+            head.key_size != key_size)
+            continue;
+        *pair = weir__pair_of((const struct weir__pair_record *)at, &head);
+        if (memcmp(pair->key, key, key_size) == 0)
+            return true;
     }
-    return NULL;
+    return false;
 }
 
 int weir_table_get(const weir_table *table, const void *key, size_t key_size, weir_pair *pair)
 {
-    const struct weir__pair_record *record = NULL;
-    struct weir__partition *partition;
+    struct opened opened;
+    uint32_t partitions;
+    weir_pair found;
     uint64_t hash;
-    int error = check_table(table);
+    int result = check_table(table, &partitions);
 
-    if (error < 0)
-        return error;
+    if (result < 0)
+        return result;
     if ((key == NULL && key_size > 0) || pair == NULL)
         return weir__fail(-EINVAL, "the %s is NULL", pair == NULL ? "pair" : "key");
     hash = weir__hash(key, key_size);
-    if (table->partitions > 0) {
-        partition = open_partition(
-            table, weir__hash_group_of(hash) >> table->shift & (table->partitions - 1), &error);
-        if (error < 0)
-            return error;
-        if (partition != NULL)
-            record = table_look_up(partition, hash, key, key_size);
-    }
-    if (record == NULL)
-        return -ENOENT; /* without a message, as of a dictionary: a missing key is no failure */
-    *pair = weir__pair_of(record);
+    if (partitions > 0)
+        result = open_partition(
+            table, weir__hash_group_of(hash) >> (table->shift & 31) & (partitions - 1), &opened);
+    if (result < 0)
+        return result;
+    /* without a message, as of a dictionary: a missing key is no failure */
+    if (result == 0 || !table_look_up(&opened, hash, key, key_size, &found))
+        return -ENOENT;
+    *pair = found;
     return 0;
 }
 
@@ -126,34 +150,32 @@ int weir_table_get(const weir_table *table, const void *key, size_t key_size, we
 
 int weir_table_next(const weir_table *table, weir_table_cursor *cursor, weir_pair *pair)
 {
+    uint32_t partitions;
     uint64_t place;
-    int error = check_table(table);
+    int result = check_table(table, &partitions);
 
-    if (error < 0)
-        return error;
+    if (result < 0)
+        return result;
     if (cursor == NULL || pair == NULL)
         return weir__fail(-EINVAL, "the %s is NULL", cursor == NULL ? "cursor" : "pair");
     place = cursor->at & CURSOR_PLACE;
-    for (uint64_t i = cursor->at >> CURSOR_SHIFT; i < table->partitions; i++, place = 0) {
-        struct weir__partition *partition = open_partition(table, (uint32_t)i, &error);
-        const struct weir__pair_record *record;
-        uint64_t at;
+    for (uint64_t i = cursor->at >> CURSOR_SHIFT; i < partitions; i++, place = 0) {
+        struct weir__pair_record head;
+        struct opened opened;
+        const unsigned char *at;
 
-        if (error < 0)
-            return error;
-        if (partition == NULL)
+        result = open_partition(table, (uint32_t)i, &opened);
+        if (result < 0)
+            return result;
+        if (result == 0 || place * 8 >= (uint64_t)(opened.end - opened.log))
             continue;
-        at = partition->log_begin + place * 8;
-        if (at >= partition->log_end)
-            continue;
-        record = weir__pair_record_check((const unsigned char *)partition + at,
-                                         (const unsigned char *)partition + partition->log_end);
-        if (record == NULL)
+        at = opened.log + place * 8;
+        if (!weir__pair_record_check(at, opened.end, &head))
             return weir__fail(-EBADMSG, "a record of the table at %p is damaged",
                               (const void *)table);
-        place += weir__pair_record_size(record->key_size, record->value_size) / 8;
+        place += weir__pair_record_size(head.key_size, head.value_size) / 8;
         cursor->at = i << CURSOR_SHIFT | place;
-        *pair = weir__pair_of(record);
+        *pair = weir__pair_of((const struct weir__pair_record *)at, &head);
         return 1;
     }
     return 0;
@@ -262,16 +284,17 @@ weir_pair *weir_table_sorted(const weir_table *table,
                              int (*compare)(const weir_pair *, const weir_pair *), size_t most,
                              size_t *count)
 {
+    const int64_t records = weir_table_len(table);
     weir_pair *pairs;
 
     if (count != NULL)
         *count = 0;
-    if (check_table(table) < 0)
+    if (records < 0)
         return NULL;
     if (compare == NULL || count == NULL)
         return weir__fail_null(-EINVAL, "%s is NULL", count == NULL ? "count" : "compare");
-    if (most == 0 || most > table->records)
-        most = table->records;
+    if (most == 0 || most > (uint64_t)records)
+        most = (size_t)records;
     pairs = most < PTRDIFF_MAX / sizeof(*pairs) ? malloc((most + 1) * sizeof(*pairs)) : NULL;
     if (pairs == NULL)
         return weir__fail_null(-ENOMEM, "no memory for %zu pairs of a table", most);

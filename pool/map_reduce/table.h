@@ -45,18 +45,20 @@ struct weir_table {
     weir_shm *partition[WEIR__HASH_GROUPS]; /* NULL: it has no records */
 };
 
-static inline uint64_t *weir__partition_index(struct weir__partition *partition)
+static inline uint64_t *weir__partition_index(const struct weir__partition *partition)
 {
     return (uint64_t *)(partition + 1);
 }
 
-static inline weir_pair weir__pair_of(const struct weir__pair_record *record)
+/* `head`: a copy of the record's. */
+static inline weir_pair weir__pair_of(const struct weir__pair_record *record,
+                                      const struct weir__pair_record *head)
 {
     return (weir_pair){
-        .key = (const char *)weir__pair_record_key(record),
-        .key_size = record->key_size,
+        .key = (const char *)weir__key_behind(record, head->value_size),
+        .key_size = head->key_size,
         .value = weir__pair_record_value(record),
-        .value_size = record->value_size,
+        .value_size = head->value_size,
     };
 }
 

@@ -49,7 +49,7 @@ int weir__map_output_publish(weir_scope *scope, const struct weir__combiner *com
                              struct weir__published *published)
 {
     const uint64_t *bytes = weir__combiner_bytes(combiner);
-    uint64_t at[WEIR__HASH_GROUPS], offset = 0;
+    uint64_t at[WEIR__HASH_GROUPS], begin = sizeof(struct weir__map_output), offset = 0;
     const struct weir__pair_record *record;
     struct weir__map_output *output;
 
@@ -61,11 +61,12 @@ int weir__map_output_publish(weir_scope *scope, const struct weir__combiner *com
         return weir_last_error()->code;
     output->magic = WEIR__MAP_OUTPUT_MAGIC;
     output->records = published->records;
-    output->begin[0] = sizeof(*output);
     for (int i = 0; i < WEIR__HASH_GROUPS; i++) {
-        at[i] = output->begin[i];
-        output->begin[i + 1] = at[i] + bytes[i];
+        at[i] = begin;
+        output->begin[i] = begin;
+        begin += bytes[i];
     }
+    output->begin[WEIR__HASH_GROUPS] = begin;
     while ((record = weir__combiner_next(combiner, &offset)) != NULL) {
         unsigned group = weir__hash_group_of(record->hash);
 
@@ -84,8 +85,8 @@ bool weir__map_output_span(const weir_shm *block, unsigned first, unsigned last,
 
     if (size < sizeof(*output) || output->magic != WEIR__MAP_OUTPUT_MAGIC)
         return false;
-    from = output->begin[first];
-    to = output->begin[last];
+    from = __atomic_load_n(&output->begin[first], __ATOMIC_RELAXED);
+    to = __atomic_load_n(&output->begin[last], __ATOMIC_RELAXED);
     if (from < sizeof(*output) || from > to || to > size || ((from | to) & 7) != 0)
         return false;
     *begin = (const unsigned char *)output + from;
@@ -113,58 +114,62 @@ size_t weir__partition_size(const struct weir__combiner *combiner)
            slots_for(weir__combiner_count(combiner)) * sizeof(uint64_t) + records;
 }
 
+/* What is written to a partition is counted here: other processes can write to its block too. */
+struct filling {
+    struct weir__partition *partition;
+    size_t slots;
+    uint64_t log_begin, at; /* in the block; in the log */
+    uint64_t records;
+};
+
 /* Calls the user's function with a record that has just been written, and then writes the key
  * (again) behind the value, which may have become smaller. The key that the function is given is
  * the combiner's: so what it writes past the value hits nothing that is read later, nor, behind the
  * last record, another block, as a guard page lies between. */
 static int reduce_record(struct weir__pair_record *record, const struct weir__pair_record *from,
-                         int (*keep)(void *context, weir_pair *pair), void *context)
+                         size_t *value_size, int (*keep)(void *context, weir_pair *pair),
+                         void *context)
 {
     const unsigned char *key = weir__pair_record_key(from);
-    weir_pair pair = weir__pair_of(record);
+    weir_pair pair = {(const char *)key, from->key_size, weir__pair_record_value(record),
+                      *value_size};
     int result;
 
-    pair.key = (const char *)key;
     result = keep(context, &pair);
     if (result != 0)
         return result;
+    *value_size = pair.value_size;
     record->value_size = (uint32_t)pair.value_size;
     if (pair.value_size % 8 != 0) /* the pad is zero, as of every value */
         memset(weir__pair_record_value(record) + pair.value_size, 0, 8 - pair.value_size % 8);
-    memcpy(weir__pair_record_key(record), key, weir__padded((size_t)record->key_size + 1));
+    memcpy(weir__key_behind(record, pair.value_size), key,
+           weir__padded((size_t)from->key_size + 1));
     return 0;
 }
 
-/* Gives back the whole pages behind the last record, which are there if keys were left out. */
-static void give_back_pages(struct weir__partition *partition, size_t size)
-{
-    weir__give_back_pages((unsigned char *)partition + partition->log_end,
-                          size - partition->log_end);
-}
-
-static int fill_partition(struct weir__partition *partition, const struct weir__combiner *combiner,
+static int fill_partition(struct filling *filling, const struct weir__combiner *combiner,
                           int (*keep)(void *context, weir_pair *pair), void *context)
 {
-    unsigned char *log = (unsigned char *)partition + partition->log_begin;
+    unsigned char *log = (unsigned char *)filling->partition + filling->log_begin;
+    uint64_t *index = weir__partition_index(filling->partition), offset = 0;
     const struct weir__pair_record *from;
-    uint64_t offset = 0, at = 0;
 
     while ((from = weir__combiner_next(combiner, &offset)) != NULL) {
-        struct weir__pair_record *record = (struct weir__pair_record *)(log + at);
+        struct weir__pair_record *record = (struct weir__pair_record *)(log + filling->at);
+        size_t value_size = weir__combiner_value_size(combiner, from);
         int result = 0;
 
         weir__combiner_write(combiner, from, (unsigned char *)record);
         if (keep != NULL)
-            result = reduce_record(record, from, keep, context);
+            result = reduce_record(record, from, &value_size, keep, context);
         if (result != 0 && result != WEIR_SKIP)
             return result;
         if (result == WEIR_SKIP)
             continue;
-        weir__index_add(weir__partition_index(partition), partition->slots, record->hash, at);
-        at += weir__pair_record_size(record->key_size, record->value_size);
-        partition->records++;
+        weir__index_add(index, filling->slots, from->hash, filling->at);
+        filling->at += weir__pair_record_size(from->key_size, value_size);
+        filling->records++;
     }
-    partition->log_end = partition->log_begin + at;
     return 0;
 }
 
@@ -173,25 +178,31 @@ int weir__partition_publish(weir_scope *scope, const struct weir__combiner *comb
                             struct weir__published *published)
 {
     const size_t size = weir__partition_size(combiner);
-    struct weir__partition *partition;
+    struct filling filling = {.slots = slots_for(weir__combiner_count(combiner))};
+    uint64_t end;
     int result;
 
     published->records = 0;
     if (weir__combiner_count(combiner) == 0)
         return 0;
-    partition = publish_block(scope, published, size);
-    if (partition == NULL)
+    filling.partition = publish_block(scope, published, size);
+    if (filling.partition == NULL)
         return weir_last_error()->code;
-    *partition = (struct weir__partition){
-        .magic = WEIR__PARTITION_MAGIC,
-        .slots = slots_for(weir__combiner_count(combiner)),
-    };
-    partition->log_begin = sizeof(*partition) + partition->slots * sizeof(uint64_t);
-    result = fill_partition(partition, combiner, keep, context);
+    filling.log_begin = sizeof(*filling.partition) + filling.slots * sizeof(uint64_t);
+    result = fill_partition(&filling, combiner, keep, context);
     if (result != 0)
         return result;
-    give_back_pages(partition, size);
-    published->records = partition->records;
+    end = filling.log_begin + filling.at;
+    *filling.partition = (struct weir__partition){
+        .magic = WEIR__PARTITION_MAGIC,
+        .records = filling.records,
+        .slots = filling.slots,
+        .log_begin = filling.log_begin,
+        .log_end = end,
+    };
+    /* the whole pages behind the last record, which are there if keys were left out */
+    weir__give_back_pages((unsigned char *)filling.partition + end, size - end);
+    published->records = filling.records;
     return 0;
 }
 
@@ -209,18 +220,16 @@ void weir__published_drop(struct weir__published *published)
 weir_table *weir__table_new(weir_scope *scope, struct weir__published *partitions, unsigned count)
 {
     weir_shm *block = weir__scope_block(scope, sizeof(struct weir_table), 0);
-    weir_table *table;
+    struct weir_table table = {.magic = WEIR__TABLE_MAGIC, .block = block, .partitions = count};
 
     if (block == NULL)
         return NULL;
-    table = weir_shm_buf(block);
-    *table = (weir_table){.block = block, .partitions = count};
-    while (count > 0 && count << table->shift < WEIR__HASH_GROUPS)
-        table->shift++;
+    while (count > 0 && count << table.shift < WEIR__HASH_GROUPS)
+        table.shift++;
     for (unsigned i = 0; i < count; i++) {
-        table->partition[i] = atomic_exchange(&partitions[i].block, NULL);
-        table->records += partitions[i].records;
+        table.partition[i] = atomic_exchange(&partitions[i].block, NULL);
+        table.records += partitions[i].records;
     }
-    table->magic = WEIR__TABLE_MAGIC;
-    return table;
+    memcpy(weir_shm_buf(block), &table, sizeof(table));
+    return weir_shm_buf(block);
 }

@@ -49,7 +49,7 @@ static void keys_stay_apart__when_their_hashes_are_equal(void **state)
         records[count] = make_record('\0', size, size, count);
     for (int round = 0; round < 2; round++)
         for (int i = 0; i < count; i++)
-            assert_int_equal(weir__combiner_add_record(combiner, records[i]), 0);
+            assert_int_equal(weir__combiner_add_record(combiner, records[i], records[i]), 0);
     assert_int_equal(weir__combiner_end(combiner), 0);
     assert_int_equal(weir__combiner_count(combiner), count);
     for (int i = 0; i < count; i++, free(records[i - 1])) {

@@ -347,6 +347,32 @@ static int count_calls(weir_task *task, void *arg)
     return 0;
 }
 
+/* Whether or not it was waited for, and whatever scope has the ended one's address by then. */
+static void a_future_has_no_table__when_the_scope_has_ended(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        weir_scope *scope = begin();
+        weir_pool *pool = new_pool(scope, 1);
+        weir_future *future = weir_pool_map_reduce_async(pool, (weir_range){0, ITEMS},
+                                                         COUNTING(.map = emit_items), NULL, NULL);
+        int result = i % 2 == 0 ? 0 : weir_future_wait(future, -1);
+
+        assert_int_equal(result, 0);
+        if (i / 2 == 0)
+            weir_pool_free(pool);
+        weir_scope_end(scope);
+        for (int k = 0; k < 66; k++) { /* so many ended ones keep their address */
+            scope = begin();
+            weir_scope_end(scope);
+        }
+        scope = begin();
+        assert_null(weir_future_table(future));
+        weir_future_free(future);
+        assert_int_equal(weir_scope_end(scope), 0);
+    }
+}
+
 static void a_future_has_no_table__when_it_is_of_another_job(void **state)
 {
     weir_scope *scope = begin();
@@ -376,6 +402,7 @@ int main(void)
         UNIT(the_call_fails_with_its_message__when_reduce_fails),
         UNIT(pairs_are_in_order__when_a_table_is_sorted),
         UNIT(a_future_has_the_table__when_it_is_waited_for),
+        UNIT(a_future_has_no_table__when_the_scope_has_ended),
         UNIT(a_future_has_no_table__when_it_is_of_another_job),
     };
 

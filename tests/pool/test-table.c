@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <pthread.h>
 
 #include "pool/map_reduce/table.h"
 
@@ -249,6 +250,71 @@ static void iteration_and_sorting_fail__when_a_partition_is_damaged(void **state
     weir_scope_end(scope);
 }
 
+struct scribbler {
+    struct weir__partition *partition;
+    uint64_t log_begin, log_end, slots;
+    _Atomic bool stopped;
+};
+
+/* Another process's writes: each field is wrong and right in turn, as fast as can be. */
+static void *scribble(void *arg)
+{
+    struct scribbler *scribbler = arg;
+    volatile struct weir__partition *partition = scribbler->partition;
+    volatile struct weir__pair_record *first =
+        (struct weir__pair_record *)((unsigned char *)scribbler->partition + scribbler->log_begin);
+    const uint32_t key_size = first->key_size, value_size = first->value_size;
+
+    while (!scribbler->stopped) {
+        partition->slots = scribbler->slots << 20;
+        partition->slots = scribbler->slots;
+        partition->log_end = scribbler->log_end << 16;
+        partition->log_end = scribbler->log_end;
+        first->key_size = 1 << 29;
+        first->key_size = key_size;
+        first->value_size = UINT32_MAX / 2;
+        first->value_size = value_size;
+    }
+    return NULL;
+}
+
+static void no_byte_outside_is_given__while_a_process_writes_to_a_table(void **state)
+{
+    weir_scope *scope = begin();
+    weir_pool *pool = new_pool(scope, 2);
+    weir_table *table = new_table(pool);
+    struct weir__partition *partition = weir_shm_buf(table->partition[0]);
+    const char *begin_at = (const char *)partition;
+    const char *end_at = begin_at + weir_shm_size(table->partition[0]);
+    struct scribbler scribbler = {partition, partition->log_begin, partition->log_end,
+                                  partition->slots, false};
+    weir_table_cursor first = {0};
+    weir_pair wanted, pair;
+    const double until = now_ms() + 400;
+    pthread_t thread;
+    char key[64];
+
+    (void)state;
+    assert_int_equal(weir_table_next(table, &first, &wanted), 1);
+    assert_true(wanted.key_size < sizeof key);
+    memcpy(key, wanted.key, wanted.key_size);
+    assert_int_equal(pthread_create(&thread, NULL, scribble, &scribbler), 0);
+    while (now_ms() < until) {
+        weir_table_cursor cursor = {0};
+
+        (void)!weir_table_get(table, key, wanted.key_size, &pair);
+        if (weir_table_next(table, &cursor, &pair) == 1) {
+            assert_true(pair.key >= begin_at && pair.key + pair.key_size <= end_at);
+            assert_true((const char *)pair.value + pair.value_size <= end_at);
+        }
+    }
+    scribbler.stopped = true;
+    pthread_join(thread, NULL);
+    weir_table_free(table);
+    weir_pool_free(pool);
+    weir_scope_end(scope);
+}
+
 static void iteration_and_sorting_fail__when_a_record_is_damaged(void **state)
 {
     weir_scope *scope = begin();
@@ -294,6 +360,7 @@ int main(void)
         UNIT(pairs_come_largest_first_and_no_numbers_last__when_sorted_by_doubles),
         UNIT(the_order_is_one__whichever_two_doubles_are_compared),
         UNIT(iteration_and_sorting_fail__when_a_partition_is_damaged),
+        UNIT(no_byte_outside_is_given__while_a_process_writes_to_a_table),
         UNIT(iteration_and_sorting_fail__when_a_record_is_damaged),
         UNIT(the_limit_is_of_all_tables_together__when_each_of_them_fits),
     };
