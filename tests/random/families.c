@@ -5,7 +5,8 @@
 #include "ops.h"
 
 const struct family *const families[] = {
-    &scope_family, &list_family,   &dict_family,   &array_family,      &arena_family,
-    &job_family,   &future_family, &stream_family, &map_reduce_family, &process_family,
-    &crowd_family, &fork_family,   &fault_family,  &ending_family,     NULL,
+    &scope_family,      &list_family,    &dict_family,    &array_family,
+    &arena_family,      &job_family,     &future_family,  &stream_family,
+    &map_reduce_family, &process_family, &crowd_family,   &fork_family,
+    &fault_family,      &ending_family,  &connect_family, NULL,
 };

@@ -10,7 +10,7 @@
 
 extern const struct family scope_family, list_family, dict_family, array_family, arena_family,
     job_family, future_family, stream_family, map_reduce_family, process_family, fork_family,
-    fault_family, crowd_family, ending_family;
+    connect_family, fault_family, crowd_family, ending_family;
 
 /* A number for the name of a stand-alone block, which no other has. */
 static inline const char *block_name(struct lane *lane, char *buf, size_t size)
