@@ -118,7 +118,9 @@ WEIR_API int weir_cpu_count(void);
  * Returns: the pool, to be freed with weir_pool_free(); or NULL: EINVAL (scope is NULL or has
  * ended, or options), E2BIG (more workers than WEIR_WORKERS_MAX), EAGAIN, ENOMEM, EMFILE (fork,
  * descriptors), EDEADLK (called in a worker), EBADF (the program has closed descriptors of the
- * scope's). */
+ * scope's), ENOSYS or EPERM (pidfd_open(): the kernel does not have it, or a sandbox refuses it),
+ * WEIR_EDIED (while forking: a pthread_atfork() handler of the program crashed there, or needs more
+ * than 8 MiB of stack). */
 WEIR_API WEIR_MUST_CHECK weir_pool *weir_pool_new(weir_scope *scope,
                                                   const weir_pool_options *options);
 

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -53,6 +54,12 @@ static int check_scope_options(const weir_scope_options *options)
     return weir__scope_check_listen_options(options);
 }
 
+/* Whether there are no pidfds here: the kernel is older, or a sandbox refuses the call. */
+static bool is_without_pidfds(int error)
+{
+    return error == ENOSYS || error == EPERM;
+}
+
 /* Where there are no pidfds (under valgrind, for example), host and manager learn of each other's
  * end by the socket alone. */
 static int open_host_pidfd(struct weir_scope *scope)
@@ -60,7 +67,7 @@ static int open_host_pidfd(struct weir_scope *scope)
     int pidfd = weir__above_streams(pidfd_open(getpid(), 0)); /* CLOEXEC by itself */
 
     weir__descriptor_set_pidfd(&scope->host_pidfd, pidfd, getpid());
-    if (pidfd < 0 && errno != ENOSYS)
+    if (pidfd < 0 && !is_without_pidfds(errno))
         return weir__fail(-errno, "cannot open a pidfd of this process: %s", strerror(errno));
     return 0;
 }
@@ -119,7 +126,7 @@ static int open_manager_pidfd(struct weir_scope *scope)
     struct pollfd item = {.fd = scope->channel.socket.fd, .events = 0};
     int pidfd = weir__above_streams(pidfd_open(scope->channel.manager_pid, 0));
 
-    if (pidfd < 0 && errno == ENOSYS)
+    if (pidfd < 0 && is_without_pidfds(errno))
         return 0;
     if (pidfd < 0)
         return weir__fail(-errno, "cannot open a pidfd of the manager (process %d): %s",
@@ -133,6 +140,21 @@ static int open_manager_pidfd(struct weir_scope *scope)
     return 0;
 }
 
+/* The manager has said that it cannot start, and why. */
+static int fail_start(int error)
+{
+    struct rlimit limit;
+
+    if (error >= 0)
+        error = -EPROTO;
+    if (error == -EMFILE && getrlimit(RLIMIT_NOFILE, &limit) == 0)
+        return weir__fail(error,
+                          "the manager program has not enough descriptors: a process may have %llu "
+                          "(RLIMIT_NOFILE, ulimit -n)",
+                          (unsigned long long)limit.rlim_cur);
+    return weir__fail(error, "the manager program cannot start: %s", strerror(-error));
+}
+
 static int await_ready(struct weir_scope *scope)
 {
     json_t *message = weir__channel_receive(&scope->channel);
@@ -141,7 +163,9 @@ static int await_ready(struct weir_scope *scope)
 
     if (!message)
         return weir_last_error()->code;
-    if (!json_is_true(json_object_get(message, "ready")) || !version)
+    if (json_is_integer(json_object_get(message, "error")))
+        error = fail_start((int)json_integer_value(json_object_get(message, "error")));
+    else if (!json_is_true(json_object_get(message, "ready")) || !version)
         error = weir__fail(-EPROTO, "the manager program does not speak weir's protocol");
     else if (strcmp(version, weir_version()) != 0)
         error =

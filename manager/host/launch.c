@@ -78,14 +78,31 @@ static int set_attributes(posix_spawnattr_t *attributes)
                                                     POSIX_SPAWN_SETSIGMASK);
 }
 
-/* The sources must lie above the targets, or one dup2 would overwrite the next one's source. */
-static int set_actions(posix_spawn_file_actions_t *actions, const int *sources)
+/* What the manager has as its standard streams where there is no /dev/null: a file of memory, which
+ * takes no more than the manager would write. */
+static int open_nowhere(void)
+{
+    int fd = memfd_create("weir-null", MFD_CLOEXEC), raised;
+
+    if (fd < 0 || fd >= BEYOND)
+        return fd;
+    raised = fcntl(fd, F_DUPFD_CLOEXEC, BEYOND);
+    close(fd);
+    return raised;
+}
+
+/* The sources must lie above the targets, or one dup2 would overwrite the next one's source.
+ * `nowhere`: for the standard streams; -1: /dev/null. */
+static int set_actions(posix_spawn_file_actions_t *actions, const int *sources, int nowhere)
 {
     int error = posix_spawn_file_actions_init(actions);
 
     if (error)
         return error;
-    error = posix_spawn_file_actions_addopen(actions, 0, "/dev/null", O_RDWR, 0);
+    if (nowhere < 0)
+        error = posix_spawn_file_actions_addopen(actions, 0, "/dev/null", O_RDWR, 0);
+    else
+        error = posix_spawn_file_actions_adddup2(actions, nowhere, 0);
     for (int i = 1; i <= 2 && !error; i++)
         error = posix_spawn_file_actions_adddup2(actions, 0, i);
     for (int i = 0; i < WEIR__MANAGER_COUNT && !error; i++)
@@ -145,13 +162,13 @@ static int clone_intermediate(struct spawn *spawn)
     return error;
 }
 
-static int spawn_with(struct spawn *spawn, const int *sources)
+static int spawn_with(struct spawn *spawn, const int *sources, int nowhere)
 {
     int error = set_attributes(&spawn->attributes);
 
     if (error)
         return error;
-    error = set_actions(&spawn->actions, sources);
+    error = set_actions(&spawn->actions, sources, nowhere);
     if (!error) {
         error = clone_intermediate(spawn);
         posix_spawn_file_actions_destroy(&spawn->actions);
@@ -166,7 +183,7 @@ pid_t weir__spawn_manager(const char *path, uint64_t id, const int given[WEIR__M
     char argument[20], program[] = "weir-manager";
     struct spawn spawn = {.path = path, .argv = {program, argument, NULL}, .report = report};
     struct weir__descriptor raised[WEIR__MANAGER_COUNT];
-    int sources[WEIR__MANAGER_COUNT], error;
+    int sources[WEIR__MANAGER_COUNT], nowhere = -1, error;
     pid_t pid;
 
     snprintf(argument, sizeof(argument), "%016" PRIx64, id);
@@ -178,8 +195,12 @@ pid_t weir__spawn_manager(const char *path, uint64_t id, const int given[WEIR__M
                           strerror(error));
     for (int i = 0; i < WEIR__MANAGER_COUNT; i++)
         sources[i] = raised[i].fd;
-    error = spawn_with(&spawn, sources);
+    if (access("/dev/null", R_OK | W_OK) < 0)
+        nowhere = open_nowhere();
+    error = spawn_with(&spawn, sources, nowhere);
     close_all(raised);
+    if (nowhere >= 0)
+        close(nowhere);
     if (!error)
         error = atomic_load_explicit(&report->error, memory_order_relaxed);
     pid = atomic_load_explicit(&report->pid, memory_order_relaxed);

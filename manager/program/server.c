@@ -190,6 +190,13 @@ static int send_ready(void)
         json_pack("{s:b, s:i, s:s}", "ready", 1, "pid", (int)getpid(), "version", weir_version()));
 }
 
+/* Tells the program why it gets no manager. Returns the exit status. */
+static int send_failure(int error)
+{
+    (void)weir__frame_send(WEIR__MANAGER_SOCKET, json_pack("{s:i}", "error", error));
+    return 1;
+}
+
 int weir__server_run(uint64_t id)
 {
     /* Before the loop opens descriptors of its own. Without pidfds there is none. */
@@ -209,7 +216,7 @@ int weir__server_run(uint64_t id)
     if (error == -EPIPE || error == -ECONNRESET)
         clean_scope(&server, NULL); /* the host was killed that early */
     else if (error)
-        return 1;
+        return send_failure(error);
     while (!server.done)
         uv_run(&server.loop, UV_RUN_ONCE);
     return server.status;

@@ -113,13 +113,24 @@ static int prepare_file(int fd, uint64_t *id)
     return weir__fail(error, "cannot prepare a scope file: %s", strerror(-error));
 }
 
+static int fail_without_shm(int error)
+{
+    const bool no_tmpfs = error == EOPNOTSUPP || error == EISDIR;
+
+    return weir__fail(-error,
+                      "cannot make a scope file in %s: %s. A scope with the option `anonymous` "
+                      "needs no %s",
+                      WEIR__SHM_DIR,
+                      no_tmpfs ? "it is no tmpfs, and makes no unnamed files" : strerror(error),
+                      WEIR__SHM_DIR);
+}
+
 int weir__scope_file_make(uint64_t *id)
 {
     int fd = open(WEIR__SHM_DIR, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 
     if (fd < 0)
-        return weir__fail(-errno, "cannot make a scope file in %s: %s", WEIR__SHM_DIR,
-                          strerror(errno));
+        return fail_without_shm(errno);
     *id = weir__random64();
     return prepare_file(fd, id);
 }

@@ -9,7 +9,7 @@
  * once and not twice.
  *
  * The fork itself is glibc's fork(), as the host may have threads: it leaves malloc usable in the
- * child. It is called in the intermediate, on a small stack of its own, but with the thread's
+ * child. It is called in the intermediate, on a stack of its own, but with the thread's
  * locks, handlers and thread-local memory, all of which are the host's. The child goes back to the
  * stack of the calling thread, of which it has a copy: it looks as if that thread had forked it.
  *
@@ -48,7 +48,9 @@
 #include "shm/clock.h"
 #include "shm/error.h"
 
-#define STACK_SIZE       ((size_t)256 * 1024)
+#define STACK_SIZE       ((size_t)8 << 20) /* as a thread has: pthread_atfork() handlers run there */
+#define STACK_SIZE_MIN   ((size_t)256 << 10)
+#define STACK_GUARD      ((size_t)64 << 10) /* a page, whatever its size */
 #define RSEQ_SIZE        32 /* of the first version, which every kernel with rseq takes */
 #define HELLO_TIMEOUT_MS 60000
 #define LAST_DEATHS_NS   500000000 /* from the end of a supervisor to that of its workers */
@@ -119,8 +121,10 @@ struct start {
     struct weir__descriptor end;   /* of the lifeline, the child's */
     struct weir__descriptor *kept; /* what else the child keeps; NULL: nothing */
     char *stack;                   /* of the intermediate */
-    ucontext_t thread;             /* where the child goes on */
-    volatile bool is_child;        /* set in the child's copy */
+    size_t stack_size;
+    volatile bool forks; /* the intermediate is within fork(): if it is gone, it was killed there */
+    ucontext_t thread;   /* where the child goes on */
+    volatile bool is_child; /* set in the child's copy */
 };
 
 /* The kernel forgets this registration in the intermediate, which shares memory, and so in what it
@@ -138,7 +142,7 @@ static void register_rseq(void)
 _Noreturn static void child_main(struct start *start)
 {
     register_rseq();
-    munmap(start->stack, STACK_SIZE);
+    munmap(start->stack, start->stack_size);
     weir__descriptors_close_all((struct weir__descriptor *[]){&start->end, start->kept}, 2);
     reset_signals();
     weir__exit_guard_arm();
@@ -151,12 +155,15 @@ _Noreturn static void child_main(struct start *start)
 __attribute__((no_sanitize("address", "undefined"))) static int intermediate(void *arg)
 {
     struct start *start = arg;
-    pid_t pid = fork();
+    pid_t pid;
 
+    start->forks = true;
+    pid = fork();
     if (pid == 0) {
         start->is_child = true;
         setcontext(&start->thread);
     }
+    start->forks = false;
     if (pid < 0) {
         struct weir__hello hello = {.code = -errno};
 
@@ -203,18 +210,35 @@ static int run_intermediate(struct start *start)
         return errno;
     if (start->is_child)
         child_main(start);
-    return weir__run_intermediate(intermediate, start, start->stack + STACK_SIZE);
+    return weir__run_intermediate(intermediate, start, start->stack + start->stack_size);
+}
+
+/* With a guard below it, so that a handler that needs more ends the intermediate and does not write
+ * to what is mapped there. Where there is little address space it is smaller. False: errno. */
+static bool map_stack(struct start *start)
+{
+    void *stack = MAP_FAILED;
+
+    for (start->stack_size = STACK_SIZE; stack == MAP_FAILED; start->stack_size /= 2) {
+        if (start->stack_size < STACK_SIZE_MIN)
+            return false;
+        stack = mmap(NULL, start->stack_size, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
+        if (stack != MAP_FAILED)
+            break;
+    }
+    start->stack = stack;
+    mprotect(stack, STACK_GUARD, PROT_NONE);
+    return true;
 }
 
 /* 0 or an errno. */
 static int fork_child(struct start *start)
 {
-    void *stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
     sigset_t all, before;
     int error;
 
-    if (stack == MAP_FAILED)
+    if (!map_stack(start))
         return errno;
     flush_before_fork();
     weir__openmp_release_threads();
@@ -222,7 +246,6 @@ static int fork_child(struct start *start)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     weir__scope_before_fork(start->scope);
     weir__descriptors_lock();
-    start->stack = stack;
     if (weir__exit_guard_set(start)) {
         error = run_intermediate(start);
         weir__exit_guard_lift(start);
@@ -232,8 +255,17 @@ static int fork_child(struct start *start)
     weir__descriptors_unlock();
     weir__scope_after_fork_parent(start->scope);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    munmap(stack, STACK_SIZE);
+    munmap(start->stack, start->stack_size);
     return error;
+}
+
+static int fail_fork_killed(const struct start *start)
+{
+    return weir__fail(
+        WEIR_EDIED,
+        "the process that forks the supervisor was killed: a pthread_atfork() handler of "
+        "the program crashed there, or needs more than its %zu KiB of stack",
+        (start->stack_size - STACK_GUARD) >> 10);
 }
 
 /* A process that another thread forks meanwhile has neither end: it would keep this supervisor
@@ -272,7 +304,11 @@ static int open_pidfd(struct weir__detached *out)
     weir__descriptors_unlock();
     if (pidfd >= 0 || error == ESRCH)
         return 0;
-    return weir__fail(-error, "cannot open a pidfd of the supervisor: %s", strerror(error));
+    return weir__fail(
+        -error,
+        "cannot open a pidfd of the supervisor: %s (pidfd_open() needs Linux 5.3, and "
+        "a sandbox that lets it pass)",
+        strerror(error));
 }
 
 int weir__fork_supervisor(struct weir__control *control, weir_scope *scope,
@@ -294,6 +330,8 @@ int weir__fork_supervisor(struct weir__control *control, weir_scope *scope,
         return weir__fail(-result, "cannot fork: %s", strerror(result));
     }
     result = wait_for_hello(out->lifeline.fd, &hello);
+    if (result < 0 && start.forks)
+        result = fail_fork_killed(&start);
     if (result == 0) {
         out->pid = hello.pid;
         result = open_pidfd(out);

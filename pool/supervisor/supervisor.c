@@ -85,6 +85,7 @@ struct supervisor {
     int process_pipe[2]; /* of a weir_process: tie.c; the end to write to stays open here */
     int alive;
     int64_t without_since_ns; /* no worker lives since then, as none can be forked; 0: not so */
+    bool unwatched;           /* the worker forked last could not be watched: there are no pidfds */
     bool ending;              /* no replacement any more */
     struct pollfd *polled;
     struct child *children;
@@ -471,6 +472,7 @@ static void watch_child(struct child *child)
         child->pid = 0;
         errno = error;
     }
+    child->supervisor->unwatched = pidfd < 0 && error != EMFILE && error != ENFILE;
     child->supervisor->polled[POLL_CHILDREN + child->slot].fd = pidfd;
 }
 
@@ -762,8 +764,12 @@ static int fork_workers(struct supervisor *supervisor, struct weir__hello *hello
         if (supervisor->children[i].pid == 0) {
             int error = errno;
 
-            snprintf(hello->message, sizeof(hello->message), "cannot fork worker %d of %d: %s", i,
-                     supervisor->control->workers, strerror(error));
+            snprintf(hello->message, sizeof(hello->message), "cannot %s worker %d of %d: %s%s",
+                     supervisor->unwatched ? "watch" : "fork", i, supervisor->control->workers,
+                     strerror(error),
+                     supervisor->unwatched ? " (pidfd_open() needs Linux 5.3, and a sandbox that "
+                                             "lets it pass)"
+                                           : "");
             return -error;
         }
     }

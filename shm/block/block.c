@@ -118,6 +118,9 @@ uint64_t weir__random64(void)
 
 /* ---- what went wrong ------------------------------------------------------------------------ */
 
+/* The way out, where /dev/shm is too small or not what it must be. */
+#define ANONYMOUS "; a scope with the option `anonymous` needs no /dev/shm"
+
 int weir__fail_no_space(const char *who, const char *more, size_t size)
 {
     struct statfs fs;
@@ -134,8 +137,8 @@ int weir__fail_no_space(const char *who, const char *more, size_t size)
                           "%llu bytes free (vm.overcommit_memory=2?)",
                           who, size, (unsigned long long)free_bytes);
     return weir__fail(
-        -ENOSPC, "%s needs %zu %sbytes, but /dev/shm has %llu of %llu bytes free%s", who, size,
-        more, (unsigned long long)free_bytes, (unsigned long long)total,
+        -ENOSPC, "%s needs %zu %sbytes, but /dev/shm has %llu of %llu bytes free%s" ANONYMOUS, who,
+        size, more, (unsigned long long)free_bytes, (unsigned long long)total,
         total < SMALL_SHM ? " (in Docker, start the container with a larger --shm-size)" : "");
 }
 
@@ -146,11 +149,13 @@ static int fail_open_unnamed(int error)
     if (error == EOPNOTSUPP || error == EISDIR)
         return weir__fail(-ENOTSUP,
                           "/dev/shm must be a tmpfs: the file system there makes no unnamed "
-                          "files (O_TMPFILE)");
+                          "files (O_TMPFILE)" ANONYMOUS);
     if (error == ENOSPC && statfs(WEIR__SHM_DIR, &fs) == 0 && fs.f_files != 0 && fs.f_ffree == 0)
-        return weir__fail(-ENOSPC, "/dev/shm holds all the %llu files that it is mounted for",
+        return weir__fail(-ENOSPC,
+                          "/dev/shm holds all the %llu files that it is mounted for" ANONYMOUS,
                           (unsigned long long)fs.f_files);
-    return weir__fail(-error, "cannot make a block in /dev/shm: %s", weir_strerror(-error));
+    return weir__fail(-error, "cannot make a block in /dev/shm: %s" ANONYMOUS,
+                      weir_strerror(-error));
 }
 
 static int fail_reserve(int error, const struct part *part)
@@ -167,7 +172,8 @@ static int fail_reserve(int error, const struct part *part)
                           size);
     if (error == EOPNOTSUPP)
         return weir__fail(-ENOTSUP,
-                          "/dev/shm must be a tmpfs: the file system there cannot reserve memory");
+                          "/dev/shm must be a tmpfs: the file system there cannot reserve "
+                          "memory" ANONYMOUS);
     if (error == EFBIG && getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
         return weir__fail(-EFBIG,
                           "a block needs %zu bytes%s, but this process may make files of at most "

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Surroundings that lack something: a system call that a sandbox refuses, /dev/shm or /dev/null,
+ * descriptors, stack for the program's own fork handlers. It works without, or the message is true.
+ */
+#include "child.h"
+#include "support.h"
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stddef.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+/* What a program says that begins a scope and makes a pool. */
+struct said {
+    bool unable; /* the surroundings could not be made */
+    int begin, pool, job, end;
+    char message[WEIR_ERROR_MESSAGE_SIZE]; /* of the first error */
+};
+
+static int nothing(weir_task *task, weir_range range, void *arg)
+{
+    (void)task;
+    (void)range;
+    (void)arg;
+    return 0;
+}
+
+static int note(struct said *said, bool failed)
+{
+    if (failed && said->message[0] == '\0')
+        snprintf(said->message, sizeof said->message, "%s", weir_last_error()->message);
+    return failed ? weir_last_error()->code : 0;
+}
+
+static void try_all(struct said *said, bool anonymous)
+{
+    weir_scope *scope = weir_scope_begin(&(weir_scope_options){.anonymous = anonymous});
+    weir_pool *pool;
+
+    said->begin = note(said, scope == NULL);
+    if (scope == NULL)
+        return;
+    if (weir_scope_shm(scope, 100000) == NULL)
+        said->begin = note(said, true);
+    pool = weir_pool_new(scope, &(weir_pool_options){.workers = 2});
+    said->pool = note(said, pool == NULL);
+    if (pool != NULL)
+        said->job = note(said, weir_pool_for(pool, (weir_range){0, 10}, nothing, NULL, NULL) != 0);
+    said->end = note(said, weir_scope_end(scope) != 0);
+}
+
+/* In a process of its own, as what is taken from it is not given back. `arg` is of `make`, which is
+ * false if it could not make the surroundings. */
+static struct said run_in(bool (*make)(int arg), int arg, bool anonymous)
+{
+    struct said *shared = shared_memory(sizeof *shared), said;
+    pid_t pid = fork();
+    int status;
+
+    if (pid == 0) {
+        child_reset();
+        alarm(60);
+        shared->unable = unshare(CLONE_NEWNS) < 0 || !make(arg); /* mounts are its own */
+        if (!shared->unable)
+            try_all(shared, anonymous);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    said = *shared;
+    munmap(shared, sizeof *shared);
+    if (said.unable)
+        print_message("skipped: this machine does not let the test make these surroundings\n");
+    return said;
+}
+
+static void assert_works(const struct said *said)
+{
+    if (!said->unable && (said->begin | said->pool | said->job | said->end) != 0)
+        fail_msg("%d %d %d %d: %s", said->begin, said->pool, said->job, said->end, said->message);
+}
+
+static void assert_says(const struct said *said, const char *part)
+{
+    if (!said->unable && strstr(said->message, part) == NULL)
+        fail_msg("no \"%s\" in: %s", part, said->message);
+}
+
+/* ---- a sandbox ------------------------------------------------------------------------------- */
+
+static bool refuse_pidfd_open(int error)
+{
+    struct sock_filter steps[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pidfd_open, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog filter = {sizeof steps / sizeof steps[0], steps};
+
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+static void scopes_work_and_pools_name_the_call__when_pidfd_open_is_refused(void **state)
+{
+    static const int errors[] = {EPERM, ENOSYS};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct said said = run_in(refuse_pidfd_open, errors[i], false);
+
+        if (said.unable)
+            return;
+        assert_int_equal(said.begin, 0);
+        assert_int_equal(said.pool, -errors[i]);
+        assert_says(&said, "pidfd_open()");
+        assert_int_equal(said.end, 0);
+    }
+}
+
+/* ---- /dev ------------------------------------------------------------------------------------ */
+
+enum { READ_ONLY, FULL, NO_TMPFS, NO_FILES, NO_DEV };
+
+static bool spoil_dev_shm(int how)
+{
+    switch (how) {
+    case READ_ONLY:
+        return mount("tmpfs", "/dev/shm", "tmpfs", MS_RDONLY, NULL) == 0;
+    case FULL:
+        return mount("tmpfs", "/dev/shm", "tmpfs", 0, "size=64k") == 0;
+    case NO_TMPFS:
+        return mount("/proc", "/dev/shm", NULL, MS_BIND, NULL) == 0;
+    case NO_FILES:
+        return mount("tmpfs", "/dev/shm", "tmpfs", 0, "nr_inodes=1") == 0;
+    default: /* neither /dev/shm nor /dev/null */
+        return mount("tmpfs", "/dev", "tmpfs", 0, NULL) == 0;
+    }
+}
+
+static bool take_dev_null(int arg)
+{
+    (void)arg;
+    return mount("tmpfs", "/dev", "tmpfs", 0, NULL) == 0 && mkdir("/dev/shm", 0700) == 0;
+}
+
+static void the_message_names_anonymous_scopes__when_dev_shm_is_of_no_use(void **state)
+{
+    (void)state;
+    for (int how = READ_ONLY; how <= NO_DEV; how++) {
+        struct said said = run_in(spoil_dev_shm, how, false);
+
+        if (said.unable)
+            continue;
+        assert_true(said.begin < 0);
+        assert_says(&said, "/dev/shm");
+        assert_says(&said, "`anonymous`");
+        said = run_in(spoil_dev_shm, how, true); /* as it says */
+        assert_works(&said);
+    }
+}
+
+static void all_works__when_there_is_no_dev_null(void **state)
+{
+    struct said said = run_in(take_dev_null, 0, false);
+
+    (void)state;
+    assert_works(&said);
+}
+
+/* ---- limits ---------------------------------------------------------------------------------- */
+
+static bool limit_descriptors(int most)
+{
+    const struct rlimit limit = {(rlim_t)most, (rlim_t)most};
+
+    return setrlimit(RLIMIT_NOFILE, &limit) == 0;
+}
+
+/* Each number of them up to that which is enough. */
+static void the_message_is_of_descriptors__when_there_are_too_few(void **state)
+{
+    int most, failed = 0;
+
+    (void)state;
+    for (most = 3; most < 64; most++) {
+        struct said said = run_in(limit_descriptors, most, false);
+
+        if (said.unable)
+            return;
+        assert_int_equal(said.end, 0);
+        if (said.begin == 0 && said.pool == 0)
+            break;
+        failed++;
+        if ((said.begin != 0 ? said.begin : said.pool) != -EMFILE)
+            fail_msg("with %d descriptors: %d %s", most, said.begin, said.message);
+        if (strstr(said.message, "escriptor") == NULL &&
+            strstr(said.message, strerror(EMFILE)) == NULL)
+            fail_msg("with %d descriptors: %s", most, said.message);
+    }
+    assert_true(failed >= 3 && most < 64);
+}
+
+static size_t stack_needed;
+
+static void use_stack(void)
+{
+    volatile char *room = __builtin_alloca(stack_needed);
+
+    for (size_t i = 0; i < stack_needed; i += 512)
+        room[i] = 1;
+    (void)room[0];
+}
+
+static bool fork_with_stack(int kilobytes)
+{
+    stack_needed = (size_t)kilobytes << 10;
+    return pthread_atfork(use_stack, NULL, NULL) == 0;
+}
+
+static void a_fork_handler_of_the_program_has_room__or_the_message_names_it(void **state)
+{
+    struct said said = run_in(fork_with_stack, 4096, false);
+
+    (void)state;
+    assert_works(&said);
+    said = run_in(fork_with_stack, 10000, false);
+    if (said.unable)
+        return;
+    assert_int_equal(said.begin, 0);
+    assert_int_equal(said.pool, WEIR_EDIED);
+    assert_says(&said, "pthread_atfork()");
+    assert_int_equal(said.end, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        UNIT(scopes_work_and_pools_name_the_call__when_pidfd_open_is_refused),
+        UNIT(the_message_names_anonymous_scopes__when_dev_shm_is_of_no_use),
+        UNIT(all_works__when_there_is_no_dev_null),
+        UNIT(the_message_is_of_descriptors__when_there_are_too_few),
+        UNIT(a_fork_handler_of_the_program_has_room__or_the_message_names_it),
+    };
+
+    leak_isolate();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
