@@ -256,7 +256,7 @@ static void run_in_worker(weir_pool *pool, int (*call)(weir_task *, void *), boo
     }
     assert_int_equal(called, back);
     /* A result that needs the scope file is lost, and its call says so. */
-    if (weir_future_wait(future, 10000) != (call == return_much ? -EBADF : 0))
+    if (weir_future_wait(future, 10000) != (call == return_much ? WEIR_EFAILED : 0))
         fail_msg("%s", weir_last_error()->message);
     weir_future_free(future);
 }
