@@ -23,7 +23,7 @@ static size_t used_store(const weir_scope *scope)
 {
     struct stat status;
 
-    assert_int_equal(fstat(scope->space.store, &status), 0);
+    assert_int_equal(fstat(scope->space.store.fd, &status), 0);
     return (size_t)status.st_blocks * 512;
 }
 
