@@ -32,14 +32,15 @@
 #include "pool/map_reduce/key_hash.h"
 #include "shm/block/lazy.h"
 
-#define DEPTH       32 /* of the queue; a power of two, and at least three groups */
-#define GROUP       8
-#define KEY_SHORT   31
-#define VALUE_SHORT 16
-#define SLOTS_FIRST ((size_t)1 << 12)
-#define LOG_FIRST   ((size_t)1 << 18)
-#define LOG_MAX     ((size_t)8 * (WEIR__SLOT_RECORD - 1))
-#define HUGE_PAGE   ((size_t)2 << 20)
+#define DEPTH        32 /* of the queue; a power of two, and at least three groups */
+#define GROUP        8
+#define KEY_SHORT    31
+#define VALUE_SHORT  16
+#define SLOTS_FIRST  ((size_t)1 << 12)
+#define SLOTS_UNUSED 16 /* an index with so many slots a key is too large */
+#define LOG_FIRST    ((size_t)1 << 18)
+#define LOG_MAX      ((size_t)8 * (WEIR__SLOT_RECORD - 1))
+#define HUGE_PAGE    ((size_t)2 << 20)
 
 struct pending {
     uint64_t hash;
@@ -120,11 +121,29 @@ void weir__combiner_free(struct weir__combiner *combiner)
     free(combiner);
 }
 
+/* An index that was much too large for what it had, as an earlier chunk had more, gives way to a
+ * small one: to clear it each time would cost a chunk of few keys as much as one of many. */
+static void clear_index(struct weir__combiner *combiner)
+{
+    uint64_t *small = NULL;
+
+    if (combiner->used == 0)
+        return;
+    if (combiner->slots > SLOTS_FIRST && combiner->used < combiner->slots / SLOTS_UNUSED)
+        small = map_memory(SLOTS_FIRST * sizeof(*small));
+    if (small == NULL) {
+        memset(combiner->index, 0, combiner->slots * sizeof(*combiner->index));
+        return;
+    }
+    munmap(combiner->index, combiner->slots * sizeof(*combiner->index));
+    combiner->index = small;
+    combiner->slots = SLOTS_FIRST;
+}
+
 void weir__combiner_begin(struct weir__combiner *combiner, const struct weir__combine_rule *rule,
                           size_t limit)
 {
-    if (combiner->used > 0)
-        memset(combiner->index, 0, combiner->slots * sizeof(*combiner->index));
+    clear_index(combiner);
     memset(combiner->bytes, 0, sizeof(combiner->bytes));
     combiner->used = 0;
     combiner->log_used = 8;
