@@ -43,6 +43,8 @@ ROW(weir_stream_new, REFUSED, weir_stream_new(it->pool, no_call, NULL) != NULL)
 ROW(weir_stream_put, REFUSED, weir_stream_put(it->stream, NULL, 0))
 ROW(weir_stream_next, REFUSED, try_stream_next(it))
 ROW(weir_process_start, REFUSED, weir_process_start(it->scope, sleep_long, NULL) != NULL)
+ROW(weir_process_start_with, REFUSED,
+    weir_process_start_with(it->scope, sleep_long, NULL, NULL) != NULL)
 ROW(weir_process_join, REFUSED, weir_process_join(it->process, -1, NULL))
 ROW(weir_process_kill, REFUSED, weir_process_kill(it->process, SIGKILL))
 ROW(weir_process_pid, WORKS, weir_process_pid(it->process) > 0 ? 0 : 1)
