@@ -265,8 +265,8 @@ word_count)
     refused 2 usage text -1
     refused 2 usage text 10 100000
     refused 1 'No such file' missing
-    refused 1 'not a regular file' .
-    refused 1 'not a regular file' /dev/null
+    refused 1 'a directory' .
+    refused 1 'may have no end' /dev/zero
     ;;
 histogram)
     cat /usr/include/*.h | head -c 1000000 >text
