@@ -39,6 +39,24 @@ static int count_alive(void)
     return alive;
 }
 
+/* Says which ones live, and how, if any does. */
+static void assert_none_lives(void)
+{
+    char path[64], line[160];
+
+    for (int i = 0; i < shared->count && i < 64; i++) {
+        FILE *file;
+
+        snprintf(path, sizeof path, "/proc/%d/stat", (int)shared->pids[i]);
+        if (!is_alive(shared->pids[i]) || (file = fopen(path, "re")) == NULL)
+            continue;
+        if (fgets(line, sizeof line, file) == NULL)
+            line[0] = '\0';
+        fclose(file);
+        fail_msg("process %d of %d lives: %s", i, shared->count, line);
+    }
+}
+
 static void kill_all(void)
 {
     for (int i = 0; i < shared->count && i < 64; i++) {
@@ -112,7 +130,7 @@ static void start_tool(void)
 
 static void start(enum start what)
 {
-    char command[160];
+    char command[240];
     int before = shared->count, wanted = before + (what == A_CHAIN ? 3 : 1);
 
     switch (what) {
@@ -123,19 +141,21 @@ static void start(enum start what)
         start_tool();
         break;
     case A_SHELL:
-        /* the shell waits for it, in the background of the task's shell */
-        snprintf(command, sizeof command, "(sleep 300; :) & echo $! > /tmp/weir-started-%d",
-                 (int)getpid());
+        /* a shell in the background, which waits for its own child: that one is noted */
+        snprintf(command, sizeof command,
+                 "(sleep 300 & echo $! >/tmp/weir-started-%d.new; "
+                 "mv /tmp/weir-started-%d.new /tmp/weir-started-%d; wait) &",
+                 (int)getpid(), (int)getpid(), (int)getpid());
         if (system(command) == 0) {
-            FILE *file;
+            FILE *file = NULL;
             int pid = 0;
 
             snprintf(command, sizeof command, "/tmp/weir-started-%d", (int)getpid());
-            file = fopen(command, "re");
-            if (file != NULL && fscanf(file, "%d", &pid) == 1)
+            while ((file = fopen(command, "re")) == NULL)
+                usleep(500);
+            if (fscanf(file, "%d", &pid) == 1)
                 note(pid);
-            if (file != NULL)
-                fclose(file);
+            fclose(file);
             unlink(command);
         }
         break;
@@ -149,9 +169,12 @@ static void start(enum start what)
     case A_STUBBORN:
         if (fork() == 0) {
             signal(SIGTERM, SIG_IGN);
-            if (what == A_STOPPED)
-                note(getpid()), raise(SIGSTOP);
-            stay();
+            if (what == A_STUBBORN)
+                stay();
+            note(getpid());
+            raise(SIGSTOP);
+            for (;;)
+                pause();
         }
         break;
     default:
@@ -216,13 +239,16 @@ static void nothing_of_the_last_attempt_is_left__when_a_chunk_is_run_again(void 
 
         for (int i = 0; i < STARTS; i++) {
             forget();
-            if (weir_pool_for(
-                    pool, (weir_range){0, 4}, functions[f], (void *)&starts[i],
-                    OPTIONS(.grain = 1, .retries = 1,
-                            .chunk_timeout_ms = functions[f] == start_and_hang ? 300 : 0)) != 0)
-                fail_msg("way %d, start %d: %s", (int)f, i, weir_last_error()->message);
+            /* on a busy machine the worker may be late, and have started nothing */
+            for (int64_t limit_ms = 300; shared->count == 0 && limit_ms < 10000; limit_ms *= 2) {
+                if (weir_pool_for(pool, (weir_range){0, 4}, functions[f], (void *)&starts[i],
+                                  OPTIONS(.grain = 1, .retries = 1,
+                                          .chunk_timeout_ms =
+                                              functions[f] == start_and_hang ? limit_ms : 0)) != 0)
+                    fail_msg("way %d, start %d: %s", (int)f, i, weir_last_error()->message);
+            }
             assert_true(shared->count > 0);
-            assert_int_equal(count_alive(), 0);
+            assert_none_lives();
         }
         weir_pool_free(pool);
         weir_scope_end(scope);
@@ -240,7 +266,7 @@ static void what_was_started_is_gone__when_a_call_reports_the_death(void **state
         assert_int_equal(
             weir_pool_for(pool, (weir_range){0, 1}, start_and_die, (void *)&starts[i], NULL),
             WEIR_EDIED);
-        assert_int_equal(count_alive(), 0);
+        assert_none_lives();
     }
     weir_pool_free(pool);
     weir_scope_end(scope);
@@ -303,7 +329,7 @@ static void what_a_living_worker_started_goes_on__when_another_worker_dies(void 
     assert_false(is_alive(daemons->daemons[died]));
     assert_true(is_alive(daemons->daemons[1 - died]));
     weir_pool_free(pool);
-    assert_int_equal(count_alive(), 0);
+    assert_none_lives();
     weir_scope_end(scope);
     munmap(daemons, sizeof *daemons);
 }
@@ -330,9 +356,9 @@ static void what_was_started_ends_with_the_pool__freed_or_killed(void **state)
         else if (kills == 1)
             weir_pool_kill(pool);
         if (kills < 2)
-            assert_int_equal(count_alive(), 0);
+            assert_none_lives();
         weir_scope_end(scope);
-        assert_int_equal(count_alive(), 0);
+        assert_none_lives();
         assert_true(now_ms() - before < 3000);
         assert_int_equal(shared->terminated, kills == 0); /* the daemon was asked */
     }
@@ -546,7 +572,7 @@ static void what_a_process_started_is_gone__when_it_is_joined_or_killed(void **s
             assert_int_equal(weir_process_kill(process, SIGKILL), 0);
         assert_int_equal(weir_process_join(process, 10000, &code), 0);
         assert_int_equal(code, stays[i] ? -SIGKILL : 0);
-        assert_int_equal(count_alive(), 0);
+        assert_none_lives();
         assert_int_equal(shared->terminated, stays[i] ? 0 : 1);
         weir_process_free(process);
         weir_scope_end(scope);
