@@ -260,8 +260,8 @@ static const struct mode lives[] = {{"life", life}, {"anonymous", anonymous}, {"
 
 int main(int argc, char **argv)
 {
-    const struct mode *const modes[] = {lives,  endings, hosts,  limits, of_scopes,
-                                        others, pools,   served, tasks};
+    const struct mode *const modes[] = {lives,     endings, of_futures, hosts,  limits,
+                                        of_scopes, others,  pools,      served, tasks};
 
     for (size_t i = 0; argc > 1 && i < sizeof modes / sizeof *modes; i++)
         for (const struct mode *mode = modes[i]; mode->name != NULL; mode++)

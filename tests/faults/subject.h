@@ -25,8 +25,8 @@ struct mode {
     int (*run)(int argc, char **argv); /* what follows the name */
 };
 
-extern const struct mode endings[], hosts[], limits[], of_scopes[], others[], pools[], served[],
-    tasks[];
+extern const struct mode endings[], of_futures[], hosts[], limits[], of_scopes[], others[], pools[],
+    served[], tasks[];
 
 static inline void sleep_ms(double ms)
 {
