@@ -53,7 +53,7 @@ try freed_by_a_child 60 fork,future \
 # Two threads finish one future.
 try finished_twice 300 crowd \
     pool/host/job_future.c '/while (future->finishing)/,+1d
-        s/settled \&\& future->users == 1 \&\&/settled \&\&/'
+        s/settled = settled \&\& future->users == 1;//'
 # The host waits until a stopped supervisor reads.
 try waits_for_a_stopped_supervisor 20 fault \
     pool/control/hello.c 's/ | MSG_DONTWAIT//'
