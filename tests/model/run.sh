@@ -4,7 +4,7 @@
 # run.sh: checks a model: no error in any order of events, in each configuration; and each bug that can be
 # put into it is found in one of them. Needs spin and a C compiler.
 #
-# Usage: run.sh MODEL [long]      long: three chunks and two kills too (minutes, and 4 GiB)
+# Usage: run.sh MODEL [long]      long: larger configurations too (minutes, and 4 GiB)
 
 model=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 command -v spin >/dev/null || { echo "skipped: spin is not installed"; exit 77; }
@@ -128,6 +128,33 @@ deadline() {
     bug BUG_SETTLE_WITHOUT_LOOKING ""
 }
 
+future() {
+    place=""
+    end="-DEND -DALONE"
+    both="-DEND -DNO_OTHER"
+
+    for options in "$place" "$end" "$both"; do
+        good "$options"
+    done
+    [ "$length" != long ] || good "-DEND"
+    bug BUG_CANCEL_BY_PLACE "$place"
+    bug BUG_CANCEL_IN_TWO_STEPS "$place"
+    bug BUG_CLAIM_WITHOUT_LOOKING "$place"
+    bug BUG_CLOSE_BEFORE_TAKING "$place"
+    bug BUG_ENDER_NOT_TOLD "$end"
+    bug BUG_FREE_WITHOUT_WAITING "$place"
+    bug BUG_LATE_FUTURE_NOT_TOLD "$end"
+    bug BUG_LEAVE_BEFORE_CLOSING "$end"
+    bug BUG_LOOK_BEFORE_POSITION "$place"
+    bug BUG_LOOK_BEFORE_TOUCHING "$end"
+    bug BUG_NO_LOOK_AT_TOUCHING "$end"
+    bug BUG_NO_PLACE_MADE "$place"
+    bug BUG_POOL_BEFORE_LIST "$place"
+    bug BUG_POSITION_BEFORE_CANCELLED "$place"
+    bug BUG_TELL_BEFORE_FINISHED "$place"
+    bug BUG_USER_DOES_NOT_WAIT "$place"
+}
+
 scope() {
     for options in -DMEMBERS=1 -DMEMBERS=2 -DCLEANERS=2 -DSWEEPERS=2; do
         good "$options"
@@ -153,6 +180,7 @@ queue.pml) queue ;;
 wake.pml) wake ;;
 failure.pml) failure ;;
 deadline.pml) deadline ;;
+future.pml) future ;;
 scope.pml) scope ;;
 *) echo "there is no model $1"; exit 2 ;;
 esac
