@@ -616,6 +616,10 @@ int main(void)
         UNIT(what_a_process_started_lives_on__with_leave_started),
     };
 
+    /* a shell ignores the first two for what it runs in the background, nohup the third */
+    signal(SIGINT, SIG_DFL);
+    signal(SIGQUIT, SIG_DFL);
+    signal(SIGHUP, SIG_DFL);
     leak_isolate();
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED)

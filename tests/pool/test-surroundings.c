@@ -249,6 +249,10 @@ int main(void)
         UNIT(a_copy_of_a_worker_ends__when_it_returns_from_the_task),
     };
 
+    /* a shell ignores the first two for what it runs in the background, nohup the third */
+    signal(SIGINT, SIG_DFL);
+    signal(SIGQUIT, SIG_DFL);
+    signal(SIGHUP, SIG_DFL);
     leak_isolate();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
