@@ -94,11 +94,14 @@ void weir_future_free(weir_future *future)
 {
     if (future == NULL || !weir__is_mine(future->set->mine))
         return;
-    if (future->pool != NULL && !weir_future_done(future)) {
+    if (future->pool != NULL) {
         const weir_error before = *weir_last_error();
 
+        /* Before a look at it: that waits for a thread that finishes the future, and the thread may
+         * wait for the job's end. */
         weir_future_cancel(future);
-        (void)!weir_future_wait(future, -1); /* its error goes with it */
+        if (!weir_future_done(future))
+            (void)!weir_future_wait(future, -1); /* its error goes with it */
         weir__fail_with(&before);
     }
     if (weir__is_awaited(future))

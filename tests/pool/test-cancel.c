@@ -3,6 +3,7 @@
  * Cancelling: by a thread, in a signal handler, and at the moments at which it could be lost:
  * before a call has a job, between the two jobs of a map-reduce, between two calls.
  */
+#include "now.h"
 #include "support.h"
 
 #include <errno.h>
@@ -131,6 +132,37 @@ static void the_future_has_no_result__when_its_task_returns_early(void **state)
         weir_future_free(future);
     }
     weir_pool_free(pool);
+    weir_scope_end(scope);
+    munmap(slow, 4096);
+}
+
+static void *free_pool(void *pool)
+{
+    weir_pool_free(pool);
+    return NULL;
+}
+
+/* The thread that frees the pool waits for the job, which ends by the other thread's cancel. */
+static void the_job_is_cancelled__when_its_future_is_freed_while_the_pool_is(void **state)
+{
+    weir_scope *scope = begin();
+    struct slow *slow = shared_memory(4096);
+    weir_pool *pool = new_pool(scope, 2);
+    weir_future *future = weir_pool_for_async(pool, (weir_range){0, 1}, until_cancelled, slow,
+                                              OPTIONS(.chunks = 1, .retries = 1));
+    int64_t start = now_ms();
+    pthread_t thread;
+
+    (void)state;
+    assert_non_null(future);
+    while (slow->started == 0)
+        usleep(100);
+    assert_int_equal(pthread_create(&thread, NULL, free_pool, pool), 0);
+    usleep(50000); /* it waits by now */
+    weir_future_free(future);
+    pthread_join(thread, NULL);
+    assert_int_equal(slow->cancelled, 1);
+    assert_true(now_ms() - start < 5000); /* until_cancelled() gives up after 10 s and more */
     weir_scope_end(scope);
     munmap(slow, 4096);
 }
@@ -479,6 +511,7 @@ int main(void)
         UNIT(the_call_returns_and_the_pool_goes_on__when_cancelled_by_a_thread),
         UNIT(the_call_says_so__when_its_only_task_returns_early),
         UNIT(the_future_has_no_result__when_its_task_returns_early),
+        UNIT(the_job_is_cancelled__when_its_future_is_freed_while_the_pool_is),
         UNIT(the_call_returns__when_cancelled_in_a_signal_handler),
         UNIT(a_call_is_cancelled__when_it_waits_for_a_place),
         UNIT(a_map_reduce_is_cancelled__when_it_is_between_its_two_jobs),
