@@ -559,7 +559,7 @@ static void output_has_lines_of_its_own__while_a_bar_is_drawn(void **state)
 static void lines_stand_above_the_bar__when_tasks_log(void **state)
 {
     struct screen screen;
-    char line[16];
+    char line[32];
 
     (void)state;
     run_on_terminal(program_whose_tasks_log, 80, &screen);
@@ -630,14 +630,17 @@ static void lines_are_few_and_whole__when_they_are_asked_for(void **state)
 static void a_line_is_cut_and_harmless__whatever_is_logged(void **state)
 {
     const char *text = run_on_pipe(program_that_logs_strange_lines);
-    const char *const first = "a?[2Jb\tc?d\n? ? \xc3\xa9\n\n", *last;
+    const char *const first = "a?[2Jb\tc?d\n? ? \xc3\xa9\n\n";
+    const char *last;
+    size_t cut;
 
     (void)state;
-    last = strstr(text, first);
+    assert_non_null(strstr(text, first));
+    last = strchr(text, 'x'); /* there is none in the other */
     assert_non_null(last);
-    last = last == text ? text + strlen(first) : text;
-    assert_int_equal(strspn(last, "x"), 1020);
-    assert_int_equal(strncmp(last + 1020, "...\n", 4), 0);
+    cut = strspn(last, "x");
+    assert_int_equal(cut, 1020);
+    assert_int_equal(strncmp(last + cut, "...\n", 4), 0);
     assert_int_equal(strlen(text), strlen(first) + 1024);
 }
 
