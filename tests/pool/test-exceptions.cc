@@ -19,6 +19,8 @@
 
 extern "C" {
 #include <cmocka.h>
+
+#include "sanitizer.h"
 }
 
 static weir_scope *begin()
@@ -404,6 +406,12 @@ int main()
         cmocka_unit_test(
             a_pool_ends_within_seconds__when_a_thread_left_a_call_by_a_jump_and_lives_on),
     };
+
+    if (ADDRESS_SANITIZER && getenv("WEIR_TEST_UNWIND") == NULL) {
+        /* of gcc 12: a stack that was unwound stays poisoned, and its own sigaltstack() fails there */
+        printf("skipped: AddressSanitizer does not bear that threads are unwound\n");
+        return 77;
+    }
 
     return cmocka_run_group_tests(tests, nullptr, nullptr);
 }
