@@ -81,7 +81,7 @@ static bool is_static(uintptr_t arg, struct weir__argument *out)
         return true;
     size = symbol.size - symbol.offset;
     snprintf(out->what, sizeof(out->what), "`%.40s`, %zu bytes of static memory", symbol.name,
-             symbol.size);
+             (size_t)symbol.size);
     out->size = (uint32_t)(size < WEIR__ARGUMENT_LOOK_MAX ? size : WEIR__ARGUMENT_LOOK_MAX);
     return true;
 }
