@@ -144,8 +144,12 @@ static int look_at_file(struct plan *plan, const char *path)
         return weir__fail(-EINVAL, "the path of file %zu is NULL", plan->count);
     if (stat(path, &status) < 0)
         return weir__fail(-errno, "%s: %s", path, weir_strerror(-errno));
-    if ((error = check_kind(path, &status)) < 0 || (mappable = can_map(plan, path, &status)) < 0)
-        return weir_last_error()->code;
+    error = check_kind(path, &status);
+    if (error < 0)
+        return error;
+    mappable = can_map(plan, path, &status);
+    if (mappable < 0)
+        return mappable;
     /* The working directory may change. What is read is not opened again, and the path of a pipe
      * among a process's descriptors cannot be made absolute. */
     plan->path[plan->count] = mappable == 1 ? realpath(path, NULL) : strdup(path);
