@@ -681,7 +681,7 @@ static void wait_for_events(struct supervisor *supervisor)
         nanosleep(&(struct timespec){.tv_nsec = POLL_AGAIN_NS}, NULL);
     }
     for (nfds_t i = 0; i < count; i++)
-        supervisor->polled[i].revents = i == POLL_HOST ? 0 : seen;
+        supervisor->polled[i].revents = (short)(i == POLL_HOST ? 0 : seen);
 }
 
 static void supervise(struct supervisor *supervisor)

@@ -18,6 +18,8 @@ FINDING = re.compile(r"^(\S+?):(\d+):\d+: (?:warning|error): (.*) \[([\w.,-]+)\]
 
 ERRNO = "errno is not 0 behind a call that failed, so the function that it calls has returned an error"
 CHECKED = "the caller, in another file, has refused that"
+FOREIGN = "of libc or of an OpenMP library, which names it so"
+CLEANUP = "a cleanup reads it where the function is left by an exception"
 ALLOWED = {
     ("UndefinedBinaryOperatorResult", "error = sources[i] >= 0 ? posix_spawn_file_actions_adddup2(actions, sources[i], FIRST + i)"): ERRNO,
     ("UndefinedBinaryOperatorResult", "if (fds[i] >= 0)"): ERRNO,
@@ -43,6 +45,18 @@ ALLOWED = {
     ("NullDereference", "struct pollfd *polled = supervisor->polled;"): "the supervisor's memory was mapped before",
     ("NonNullParamChecker", "if (memcmp(pair->key, key, key_size) == 0)"): "a key that is NULL has size 0",
     ("deadcode.DeadStores", "const size_t whole = weir__block_mapped_size(part->size);"): "read with guard pages",
+    ("bugprone-reserved-identifier", 'int __cxa_atexit(void (*handler)(void *), void *arg, void *handle);'): FOREIGN,
+    ("bugprone-reserved-identifier", 'int __cxa_at_quick_exit(void (*handler)(void *), void *handle) __attribute__((weak));'): FOREIGN,
+    ("bugprone-reserved-identifier", 'void __cxa_finalize(void *handle);'): FOREIGN,
+    ("bugprone-reserved-identifier", 'FILE *_IO_iter_begin(void) __attribute__((weak));'): FOREIGN,
+    ("bugprone-reserved-identifier", 'FILE *_IO_iter_end(void) __attribute__((weak));'): FOREIGN,
+    ("bugprone-reserved-identifier", 'FILE *_IO_iter_next(FILE *at) __attribute__((weak));'): FOREIGN,
+    ("bugprone-reserved-identifier", 'FILE *_IO_iter_file(FILE *at) __attribute__((weak));'): FOREIGN,
+    ("bugprone-reserved-identifier", '__attribute__((weak, visibility("default"))) void __kmpc_fork_call(void);'): FOREIGN,
+    ("deadcode.DeadStores", "held = pool;"): CLEANUP,
+    ("deadcode.DeadStores", "left = pool;"): CLEANUP,
+    ("UndefinedBinaryOperatorResult", "if (spec.count == 0)"): "spec_reduce() sets the count where it succeeds",
+    ("unix.Malloc", "record->taken = true;"): "spec_map_reduce() frees the record only where it fails",
 }
 
 
