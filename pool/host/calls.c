@@ -384,11 +384,12 @@ static void publish_queue_and_wake(struct weir__control *control)
  * Negative: there is no place. */
 static int await_call_place(weir_pool *pool, uint32_t *epoch)
 {
-    struct weir__call_ring *ring = get_ring(pool);
+    /* not once the pool ends: the thread that ends it frees the ring */
+    struct weir__call_ring *ring = pool->ending ? NULL : get_ring(pool);
     uint64_t tail;
     int place;
 
-    if (ring == NULL || pool->ending)
+    if (ring == NULL)
         return -1;
     /* seq_cst; pairs with pool.c, cancel_all(): a call has begun when it reads this */
     *epoch = atomic_load(&pool->control->cancel_epoch);
@@ -549,14 +550,28 @@ static void cancel_call(weir_pool *pool, weir_future *future)
     weir__queue_ring(pool->control, weir__queue_place(future->position));
 }
 
+/* The first future at `*place` or behind it that has a call; *place is then behind that. NULL: there
+ * is none. */
+static weir_future *next_call(weir_pool *pool, unsigned *place)
+{
+    weir_future *future = NULL;
+
+    pthread_mutex_lock(&pool->lock);
+    while (pool->calls != NULL && future == NULL && *place < WEIR__QUEUE_CALLS)
+        future = pool->calls->futures[(*place)++];
+    pthread_mutex_unlock(&pool->lock);
+    return future;
+}
+
+/* Another thread may free such a future meanwhile: its record stays as long as the pool, and no call
+ * gets it any more. */
 void weir__calls_end(weir_pool *pool)
 {
-    for (unsigned place = 0; pool->calls != NULL && place < WEIR__QUEUE_CALLS; place++) {
-        weir_future *future = pool->calls->futures[place];
+    unsigned place = 0;
+    weir_future *future;
 
-        if (future != NULL)
-            wait_for_call(future, INT64_MAX);
-    }
+    while ((future = next_call(pool, &place)) != NULL)
+        wait_for_call(future, INT64_MAX);
 }
 
 /* ---- callbacks ------------------------------------------------------------------------------ */
