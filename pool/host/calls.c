@@ -470,21 +470,21 @@ static bool is_call_done(weir_future *future, bool waits)
 static weir_pool *wait_begin(weir_future *future)
 {
     weir_pool *pool = atomic_load_explicit(&future->pool, memory_order_acquire);
+    bool open;
 
     if (pool == NULL)
         return NULL;
     pthread_mutex_lock(&pool->lock);
-    if (atomic_load_explicit(&future->pool, memory_order_relaxed) != NULL) {
+    open = atomic_load_explicit(&future->pool, memory_order_relaxed) != NULL;
+    if (open) {
         future->users++;
         pool->in_use++;
         if (pool->calls->since_wait >= BULK_PUTS)
             atomic_fetch_and(&pool->control->queue->tail, ~QUEUE_BULK);
         pool->calls->since_wait = 0;
-    } else {
-        pool = NULL;
     }
     pthread_mutex_unlock(&pool->lock);
-    return pool;
+    return open ? pool : NULL;
 }
 
 static bool wait_end(weir_pool *pool, weir_future *future)
