@@ -444,9 +444,9 @@ static bool must_stop(weir_pool *pool, const struct weir__job *job)
            atomic_load_explicit(&pool->supervisor_gone, memory_order_relaxed);
 }
 
-/* Looks at the cells. With the supervisor gone and all workers with it, what still says RUNNING is
- * running no more. */
-bool weir__job_settled(weir_pool *pool, int index)
+/* Looks at the cells, those below *cursor but. With the supervisor gone and all workers with it, what
+ * still says RUNNING is running no more. */
+static bool is_settled(weir_pool *pool, int index, int64_t *cursor)
 {
     struct weir__job *job = &pool->control->jobs[index];
 
@@ -458,7 +458,19 @@ bool weir__job_settled(weir_pool *pool, int index)
     }
     if (atomic_load_explicit(&pool->supervisor_gone, memory_order_acquire))
         return true;
-    return weir__ledger_settled(job->cells, job->count, &pool->jobs.private[index].cursor);
+    return weir__ledger_settled(job->cells, job->count, cursor);
+}
+
+bool weir__job_settled(weir_pool *pool, int index)
+{
+    return is_settled(pool, index, &pool->jobs.private[index].cursor);
+}
+
+bool weir__job_seen_settled(weir_pool *pool, int index)
+{
+    int64_t cursor = 0;
+
+    return is_settled(pool, index, &cursor);
 }
 
 bool weir__jobs_running(weir_pool *pool)
@@ -467,7 +479,7 @@ bool weir__jobs_running(weir_pool *pool)
 
     for (uint32_t i = 0; i < used && i < WEIR__JOBS_MAX; i++) {
         if (i != WEIR__QUEUE_JOB && atomic_load(&pool->control->jobs[i].state) == JOB_OPEN &&
-            !weir__job_settled(pool, (int)i))
+            !weir__job_seen_settled(pool, (int)i))
             return true;
     }
     return false;

@@ -12,8 +12,11 @@
  * from now on (spec->inside), also after an error, unless the pool is about to end. Returns its
  * index or a negative error; -EAGAIN, without a message: too many are in flight. */
 int weir__job_open(weir_pool *pool, struct weir__job_spec *spec);
-/* True when all its chunks are final; stops it if it is to stop. */
+/* True when all its chunks are final; stops it if it is to stop. For the thread that has the job, or
+ * has claimed its future: it keeps how far it has looked. */
 bool weir__job_settled(weir_pool *pool, int index);
+/* The same for any other thread, with pool->lock: the job, if it is open, is not closed meanwhile. */
+bool weir__job_seen_settled(weir_pool *pool, int index);
 /* With pool->lock: whether a job but the queue's is open that has not settled. */
 bool weir__jobs_running(weir_pool *pool);
 /* Has the host notified of its end as `how` says, WAITING_..., and then looks whether it has

@@ -101,7 +101,7 @@ static bool is_late(weir_pool *pool, struct weir__out *out)
         out->future != NULL ? out->future->index : (int)(out->position % WEIR__JOBS_MAX);
     const int64_t now = weir__now_ns();
 
-    if (!atomic_load(&pool->supervisor_gone) && index >= 0 && !weir__job_settled(pool, index))
+    if (!atomic_load(&pool->supervisor_gone) && index >= 0 && !weir__job_seen_settled(pool, index))
         return false;
     if (out->late_ns == 0)
         out->late_ns = now + LATE_NS;
