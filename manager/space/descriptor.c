@@ -43,7 +43,7 @@ static bool look_at(int fd, uint64_t *device, uint64_t *inode)
 
 bool weir__is_file(int fd, uint64_t device, uint64_t inode)
 {
-    uint64_t on, number;
+    uint64_t on = 0, number = 0;
 
     return look_at(fd, &on, &number) && on == device && number == inode;
 }

@@ -135,8 +135,9 @@ static void on_closed(uv_handle_t *handle)
 
 static void leave_loop(weir_pool *pool)
 {
-    if (pool->dispatch.loop != NULL)
-        uv_close((uv_handle_t *)&pool->dispatch.loop->poll, on_closed);
+    if (pool->dispatch.loop == NULL)
+        return;
+    uv_close((uv_handle_t *)&pool->dispatch.loop->poll, on_closed);
     pool->dispatch.loop = NULL;
     pool->callbacks.changed = NULL;
 }
