@@ -155,7 +155,7 @@ static void leave_job(struct weir_task *task)
         &job->activity, ((uint64_t)task->settled << ACTIVITY_SETTLED_SHIFT) - ACTIVITY_LEAVE);
 
     if (weir__activity_settled(before) + (uint64_t)task->settled >= (uint64_t)count ||
-        /* seq_cst, after the cells and the count; pairs with job.c, weir__job_settled(); pairs with
+        /* seq_cst, after the cells and the count; pairs with job.c, is_settled(); pairs with
          * supervisor.c, repair(): they set one of these, then look, or have the host look */
         (atomic_load(&job->stop) & STOP_ANY) != 0 || atomic_load(&job->recount) != 0)
         weir__host_ring(task->control, job);
