@@ -36,7 +36,7 @@ static void assert_host(int (*host)(void), int timeout_ms)
         if (now_ms() > until) {
             kill(child, SIGKILL);
             waitpid(child, &status, 0);
-            fail_msg("the host hangs");
+            fail_msg("%s", "the host hangs");
         }
         usleep(1000);
     }
