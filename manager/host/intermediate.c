@@ -7,9 +7,14 @@
  * process's memory and suspends the calling thread, as vfork does: that costs the same whatever the
  * size of the program.
  *
- * Where the system refuses such a clone, a plain copy of the process does the same (qemu-user takes
- * no other exit signal than SIGCHLD; valgrind makes the copy by itself). So callers rely on neither:
- * they read results from shared memory, and write to memory that may or may not be the program's.
+ * Where the system refuses such a clone, a copy of the process does the same: qemu-user takes no
+ * other exit signal than SIGCHLD, a sandbox may let only what fork() does pass. Valgrind makes a
+ * copy by itself, and does not tell. So run() relies on neither: what it finds out is read from
+ * shared memory.
+ *
+ * A copy is made by fork() where run() forks again: in a program with threads, fork() leaves malloc
+ * and what the program guards with its handlers usable, but only if it is called where these
+ * threads are. A second fork() in a copy would wait for locks that no thread there will release.
  *
  * Failure modes. A copy has an exit signal, which is taken back from a program of one thread; with
  * several threads a handler for SIGCHLD may run once, without a child to wait for.
@@ -19,54 +24,62 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdbool.h>
-#include <sys/syscall.h>
-#include <sys/types.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-/* Without the program's fork handlers. Not instrumented, as run() is not. */
-__attribute__((no_sanitize("address", "undefined"))) static pid_t copy(int (*run)(void *arg),
-                                                                       void *arg)
+/* Not instrumented, as run() is not: the sanitizer does not know the stack that this runs on. */
+__attribute__((no_sanitize("address", "undefined"))) static int main_of_clone(void *arg)
 {
-    pid_t pid = (pid_t)syscall(SYS_clone, (unsigned long)SIGCHLD, 0UL, 0UL, 0UL, 0UL);
+    const struct weir__intermediate *intermediate = arg;
 
-    if (pid == 0)
-        _exit(run(arg));
-    return pid;
+    intermediate->run(intermediate->arg, false);
+    return 0;
 }
 
-/* Takes a SIGCHLD back. */
-static void take_signal(void)
+static bool is_refused(int error)
+{
+    return error == EINVAL || error == ENOSYS || error == EPERM;
+}
+
+/* ECHILD: a thread of the program waits for everything (__WALL), or the program ignores SIGCHLD. */
+static void wait_until_gone(pid_t pid)
+{
+    while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
+        ;
+}
+
+/* 0 or an errno. */
+static int run_in_copy(const struct weir__intermediate *intermediate)
 {
     const struct timespec none = {0};
-    sigset_t child;
-
-    sigemptyset(&child);
-    sigaddset(&child, SIGCHLD);
-    sigtimedwait(&child, NULL, &none);
-}
-
-int weir__run_intermediate(int (*run)(void *arg), void *arg, void *stack_end)
-{
-    bool copied = false;
-    sigset_t pending;
+    sigset_t pending, child;
     pid_t pid;
 
     sigemptyset(&pending);
     sigpending(&pending);
-    pid = clone(run, stack_end, CLONE_VM | CLONE_VFORK, arg);
-    if (pid < 0 && (errno == EINVAL || errno == ENOSYS)) {
-        pid = copy(run, arg);
-        copied = true;
+    pid = intermediate->copy();
+    if (pid == 0) {
+        intermediate->run(intermediate->arg, true);
+        _exit(0);
     }
     if (pid < 0)
         return errno;
-    /* ECHILD: a thread of the program waits for everything (__WALL), and it has ended. */
-    while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
-        ;
-    if (copied && sigismember(&pending, SIGCHLD) == 0)
-        take_signal();
+    wait_until_gone(pid);
+    sigemptyset(&child);
+    sigaddset(&child, SIGCHLD);
+    if (sigismember(&pending, SIGCHLD) == 0)
+        sigtimedwait(&child, NULL, &none);
+    return 0;
+}
+
+int weir__run_intermediate(const struct weir__intermediate *intermediate)
+{
+    pid_t pid =
+        clone(main_of_clone, intermediate->stack_end, CLONE_VM | CLONE_VFORK, (void *)intermediate);
+
+    if (pid < 0)
+        return is_refused(errno) ? run_in_copy(intermediate) : errno;
+    wait_until_gone(pid);
     return 0;
 }

@@ -50,17 +50,20 @@ struct spawn {
 };
 
 /* Not instrumented: the sanitizer does not know the stack that this runs on. */
-__attribute__((no_sanitize("address", "undefined"))) static int intermediate(void *arg)
+__attribute__((no_sanitize("address", "undefined"))) static void intermediate(void *arg,
+                                                                              bool is_copy)
 {
     struct spawn *spawn = arg;
     pid_t pid = 0;
-    int error =
+    int error;
+
+    (void)is_copy;
+    error =
         posix_spawn(&pid, spawn->path, &spawn->actions, &spawn->attributes, spawn->argv, environ);
 
     /* relaxed: the parent reads them after it has waited for this process. */
     atomic_store_explicit(&spawn->report->pid, pid, memory_order_relaxed);
     atomic_store_explicit(&spawn->report->error, error, memory_order_relaxed);
-    return 0;
 }
 
 static int set_attributes(posix_spawnattr_t *attributes)
@@ -156,7 +159,8 @@ static int clone_intermediate(struct spawn *spawn)
         return errno;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = weir__run_intermediate(intermediate, spawn, stack + STACK_SIZE);
+    error = weir__run_intermediate(
+        &(struct weir__intermediate){intermediate, spawn, stack + STACK_SIZE, _Fork});
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     munmap(stack, STACK_SIZE);
     return error;

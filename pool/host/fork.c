@@ -13,6 +13,9 @@
  * locks, handlers and thread-local memory, all of which are the host's. The child goes back to the
  * stack of the calling thread, of which it has a copy: it looks as if that thread had forked it.
  *
+ * Where such a clone is refused, the thread calls fork() itself, and the copy, on the same stack,
+ * forks the supervisor and ends (intermediate.c). The host is copied twice then.
+ *
  * All signals are blocked from before the fork until the child has its own dispositions.
  *
  * Failure modes. The intermediate is killed: the thread goes on, and finds the lifeline closed, or
@@ -134,7 +137,8 @@ static void register_rseq(void)
 #if defined(RSEQ_SIG) && defined(SYS_rseq)
     struct rseq *area = (struct rseq *)((char *)__builtin_thread_pointer() + __rseq_offset);
 
-    if (__rseq_size > 0 && syscall(SYS_rseq, area, RSEQ_SIZE, 0, RSEQ_SIG) != 0)
+    /* EBUSY: it is registered, as this process was forked by a copy (intermediate.c). */
+    if (__rseq_size > 0 && syscall(SYS_rseq, area, RSEQ_SIZE, 0, RSEQ_SIG) != 0 && errno != EBUSY)
         area->cpu_id = (uint32_t)RSEQ_CPU_ID_REGISTRATION_FAILED; /* glibc asks the kernel then */
 #endif
 }
@@ -152,13 +156,16 @@ _Noreturn static void child_main(struct start *start)
 }
 
 /* Not instrumented: the sanitizer does not know the stack that this runs on. */
-__attribute__((no_sanitize("address", "undefined"))) static int intermediate(void *arg)
+__attribute__((no_sanitize("address", "undefined"))) static void intermediate(void *arg,
+                                                                              bool is_copy)
 {
     struct start *start = arg;
     pid_t pid;
 
     start->forks = true;
-    pid = fork();
+    pid = is_copy ? _Fork() : fork();
+    if (pid == 0 && is_copy)
+        child_main(start); /* it is on a copy of the thread's stack, and fork() has run */
     if (pid == 0) {
         start->is_child = true;
         setcontext(&start->thread);
@@ -171,7 +178,6 @@ __attribute__((no_sanitize("address", "undefined"))) static int intermediate(voi
                  strerror(errno));
         weir__lifeline_send(start->end.fd, &hello, sizeof(hello));
     }
-    return 0;
 }
 
 static int wait_for_hello(int lifeline, struct weir__hello *hello)
@@ -210,7 +216,8 @@ static int run_intermediate(struct start *start)
         return errno;
     if (start->is_child)
         child_main(start);
-    return weir__run_intermediate(intermediate, start, start->stack + start->stack_size);
+    return weir__run_intermediate(
+        &(struct weir__intermediate){intermediate, start, start->stack + start->stack_size, fork});
 }
 
 /* With a guard below it, so that a handler that needs more ends the intermediate and does not write

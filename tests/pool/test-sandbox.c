@@ -22,15 +22,46 @@
 /* What a program says that begins a scope and makes a pool. */
 struct said {
     bool unable; /* the surroundings could not be made */
-    int begin, pool, job, end;
+    int begin, objects, pool, job, call, table, end;
+    int children, signals; /* that were left, and came */
+    bool wrong;            /* a job, call or table gave something else than it must */
     char message[WEIR_ERROR_MESSAGE_SIZE]; /* of the first error */
 };
 
-static int nothing(weir_task *task, weir_range range, void *arg)
+#define ITEMS 1000
+
+struct objects {
+    weir_list *list; /* item i becomes i squared */
+    weir_dict *dict; /* counts the items */
+};
+
+static int square(weir_task *task, weir_range range, void *arg)
 {
-    (void)task;
-    (void)range;
+    const struct objects *objects = arg;
+
+    WEIR_EACH (i, range) {
+        if (weir_list_set(objects->list, i, weir_int(i * i)) < 0 ||
+            weir_dict_add(objects->dict, weir_str("items"), 1, NULL) < 0)
+            return weir_task_fail(task, 1, "%s", weir_last_error()->message);
+    }
+    return 0;
+}
+
+static int double_it(weir_task *task, void *arg)
+{
+    const int64_t twice = 2 * *(const int64_t *)arg;
+
+    return weir_task_result(task, &twice, sizeof twice);
+}
+
+static int emit_remainders(weir_task *task, weir_range range, void *arg)
+{
     (void)arg;
+    WEIR_EACH (i, range) {
+        const char key = (char)('a' + i % 7);
+
+        weir_emit_int64(task, &key, 1, i);
+    }
     return 0;
 }
 
@@ -41,22 +72,78 @@ static int note(struct said *said, bool failed)
     return failed ? weir_last_error()->code : 0;
 }
 
+static void try_job(struct said *said, weir_pool *pool, struct objects *objects)
+{
+    weir_value value = {0};
+
+    said->job = note(said, weir_pool_for(pool, weir_range_of(ITEMS), square, objects,
+                                         OPTIONS(.arg_size = sizeof *objects)) != 0);
+    for (int64_t i = 0; i < ITEMS; i++) {
+        if (weir_list_get(objects->list, i, &value) < 0 || value.integer != i * i)
+            said->wrong = true;
+    }
+    if (weir_dict_get(objects->dict, weir_str("items"), &value, NULL, 0) < 0 ||
+        value.integer != ITEMS)
+        said->wrong = true;
+}
+
+static void try_call(struct said *said, weir_pool *pool)
+{
+    int64_t number = 21;
+    weir_future *future = WEIR_SUBMIT(pool, double_it, number, NULL);
+    const int64_t *twice;
+
+    said->call = note(said, future == NULL || weir_future_wait(future, -1) != 0);
+    twice = future == NULL ? NULL : weir_future_result(future, NULL);
+    if (twice == NULL || *twice != 42)
+        said->wrong = true;
+    weir_future_free(future);
+}
+
+static void try_table(struct said *said, weir_pool *pool)
+{
+    weir_table *table = weir_pool_map_reduce(pool, weir_range_of(ITEMS),
+                                             &(weir_map_reduction){.value_size = sizeof(int64_t),
+                                                                   .combine = weir_sum_int64,
+                                                                   .map = emit_remainders},
+                                             NULL, NULL);
+    int64_t sum = 0;
+    weir_pair pair;
+
+    said->table = note(said, table == NULL);
+    for (char key = 'a'; table != NULL && key < 'a' + 7; key++) {
+        if (weir_table_get(table, &key, 1, &pair) == 0)
+            sum += *(const int64_t *)pair.value;
+    }
+    if (sum != ITEMS * (ITEMS - 1) / 2)
+        said->wrong = true;
+    weir_table_free(table);
+}
+
 static void try_all(struct said *said, bool anonymous)
 {
     weir_scope *scope = weir_scope_begin(&(weir_scope_options){.anonymous = anonymous});
+    struct objects objects;
     weir_pool *pool;
 
     said->begin = note(said, scope == NULL);
     if (scope == NULL)
         return;
-    if (weir_scope_shm(scope, 100000) == NULL)
-        said->begin = note(said, true);
+    objects.list = weir_scope_list_range(scope, 0, ITEMS, 1);
+    objects.dict = weir_scope_dict(scope, NULL);
+    said->objects = note(said, objects.list == NULL || objects.dict == NULL ||
+                                   weir_scope_shm(scope, 100000) == NULL);
     pool = weir_pool_new(scope, &(weir_pool_options){.workers = 2});
     said->pool = note(said, pool == NULL);
-    if (pool != NULL)
-        said->job = note(said, weir_pool_for(pool, (weir_range){0, 10}, nothing, NULL, NULL) != 0);
+    if (said->objects == 0 && pool != NULL) {
+        try_job(said, pool, &objects);
+        try_call(said, pool);
+        try_table(said, pool);
+    }
     said->end = note(said, weir_scope_end(scope) != 0);
 }
+
+static volatile sig_atomic_t signals; /* of children, where they are counted */
 
 /* In a process of its own, as what is taken from it is not given back. `arg` is of `make`, which is
  * false if it could not make the surroundings. */
@@ -70,8 +157,11 @@ static struct said run_in(bool (*make)(int arg), int arg, bool anonymous)
         child_reset();
         alarm(60);
         shared->unable = unshare(CLONE_NEWNS) < 0 || !make(arg); /* mounts are its own */
-        if (!shared->unable)
+        if (!shared->unable) {
             try_all(shared, anonymous);
+            shared->children = waitpid(-1, NULL, __WALL | WNOHANG) < 0 && errno == ECHILD ? 0 : 1;
+            shared->signals = signals;
+        }
         _exit(0);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -85,8 +175,13 @@ static struct said run_in(bool (*make)(int arg), int arg, bool anonymous)
 
 static void assert_works(const struct said *said)
 {
-    if (!said->unable && (said->begin | said->pool | said->job | said->end) != 0)
-        fail_msg("%d %d %d %d: %s", said->begin, said->pool, said->job, said->end, said->message);
+    if (said->unable)
+        return;
+    if ((said->begin | said->objects | said->pool | said->job | said->call | said->table |
+         said->end) != 0)
+        fail_msg("%d %d %d %d %d %d %d: %s", said->begin, said->objects, said->pool, said->job,
+                 said->call, said->table, said->end, said->message);
+    assert_false(said->wrong);
 }
 
 static void assert_says(const struct said *said, const char *part)
@@ -97,11 +192,19 @@ static void assert_says(const struct said *said, const char *part)
 
 /* ---- a sandbox ------------------------------------------------------------------------------- */
 
-static bool refuse_pidfd_open(int error)
+/* Where the lower half of a system call's first argument stands. */
+#define FIRST_ARGUMENT                                                                             \
+    (offsetof(struct seccomp_data, args) + (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? 4 : 0))
+
+/* Refuses the call if its first argument has exactly these of the bits in `mask`. */
+static bool refuse(unsigned call, unsigned mask, unsigned bits, int error)
 {
     struct sock_filter steps[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pidfd_open, 0, 1),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 4),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, FIRST_ARGUMENT),
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, mask),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, bits, 0, 1),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
@@ -109,6 +212,38 @@ static bool refuse_pidfd_open(int error)
 
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
            prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+static bool refuse_pidfd_open(int error)
+{
+    return refuse(SYS_pidfd_open, 0, 0, error);
+}
+
+/* Of processes that share the program's memory, as qemu-user does. Threads are made all the same. */
+static bool refuse_clone(int error)
+{
+    return refuse(SYS_clone, CLONE_VM | CLONE_THREAD | CSIGNAL, CLONE_VM, error);
+}
+
+static void *allocate(void *arg)
+{
+    for (;;) {
+        void *volatile memory = malloc(100000); /* or the compiler leaves both calls out */
+
+        free(memory);
+    }
+    return arg;
+}
+
+static bool refuse_clone_with_threads(int error)
+{
+    pthread_t thread;
+
+    for (int i = 0; i < 3; i++) {
+        if (pthread_create(&thread, NULL, allocate, NULL) != 0)
+            return false;
+    }
+    return refuse_clone(error);
 }
 
 static void scopes_work_and_pools_name_the_call__when_pidfd_open_is_refused(void **state)
@@ -126,6 +261,51 @@ static void scopes_work_and_pools_name_the_call__when_pidfd_open_is_refused(void
         assert_says(&said, "pidfd_open()");
         assert_int_equal(said.end, 0);
     }
+}
+
+static void all_works__when_a_clone_without_a_signal_is_refused(void **state)
+{
+    static const int errors[] = {EINVAL, ENOSYS, EPERM};
+
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        struct said said = run_in(refuse_clone, errors[i % 3], i >= 3);
+
+        assert_works(&said);
+    }
+}
+
+static void all_works__when_a_clone_is_refused_and_threads_are_in_malloc(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 30; i++) {
+        struct said said = run_in(refuse_clone_with_threads, EINVAL, i % 2);
+
+        assert_works(&said);
+    }
+}
+
+static void count_signal(int number)
+{
+    (void)number;
+    signals++;
+}
+
+static bool refuse_clone_and_count_children(int error)
+{
+    const struct sigaction action = {.sa_handler = count_signal};
+
+    return sigaction(SIGCHLD, &action, NULL) == 0 && refuse_clone(error);
+}
+
+static void the_program_has_no_child__when_a_clone_is_refused(void **state)
+{
+    struct said said = run_in(refuse_clone_and_count_children, EINVAL, false);
+
+    (void)state;
+    assert_works(&said);
+    assert_int_equal(said.children, 0);
+    assert_int_equal(said.signals, 0);
 }
 
 /* ---- /dev ------------------------------------------------------------------------------------ */
@@ -162,7 +342,7 @@ static void the_message_names_anonymous_scopes__when_dev_shm_is_of_no_use(void *
 
         if (said.unable)
             continue;
-        assert_true(said.begin < 0);
+        assert_true(said.begin < 0 || said.objects < 0);
         assert_says(&said, "/dev/shm");
         assert_says(&said, "`anonymous`");
         said = run_in(spoil_dev_shm, how, true); /* as it says */
@@ -247,6 +427,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         UNIT(scopes_work_and_pools_name_the_call__when_pidfd_open_is_refused),
+        UNIT(all_works__when_a_clone_without_a_signal_is_refused),
+        UNIT(all_works__when_a_clone_is_refused_and_threads_are_in_malloc),
+        UNIT(the_program_has_no_child__when_a_clone_is_refused),
         UNIT(the_message_names_anonymous_scopes__when_dev_shm_is_of_no_use),
         UNIT(all_works__when_there_is_no_dev_null),
         UNIT(the_message_is_of_descriptors__when_there_are_too_few),
