@@ -9,7 +9,12 @@
  *
  * In a worker: SIGINT, SIGQUIT and SIGHUP do nothing (the program decides what Ctrl-C means); where
  * the program does not ignore them a handler passes over them, so that a program that a task
- * executes has the default again, and calls that wait can fail with EINTR. Other handlers of the
+ * executes has the default again, and calls that wait can fail with EINTR. SIGTERM is passed over
+ * likewise: a service manager, timeout(1) or a batch system sends it to all processes of a program,
+ * and if that handles it, to end the pool in its own time (weir_pool_interrupt(), say), the workers
+ * go on until then; if it dies of it, they end with it. SIGTERM ends a worker that sends it to
+ * itself, as by raise(), and what tasks have forked if the end of their pool sends it. An
+ * initializer can install another handler for any of these. Other handlers of the
  * program are reset to the default, stdout is line buffered, and neither pools nor processes can be
  * made or used (-EDEADLK, of a handle that is NULL there too: the worker may have been forked
  * before the program's variable was set), only the scope's objects can. Workers end with the
@@ -77,7 +82,7 @@ typedef struct weir_pool weir_pool;
 typedef struct weir_pool_options {
     int workers; /* 1 to WEIR_WORKERS_MAX; 0: weir_cpu_count() */
     /* Run once in each worker before its first task, and in each replacement; nonzero ends the
-     * worker. */
+     * worker. weir_worker_index() and weir_worker_incarnation() tell it which one that is. */
     int (*initializer)(void *arg);
     void (*finalizer)(void *arg); /* run in each worker that ends in order */
     void *arg;                    /* for both */
@@ -461,6 +466,37 @@ WEIR_API void weir_pool_cancel(weir_pool *pool);
  *
  * This is for a handler of SIGINT, which cannot know whether it comes within a call or between two:
  *
+/* Which worker this process is, wherever the program has no task at hand: in the initializer, the
+ * finalizer, or a function that a task calls. The index of the worker (from 0, as
+ * weir_task_worker()), and the incarnation (from 1): a replacement has the index of the worker that
+ * it replaces, and a higher incarnation. No two processes of a pool have both numbers in common. A
+ * process that a task has forked has its worker's.
+ * Context: any thread of a worker.
+ * Returns: the number; -ESRCH in a process that is not a pool's worker, the program for one. */
+WEIR_API int weir_worker_index(void);
+WEIR_API int64_t weir_worker_incarnation(void);
+
+/* Random numbers. rand(), random(), drand48() and most generators keep their state in private
+ * memory, of which each worker and each replacement has the same copy: so all of them draw the same
+ * numbers. Seeding in the initializer, by weir_worker_index() and weir_worker_incarnation(), makes
+ * the numbers differ, but what an item gets depends on which worker runs it. Seeding by chunk gives
+ * the same numbers for any number of workers and after any death:
+ *
+ *     static int draw(weir_task *task, weir_range range, void *arg)
+ *     {
+ *         const uint64_t chunk = (uint64_t)weir_task_chunk(task);
+ *         unsigned short state[3] = {SEED, (unsigned short)chunk, (unsigned short)(chunk >> 16)};
+ *         double *out = arg;
+ *
+ *         WEIR_EACH (i, range)
+ *             out[i] = erand48(state);
+ *         return 0;
+ *     }
+ *
+ * Chunks depend on the range and the options alone. A submitted call is given its seed with its
+ * argument. In a weir_process, too, the generators have the program's state.
+ */
+
  *     static void on_interrupt(int signal) { weir_pool_interrupt(pool); }
  *     ...
  *     while (!converged)

@@ -240,6 +240,7 @@ struct weir__control {
     /* Constant after weir_pool_new(). */
     int32_t workers;
     int32_t spinners_max;
+    int32_t host_pid;
     int (*initializer)(void *arg);
     void (*finalizer)(void *arg);
     void *arg;

@@ -57,6 +57,7 @@ struct weir__control *weir__control_new(int workers, bool jobs)
     }
     weir__set_dump(control, header + job_size + queue_size + heap, false);
     control->workers = workers;
+    control->host_pid = getpid();
     control->event_fd = -1;
     atomic_init(&control->look_ns, INT64_MAX);
     control->size = header + job_size + queue_size + heap;

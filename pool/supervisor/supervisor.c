@@ -449,7 +449,6 @@ _Noreturn static void become_worker(struct child *child)
         close(supervisor->process_pipe[1]);
         weir__tie_to_pipe(supervisor->process_pipe[0]);
     }
-    sigaction(SIGTERM, &fresh, NULL);
     sigaction(SIGCHLD, &fresh, NULL);
     for (int i = 0; i < supervisor->control->workers; i++) {
         if (supervisor->polled[POLL_CHILDREN + i].fd >= 0)

@@ -8,6 +8,7 @@
  */
 /* Cleanups of pthread.h that cancellation and pthread_exit() run, and exceptions do not. */
 #undef __EXCEPTIONS
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -23,10 +24,38 @@
 #include "pool/control/ready.h"
 #include "pool/control/supervision.h"
 #include "pool/worker/backtrace.h"
+#include "pool/worker/sigterm.h"
 #include "pool/worker/work_calls.h"
 #include "pool/worker/work_jobs.h"
+#include "shm/error.h"
 
 #define SPIN_START_NS 20000
+
+/* Which worker this process is, or that from which it was forked. Set once, before any function of
+ * the user's. */
+static struct {
+    unsigned index;
+    uint32_t incarnation; /* 0: it is none */
+} self;
+
+static int check_worker(void)
+{
+    return self.incarnation > 0 ? 0 : weir__fail(-ESRCH, "this process is not a worker of a pool");
+}
+
+int weir_worker_index(void)
+{
+    const int error = check_worker();
+
+    return error < 0 ? error : (int)self.index;
+}
+
+int64_t weir_worker_incarnation(void)
+{
+    const int error = check_worker();
+
+    return error < 0 ? error : (int64_t)self.incarnation;
+}
 
 static void work_loop(struct weir_task *task)
 {
@@ -142,6 +171,9 @@ _Noreturn void weir__worker_main(struct weir__control *control, weir_scope *scop
     char name[16];
 
     weir__set_worker();
+    self.index = index;
+    self.incarnation = control->process_target == NULL ? task.incarnation : 0;
+    weir__sigterm_settle(tie->supervisor, control->process_target != NULL ? control->host_pid : 0);
     snprintf(name, sizeof(name),
              control->process_target != NULL ? "weir-process" : "weir-worker-%u", index);
     prctl(PR_SET_NAME, name);
