@@ -93,6 +93,10 @@ void weir__scope_clean_after_host(weir_scope *scope);
  * `fd` was left alone. weir_scope_end() says so. */
 void weir__scope_note_lost(weir_scope *scope, const char *what, int fd);
 
+/* The lowest number from `from` on that is a descriptor of the scope's; INT_MAX: there is none. For
+ * a child that closes all others. */
+int weir__scope_next_descriptor(const weir_scope *scope, int from);
+
 /* A pidfd of the process that began the scope, valid in every process of the scope. */
 int weir__scope_host_pidfd(const weir_scope *scope);
 

@@ -20,6 +20,22 @@
  * before the program's variable was set), only the scope's objects can. Workers end with the
  * program, whatever way that ends.
  *
+ * A worker's standard input is empty, /dev/null, so that a tool in a task (ffmpeg, ssh) does not
+ * read what the program is going to read; what the program has in stdin's buffer is not in the
+ * worker's either. The option keep_stdin leaves both. A descriptor 0 with O_CLOEXEC is left as it
+ * is: it is a file of the program's own that has got the number. The program's own descriptor 0 is
+ * not touched.
+ *
+ * Other descriptors that the program has when it makes the pool the workers and the supervisor have
+ * too, and every replacement, until the pool ends; those with O_CLOEXEC are closed only in programs
+ * that tasks execute. So closing in the program alone does not have its usual effect: the reader of
+ * a pipe sees no end of file, and pclose() of a popen() from before the pool waits until the pool
+ * has ended; a port stays taken, and connections that nobody accepts are made to it; a lock by
+ * flock() stays. The remedy is the option close_descriptors, to open (or popen()) after the pool is
+ * made, or for a lock to give it back by LOCK_UN. Of what is opened later workers and replacements
+ * have nothing. Of weir's own descriptors a worker has those of its scope and of its pool alone, a
+ * dozen, however many pools, processes and scopes the program has.
+ *
  * A task may fork, as long as the child does not return from the task: a child that does ends
  * there, with a line on stderr, and the task goes on in the worker alone.
  *
@@ -98,11 +114,18 @@ typedef struct weir_pool_options {
     /* Processes that workers have started are left alone when their worker dies or the pool ends;
      * see above. */
     bool leave_started;
+    bool keep_stdin; /* workers have the program's standard input */
+    /* Workers and supervisor close all descriptors that they have inherited, but the standard
+     * streams, those that weir itself needs for this pool, and pass_descriptors (Python's close_fds
+     * and pass_fds). */
+    bool close_descriptors;
     /* What each call on the pool takes for retries, timeout_ms and chunk_timeout_ms where its own
      * options have 0; keep_going holds for a call if it is set in either. A zero here leaves the
      * call's default. All other members must be zero. Copied; NULL: nothing is said. */
     const struct weir_job_options *job;
-    uint64_t reserved[7];
+    const int *pass_descriptors; /* pass_count of them; only with close_descriptors */
+    size_t pass_count;
+    uint64_t reserved[5];
 } weir_pool_options;
 
 /* The number of CPUs that this process may use: its affinity mask, cut to its cgroups' CPU quota
@@ -443,29 +466,6 @@ WEIR_API int weir_task_worker(const weir_task *task);
 WEIR_API int weir_task_attempt(const weir_task *task);
 WEIR_API int64_t weir_task_chunk(const weir_task *task);
 
-/* Tells whether the job is stopped, because it was cancelled, has failed or is past its timeout: a
- * long task may return early. A chunk or call whose task was told `true` and returned 0 does not
- * count as done: the job ends with the error that stopped it (-ECANCELED, -ETIMEDOUT, the failure).
- * Context: the function that was given the task. */
-WEIR_API bool weir_task_cancelled(const weir_task *task);
-
-/* ---- cancelling ----------------------------------------------------------------------------- */
-
-/* Cancels all calls on the pool that have begun and not ended, jobs of futures among them, and
- * those that still wait for a place. NULL is allowed.
- *
- * Chunks that have not been started are not started, and the calls return -ECANCELED once the
- * running ones are done. Calls that begin later run as usual; so a cancel that comes between two
- * calls does not keep the second one from running.
- * Context: any thread of the program that made the pool; signal-safe.
- * Crash: the workers are killed. */
-WEIR_API void weir_pool_cancel(weir_pool *pool);
-
-/* Cancels as weir_pool_cancel(), and for good: calls that begin later are cancelled too, before any
- * chunk is started, until weir_pool_resume(). NULL is allowed.
- *
- * This is for a handler of SIGINT, which cannot know whether it comes within a call or between two:
- *
 /* Which worker this process is, wherever the program has no task at hand: in the initializer, the
  * finalizer, or a function that a task calls. The index of the worker (from 0, as
  * weir_task_worker()), and the incarnation (from 1): a replacement has the index of the worker that
@@ -497,6 +497,29 @@ WEIR_API int64_t weir_worker_incarnation(void);
  * argument. In a weir_process, too, the generators have the program's state.
  */
 
+/* Tells whether the job is stopped, because it was cancelled, has failed or is past its timeout: a
+ * long task may return early. A chunk or call whose task was told `true` and returned 0 does not
+ * count as done: the job ends with the error that stopped it (-ECANCELED, -ETIMEDOUT, the failure).
+ * Context: the function that was given the task. */
+WEIR_API bool weir_task_cancelled(const weir_task *task);
+
+/* ---- cancelling ----------------------------------------------------------------------------- */
+
+/* Cancels all calls on the pool that have begun and not ended, jobs of futures among them, and
+ * those that still wait for a place. NULL is allowed.
+ *
+ * Chunks that have not been started are not started, and the calls return -ECANCELED once the
+ * running ones are done. Calls that begin later run as usual; so a cancel that comes between two
+ * calls does not keep the second one from running.
+ * Context: any thread of the program that made the pool; signal-safe.
+ * Crash: the workers are killed. */
+WEIR_API void weir_pool_cancel(weir_pool *pool);
+
+/* Cancels as weir_pool_cancel(), and for good: calls that begin later are cancelled too, before any
+ * chunk is started, until weir_pool_resume(). NULL is allowed.
+ *
+ * This is for a handler of SIGINT, which cannot know whether it comes within a call or between two:
+ *
  *     static void on_interrupt(int signal) { weir_pool_interrupt(pool); }
  *     ...
  *     while (!converged)

@@ -3,8 +3,12 @@
  * weir-process.h: one process over a scope's shared memory, as Python's Process(target=...).
  *
  * In the process: SIGINT, SIGQUIT and SIGHUP do nothing (the program decides what Ctrl-C means; see
- * weir-pool.h), other handlers of the program are reset to the default, stdout is line buffered,
- * and neither pools nor processes can be made or used (-EDEADLK), only the scope's objects can.
+ * weir-pool.h), and SIGTERM ends it only if the program sends it (weir_process_kill()) or the
+ * process itself: when SIGTERM is sent to all processes of a program, that decides. The target can
+ * install other handlers. Other handlers of the program are reset to the default, stdout is line
+ * buffered, and neither pools nor processes can be made or used (-EDEADLK), only the scope's
+ * objects can. Standard input is empty, and other descriptors are the program's, as weir-pool.h
+ * says of workers, with the same options.
  *
  * The process ends when its target returns, or calls exit(), quick_exit() or pthread_exit(). Then
  * (but for quick_exit()) it runs the handlers that it has registered itself with atexit() and its
@@ -54,7 +58,13 @@ WEIR_API WEIR_MUST_CHECK weir_process *weir_process_start(weir_scope *scope,
 /* Zero means the default everywhere; `reserved` must be zero. */
 typedef struct weir_process_options {
     bool leave_started; /* processes that it has started are left alone when it ends */
-    uint64_t reserved[8];
+    bool keep_stdin;    /* it has the program's standard input */
+    /* It closes all descriptors that it has inherited, but the standard streams, those that weir
+     * itself needs, and pass_descriptors. */
+    bool close_descriptors;
+    const int *pass_descriptors; /* pass_count of them; only with close_descriptors */
+    size_t pass_count;
+    uint64_t reserved[6];
 } weir_process_options;
 
 /* weir_process_start() with options.

@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -268,6 +269,17 @@ bool weir__scope_has_address(const weir_scope *scope, const void *address, size_
 
     return first >= base && first < base + scope->space.size &&
            size <= (size_t)(base + scope->space.size - first);
+}
+
+int weir__scope_next_descriptor(const weir_scope *scope, int from)
+{
+    const int own[] = {scope->file.fd, scope->host_pidfd.fd, scope->channel.manager_pidfd.fd,
+                       scope->channel.socket.fd, scope->space.store.fd};
+    int next = INT_MAX;
+
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+        next = own[i] >= from && own[i] < next ? own[i] : next;
+    return next;
 }
 
 int weir__scope_host_pidfd(const weir_scope *scope)

@@ -26,11 +26,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/single_threaded.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -59,6 +62,7 @@
 #define LAST_DEATHS_NS   500000000 /* from the end of a supervisor to that of its workers */
 #define KILL_MS          2000      /* for a supervisor that kills its workers */
 #define KILLED_MS        1000      /* for one that was killed */
+#define NUMBERS_MAX      (1 << 20) /* of descriptors that are closed one by one */
 
 /* Buffered output of this process that a forked child would print a second time. */
 static void flush_before_fork(void)
@@ -117,10 +121,35 @@ static void fill_streams(void)
     close(fd);
 }
 
+/* Tools that tasks run would read what is the program's to read, and so would tasks, from the copy
+ * of stdin's buffer. A descriptor that no tool inherits is a file of the program's own that happens
+ * to have the number. Without /dev/null a pipe without a writer is as empty. False: errno. */
+static bool empty_stdin(void)
+{
+    const int flags = fcntl(STDIN_FILENO, F_GETFD);
+    int ends[2], fd;
+
+    if (flags >= 0 && (flags & FD_CLOEXEC))
+        return true;
+    fd = open("/dev/null", O_RDONLY);
+    if (fd < 0 && pipe(ends) == 0) {
+        fd = ends[0];
+        close(ends[1]);
+    }
+    if (fd < 0 || dup2(fd, STDIN_FILENO) < 0)
+        return false;
+    if (fd != STDIN_FILENO)
+        close(fd);
+    if (stdin != NULL && fileno(stdin) == STDIN_FILENO)
+        __fpurge(stdin);
+    return true;
+}
+
 /* What is passed to the intermediate and the child; on the stack of the calling thread. */
 struct start {
     struct weir__control *control;
     weir_scope *scope;
+    const struct weir__inherited *inherited;
     struct weir__descriptor end;   /* of the lifeline, the child's */
     struct weir__descriptor *kept; /* what else the child keeps; NULL: nothing */
     char *stack;                   /* of the intermediate */
@@ -143,6 +172,59 @@ static void register_rseq(void)
 #endif
 }
 
+/* The lowest number from `from` on that stays open; INT_MAX: there is none. */
+static int next_kept(const struct start *start, int from)
+{
+    const int own[] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, start->end.fd,
+                       start->kept != NULL ? start->kept->fd : -1};
+    int next = weir__scope_next_descriptor(start->scope, from);
+
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+        next = own[i] >= from && own[i] < next ? own[i] : next;
+    for (size_t i = 0; i < start->inherited->pass_count; i++) {
+        const int pass = start->inherited->pass[i];
+
+        next = pass >= from && pass < next ? pass : next;
+    }
+    return next;
+}
+
+static void close_numbers(int from, int to)
+{
+    struct rlimit limit = {.rlim_cur = NUMBERS_MAX};
+
+#ifdef SYS_close_range
+    if (from > to || syscall(SYS_close_range, from, to, 0) == 0)
+        return;
+#endif
+    /* before Linux 5.9, or in a sandbox that does not know it */
+    getrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur > NUMBERS_MAX)
+        limit.rlim_cur = NUMBERS_MAX;
+    for (int fd = from; fd <= to && fd < (int)limit.rlim_cur; fd++)
+        close(fd);
+}
+
+static void close_others(const struct start *start)
+{
+    int from = 0, kept;
+
+    do {
+        kept = next_kept(start, from);
+        close_numbers(from, kept == INT_MAX ? INT_MAX : kept - 1);
+        from = kept < INT_MAX ? kept + 1 : INT_MAX;
+    } while (kept < INT_MAX);
+}
+
+_Noreturn static void end_with_message(const struct start *start, int error, const char *what)
+{
+    struct weir__hello hello = {.code = -error};
+
+    snprintf(hello.message, sizeof(hello.message), "%s: %s", what, strerror(error));
+    weir__lifeline_send(start->end.fd, &hello, sizeof(hello));
+    _exit(1);
+}
+
 _Noreturn static void child_main(struct start *start)
 {
     register_rseq();
@@ -150,8 +232,12 @@ _Noreturn static void child_main(struct start *start)
     weir__descriptors_close_all((struct weir__descriptor *[]){&start->end, start->kept}, 2);
     reset_signals();
     weir__exit_guard_arm();
-    fill_streams();
     weir__scope_after_fork_child(start->scope);
+    if (start->inherited->close)
+        close_others(start);
+    if (!start->inherited->keep_stdin && !empty_stdin())
+        end_with_message(start, errno, "workers cannot have an empty standard input");
+    fill_streams();
     weir__supervisor_main(start->control, start->scope, start->end.fd);
 }
 
@@ -318,10 +404,26 @@ static int open_pidfd(struct weir__detached *out)
         strerror(error));
 }
 
-int weir__fork_supervisor(struct weir__control *control, weir_scope *scope,
-                          struct weir__descriptor *kept, struct weir__detached *out)
+int weir__inherited_check(const struct weir__inherited *inherited)
 {
-    struct start start = {.control = control, .scope = scope, .kept = kept};
+    if (inherited->pass_count > 0 && (!inherited->close || inherited->pass == NULL))
+        return weir__fail(-EINVAL, inherited->pass == NULL
+                                       ? "pass_descriptors is NULL, and pass_count is not 0"
+                                       : "pass_descriptors is for close_descriptors, which is not "
+                                         "set");
+    for (size_t i = 0; i < inherited->pass_count; i++) {
+        if (inherited->pass[i] < 0)
+            return weir__fail(-EINVAL, "pass_descriptors[%zu] is %d; it must not be negative", i,
+                              inherited->pass[i]);
+    }
+    return 0;
+}
+
+int weir__fork_supervisor(struct weir__control *control, weir_scope *scope,
+                          const struct weir__inherited *inherited, struct weir__descriptor *kept,
+                          struct weir__detached *out)
+{
+    struct start start = {.control = control, .scope = scope, .inherited = inherited, .kept = kept};
     struct weir__hello hello;
     int result;
 

@@ -6,6 +6,7 @@
 #define WEIR_FORK_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <weir-scope.h>
 
@@ -26,13 +27,25 @@ struct weir__detached {
     ((struct weir__detached){.pidfd = {.fd = -1, .closed = -1},                                    \
                              .lifeline = {.fd = -1, .closed = -1}})
 
+/* What the workers have of the program's descriptors. */
+struct weir__inherited {
+    bool keep_stdin;
+    bool close; /* all but the standard streams, weir's own, and ... */
+    const int *pass;
+    size_t pass_count;
+};
+
+/* Public options, for weir_pool_new() and weir_process_start_with(): 0 or -EINVAL. */
+int weir__inherited_check(const struct weir__inherited *inherited);
+
 /* Forks a process that runs weir__supervisor_main(), waits until it has said hello, and reports
  * what it said. Buffered output is flushed first. In the new process all signals are blocked,
  * dispositions are reset, and the scope is prepared (weir__scope_after_fork_child). Of what weir
  * has open in the program alone (descriptor.h) it keeps its end of the lifeline and `kept` (NULL:
  * no other). */
 int weir__fork_supervisor(struct weir__control *control, weir_scope *scope,
-                          struct weir__descriptor *kept, struct weir__detached *out);
+                          const struct weir__inherited *inherited, struct weir__descriptor *kept,
+                          struct weir__detached *out);
 
 /* Has the process look at its words in the control block. If that is not possible it is ended
  * instead: it sees the end of its lifeline, so no thread waits for what was never seen. Does not

@@ -49,6 +49,14 @@ static int check_pool_options(const weir_pool_options *options)
     return options->job != NULL ? weir__check_job_defaults(options->job) : 0;
 }
 
+static struct weir__inherited get_inherited(const weir_pool_options *options)
+{
+    return (struct weir__inherited){.keep_stdin = options->keep_stdin,
+                                    .close = options->close_descriptors,
+                                    .pass = options->pass_descriptors,
+                                    .pass_count = options->pass_count};
+}
+
 /* ---- making and ending ---------------------------------------------------------------------- */
 
 static void free_parts(weir_pool *pool)
@@ -208,6 +216,7 @@ __attribute__((noinline)) weir_pool *weir_pool_new(weir_scope *scope,
                                                    const weir_pool_options *options)
 {
     weir_pool_options defaults = {0};
+    struct weir__inherited inherited;
     weir_pool *pool;
     int workers, cpus = weir_cpu_count();
 
@@ -215,7 +224,8 @@ __attribute__((noinline)) weir_pool *weir_pool_new(weir_scope *scope,
         return NULL;
     if (options == NULL)
         options = &defaults;
-    if (check_pool_options(options) < 0)
+    inherited = get_inherited(options);
+    if (check_pool_options(options) < 0 || weir__inherited_check(&inherited) < 0)
         return NULL;
     workers = options->workers > 0 ? options->workers : cpus;
     if (workers > WEIR_WORKERS_MAX)
@@ -238,8 +248,8 @@ __attribute__((noinline)) weir_pool *weir_pool_new(weir_scope *scope,
     pool->stack_at = (uintptr_t)__builtin_dwarf_cfa();
     pool->control->spinners_max = cpus > 1 ? cpus - 1 : 0;
     if (weir__dispatch_init(pool) < 0 ||
-        weir__fork_supervisor(pool->control, scope, &pool->dispatch.event_end, &pool->supervisor) <
-            0) {
+        weir__fork_supervisor(pool->control, scope, &inherited, &pool->dispatch.event_end,
+                              &pool->supervisor) < 0) {
         free_private(pool);
         return NULL;
     }

@@ -55,18 +55,31 @@ weir_process *weir_process_start(weir_scope *scope, int (*target)(void *arg), vo
     return weir_process_start_with(scope, target, arg, NULL);
 }
 
+static int check_options(const weir_process_options *options, struct weir__inherited *inherited)
+{
+    const weir_process_options *given = options != NULL ? options : &(weir_process_options){0};
+
+    *inherited = (struct weir__inherited){.keep_stdin = given->keep_stdin,
+                                          .close = given->close_descriptors,
+                                          .pass = given->pass_descriptors,
+                                          .pass_count = given->pass_count};
+    if (weir__check_reserved(given->reserved, sizeof(given->reserved) / sizeof(uint64_t),
+                             "weir_process_options") < 0)
+        return -EINVAL;
+    return weir__inherited_check(inherited);
+}
+
 weir_process *weir_process_start_with(weir_scope *scope, int (*target)(void *arg), void *arg,
                                       const weir_process_options *options)
 {
+    struct weir__inherited inherited;
     weir_process *process;
 
     if (weir__scope_check_owner(scope, "a process") < 0)
         return NULL;
     if (target == NULL)
         return weir__fail_null(-EINVAL, "the process's target is NULL");
-    if (options != NULL &&
-        weir__check_reserved(options->reserved, sizeof(options->reserved) / sizeof(uint64_t),
-                             "weir_process_options") < 0)
+    if (check_options(options, &inherited) < 0)
         return NULL;
     process = calloc(1, sizeof(*process));
     if (process == NULL)
@@ -83,8 +96,8 @@ weir_process *weir_process_start_with(weir_scope *scope, int (*target)(void *arg
         process->control->arg = arg;
         process->control->leave_started = options != NULL && options->leave_started;
     }
-    if (process->control == NULL ||
-        weir__fork_supervisor(process->control, scope, NULL, &process->supervisor) < 0) {
+    if (process->control == NULL || weir__fork_supervisor(process->control, scope, &inherited, NULL,
+                                                          &process->supervisor) < 0) {
         weir__control_free(process->control);
         free(process);
         return NULL;

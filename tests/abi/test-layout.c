@@ -64,8 +64,12 @@ PLACE(weir_pool_options, chunks_per_worker, 32);
 PLACE(weir_pool_options, pin, 40);
 PLACE(weir_pool_options, backtrace, 41);
 PLACE(weir_pool_options, leave_started, 42);
+PLACE(weir_pool_options, keep_stdin, 43);
+PLACE(weir_pool_options, close_descriptors, 44);
 PLACE(weir_pool_options, job, 48);
-PLACE(weir_pool_options, reserved, 56);
+PLACE(weir_pool_options, pass_descriptors, 56);
+PLACE(weir_pool_options, pass_count, 64);
+PLACE(weir_pool_options, reserved, 72);
 
 SIZE(weir_job_options, 104);
 PLACE(weir_job_options, chunks, 0);
@@ -129,7 +133,11 @@ PLACE(weir_item, reserved, 40);
 
 SIZE(weir_process_options, 72);
 PLACE(weir_process_options, leave_started, 0);
-PLACE(weir_process_options, reserved, 8);
+PLACE(weir_process_options, keep_stdin, 1);
+PLACE(weir_process_options, close_descriptors, 2);
+PLACE(weir_process_options, pass_descriptors, 8);
+PLACE(weir_process_options, pass_count, 16);
+PLACE(weir_process_options, reserved, 24);
 SIZE(weir_reduction, 64);
 PLACE(weir_reduction, size, 0);
 PLACE(weir_reduction, init, 8);
