@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <weir-scope.h>
 
+#include "manager/space/descriptor.h"
 #include "manager/space/unmapped.h"
 
 /* Called by weir_scope_end() in the process that began the scope, newest first, before anything is
@@ -39,11 +40,6 @@ bool weir__scope_lives(uint64_t id);
  * pool", ...) this process did not begin it, -EBADF when it has closed what the new process
  * needs. */
 int weir__scope_check_owner(const weir_scope *scope, const char *what);
-
-/* Returns a descriptor that is not one of the three standard streams: fd itself, or a duplicate
- * with fd closed. A program that has closed its stdout must not print into weir's descriptors.
- * -1 (errno is set, fd is closed) when fd is negative or there is no descriptor left. */
-int weir__above_streams(int fd);
 
 /* Around a fork() of this process: holds the scope's lock so that the child's copy is whole.
  * after_fork_child() must be the child's first use of the scope: it becomes a member process
@@ -92,6 +88,8 @@ void weir__scope_clean_after_host(weir_scope *scope);
 /* A descriptor of the scope's, a pool's, a process's (`what`) was closed by the program: its number
  * `fd` was left alone. weir_scope_end() says so. */
 void weir__scope_note_lost(weir_scope *scope, const char *what, int fd);
+/* Closes it; if the program has closed it, notes that. */
+void weir__scope_close_own(weir_scope *scope, struct weir__descriptor *own, const char *what);
 
 /* The lowest number from `from` on that is a descriptor of the scope's; INT_MAX: there is none. For
  * a child that closes all others. */

@@ -21,4 +21,10 @@ static inline int64_t weir__now_ms(void)
     return weir__now_ns() / 1000000;
 }
 
+/* When a wait of `timeout_ms` that begins now is over; negative: never (INT64_MAX). */
+static inline int64_t weir__limit_ns(int timeout_ms)
+{
+    return timeout_ms < 0 ? INT64_MAX : weir__now_ns() + (int64_t)timeout_ms * 1000000;
+}
+
 #endif

@@ -75,24 +75,12 @@ static int open_host_pidfd(struct weir_scope *scope)
 /* The program's end is the channel's. A pool that another thread makes has neither. */
 static int make_sockets(struct weir_scope *scope, struct weir__descriptor *managers)
 {
-    int sockets[2], error = 0;
+    const int error =
+        weir__descriptor_socket_pair(&scope->channel.socket, managers, SOCK_SEQPACKET);
 
-    weir__descriptors_lock();
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) == 0) {
-        weir__descriptor_set(managers, sockets[1]);
-        weir__descriptor_list(managers);
-        sockets[0] = weir__above_streams(sockets[0]);
-        error = errno;
-        weir__descriptor_set(&scope->channel.socket, sockets[0]);
-        weir__descriptor_list(&scope->channel.socket);
-    } else {
-        error = errno;
-    }
-    weir__descriptors_unlock();
-    if (scope->channel.socket.fd >= 0)
+    if (error == 0)
         return 0;
-    weir__descriptor_close(managers);
-    return weir__fail(-error, "cannot make a socket for the manager: %s", strerror(error));
+    return weir__fail(error, "cannot make a socket for the manager: %s", strerror(-error));
 }
 
 static int start_manager(struct weir_scope *scope)

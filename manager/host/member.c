@@ -44,19 +44,6 @@ struct weir_scope *weir__scope_new(int timeout_ms)
     return scope;
 }
 
-int weir__above_streams(int fd)
-{
-    int above, error;
-
-    if (fd < 0 || fd > STDERR_FILENO)
-        return fd;
-    above = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    error = errno;
-    close(fd);
-    errno = error;
-    return above;
-}
-
 int weir__scope_file_fd(const struct weir_scope *scope)
 {
     int fd = weir__descriptor_fd(&scope->file);
@@ -74,7 +61,7 @@ void weir__scope_note_lost(weir_scope *scope, const char *what, int fd)
              what);
 }
 
-static void close_own(struct weir_scope *scope, struct weir__descriptor *own, const char *what)
+void weir__scope_close_own(weir_scope *scope, struct weir__descriptor *own, const char *what)
 {
     const int lost = weir__descriptor_close(own);
 
@@ -86,13 +73,14 @@ void weir__scope_close_descriptors(struct weir_scope *scope)
 {
     const int kept = scope->space.kept_count > 0 ? scope->space.kept[0].file.fd : -1;
 
-    close_own(scope, &scope->channel.socket, "the connection to the manager");
-    close_own(scope, &scope->host_pidfd, "the program's pidfd");
-    close_own(scope, &scope->channel.manager_pidfd, "the manager's pidfd");
+    weir__scope_close_own(scope, &scope->channel.socket, "the connection to the manager");
+    weir__scope_close_own(scope, &scope->host_pidfd, "the program's pidfd");
+    weir__scope_close_own(scope, &scope->channel.manager_pidfd, "the manager's pidfd");
     if (weir__space_forget_kept(&scope->space) > 0)
         weir__scope_note_lost(scope, "unlinked objects, from here on", kept);
-    close_own(scope, &scope->space.store, "the scope's memory");
-    close_own(scope, &scope->file, "the scope file"); /* the last process gives the lock up here */
+    weir__scope_close_own(scope, &scope->space.store, "the scope's memory");
+    weir__scope_close_own(scope, &scope->file,
+                          "the scope file"); /* the last process gives the lock up here */
 }
 
 int weir__scope_report_lost(const struct weir_scope *scope)

@@ -428,7 +428,7 @@ void weir__space_publish(struct weir__space *space, struct weir__entry *entry)
     space->seen[weir__space_index(space, entry)] = word;
     /* release, after all fields of the entry:
      * pairs with address_space.c, sync_entry
-     * pairs with address_space.c, weir__space_is_mapped
+     * pairs with address_space.c, is_mapped
      * pairs with address_space.c, weir__space_retire
      * pairs with address_space.c, weir__space_keep
      * pairs with objects.c, find_entry */
@@ -663,7 +663,7 @@ static int map_entry(struct weir__entry *entry, const struct weir__space *space,
         .stored = entry->stored,
         .lazy = entry->lazy,
     };
-    int fd;
+    int fd, error;
 
     memcpy(name, entry->shm.name, sizeof(name));
     /* acquire fence: the copies above are of this incarnation if the word is still the same. */
@@ -675,24 +675,19 @@ static int map_entry(struct weir__entry *entry, const struct weir__space *space,
         wanted.size > wanted.span - space->page || strchr(name, '/'))
         return -EBADMSG;
     if (wanted.stored) {
-        int error = space->store.fd >= 0 ? map_stored(space, &wanted) : -EBADMSG;
-
-        if (!error)
-            *place = (struct weir__place){wanted.address, wanted.span};
-        return error;
-    }
-    fd = open_entry_block(entry, name, wanted.ino, wanted.size);
-    if (fd >= 0) {
-        int error = map_at(space, &wanted, fd, 0);
-
-        if (!error)
-            *place = (struct weir__place){wanted.address, wanted.span};
+        error = space->store.fd >= 0 ? map_stored(space, &wanted) : -EBADMSG;
+    } else {
+        fd = open_entry_block(entry, name, wanted.ino, wanted.size);
+        if (fd < 0 && atomic_load_explicit(&entry->word, memory_order_acquire) != word)
+            return 1;
+        if (fd < 0)
+            return fd == -EACCES || fd == -ELOOP || fd == -ENXIO ? -EPERM : fd;
+        error = map_at(space, &wanted, fd, 0);
         close(fd);
-        return error;
     }
-    if (atomic_load_explicit(&entry->word, memory_order_acquire) != word)
-        return 1;
-    return fd == -EACCES || fd == -ELOOP || fd == -ENXIO ? -EPERM : fd;
+    if (!error)
+        *place = (struct weir__place){wanted.address, wanted.span};
+    return error;
 }
 
 /* Under the lock. Acts on what the entry says by now; an object that could not be mapped is tried
@@ -723,15 +718,21 @@ static int sync_entry(struct weir__space *space, size_t index)
     return error;
 }
 
-bool weir__space_is_mapped(struct weir__space *space, const struct weir__entry *entry)
+/* With the lock. */
+static bool is_mapped(const struct weir__space *space, const struct weir__entry *entry)
 {
     /* acquire: pairs with address_space.c, weir__space_publish. */
-    uint64_t word = atomic_load_explicit(&entry->word, memory_order_acquire);
+    const uint64_t word = atomic_load_explicit(&entry->word, memory_order_acquire);
+
+    return STATE(word) == WEIR__ENTRY_LIVE && space->seen[weir__space_index(space, entry)] == word;
+}
+
+bool weir__space_is_mapped(struct weir__space *space, const struct weir__entry *entry)
+{
     bool mapped;
 
     weir__private_lock(&space->lock);
-    mapped =
-        STATE(word) == WEIR__ENTRY_LIVE && space->seen[weir__space_index(space, entry)] == word;
+    mapped = is_mapped(space, entry);
     weir__private_unlock(&space->lock);
     return mapped;
 }
@@ -810,18 +811,15 @@ static int fail_unmapped(const struct weir__space *space, struct weir__unmapped 
 int weir__space_require(struct weir__space *space, const struct weir__entry *entry,
                         const char *what)
 {
-    struct weir__unmapped unmapped;
-    uint64_t word;
+    struct weir__unmapped unmapped = {.entry = (uint32_t)weir__space_index(space, entry)};
     bool mapped;
 
-    if (weir__space_is_mapped(space, entry))
-        return 0;
-    unmapped.entry = (uint32_t)weir__space_index(space, entry);
     weir__private_lock(&space->lock);
-    unmapped.error = sync_entry(space, unmapped.entry);
-    /* acquire: pairs with address_space.c, weir__space_publish. */
-    word = atomic_load_explicit(&entry->word, memory_order_acquire);
-    mapped = STATE(word) == WEIR__ENTRY_LIVE && space->seen[unmapped.entry] == word;
+    mapped = is_mapped(space, entry);
+    if (!mapped) {
+        unmapped.error = sync_entry(space, unmapped.entry);
+        mapped = is_mapped(space, entry);
+    }
     weir__private_unlock(&space->lock);
     if (mapped)
         return 0;

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <unistd.h>
@@ -104,6 +105,19 @@ int weir__descriptor_fd(const struct weir__descriptor *own)
     return weir__descriptor_is_own(own) ? own->fd : -1;
 }
 
+int weir__above_streams(int fd)
+{
+    int above, error;
+
+    if (fd < 0 || fd > STDERR_FILENO)
+        return fd;
+    above = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    error = errno;
+    close(fd);
+    errno = error;
+    return above;
+}
+
 int weir__descriptor_close(struct weir__descriptor *own)
 {
     const bool is_listed = own->link != NULL;
@@ -171,6 +185,26 @@ void weir__descriptor_list(struct weir__descriptor *own)
     if (own->next)
         own->next->link = &own->next;
     listed.first = own;
+}
+
+int weir__descriptor_socket_pair(struct weir__descriptor *one, struct weir__descriptor *other,
+                                 int type)
+{
+    int ends[2] = {-1, -1}, error = 0;
+
+    weir__descriptors_lock();
+    if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends) < 0)
+        error = errno;
+    weir__descriptor_set(one, weir__above_streams(ends[0]));
+    weir__descriptor_set(other, weir__above_streams(ends[1]));
+    weir__descriptor_list(one);
+    weir__descriptor_list(other);
+    weir__descriptors_unlock();
+    if (one->fd >= 0 && other->fd >= 0)
+        return 0;
+    weir__descriptor_close(one);
+    weir__descriptor_close(other);
+    return error != 0 ? -error : -EMFILE;
 }
 
 static bool is_among(const struct weir__descriptor *own, struct weir__descriptor *const *keep,

@@ -28,6 +28,11 @@ struct weir__descriptor {
 /* Whether `fd` is open, and of this file. Signal-safe. */
 bool weir__is_file(int fd, uint64_t device, uint64_t inode);
 
+/* Returns a descriptor that is not one of the three standard streams: fd itself, or a duplicate
+ * with fd closed. A program that has closed its stdout must not print into weir's descriptors.
+ * -1 (errno is set, fd is closed) when fd is negative or there is no descriptor left. */
+int weir__above_streams(int fd);
+
 /* Notes which open file `fd` is; negative: none. A pidfd's process is `pid`. */
 void weir__descriptor_set(struct weir__descriptor *own, int fd);
 void weir__descriptor_set_pidfd(struct weir__descriptor *own, int pidfd, pid_t pid);
@@ -52,6 +57,10 @@ bool weir__descriptor_reopen_pidfd(struct weir__descriptor *own, pid_t pid);
 void weir__descriptors_lock(void);
 void weir__descriptors_unlock(void);
 void weir__descriptor_list(struct weir__descriptor *own);
+/* A pair of sockets of AF_UNIX, listed, both above the standard streams. `type`: SOCK_..., to which
+ * SOCK_CLOEXEC is added. 0, or a negative errno: there is none of both then. */
+int weir__descriptor_socket_pair(struct weir__descriptor *one, struct weir__descriptor *other,
+                                 int type);
 /* In the forked process: closes all that is listed but the `count` of `keep`, and unlocks. */
 void weir__descriptors_close_all(struct weir__descriptor *const *keep, size_t count);
 

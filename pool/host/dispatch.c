@@ -40,7 +40,8 @@
 #include "pool/host/wait.h"
 #include "shm/error.h"
 
-#define TICK_MS 1000
+#define TICK_MS     1000
+#define DESCRIPTORS "of a pool's event loop"
 
 enum source {
     SOURCE_EVENT = 0,
@@ -57,20 +58,11 @@ struct weir__loop {
 int weir__dispatch_init(weir_pool *pool)
 {
     struct weir__dispatch *dispatch = &pool->dispatch;
-    int ends[2] = {-1, -1}, error = 0;
+    const int error = weir__descriptor_socket_pair(&dispatch->event, &dispatch->event_end,
+                                                   SOCK_STREAM | SOCK_NONBLOCK);
 
-    weir__descriptors_lock();
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
-        error = errno;
-    weir__descriptor_set(&dispatch->event, weir__above_streams(ends[0]));
-    weir__descriptor_set(&dispatch->event_end, weir__above_streams(ends[1]));
-    weir__descriptor_list(&dispatch->event);
-    weir__descriptor_list(&dispatch->event_end);
-    weir__descriptors_unlock();
-    if (dispatch->event.fd < 0 || dispatch->event_end.fd < 0) {
-        error = error != 0 ? error : EMFILE;
-        return weir__fail(-error, "cannot make a pool's sockets: %s", strerror(error));
-    }
+    if (error < 0)
+        return weir__fail(error, "cannot make a pool's sockets: %s", strerror(-error));
     pool->control->event_fd = dispatch->event_end.fd;
     pool->control->event_device = dispatch->event_end.device;
     pool->control->event_inode = dispatch->event_end.inode;
@@ -106,26 +98,13 @@ static void close_descriptor(int *fd)
     *fd = -1;
 }
 
-static void note_lost(weir_pool *pool, int fd)
-{
-    weir__scope_note_lost(pool->scope, "of a pool's event loop", fd);
-}
-
 static void close_checked(weir_pool *pool, int *fd, bool own)
 {
     if (own)
         close(*fd);
     else if (*fd >= 0)
-        note_lost(pool, *fd);
+        weir__scope_note_lost(pool->scope, DESCRIPTORS, *fd);
     *fd = -1;
-}
-
-static void close_own(weir_pool *pool, struct weir__descriptor *own)
-{
-    const int lost = weir__descriptor_close(own);
-
-    if (lost >= 0)
-        note_lost(pool, lost);
 }
 
 static void on_closed(uv_handle_t *handle)
@@ -155,8 +134,8 @@ void weir__dispatch_close(weir_pool *pool)
 void weir__dispatch_free(weir_pool *pool)
 {
     weir__dispatch_close(pool);
-    close_own(pool, &pool->dispatch.event);
-    close_own(pool, &pool->dispatch.event_end);
+    weir__scope_close_own(pool->scope, &pool->dispatch.event, DESCRIPTORS);
+    weir__scope_close_own(pool->scope, &pool->dispatch.event_end, DESCRIPTORS);
 }
 
 /* ---- the descriptor ------------------------------------------------------------------------- */

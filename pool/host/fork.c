@@ -365,22 +365,11 @@ static int fail_fork_killed(const struct start *start)
  * alive when the program calls exec. */
 static int make_lifeline(struct weir__descriptor *hosts, struct weir__descriptor *childs)
 {
-    int ends[2] = {-1, -1}, error = 0;
+    const int error = weir__descriptor_socket_pair(hosts, childs, SOCK_SEQPACKET);
 
-    weir__descriptors_lock();
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
-        error = errno;
-    weir__descriptor_set(hosts, weir__above_streams(ends[0]));
-    weir__descriptor_set(childs, weir__above_streams(ends[1]));
-    weir__descriptor_list(hosts);
-    weir__descriptor_list(childs);
-    weir__descriptors_unlock();
-    if (hosts->fd >= 0 && childs->fd >= 0)
+    if (error == 0)
         return 0;
-    weir__descriptor_close(hosts);
-    weir__descriptor_close(childs);
-    error = error != 0 ? error : EMFILE;
-    return weir__fail(-error, "cannot make a socket pair for a supervisor: %s", strerror(error));
+    return weir__fail(error, "cannot make a socket pair for a supervisor: %s", strerror(-error));
 }
 
 /* A supervisor that has done its work by now, or was killed, may be reaped already: ESRCH. There is
@@ -524,6 +513,14 @@ void weir__detached_kill(struct weir__detached *detached)
     weir__detached_wait(detached, KILLED_MS);
 }
 
+/* The supervisor is gone: its workers, which the kernel has signalled, need not much longer. */
+static int64_t shortened(int64_t limit)
+{
+    const int64_t last = weir__now_ns() + LAST_DEATHS_NS;
+
+    return limit < last ? limit : last;
+}
+
 /* The end of file on the lifeline says that the process and all that it forked are gone. But a copy
  * of its end may be in a process that another thread of the host forked at the wrong moment; then
  * the pidfd tells of the process, and the kernel kills its workers with it. */
@@ -549,8 +546,7 @@ static bool wait_with_lifeline(const struct weir__detached *detached, int pidfd,
             return true;
         if (!gone && ready > 0 && poll_fds[1].revents != 0) {
             gone = true;
-            if (limit > weir__now_ns() + LAST_DEATHS_NS)
-                limit = weir__now_ns() + LAST_DEATHS_NS;
+            limit = shortened(limit);
         }
     } while (remaining > 0);
     return gone;
@@ -568,8 +564,7 @@ static bool wait_without_lifeline(const struct weir__detached *detached, int pid
 
         if (!gone && (pidfd >= 0 ? poll(&ended, 1, 0) > 0 : is_no_process(detached->pid))) {
             gone = true;
-            if (limit > weir__now_ns() + LAST_DEATHS_NS)
-                limit = weir__now_ns() + LAST_DEATHS_NS;
+            limit = shortened(limit);
         }
         if (gone && are_workers_gone(detached->control))
             return true;
@@ -589,14 +584,6 @@ bool weir__detached_wait(struct weir__detached *detached, int timeout_ms)
                : wait_without_lifeline(detached, pidfd, limit);
 }
 
-static void close_own(weir_scope *scope, struct weir__descriptor *own, const char *what)
-{
-    const int lost = weir__descriptor_close(own);
-
-    if (lost >= 0)
-        weir__scope_note_lost(scope, what, lost);
-}
-
 void weir__detached_end(struct weir__detached *detached, weir_scope *scope)
 {
     int pidfd;
@@ -609,7 +596,7 @@ void weir__detached_end(struct weir__detached *detached, weir_scope *scope)
             send_signal(detached, SIGKILL);
             weir__detached_wait(detached, KILLED_MS);
         }
-        close_own(scope, &detached->lifeline, "the lifeline of a pool or process");
+        weir__scope_close_own(scope, &detached->lifeline, "the lifeline of a pool or process");
     }
     pidfd = weir__detached_pidfd(detached);
     if (pidfd >= 0) {
@@ -622,6 +609,6 @@ void weir__detached_end(struct weir__detached *detached, weir_scope *scope)
          * By the pidfd: the number may be that of a child of the program's by now. */
         waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | __WALL);
     }
-    close_own(scope, &detached->pidfd, "a supervisor's pidfd");
+    weir__scope_close_own(scope, &detached->pidfd, "a supervisor's pidfd");
     *detached = WEIR__DETACHED_NONE;
 }

@@ -34,11 +34,6 @@ static int check_future(const weir_future *future)
                           : weir__refuse_null("future");
 }
 
-static int64_t limit_of(int timeout_ms)
-{
-    return timeout_ms < 0 ? INT64_MAX : weir__now_ns() + (int64_t)timeout_ms * 1000000;
-}
-
 static int report_late(int timeout_ms)
 {
     return weir__fail(-ETIMEDOUT, "the job has not ended within %d ms", timeout_ms);
@@ -50,8 +45,8 @@ int weir_future_wait(weir_future *future, int timeout_ms)
 
     if (error < 0)
         return error;
-    return future->kind->wait(future, limit_of(timeout_ms)) ? report_again(future)
-                                                            : report_late(timeout_ms);
+    return future->kind->wait(future, weir__limit_ns(timeout_ms)) ? report_again(future)
+                                                                  : report_late(timeout_ms);
 }
 
 bool weir_future_done(weir_future *future)
@@ -183,7 +178,7 @@ static int64_t show_progress_of_all(weir_pool *pool, weir_future *const *futures
 static int64_t wait_for_several(weir_pool *pool, weir_future *const *futures, size_t count,
                                 weir_when when, int timeout_ms)
 {
-    const int64_t limit = limit_of(timeout_ms);
+    const int64_t limit = weir__limit_ns(timeout_ms);
 
     for (;;) {
         uint32_t bell = pool != NULL ? atomic_load(&pool->control->host_bell) : 0;

@@ -508,6 +508,19 @@ weir_future *weir__launch(weir_pool *pool, struct weir__job_spec *spec, void *us
     return future;
 }
 
+/* With pool->lock. One that has a job, and at which no thread looks. */
+static weir_future *find_unclaimed(weir_pool *pool)
+{
+    weir_future *future;
+
+    TAILQ_FOREACH(future, &pool->futures.list, link)
+    {
+        if (future->users == 0)
+            break;
+    }
+    return future;
+}
+
 /* Claims a future that has a job, to finish it; waits where another thread looks at it. NULL: none
  * has a job. */
 static weir_future *claim_to_end(weir_pool *pool)
@@ -515,23 +528,10 @@ static weir_future *claim_to_end(weir_pool *pool)
     weir_future *future;
 
     pthread_mutex_lock(&pool->lock);
-    for (;;) {
-        TAILQ_FOREACH(future, &pool->futures.list, link)
-        {
-            if (future->users == 0)
-                break;
-        }
-        if (future != NULL || TAILQ_EMPTY(&pool->futures.list))
-            break;
+    while ((future = find_unclaimed(pool)) == NULL && !TAILQ_EMPTY(&pool->futures.list)) {
         weir__out_take_back(pool);
-        TAILQ_FOREACH(future, &pool->futures.list, link)
-        {
-            if (future->users == 0)
-                break;
-        }
-        if (future != NULL)
-            break;
-        weir__pool_sleep(pool, &pool->finished);
+        if (find_unclaimed(pool) == NULL)
+            weir__pool_sleep(pool, &pool->finished);
     }
     if (future != NULL)
         claim_to_finish(future);

@@ -10,7 +10,7 @@
  *   - is the one that ends the pool: it is out of the call, or within a function that must not end
  *     the pool;
  *   - is gone;
- *   - has not come back LATE_NS after the call's job has ended. Such a thread may be reading what
+ *   - has not come back WEIR__LATE_NS after the call's job has ended. Such a thread may be reading what
  *     the job has in the pool, so then the memory is left to it.
  *
  *   FREE (0) --begin--> the thread's id --end--> FREE          the call
@@ -19,7 +19,8 @@
  * A call that comes back and finds LOST touches nothing of the pool. The records go with the record
  * of the pool, which stays for a while after its end (hold.c).
  *
- * Failure modes. More than WEIR__OUT_MAX calls at once: the end waits for those without a record.
+ * Failure modes. More than WEIR__OUT_MAX calls at once: what those without a record hold is not taken
+ * back; they are late like any call (pool.c, give_up_late()).
  * The id of a thread that is gone may be another one's by then: that counts as late.
  */
 #include "pool/host/out.h"
@@ -33,8 +34,7 @@
 #include "pool/host/job.h"
 #include "shm/clock.h"
 
-#define LATE_NS INT64_C(2000000000)
-#define LOST    (-1)
+#define LOST (-1)
 
 /* Its id, kept, and asked for again in a forked process. */
 static int32_t own_thread(void)
@@ -94,7 +94,7 @@ static bool is_gone(int32_t thread)
     return syscall(SYS_tgkill, getpid(), thread, 0) != 0 && errno == ESRCH;
 }
 
-/* With the lock. Whether the job has ended LATE_NS ago. */
+/* With the lock. Whether the job has ended WEIR__LATE_NS ago. */
 static bool is_late(weir_pool *pool, struct weir__out *out)
 {
     const int index =
@@ -104,7 +104,7 @@ static bool is_late(weir_pool *pool, struct weir__out *out)
     if (!atomic_load(&pool->supervisor_gone) && index >= 0 && !weir__job_seen_settled(pool, index))
         return false;
     if (out->late_ns == 0)
-        out->late_ns = now + LATE_NS;
+        out->late_ns = now + WEIR__LATE_NS;
     return now >= out->late_ns;
 }
 

@@ -7,9 +7,12 @@
 
 #include "pool/host/state.h"
 
+/* A call whose thread has not come back so long after its job has ended does not come back. */
+#define WEIR__LATE_NS INT64_C(2000000000)
+
 /* A call begins that may run functions of the program. `future`: the one that it has claimed; NULL:
  * the call holds the pool for a job of its own, which has this position. NULL: there is no record
- * left, and the end of the pool waits for this call whatever becomes of it. */
+ * left: nothing is taken back, and the end of the pool waits for the call until it is late. */
 struct weir__out *weir__out_begin(weir_pool *pool, weir_future *future, uint64_t position);
 
 /* Its job is another one by now. Takes NULL. */

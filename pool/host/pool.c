@@ -3,7 +3,8 @@
  * pool.c: making and ending a pool, and the calls of its owner.
  *
  * The pool's private record is used by the program that made it only. A forked child of that
- * program has a copy of it, but sees `mine` wiped, and is refused before it can touch shared state.
+ * program has a copy of it, whose `mine` is not the child's number (mine.h): it is refused before it
+ * can touch shared state.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -30,7 +31,6 @@
 #include "shm/error.h"
 
 #define FREE_MS 6000 /* the supervisor gives workers 5 s to end */
-#define LATE_NS INT64_C(2000000000)
 
 static int check_pool_options(const weir_pool_options *options)
 {
@@ -115,7 +115,7 @@ static void give_up_late(weir_pool *pool, int64_t *late_ns)
     const int64_t now = weir__now_ns();
 
     if (weir__jobs_running(pool))
-        *late_ns = now + LATE_NS;
+        *late_ns = now + WEIR__LATE_NS;
     if (now < *late_ns)
         return;
     pool->left = true;
@@ -126,7 +126,7 @@ static void give_up_late(weir_pool *pool, int64_t *late_ns)
  * the pool. From then on none is. */
 static void wait_until_idle(weir_pool *pool)
 {
-    int64_t late = weir__now_ns() + LATE_NS;
+    int64_t late = weir__now_ns() + WEIR__LATE_NS;
     bool ended = false;
 
     while (!ended) {
@@ -150,18 +150,13 @@ static void wait_until_idle(weir_pool *pool)
     weir__pool_wait_untouched(pool);
 }
 
-/* Kills the workers, and waits until the calls of other threads have seen it. */
-static void kill_workers(weir_pool *pool)
+/* No call of another thread is in the pool any more, and no future has not ended. */
+static void end_calls(weir_pool *pool)
 {
-    weir__detached_kill(&pool->supervisor);
-    atomic_store(&pool->supervisor_gone, true);
-    weir__host_wake(pool->control);
     weir__job_futures_end(pool);
     weir__calls_end(pool);
     weir__dispatch_finish(pool);
     wait_until_idle(pool);
-    weir__dispatch_close(pool);
-    weir__detached_end(&pool->supervisor, pool->scope);
 }
 
 /* No thread is in the pool any more. */
@@ -172,6 +167,25 @@ static void end_pool(weir_pool *pool)
     weir__jobs_release(pool);
     free_parts(pool);
     weir__pool_bury(pool);
+}
+
+/* Kills the workers, and waits until the calls of other threads have seen it. False: another call
+ * ends the pool. */
+static bool kill_workers(weir_pool *pool)
+{
+    weir_pool *left __attribute__((cleanup(weir__pool_end_left))) = NULL;
+
+    if (!weir__pool_begin_end(pool))
+        return false;
+    left = pool;
+    weir__detached_kill(&pool->supervisor);
+    atomic_store(&pool->supervisor_gone, true);
+    weir__host_wake(pool->control);
+    end_calls(pool);
+    left = NULL;
+    weir__dispatch_close(pool);
+    weir__detached_end(&pool->supervisor, pool->scope);
+    return true;
 }
 
 static weir_pool *pool_of(struct weir__on_end *on_end)
@@ -201,14 +215,8 @@ static void stop_pool_with_scope(struct weir__on_end *on_end)
 {
     weir_pool *pool = pool_of(on_end);
 
-    weir_pool *left __attribute__((cleanup(weir__pool_end_left))) = NULL;
-
-    if (!weir__pool_begin_end(pool))
-        return;
-    left = pool;
-    kill_workers(pool);
-    left = NULL;
-    end_pool(pool);
+    if (kill_workers(pool))
+        end_pool(pool);
 }
 
 /* Not inlined: what the caller has lies above its frame (stack_at), and what comes later below. */
@@ -266,10 +274,7 @@ void weir_pool_free(weir_pool *pool)
     if (pool == NULL || weir__check_pool(pool) < 0 || !weir__pool_begin_end(pool))
         return;
     left = pool;
-    weir__job_futures_end(pool);
-    weir__calls_end(pool);
-    weir__dispatch_finish(pool);
-    wait_until_idle(pool);
+    end_calls(pool);
     left = NULL;
     atomic_store(&pool->control->state, POOL_DRAINING);
     weir__wake_all(pool->control);
@@ -283,13 +288,8 @@ void weir_pool_free(weir_pool *pool)
 
 void weir_pool_kill(weir_pool *pool)
 {
-    weir_pool *left __attribute__((cleanup(weir__pool_end_left))) = NULL;
-
-    if (pool == NULL || weir__check_pool(pool) < 0 || !weir__pool_begin_end(pool))
+    if (pool == NULL || weir__check_pool(pool) < 0 || !kill_workers(pool))
         return;
-    left = pool;
-    kill_workers(pool);
-    left = NULL;
     weir__scope_on_end_remove(pool->scope, &pool->on_end);
     end_pool(pool);
 }
@@ -303,7 +303,7 @@ static int touch_pool(const weir_pool *pool)
 
     if (error < 0)
         return error;
-    return weir__pool_touch((weir_pool *)pool) ? 0 : weir__fail(-ECANCELED, "the pool has ended");
+    return weir__pool_touch((weir_pool *)pool) ? 0 : weir__check_pool(pool);
 }
 
 int weir_pool_workers(const weir_pool *pool)

@@ -177,8 +177,7 @@ static void wait_for_end(weir_pool *pool, weir_waiter *waiter, int64_t limit_ns)
 
 int weir_waiter_next(weir_waiter *waiter, weir_future **future, void **arg, int timeout_ms)
 {
-    const int64_t limit =
-        timeout_ms < 0 ? INT64_MAX : weir__now_ns() + (int64_t)timeout_ms * 1000000;
+    const int64_t limit = weir__limit_ns(timeout_ms);
     int result = check_waiter(waiter);
     weir_future *ended;
     weir_pool *pool;

@@ -82,10 +82,11 @@ static size_t make_harmless(char *text, size_t size)
 {
     size_t used = 0, length;
 
-    for (size_t i = 0; i<size; i += length> 0 ? length : 1) {
+    for (size_t i = 0, step; i < size; i += step) {
         uint32_t code;
 
         length = weir__utf8_decode(text + i, size - i, &code);
+        step = length > 0 ? length : 1;
         if (length > 0 && (code == '\n' || code == '\t' || !weir__is_control(code))) {
             memmove(text + used, text + i, length);
             used += length;

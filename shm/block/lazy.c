@@ -73,7 +73,7 @@ void *weir__map_nothing(void *at, size_t size)
     return grown;
 }
 
-void weir__set_dump(void *address, size_t size, int dump)
+void weir__set_dump(void *address, size_t size, bool dump)
 {
     int error = errno;
 

@@ -9,6 +9,7 @@
 #ifndef WEIR_SHM_BLOCK_LAZY_H
 #define WEIR_SHM_BLOCK_LAZY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -21,7 +22,7 @@ void *weir__map_lazily(void *at, size_t size, int protection, int flags, int fd,
 void *weir__map_nothing(void *at, size_t size);
 
 /* Keeps shared memory out of core dumps, or has it in them. */
-void weir__set_dump(void *address, size_t size, int dump);
+void weir__set_dump(void *address, size_t size, bool dump);
 
 /* Gives whole pages of shared memory back in every process, locked or not. */
 void weir__remove_pages(void *address, size_t size);
