@@ -31,8 +31,12 @@ static void note(weir_future *future, void *arg)
     weir_future_free(future);
 }
 
+/* How many calls of sleep_ms() have begun since start(). */
+static _Atomic int *begun;
+
 static void start(void)
 {
+    atomic_store(begun, 0);
     calls = sum = failures = last_code = 0;
 }
 
@@ -45,6 +49,7 @@ static int twice(weir_task *task, void *arg)
 
 static int sleep_ms(weir_task *task, void *arg)
 {
+    atomic_fetch_add(begun, 1);
     usleep((useconds_t) * (int *)arg * 1000);
     return twice(task, arg);
 }
@@ -351,14 +356,14 @@ static void callbacks_come_soon__when_jobs_are_cancelled_or_late(void **state)
     submit_then(pool, sleep_ms, 200, 0);
     for (int i = 0; i < 4; i++)
         submit_then(pool, sleep_ms, 200, 0);
-    usleep(20000);
+    WAIT_UNTIL(atomic_load(begun) == 1, 10000);
     weir_pool_cancel(pool);
     assert_true(dispatch_until(pool, 5, 10000) < SOON_MS);
     assert_int_equal(failures, 4);
     /* at once, even if no call ends for a while */
     start();
     future = weir_pool_submit(pool, sleep_ms, &number, sizeof number, NULL);
-    usleep(20000);
+    WAIT_UNTIL(atomic_load(begun) == 1, 10000);
     submit_then(pool, sleep_ms, 10, 0);
     weir_pool_cancel(pool);
     assert_true(dispatch_until(pool, 1, 10000) < SOON_MS);
@@ -368,7 +373,7 @@ static void callbacks_come_soon__when_jobs_are_cancelled_or_late(void **state)
     /* one by one */
     start();
     submit_then(pool, sleep_ms, 100, 0);
-    usleep(20000);
+    WAIT_UNTIL(atomic_load(begun) == 1, 10000);
     weir_future_cancel(submit_then(pool, sleep_ms, 100, 0));
     assert_true(dispatch_until(pool, 2, 10000) < SOON_MS);
     assert_int_equal(failures, 1);
@@ -537,6 +542,7 @@ int main(void)
     /* libuv keeps a pipe of its own from the first loop on */
     if (uv_loop_init(&loop) != 0 || uv_loop_close(&loop) != 0)
         return 1;
+    begun = shared_memory(sizeof *begun);
     leak_isolate();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
