@@ -137,14 +137,6 @@ static struct weir_arena *make_largest_block(struct weir_scope *scope, uint64_t 
     }
 }
 
-static void remove_block(struct weir_arena *block)
-{
-    struct weir_shm *shm = block->shm;
-
-    weir_shm_unlink(shm);
-    weir_shm_close(shm);
-}
-
 /* Adds a block behind the full one, unless another process has done so. */
 static int grow(struct weir_arena *arena, struct weir_arena *full, uint64_t size)
 {
@@ -163,7 +155,7 @@ static int grow(struct weir_arena *arena, struct weir_arena *full, uint64_t size
      * pairs with arena.c, weir_arena_free */
     if (!atomic_compare_exchange_strong_explicit(&arena->newest, &full, block, memory_order_release,
                                                  memory_order_relaxed))
-        remove_block(block);
+        weir__scope_discard(block->shm);
     return 0;
 }
 
@@ -233,7 +225,7 @@ void weir_arena_free(weir_arena *arena)
     while (block) {
         struct weir_arena *older = block->older; /* the handle goes with the block */
 
-        remove_block(block);
+        weir__scope_discard(block->shm);
         block = older;
     }
 }

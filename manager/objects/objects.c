@@ -5,7 +5,8 @@
  * An object is made in this order: an entry of the table (its address), an unnamed file mapped
  * there and filled, its record in the scope file, its name, and then the table says LIVE. Unlinking
  * takes the name away and leaves the record (a name with another inode is never touched); closing
- * an unlinked one retires the entry, gives the memory back, and blanks the record.
+ * an unlinked one retires the entry, gives the memory back, and blanks the record. What weir itself
+ * throws away is retired first, so that no process misses it.
  *
  * Failure modes. Killed in between, the record may name a file that is not there (harmless), or a
  * file that no process uses (unlinked at the scope's end). The record is never missing.
@@ -464,6 +465,15 @@ static int unlink_object(struct weir_shm *shm)
     return 0;
 }
 
+/* Of a retired object. */
+static void give_back(struct weir_scope *scope, struct weir__entry *entry)
+{
+    /* Killed here: the entry stays RETIRED and its record names nothing. The blank comes before the
+     * entry is given back, so that its next owner alone writes there. */
+    blank_record(scope, entry);
+    weir__space_give(&scope->space, entry);
+}
+
 static void close_object(struct weir_shm *shm)
 {
     struct weir_scope *scope;
@@ -472,10 +482,22 @@ static void close_object(struct weir_shm *shm)
     if (!entry || !atomic_load_explicit(&entry->unlinked, memory_order_relaxed))
         return; /* with its name it belongs to the scope */
     weir__space_sync(&scope->space, NULL);
+    if (weir__space_retire(&scope->space, entry))
+        give_back(scope, entry);
+}
+
+void weir__scope_discard(weir_shm *shm)
+{
+    struct weir_scope *scope;
+    struct weir__entry *entry = find_entry(shm, &scope);
+
+    if (!entry)
+        return;
+    weir__space_sync(&scope->space, NULL);
     if (!weir__space_retire(&scope->space, entry))
         return;
-    /* Killed here: the entry stays RETIRED and its record names nothing. The blank comes before the
-     * entry is given back, so that its next owner alone writes there. */
-    blank_record(scope, entry);
-    weir__space_give(&scope->space, entry);
+    /* Killed here: a name without memory, which goes with the scope. */
+    if (!entry->stored)
+        weir__block_unlink(shm->name, shm->ino);
+    give_back(scope, entry);
 }

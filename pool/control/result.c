@@ -7,14 +7,13 @@
  */
 #include "pool/control/result.h"
 
+#include "manager/internal.h"
 #include "pool/control/no_malloc.h"
 
 void weir__block_drop(weir_shm *block)
 {
-    if (block == NULL)
-        return;
-    weir_shm_unlink(block);
-    weir_shm_close(block);
+    if (block != NULL)
+        weir__scope_discard(block);
 }
 
 void weir__result_drop(struct weir__result *result)

@@ -361,6 +361,44 @@ static void the_first_byte_behind_is_a_crash__in_every_build(void **state)
     }
 }
 
+/* ld's --wrap: every unlink() of the library passes here. */
+int __real_unlink(const char *path);
+int __wrap_unlink(const char *path);
+static bool dies_at_unlink;
+
+int __wrap_unlink(const char *path)
+{
+    const int result = __real_unlink(path);
+
+    if (dies_at_unlink)
+        kill(getpid(), SIGKILL);
+    return result;
+}
+
+/* So that the others go on: what a process throws away is not theirs to miss. */
+static void nothing_is_missing__when_a_process_dies_while_it_discards_a_block(void **state)
+{
+    int status;
+    pid_t child;
+
+    (void)state;
+    child = fork();
+    if (child == 0) {
+        weir_shm *shm;
+
+        child_reset();
+        shm = weir_scope_shm(scope, 10000);
+        dies_at_unlink = true;
+        weir__scope_discard(shm);
+        _exit(0); /* no name, no unlink() */
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(scopes_are_anonymous() ? status == 0
+                                       : WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    assert_int_equal(weir_scope_sync(scope), 0);
+    assert_non_null(weir_scope_shm(scope, 10000));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -377,6 +415,8 @@ int main(void)
         TEST(early_unlinked_object_is_mapped__when_a_member_syncs_later),
         TEST(object_is_closed_for_all__when_a_member_closes_it),
         TEST(making_goes_on__when_a_place_in_the_scope_file_is_taken),
+        TEST(nothing_is_missing__when_a_process_dies_while_it_discards_a_block),
+        TEST(nothing_is_missing__when_a_process_dies_while_it_discards_a_block),
         TEST(the_first_byte_behind_is_a_crash__in_every_build),
     };
 
