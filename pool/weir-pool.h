@@ -258,10 +258,13 @@ typedef struct weir_job_options {
      * whose side effects it cannot undo. */
     int retries;
     /* The whole job, from the call on; 0 and WEIR_TIMEOUT_NONE: none. Then -ETIMEDOUT. The
-     * supervisor enforces it, and chunk_timeout_ms, to a few milliseconds. If the supervisor is
-     * stopped (SIGSTOP) the deadlines hold 2 s late, because a thread that waits, or an event
-     * loop that dispatches, sends it SIGCONT then; under a debugger or in a frozen cgroup, when
-     * it goes on. */
+     * supervisor enforces it, and chunk_timeout_ms, to a few milliseconds. Time in which all
+     * processes of the program stand still does not count for either, if it is half a second or
+     * more: Ctrl-Z and fg, docker pause, a paused machine. If the supervisor alone is stopped
+     * (SIGSTOP) the deadlines hold 2 s late, because a thread that waits, or (some seconds later)
+     * an event loop that dispatches, sends it SIGCONT then; if it cannot go on, under a debugger or
+     * in a frozen cgroup of its own, they hold when it does. A worker that stands still alone is
+     * late as any other. */
     int timeout_ms;
     /* Each attempt at a chunk; likewise. Its worker is killed then, and the chunk is retried or
      * fails with -ETIMEDOUT. */

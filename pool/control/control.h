@@ -163,7 +163,8 @@ struct weir__job {
     alignas(WEIR__LINE) struct weir__result result; /* of a call */
 
     struct weir__job_data data;            /* by the host, as the first fields */
-    int64_t deadline_ns;                   /* CLOCK_MONOTONIC; 0: none */
+    int64_t opened_ns;                     /* CLOCK_MONOTONIC; set if there is a deadline */
+    int64_t deadline_ns;                   /* the same; 0: none */
     int64_t chunk_timeout_ns;              /* 0: none */
     struct weir__failure_log *failure_log; /* NULL: nobody asks */
     _Atomic uint32_t deaths;  /* by the supervisor: of workers, each on a chunk of the job, ... */
@@ -269,6 +270,8 @@ struct weir__control {
      * no longer than that. Host: only earlier, and then it rings. Supervisor: INT64_MAX before it
      * looks at the jobs, then when it has to look again. */
     _Atomic int64_t look_ns;
+    /* Host: when it found, the last time, that the supervisor alone stands still. */
+    _Atomic int64_t alone_ns;
 
     struct weir__meeting meeting[WEIR_WORKERS_MAX / 64];
 

@@ -49,6 +49,7 @@
 #include "manager/internal.h"
 #include "pool/control/exit_guard.h"
 #include "pool/control/hello.h"
+#include "pool/control/pause.h"
 #include "pool/control/supervision.h"
 #include "pool/host/openmp.h"
 #include "shm/clock.h"
@@ -266,6 +267,20 @@ __attribute__((no_sanitize("address", "undefined"))) static void intermediate(vo
     }
 }
 
+/* Waits of this process are cut into ticks; time in which it stood still does not count. */
+static int tick_ms(int64_t now, int64_t limit)
+{
+    const int64_t remaining = (limit - now + 999999) / 1000000;
+
+    return remaining <= 0 ? 0 : remaining < WEIR__TICK_MS ? (int)remaining : WEIR__TICK_MS;
+}
+
+/* After a wait for a tick. */
+static int64_t paused_ns(int64_t before, int tick)
+{
+    return tick > 0 ? weir__pause_after(before + tick * INT64_C(1000000), weir__now_ns()) : 0;
+}
+
 static int wait_for_hello(int lifeline, struct weir__hello *hello)
 {
     struct pollfd poll_fd = {.fd = lifeline, .events = POLLIN};
@@ -273,11 +288,15 @@ static int wait_for_hello(int lifeline, struct weir__hello *hello)
     ssize_t got;
 
     for (;;) {
-        int64_t remaining = (limit - weir__now_ns()) / 1000000;
-        int ready = poll(&poll_fd, 1, remaining > 0 ? (int)remaining : 0);
+        const int64_t before = weir__now_ns();
+        const int tick = tick_ms(before, limit);
+        const int ready = poll(&poll_fd, 1, tick);
 
         if (ready > 0)
             break;
+        limit += paused_ns(before, tick);
+        if (ready == 0 && weir__now_ns() < limit)
+            continue;
         if (ready == 0)
             return weir__fail(-ETIMEDOUT, "the supervisor was not ready within %d ms",
                               HELLO_TIMEOUT_MS);
@@ -533,12 +552,15 @@ static bool wait_with_lifeline(const struct weir__detached *detached, int pidfd,
     do {
         struct pollfd poll_fds[] = {{.fd = detached->lifeline.fd, .events = POLLIN},
                                     {.fd = gone ? -1 : pidfd, .events = POLLIN}};
+        const int64_t before = weir__now_ns();
+        const int tick = tick_ms(before, limit);
         char byte;
         ssize_t got;
         int ready;
 
-        remaining = limit - weir__now_ns();
-        ready = poll(poll_fds, 2, remaining > 0 ? (int)((remaining + 999999) / 1000000) : 0);
+        ready = poll(poll_fds, 2, tick);
+        limit += paused_ns(before, tick);
+        remaining = limit - before;
         if (ready < 0 && errno != EINTR)
             nanosleep(&step, NULL); /* no memory for it: the lifeline is looked at all the same */
         got = recv(detached->lifeline.fd, &byte, 1, MSG_DONTWAIT);
@@ -561,6 +583,7 @@ static bool wait_without_lifeline(const struct weir__detached *detached, int pid
 
     for (;;) {
         struct pollfd ended = {.fd = pidfd, .events = POLLIN};
+        int64_t before;
 
         if (!gone && (pidfd >= 0 ? poll(&ended, 1, 0) > 0 : is_no_process(detached->pid))) {
             gone = true;
@@ -568,9 +591,11 @@ static bool wait_without_lifeline(const struct weir__detached *detached, int pid
         }
         if (gone && are_workers_gone(detached->control))
             return true;
-        if (weir__now_ns() >= limit)
+        before = weir__now_ns();
+        if (before >= limit)
             return gone;
         nanosleep(&step, NULL);
+        limit += paused_ns(before, 1);
     }
 }
 

@@ -360,7 +360,8 @@ static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spe
     job->range = spec->range;
     job->data = spec->data;
     job->block = private->block;
-    job->deadline_ns = spec->timeout_ns > 0 ? weir__now_ns() + spec->timeout_ns : 0;
+    job->opened_ns = spec->timeout_ns > 0 ? weir__now_ns() : 0;
+    job->deadline_ns = spec->timeout_ns > 0 ? job->opened_ns + spec->timeout_ns : 0;
     job->chunk_timeout_ns = spec->chunk_timeout_ns;
     job->failure_log = private->log;
     atomic_store_explicit(&job->deaths, 0, memory_order_relaxed);

@@ -15,7 +15,8 @@
  * A stopped supervisor (SIGSTOP) does not look. Nothing of the host blocks for that; but a chunk of
  * a dead worker and a deadline wait for it, and with them the program. So a thread that waits asks
  * once a second, which is a look that is due at once, and continues a supervisor that has not
- * answered the last time. Against a debugger or a frozen cgroup that does nothing.
+ * answered the last time. Against a debugger or a frozen cgroup that does nothing. It says so in
+ * control.alone_ns, because time in which the supervisor alone stands still counts for deadlines.
  */
 #include "pool/host/look.h"
 
@@ -48,7 +49,12 @@ void weir__look_asked(struct weir__detached *supervisor)
         !atomic_compare_exchange_strong_explicit(&supervisor->asked_ns, &last, now,
                                                  memory_order_relaxed, memory_order_relaxed))
         return;
-    if (atomic_load(&supervisor->control->look_ns) <= now - ASK_NS)
+    if (atomic_load(&supervisor->control->look_ns) <= now - ASK_NS) {
+        /* If this process has stood still too, its last question was long ago. relaxed: the signal
+         * comes after it; pairs with supervisor.c, note_pause() */
+        if (now - last < ASK_NS + ASK_NS / 5)
+            atomic_store_explicit(&supervisor->control->alone_ns, now, memory_order_relaxed);
         weir__detached_continue(supervisor);
+    }
     weir__look_at(supervisor, now);
 }

@@ -46,6 +46,7 @@
 #include "pool/control/failure.h"
 #include "pool/control/hello.h"
 #include "pool/control/park.h"
+#include "pool/control/pause.h"
 #include "pool/control/ready.h"
 #include "pool/control/tie.h"
 #include "pool/supervisor/deadline.h"
@@ -63,7 +64,6 @@
 #define REAP_AGAIN_NS     INT64_C(200000)
 
 #define POLL_AGAIN_NS INT64_C(10000000)
-#define POLL_MAX_NS   INT64_C(86400000000000)
 
 struct child {
     struct supervisor *supervisor;
@@ -90,6 +90,7 @@ struct supervisor {
     struct pollfd *polled;
     struct child *children;
     struct weir__strays strays;
+    struct weir__pauses pauses;
     int found; /* is_worker(): the last child that it found */
 };
 
@@ -571,7 +572,7 @@ static void look_at_deadlines(struct supervisor *supervisor)
      * here finds this, and rings */
     atomic_store(&control->look_ns, INT64_MAX);
     if (atomic_load(&control->timed_jobs) > 0)
-        next = weir__deadlines_look(control, kill_worker, supervisor);
+        next = weir__deadlines_look(control, &supervisor->pauses, kill_worker, supervisor);
     while (next < seen && !atomic_compare_exchange_weak(&control->look_ns, &seen, next))
         ;
 }
@@ -641,7 +642,8 @@ static void do_what_is_due(struct supervisor *supervisor)
         kill_all(supervisor);
 }
 
-/* Rounded up, so that what it was for is due when poll() returns; -1: nothing will be. */
+/* Rounded up, so that what it was for is due when poll() returns; -1: nothing will be. While
+ * something is to come it is a tick at most, so that a pause is seen. */
 static int next_timeout_ms(const struct supervisor *supervisor)
 {
     const int64_t due[] = {supervisor->finish_ns, supervisor->fork_ns};
@@ -654,9 +656,27 @@ static int next_timeout_ms(const struct supervisor *supervisor)
     if (first == INT64_MAX)
         return -1;
     remaining = first - weir__now_ns();
-    if (remaining > POLL_MAX_NS)
-        return (int)(POLL_MAX_NS / 1000000);
+    if (remaining > WEIR__TICK_MS * INT64_C(1000000))
+        return WEIR__TICK_MS;
     return remaining > 0 ? (int)((remaining + 999999) / 1000000) : 0;
+}
+
+/* It woke later than planned: all processes of the pool stood still, if this one did not alone. Then
+ * the time does not count. A chunk that sleeps and one that stands still look alike from outside, so
+ * this process itself is what tells. */
+static void note_pause(struct supervisor *supervisor, int64_t planned, int64_t now)
+{
+    const int64_t pause = weir__pause_after(planned, now);
+
+    /* pairs with look.c, weir__look_asked() */
+    if (pause == 0 ||
+        atomic_load_explicit(&supervisor->control->alone_ns, memory_order_relaxed) >= planned)
+        return;
+    weir__pauses_add(&supervisor->pauses, planned, now);
+    if (supervisor->finish_ns != 0)
+        supervisor->finish_ns += pause;
+    if (supervisor->without_since_ns != 0)
+        supervisor->without_since_ns += pause;
 }
 
 /* A kernel that cannot poll for now (ENOMEM) leaves everything to be looked at in turn, a little
@@ -667,13 +687,18 @@ static void wait_for_events(struct supervisor *supervisor)
 
     const int timeout = next_timeout_ms(supervisor);
     const struct timespec limit = {timeout / 1000, timeout % 1000 * 1000000L};
+    const int64_t planned = weir__now_ns() + timeout * INT64_C(1000000);
     short seen = POLLIN;
     sigset_t none;
+    int error;
 
     sigemptyset(&none);
-    if (ppoll(supervisor->polled, count, timeout >= 0 ? &limit : NULL, &none) >= 0)
+    error = ppoll(supervisor->polled, count, timeout >= 0 ? &limit : NULL, &none) < 0 ? errno : 0;
+    if (timeout >= 0)
+        note_pause(supervisor, planned, weir__now_ns());
+    if (error == 0)
         return;
-    if (errno == EINTR) { /* before anything has happened to a descriptor: a child has ended */
+    if (error == EINTR) { /* before anything has happened to a descriptor: a child has ended */
         weir__strays_reap(&supervisor->strays);
         seen = 0;
     } else {
@@ -779,7 +804,8 @@ _Noreturn void weir__supervisor_main(struct weir__control *control, weir_scope *
 {
     struct weir__hello hello = {.pid = getpid()};
     struct supervisor *supervisor = make_supervisor(control, scope, lifeline);
-    struct sigaction ignore = {.sa_handler = SIG_IGN}, wake = {.sa_handler = on_child_end};
+    struct sigaction ignore = {.sa_handler = SIG_IGN},
+                     wake = {.sa_handler = on_child_end, .sa_flags = SA_NOCLDSTOP};
     sigset_t children;
 
     prctl(PR_SET_NAME, "weir-supervisor");

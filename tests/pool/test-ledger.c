@@ -266,6 +266,7 @@ static void settle_before_death(void *context, unsigned slot)
 static void a_worker_does_not_get_beyond_its_chunk__when_that_is_late(void **state)
 {
     struct weir__control *control = weir__control_new(1, true);
+    struct weir__pauses pauses = {.count = 0};
     struct weir__job *job;
 
     (void)state;
@@ -273,16 +274,34 @@ static void a_worker_does_not_get_beyond_its_chunk__when_that_is_late(void **sta
     job = &control->jobs[1];
     job->cells = job->inline_cells;
     job->count = 1;
-    job->chunk_timeout_ns = 1000;
+    job->chunk_timeout_ns = 500000000;
     job->state = JOB_OPEN;
     control->jobs_used = 2;
     control->slots[0].pid = 1;
     control->slots[0].job = 2;
-    control->slots[0].started_ns = weir__now_ns() - 1000000;
+    control->slots[0].started_ns = weir__now_ns() - 1000000000;
     assert_int_equal(weir__cell_claim(&job->cells[0], 0, 0), 1);
-    weir__deadlines_look(control, settle_before_death, control);
+    weir__pauses_add(&pauses, weir__now_ns() - 1000000000, weir__now_ns());
+    weir__deadlines_look(control, &pauses, settle_before_death, control);
+    assert_int_equal(job->count, 1); /* nothing of that was its time */
+    pauses.count = 0;
+    weir__deadlines_look(control, &pauses, settle_before_death, control);
     assert_int_equal(job->count, 0);
     weir__control_free(control);
+}
+
+static void pauses_count_for_what_was_there__however_many_there_are(void **state)
+{
+    struct weir__pauses pauses = {.count = 0};
+
+    (void)state;
+    assert_int_equal(weir__pauses_since(&pauses, 0), 0);
+    for (int i = 1; i <= 1000; i++)
+        weir__pauses_add(&pauses, 1000 * i, 1000 * i + 10);
+    assert_int_equal(weir__pauses_since(&pauses, 500), 1000 * 10);
+    assert_int_equal(weir__pauses_since(&pauses, 998 * 1000 + 4), 6 + 2 * 10);
+    assert_int_equal(weir__pauses_since(&pauses, 1000 * 1000 + 9), 1);
+    assert_int_equal(weir__pauses_since(&pauses, 1000 * 1000 + 10), 0);
 }
 
 #define UNIT(test) cmocka_unit_test_setup_teardown(test, leak_setup, leak_teardown)
@@ -296,6 +315,7 @@ int main(void)
         UNIT(only_free_cells_are_cancelled__when_a_ledger_is_sealed),
         UNIT(a_chunk_is_settled_or_condemned__whichever_comes_first),
         UNIT(a_worker_does_not_get_beyond_its_chunk__when_that_is_late),
+        UNIT(pauses_count_for_what_was_there__however_many_there_are),
         UNIT(every_chunk_is_run_as_often_as_it_was_claimed__when_threads_race),
         UNIT(a_range_is_covered_once__whatever_its_ends),
         UNIT(a_range_is_covered_once__when_it_is_random),
