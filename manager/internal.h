@@ -77,8 +77,8 @@ void weir__scope_describe(const weir_scope *scope, struct weir__unmapped unmappe
  * errors, as weir_scope_shm(). */
 WEIR_MUST_CHECK weir_shm *weir__scope_block(weir_scope *scope, size_t size, unsigned flags);
 
-/* Unlinks and closes an object that nobody is to use any more, so that a kill in between leaves none
- * that a sync would miss. What is no object of a live scope is left alone. */
+/* Unlinks and closes an object that nobody is to use any more, so that a kill in between leaves
+ * none that a sync would miss. What is no object of a live scope is left alone. */
 void weir__scope_discard(weir_shm *shm);
 
 /* True when all of [address, address + size) lies in the scope's address space, which every process

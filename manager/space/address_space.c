@@ -289,8 +289,8 @@ static struct weir__entry *take_fresh_entry(struct weir__space *space, uint64_t 
 }
 
 /* When all entries have been used: one that is free and has too small a span, with another span.
- * Entries' spans only grow this way, so all addresses that are left behind are fewer than those that
- * entries have. Killed here, the process costs its scope the entry. */
+ * Entries' spans only grow this way, so all addresses that are left behind are fewer than those
+ * that entries have. Killed here, the process costs its scope the entry. */
 static struct weir__entry *take_bare_entry(struct weir__space *space, uint64_t pages)
 {
     struct weir__entry *entry = NULL;

@@ -280,9 +280,9 @@ struct weir__control {
     /* Host: threads that are about to sleep until a note of a waiter's future is there. */
     _Atomic uint32_t listeners;
 
-    /* For hosts with an event loop (dispatch.c), and for waiters (waiter.c). `notified`: the job may
-     * be settled, one bit a job; set by all, before `event`, and taken by the host. `event`: 1 from just before a process
-     * writes to event_fd until the host, awake, looks at `notified`. */
+    /* For hosts with an event loop (dispatch.c), and for waiters (waiter.c). `notified`: the job
+     * may be settled, one bit a job; set by all, before `event`, and taken by the host. `event`: 1
+     * from just before a process writes to event_fd until the host, awake, looks at `notified`. */
     alignas(WEIR__LINE) _Atomic uint32_t event;
     _Atomic uint32_t notified_all; /* host, supervisor: look at all jobs */
     _Atomic uint64_t notified[WEIR__JOBS_MAX / 64];

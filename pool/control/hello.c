@@ -3,8 +3,8 @@
  * hello.c: sending a message over a lifeline.
  *
  * It is a SOCK_SEQPACKET socket: a message arrives whole or not at all. A process that is killed
- * before it has sent its hello closes its end of the socket, which the host sees. Nothing here waits:
- * the process at the other end may be stopped.
+ * before it has sent its hello closes its end of the socket, which the host sees. Nothing here
+ * waits: the process at the other end may be stopped.
  */
 #include "pool/control/hello.h"
 

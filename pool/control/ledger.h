@@ -79,8 +79,8 @@ static inline bool weir__cell_final(uint64_t value)
  * free. */
 unsigned weir__cell_claim(weir__cell *cell, unsigned owner, uint32_t incarnation);
 
-/* The owner: RUNNING to DONE, FAILED or CANCELLED. A process that sees the new state sees all that the owner
- * wrote before. */
+/* The owner: RUNNING to DONE, FAILED or CANCELLED. A process that sees the new state sees all that
+ * the owner wrote before. */
 void weir__cell_settle(weir__cell *cell, enum weir__cell_state state);
 
 /* The same for a chunk that may take too long. False: it is condemned, and stays RUNNING. */

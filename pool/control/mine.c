@@ -7,8 +7,9 @@
  * child (MADV_WIPEONFORK), so a child that asks for its number gets a new one. `last` is ordinary
  * memory, of which the child has a copy: so its number is higher than all that it has inherited.
  *
- * `pool = weir_pool_new(...)` forks the workers before it sets the variable: so a task that uses the
- * program's pool finds NULL. `in_worker`, which a worker sets once, is for a message that says so.
+ * `pool = weir_pool_new(...)` forks the workers before it sets the variable: so a task that uses
+ * the program's pool finds NULL. `in_worker`, which a worker sets once, is for a message that says
+ * so.
  *
  * Failure modes: there is no memory for the page.
  */

@@ -21,8 +21,8 @@ struct weir__symbol {
     uintptr_t in_file; /* the address as the file's symbols and addr2line know it */
 };
 
-/* The function. `back`: bytes that the address lies behind the instruction that counts; 1 for a return address,
- * which may be behind the end of the function. Signal-safe. */
+/* The function. `back`: bytes that the address lies behind the instruction that counts; 1 for a
+ * return address, which may be behind the end of the function. Signal-safe. */
 void weir__symbol_find(uintptr_t address, unsigned back, struct weir__symbol *out);
 
 /* The variable at this address of the file's symbols. False: not known. Signal-safe. */

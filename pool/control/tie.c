@@ -3,11 +3,11 @@
  * tie.c: a worker ends with its supervisor, whatever user it has become.
  *
  * The kernel kills a worker when its supervisor dies (PR_SET_PDEATHSIG). But a process that changes
- * its user, its group or its capabilities loses that, and also a process that executes a set-user-id
- * program. And the supervisor may lack the right to kill a process of another user. So after
- * functions of the program's, and before it sleeps, a worker looks whether it is still tied. One
- * that was not is tied again; from then on it looks for itself as well, between chunks and once a
- * second while it sleeps, whether the supervisor is its parent, and whether the pool is to be
+ * its user, its group or its capabilities loses that, and also a process that executes a
+ * set-user-id program. And the supervisor may lack the right to kill a process of another user. So
+ * after functions of the program's, and before it sleeps, a worker looks whether it is still tied.
+ * One that was not is tied again; from then on it looks for itself as well, between chunks and once
+ * a second while it sleeps, whether the supervisor is its parent, and whether the pool is to be
  * killed.
  *
  * A process of its own (weir_process) runs nothing but functions of the program's. The supervisor

@@ -550,8 +550,8 @@ static void cancel_call(weir_pool *pool, weir_future *future)
     weir__queue_ring(pool->control, weir__queue_place(future->position));
 }
 
-/* The first future at `*place` or behind it that has a call; *place is then behind that. NULL: there
- * is none. */
+/* The first future at `*place` or behind it that has a call; *place is then behind that. NULL:
+ * there is none. */
 static weir_future *next_call(weir_pool *pool, unsigned *place)
 {
     weir_future *future = NULL;
@@ -563,8 +563,8 @@ static weir_future *next_call(weir_pool *pool, unsigned *place)
     return future;
 }
 
-/* Another thread may free such a future meanwhile: its record stays as long as the pool, and no call
- * gets it any more. */
+/* Another thread may free such a future meanwhile: its record stays as long as the pool, and no
+ * call gets it any more. */
 void weir__calls_end(weir_pool *pool)
 {
     unsigned place = 0;

@@ -25,8 +25,8 @@
 
 #define GIVE_BACK_AT ((size_t)1 << 20) /* the size of a large piece */
 #define DIRTY_MAX    ((size_t)4 << 20) /* of an extent, in small pieces */
-/* The largest page of a Linux kernel (arm64, ppc64). What is given back ends at such a page on every
- * machine, so no kernel that rounds up takes memory of the neighbouring piece. */
+/* The largest page of a Linux kernel (arm64, ppc64). What is given back ends at such a page on
+ * every machine, so no kernel that rounds up takes memory of the neighbouring piece. */
 #define GIVE_BACK_UNIT ((uintptr_t)65536)
 
 int weir__control_heap_init(struct weir__control_heap *heap, unsigned char *base, size_t size)

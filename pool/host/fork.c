@@ -55,7 +55,7 @@
 #include "shm/clock.h"
 #include "shm/error.h"
 
-#define STACK_SIZE       ((size_t)8 << 20) /* as a thread has: pthread_atfork() handlers run there */
+#define STACK_SIZE       ((size_t)8 << 20) /* as a thread has: for pthread_atfork() handlers */
 #define STACK_SIZE_MIN   ((size_t)256 << 10)
 #define STACK_GUARD      ((size_t)64 << 10) /* a page, whatever its size */
 #define RSEQ_SIZE        32 /* of the first version, which every kernel with rseq takes */
@@ -89,9 +89,9 @@ static void pass_over(int number)
     (void)number;
 }
 
-/* As exec does: what was caught gets the default, what was ignored stays so. Signals that a terminal
- * sends to all its programs are passed over by a handler: a program that a task executes has the
- * default again. */
+/* As exec does: what was caught gets the default, what was ignored stays so. Signals that a
+ * terminal sends to all its programs are passed over by a handler: a program that a task executes
+ * has the default again. */
 static void reset_signals(void)
 {
     static const int passed_over[] = {SIGINT, SIGQUIT, SIGHUP};

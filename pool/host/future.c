@@ -106,8 +106,8 @@ void weir_future_free(weir_future *future)
     future->kind->free(future);
 }
 
-/* In a forked child all of these are refused before they look at anything else: the child has a copy
- * of the future, as it was in the middle of what other threads did with it, and the job is the
+/* In a forked child all of these are refused before they look at anything else: the child has a
+ * copy of the future, as it was in the middle of what other threads did with it, and the job is the
  * program's. A future that is freed there is only forgotten. */
 
 /* ---- several -------------------------------------------------------------------------------- */

@@ -56,8 +56,8 @@ static inline void weir__pool_untouch(weir_pool *pool)
  * it when this returns, unless it is one of this thread, around this one. */
 bool weir__pool_begin_end(weir_pool *pool);
 
-/* A cleanup of *ending, of which weir__pool_begin_end() was true: a function of the program has left
- * the end, which may be begun again. NULL: it has ended. */
+/* A cleanup of *ending, of which weir__pool_begin_end() was true: a function of the program has
+ * left the end, which may be begun again. NULL: it has ended. */
 void weir__pool_end_left(weir_pool *const *ending);
 
 /* With pool->lock, and no thread that holds the pool. From here on no thread does, ... */

@@ -64,8 +64,8 @@ static void release_cells(weir_pool *pool, unsigned index)
     private->lingers = false;
 }
 
-/* Gives back the argument, the kind's data and the log of failures: when all chunks are final no process reads them any
- * more. */
+/* Gives back the argument, the kind's data and the log of failures: when all chunks are final no
+ * process reads them any more. */
 static void release_data(weir_pool *pool, unsigned index)
 {
     struct weir__job_private *private = &pool->jobs.private[index];
@@ -291,8 +291,8 @@ static void give_place_back(weir_pool *pool, unsigned index)
     pthread_mutex_unlock(&pool->lock);
 }
 
-/* The index, or a negative error. A block is made without the lock: it may be that the pool is asked
- * to give memory back for it. */
+/* The index, or a negative error. A block is made without the lock: it may be that the pool is
+ * asked to give memory back for it. */
 static int take_job(weir_pool *pool, struct weir__job_spec *spec, unsigned char **data)
 {
     struct weir__job_private *private;
@@ -445,8 +445,8 @@ static bool must_stop(weir_pool *pool, const struct weir__job *job)
            atomic_load_explicit(&pool->supervisor_gone, memory_order_relaxed);
 }
 
-/* Looks at the cells, those below *cursor but. With the supervisor gone and all workers with it, what
- * still says RUNNING is running no more. */
+/* Looks at the cells, those below *cursor but. With the supervisor gone and all workers with it,
+ * what still says RUNNING is running no more. */
 static bool is_settled(weir_pool *pool, int index, int64_t *cursor)
 {
     struct weir__job *job = &pool->control->jobs[index];

@@ -12,10 +12,10 @@
  * from now on (spec->inside), also after an error, unless the pool is about to end. Returns its
  * index or a negative error; -EAGAIN, without a message: too many are in flight. */
 int weir__job_open(weir_pool *pool, struct weir__job_spec *spec);
-/* True when all its chunks are final; stops it if it is to stop. For the thread that has the job, or
- * has claimed its future: it keeps how far it has looked. */
+/* True when all its chunks are final; stops it if it is to stop. For the thread that has the job,
+ * or has claimed its future: it keeps how far it has looked. */
 bool weir__job_settled(weir_pool *pool, int index);
-/* The same for any other thread, with pool->lock: the job, if it is open, is not closed meanwhile. */
+/* The same for any other thread, with pool->lock: the job, if open, is not closed meanwhile. */
 bool weir__job_seen_settled(weir_pool *pool, int index);
 /* With pool->lock: whether a job but the queue's is open that has not settled. */
 bool weir__jobs_running(weir_pool *pool);
@@ -32,7 +32,7 @@ void weir__job_close(weir_pool *pool, int index, bool leaves);
 
 /* What names a job for good: its place, and its number among all jobs. */
 uint64_t weir__job_position(const weir_pool *pool, int index);
-/* Cancels the job at this position, and no other one that may have its place by now. Signal-safe. */
+/* Cancels the job at this position, and no other that may have its place by now. Signal-safe. */
 void weir__job_cancel(weir_pool *pool, uint64_t position);
 
 /* The records of a new pool that has its control block. 0 or -ENOMEM. */

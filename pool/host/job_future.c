@@ -586,8 +586,8 @@ static bool wait_for_job(weir_future *future, int64_t limit_ns)
 
 static void cancel_job(weir_pool *pool, weir_future *future)
 {
-    /* seq_cst, then look; pairs with job_future.c, note_position(): a job that takes this one's place
-     * in the future is cancelled by one of them */
+    /* seq_cst, then look; pairs with job_future.c, note_position(): a job that takes this one's
+     * place in the future is cancelled by one of them */
     atomic_store(&future->cancelled, true);
     weir__job_cancel(pool, atomic_load(&future->position));
 }

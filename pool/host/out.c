@@ -10,8 +10,8 @@
  *   - is the one that ends the pool: it is out of the call, or within a function that must not end
  *     the pool;
  *   - is gone;
- *   - has not come back WEIR__LATE_NS after the call's job has ended. Such a thread may be reading what
- *     the job has in the pool, so then the memory is left to it.
+ *   - has not come back WEIR__LATE_NS after the call's job has ended. Such a thread may be reading
+ *     what the job has in the pool, so then the memory is left to it.
  *
  *   FREE (0) --begin--> the thread's id --end--> FREE          the call
  *                              '--take back--> LOST (-1)       the thread that ends the pool
@@ -19,9 +19,9 @@
  * A call that comes back and finds LOST touches nothing of the pool. The records go with the record
  * of the pool, which stays for a while after its end (hold.c).
  *
- * Failure modes. More than WEIR__OUT_MAX calls at once: what those without a record hold is not taken
- * back; they are late like any call (pool.c, give_up_late()).
- * The id of a thread that is gone may be another one's by then: that counts as late.
+ * Failure modes. More than WEIR__OUT_MAX calls at once: what those without a record hold is not
+ * taken back; they are late like any call (pool.c, give_up_late()). The id of a thread that is gone
+ * may be another one's by then: that counts as late.
  */
 #include "pool/host/out.h"
 

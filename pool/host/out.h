@@ -32,8 +32,8 @@ static inline bool weir__out_is_lost(const struct weir__out *out)
  * and what the call held has been taken back. Takes NULL. */
 bool weir__out_end(struct weir__out *out);
 
-/* The thread that ends the pool, with the lock, while it waits for calls: takes back what calls hold
- * that do not come back. */
+/* The thread that ends the pool, with the lock, while it waits for calls: takes back what calls
+ * hold that do not come back. */
 void weir__out_take_back(weir_pool *pool);
 
 #endif

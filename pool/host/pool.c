@@ -3,8 +3,8 @@
  * pool.c: making and ending a pool, and the calls of its owner.
  *
  * The pool's private record is used by the program that made it only. A forked child of that
- * program has a copy of it, whose `mine` is not the child's number (mine.h): it is refused before it
- * can touch shared state.
+ * program has a copy of it, whose `mine` is not the child's number (mine.h): it is refused before
+ * it can touch shared state.
  */
 #include <errno.h>
 #include <stdlib.h>

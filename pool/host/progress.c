@@ -215,7 +215,7 @@ static weir_progress look_at(const struct weir__progress *progress, const struct
 
 /* ---- showing -------------------------------------------------------------------------------- */
 
-/* For the lines of workers. A thread whose job has ended publishes too, while another's bar is up. */
+/* For the lines of workers. A thread whose job has ended publishes too if another's bar is up. */
 static void publish_bar(weir_pool *pool, uint64_t device, const char *frame, size_t size)
 {
     if (pool == NULL)

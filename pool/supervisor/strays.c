@@ -19,9 +19,9 @@
  * namespace can hurt no process.
  *
  * Failure modes. Without /proc nothing is found, and strays live on. Where the limit cannot be set,
- * every stray counts as that of the worker that died. A process that cannot be killed (it belongs to
- * another user, or hangs in the kernel) is left after a second. If the supervisor itself is killed,
- * strays live on.
+ * every stray counts as that of the worker that died. A process that cannot be killed (it belongs
+ * to another user, or hangs in the kernel) is left after a second. If the supervisor itself is
+ * killed, strays live on.
  */
 #include "pool/supervisor/strays.h"
 

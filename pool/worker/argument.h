@@ -7,9 +7,10 @@
 
 #include "pool/worker/task.h"
 
-/* Runs a chunk of a job that is checked, unless its argument is private memory that is another one here than in the
- * program: then the task is refused, and does not run. If the task writes to private memory through
- * its argument, a line on stderr says so, once in a worker. Returns what the task does. */
+/* Runs a chunk of a job that is checked, unless its argument is private memory that is another one
+ * here than in the program: then the task is refused, and does not run. If the task writes to
+ * private memory through its argument, a line on stderr says so, once in a worker. Returns what the
+ * task does. */
 int weir__argument_run(struct weir_task *task, weir_range range);
 
 #endif

@@ -109,8 +109,8 @@ _Noreturn void weir__task_end_copy(const struct weir_task *task)
     _exit(1);
 }
 
-/* A chunk that may take too long is settled, or this process is killed: the supervisor has condemned
- * it then. */
+/* A chunk that may take too long is settled, or this process is killed: the supervisor has
+ * condemned it then. */
 static void settle(struct weir_task *task, enum weir__cell_state state)
 {
     const struct weir__job *job = task->job;

@@ -3,16 +3,16 @@
  * lazy.c: mapping memory that is large and gets its pages as they are used.
  *
  * After mlockall(MCL_FUTURE) the kernel fills a mapping within mmap(). It cannot fill what has no
- * permission, so lazy memory is mapped with PROT_NONE at first. Then mlock2(MLOCK_ONFAULT) says that
- * its pages are to be locked when they are touched, and only then does it get its permission;
+ * permission, so lazy memory is mapped with PROT_NONE at first. Then mlock2(MLOCK_ONFAULT) says
+ * that its pages are to be locked when they are touched, and only then does it get its permission;
  * mprotect() fills a locked mapping, but not such a one. Whether this program locks its memory is
  * found out by MADV_DONTNEED, which is refused on locked memory: on a mapping that is new it drops
  * nothing. A program that does not lock its memory pays three system calls, and none of them for
  * memory that is to be full from the beginning.
  *
- * Failure modes. All that is locked counts against RLIMIT_MEMLOCK, except addresses alone: those are
- * unlocked, and where even that many may not be locked for a moment, they grow from one page that
- * was unlocked before. Where mlock2() fails the memory is lazy and not locked.
+ * Failure modes. All that is locked counts against RLIMIT_MEMLOCK, except addresses alone: those
+ * are unlocked, and where even that many may not be locked for a moment, they grow from one page
+ * that was unlocked before. Where mlock2() fails the memory is lazy and not locked.
  */
 #include "shm/block/lazy.h"
 

@@ -14,8 +14,8 @@
 static jmp_buf before_the_pool;
 static pid_t program;
 
-/* free, kill, scope, exit (the program ends without a word), die (it is killed), supervisor (that is
- * killed first). */
+/* free, kill, scope, exit (the program ends without a word), die (it is killed), supervisor (that
+ * is killed first). */
 static int end_by(const char *how, weir_scope *scope, weir_pool *pool)
 {
     if (strcmp(how, "die") == 0)

@@ -260,8 +260,8 @@ static void limit_is_said_and_records_are_reused__when_65536_blocks_are_made(voi
     print_message("unlinked in %.0f ms\n", now_ms() - start);
 }
 
-/* Heap for what the test and weir are going to allocate: where no more can be mapped, the kernel may
- * refuse to grow it, too. */
+/* Heap for what the test and weir are going to allocate: where no more can be mapped, the kernel
+ * may refuse to grow it, too. */
 static void grow_heap(void)
 {
     const size_t size = (size_t)8 << 20;

@@ -172,7 +172,7 @@ static void a_process_of_another_user_ends__when_the_supervisor_is_killed(void *
     assert_int_equal(weir_scope_end(scope), 0);
 }
 
-/* ---- where nobody may kill them ---------------------------------------------------------------- */
+/* ---- where nobody may kill them -------------------------------------------------------------- */
 
 /* A program that may change its user, but may not signal others. */
 static int become_user_with_setuid(void)

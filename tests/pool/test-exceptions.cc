@@ -77,7 +77,7 @@ static void a_worker_aborts__when_a_task_throws_and_the_program_catches(void **)
     assert_int_equal(weir_scope_end(scope), 0);
 }
 
-/* ---- functions of the program in the program itself ------------------------------------------- */
+/* ---- functions of the program in the program itself ------------------------------------------ */
 
 enum way { THROWS, JUMPS, EXITS_THREAD, IS_CANCELLED, WAYS };
 enum place {
@@ -408,7 +408,7 @@ int main()
     };
 
     if (ADDRESS_SANITIZER && getenv("WEIR_TEST_UNWIND") == NULL) {
-        /* of gcc 12: a stack that was unwound stays poisoned, and its own sigaltstack() fails there */
+        /* of gcc 12: a stack that was unwound stays poisoned, and sigaltstack() fails there */
         printf("skipped: AddressSanitizer does not bear that threads are unwound\n");
         return 77;
     }

@@ -288,7 +288,7 @@ static void nothing_of_the_program_is_run__when_a_process_ends(void **state)
     }
 }
 
-/* ---- what a worker or process has made itself ------------------------------------------------- */
+/* ---- what a worker or process has made itself ------------------------------------------------ */
 
 static char path[64];
 static FILE *own_file;
@@ -421,7 +421,7 @@ int main(void)
     };
 
     if (ADDRESS_SANITIZER && getenv("WEIR_TEST_UNWIND") == NULL) {
-        /* of gcc 12: a stack that was unwound stays poisoned, and its own sigaltstack() fails there */
+        /* of gcc 12: a stack that was unwound stays poisoned, and sigaltstack() fails there */
         printf("skipped: AddressSanitizer does not bear that threads are unwound\n");
         return 77;
     }

@@ -43,7 +43,7 @@ static size_t resident_heap(const weir_pool *pool)
     return count * page;
 }
 
-/* Leaves so much of the control heap that jobs need blocks of the scope; the rest is not touched. */
+/* Leaves so much of the control heap that jobs need blocks of the scope; the rest is not used. */
 static void shrink_heap(weir_pool *pool, size_t left)
 {
     const size_t size = pool->jobs.heap.vacant[0].size - left;

@@ -2,10 +2,10 @@
  *
  * A pool that another thread kills just before a call takes a lock: at each lock of each call.
  *
- * Every pthread_mutex_lock() of the library passes here (ld's --wrap). The thread under test has the
- * pool killed before its n-th one, for n = 1, 2, ... until the call has fewer, or LOCKS_MAX: a call
- * that polls takes ever more. Where the call holds the pool the kill waits for it, so the call goes
- * on after KILL_MS.
+ * Every pthread_mutex_lock() of the library passes here (ld's --wrap). The thread under test has
+ * the pool killed before its n-th one, for n = 1, 2, ... until the call has fewer, or LOCKS_MAX: a
+ * call that polls takes ever more. Where the call holds the pool the kill waits for it, so the call
+ * goes on after KILL_MS.
  */
 #include "support.h"
 
@@ -254,8 +254,8 @@ static void *call_it(void *arg)
     return NULL;
 }
 
-/* The main thread makes what there is, and others use it: for ThreadSanitizer, see race/meson.build.
- * Returns whether the call took so many locks. */
+/* The main thread makes what there is, and others use it: for ThreadSanitizer, see
+ * race/meson.build. Returns whether the call took so many locks. */
 static bool is_overtaken(int64_t (*call)(weir_future **), int kind, int at)
 {
     struct run run = {.call = call, .at = at};

@@ -219,7 +219,7 @@ static bool refuse_pidfd_open(int error)
     return refuse(SYS_pidfd_open, 0, 0, error);
 }
 
-/* Of processes that share the program's memory, as qemu-user does. Threads are made all the same. */
+/* Of processes that share the program's memory, as qemu-user does. Threads are made. */
 static bool refuse_clone(int error)
 {
     return refuse(SYS_clone, CLONE_VM | CLONE_THREAD | CSIGNAL, CLONE_VM, error);

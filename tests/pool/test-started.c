@@ -79,7 +79,7 @@ static void on_term(int number)
     _exit(0);
 }
 
-/* ---- what a task starts ----------------------------------------------------------------------- */
+/* ---- what a task starts ---------------------------------------------------------------------- */
 
 enum start {
     A_CHILD,
@@ -334,7 +334,7 @@ static void what_a_living_worker_started_goes_on__when_another_worker_dies(void 
     munmap(daemons, sizeof *daemons);
 }
 
-/* ---- the end of the pool ---------------------------------------------------------------------- */
+/* ---- the end of the pool --------------------------------------------------------------------- */
 
 static void what_was_started_ends_with_the_pool__freed_or_killed(void **state)
 {
@@ -417,7 +417,7 @@ static void what_was_started_ends__when_the_program_is_killed(void **state)
     WAIT_UNTIL(count_alive() == 0 && !is_alive(shared->pool[0]), 5000);
 }
 
-/* ---- a worker's own children are its own ------------------------------------------------------- */
+/* ---- a worker's own children are its own ----------------------------------------------------- */
 
 static int wait_for_children(weir_task *task, weir_range range, void *arg)
 {
@@ -497,7 +497,7 @@ static void a_worker_waits_for_its_own_children__and_no_zombie_is_left_of_others
     weir_scope_end(scope);
 }
 
-/* ---- signals ----------------------------------------------------------------------------------- */
+/* ---- signals --------------------------------------------------------------------------------- */
 
 static int ask_a_tool(weir_task *task, weir_range range, void *arg)
 {
@@ -542,7 +542,7 @@ static void a_tool_ignores_hang_up__when_the_program_does(void **state)
     weir_scope_end(scope);
 }
 
-/* ---- a process --------------------------------------------------------------------------------- */
+/* ---- a process ------------------------------------------------------------------------------- */
 
 static int start_all(void *arg)
 {

@@ -8,8 +8,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* These tests run under ThreadSanitizer too, which does not see the locks of a thread that has forked.
- * So that thread makes scopes and pools, while there is no other one; others do the rest. */
+/* These tests run under ThreadSanitizer too, which does not see the locks of a thread that has
+ * forked. So that thread makes scopes and pools, while there is no other; others do the rest. */
 static void apart(void *(*function)(void *), void *arg)
 {
     pthread_t thread;

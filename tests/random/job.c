@@ -10,7 +10,7 @@
 #define HANGS_MS   20000 /* at the latest: longer than any deadline */
 #define CODE_FIRST 100
 
-/* ---- in a worker ------------------------------------------------------------------------------ */
+/* ---- in a worker ----------------------------------------------------------------------------- */
 
 static int do_deed(weir_task *task, const struct work *work, int64_t item)
 {
@@ -183,7 +183,7 @@ bool is_result_of(const struct work *work, const void *data, size_t size)
     return true;
 }
 
-/* ---- drawing ---------------------------------------------------------------------------------- */
+/* ---- drawing --------------------------------------------------------------------------------- */
 
 static void draw_options(struct job *job, uint64_t *seed)
 {

@@ -53,7 +53,7 @@ static void drop_array(struct array_place *place, bool gone)
     *place = (struct array_place){0};
 }
 
-/* ---- making ------------------------------------------------------------------------------------ */
+/* ---- making ---------------------------------------------------------------------------------- */
 
 static void make_array(struct lane *lane, const struct op *op)
 {
@@ -100,7 +100,7 @@ static void close_array(struct lane *lane, const struct op *op)
     drop_array(place, false);
 }
 
-/* ---- views ------------------------------------------------------------------------------------- */
+/* ---- views ----------------------------------------------------------------------------------- */
 
 /* What a[start:stop:step] of an axis selects, as Python computes it. */
 static int64_t clamp(int64_t end, int64_t length, int64_t step, bool is_start)
@@ -242,7 +242,7 @@ static void array_by_json(struct lane *lane, const struct op *op)
     free(json);
 }
 
-/* ---- a job over the items ----------------------------------------------------------------------- */
+/* ---- a job over the items -------------------------------------------------------------------- */
 
 static int flip(weir_task *task, weir_range range, void *arg)
 {
@@ -276,7 +276,7 @@ static void flip_items(struct lane *lane, const struct op *op)
     check_array(place);
 }
 
-/* ---- the family -------------------------------------------------------------------------------- */
+/* ---- the family ------------------------------------------------------------------------------ */
 
 static void check(struct lane *lane)
 {

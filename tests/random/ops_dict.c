@@ -104,7 +104,7 @@ static void drop_dict(struct dict_place *place, bool gone)
     place->dict = NULL;
 }
 
-/* ---- making ------------------------------------------------------------------------------------ */
+/* ---- making ---------------------------------------------------------------------------------- */
 
 static void make_dict(struct lane *lane, const struct op *op)
 {
@@ -157,7 +157,7 @@ static void copy_dict(struct lane *lane, const struct op *op)
     check_dict(to);
 }
 
-/* ---- using ------------------------------------------------------------------------------------- */
+/* ---- using ----------------------------------------------------------------------------------- */
 
 /* A buffer as large as needed, or not. */
 static size_t draw_size(struct lane *lane)
@@ -407,7 +407,7 @@ static void dict_by_json(struct lane *lane, const struct op *op)
     free(json);
 }
 
-/* ---- the family -------------------------------------------------------------------------------- */
+/* ---- the family ------------------------------------------------------------------------------ */
 
 static void leave_scope(struct lane *lane, struct scope_place *scope, bool orderly)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * ops_fault.c: managers and supervisors that are killed or stopped. Nothing waits for them for ever.
+ * ops_fault.c: managers and supervisors that are killed or stopped. Nothing waits for them for
+ * ever.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -29,8 +30,8 @@ static void bound(unsigned limit_s)
     alarm(limit_s * SLOWER);
 }
 
-/* Jobs with deadlines, each earlier than the one before: the supervisor is told of each, and it does
- * not listen. */
+/* Jobs with deadlines, each earlier than the one before: the supervisor is told of each, and it
+ * does not listen. */
 static void run_timed_jobs(struct pool_place *pool, int count)
 {
     for (int i = 0; i < count; i++) {

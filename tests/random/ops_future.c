@@ -28,7 +28,7 @@ struct future_place *usable_future(struct lane *lane, unsigned number)
     return place->future != NULL && !place->called_back ? place : NULL;
 }
 
-/* ---- the end ----------------------------------------------------------------------------------- */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 /* What the ended future gives must fit its code. */
 static void check_given(struct future_place *place)
@@ -88,7 +88,7 @@ static void free_place(struct future_place *place)
     forget_future(place);
 }
 
-/* ---- starting ---------------------------------------------------------------------------------- */
+/* ---- starting -------------------------------------------------------------------------------- */
 
 static void start(struct lane *lane, struct pool_place *pool, unsigned number)
 {
@@ -136,7 +136,7 @@ static void start_future(struct lane *lane, const struct op *op)
         start(lane, pool, op->n[0]);
 }
 
-/* ---- waiting ----------------------------------------------------------------------------------- */
+/* ---- waiting --------------------------------------------------------------------------------- */
 
 static void wait_future(struct lane *lane, const struct op *op)
 {
@@ -195,7 +195,7 @@ static void free_future(struct lane *lane, const struct op *op)
     free_place(place);
 }
 
-/* ---- callbacks --------------------------------------------------------------------------------- */
+/* ---- callbacks ------------------------------------------------------------------------------- */
 
 static void on_end(weir_future *future, void *arg)
 {
@@ -280,7 +280,7 @@ static void free_called_back(struct lane *lane, const struct op *op)
         free_place(place);
 }
 
-/* ---- the family -------------------------------------------------------------------------------- */
+/* ---- the family ------------------------------------------------------------------------------ */
 
 static void misuse_futures(struct lane *lane, const struct op *op)
 {

@@ -46,7 +46,7 @@ static void run_reduce(struct lane *lane, const struct op *op)
     run_job(lane, op, REDUCE);
 }
 
-/* ---- meddling ---------------------------------------------------------------------------------- */
+/* ---- meddling -------------------------------------------------------------------------------- */
 
 static void cancel_pool(struct lane *lane, const struct op *op)
 {

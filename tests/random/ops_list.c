@@ -49,7 +49,7 @@ static void drop_list(struct list_place *place, bool gone)
     *place = (struct list_place){0};
 }
 
-/* ---- making ------------------------------------------------------------------------------------ */
+/* ---- making ---------------------------------------------------------------------------------- */
 
 static void fill_model(struct list_place *place, const weir_value *values, int64_t count)
 {
@@ -124,7 +124,7 @@ static void close_list(struct lane *lane, const struct op *op)
     drop_list(place, false);
 }
 
-/* ---- using ------------------------------------------------------------------------------------- */
+/* ---- using ----------------------------------------------------------------------------------- */
 
 /* An index as Python counts; half of them from the end. */
 static int64_t draw_index(struct lane *lane, const struct list_place *place, int64_t *at)
@@ -273,7 +273,7 @@ static void misuse_list(struct lane *lane, const struct op *op)
     check_list(place);
 }
 
-/* ---- JSON -------------------------------------------------------------------------------------- */
+/* ---- JSON ------------------------------------------------------------------------------------ */
 
 static void list_by_json(struct lane *lane, const struct op *op)
 {
@@ -309,7 +309,7 @@ static void list_by_json(struct lane *lane, const struct op *op)
     }
 }
 
-/* ---- the family -------------------------------------------------------------------------------- */
+/* ---- the family ------------------------------------------------------------------------------ */
 
 static void leave_scope(struct lane *lane, struct scope_place *scope, bool orderly)
 {

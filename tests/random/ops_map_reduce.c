@@ -128,7 +128,7 @@ static void map_reduce(struct lane *lane, const struct op *op)
     weir_table_free(table);
 }
 
-/* ---- texts -------------------------------------------------------------------------------------- */
+/* ---- texts ----------------------------------------------------------------------------------- */
 
 static int count_words(weir_task *task, weir_range range, void *arg)
 {

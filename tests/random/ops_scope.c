@@ -4,7 +4,7 @@
  */
 #include "ops.h"
 
-/* ---- begin and end ---------------------------------------------------------------------------- */
+/* ---- begin and end --------------------------------------------------------------------------- */
 
 static void begin_scope(struct lane *lane, const struct op *op)
 {
@@ -68,7 +68,7 @@ static void finish_scope(struct lane *lane, const struct op *op)
     end_scope(place, pick(op, 1, 2) == 0);
 }
 
-/* ---- what a scope tells ------------------------------------------------------------------------ */
+/* ---- what a scope tells ---------------------------------------------------------------------- */
 
 static void sync_scope(struct lane *lane, const struct op *op)
 {

@@ -100,7 +100,7 @@ static int end_processes(FILE *told)
     return left;
 }
 
-/* ---- files ------------------------------------------------------------------------------------ */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 /* Removes what is in /dev/shm; returns how many files there were besides stand-alone objects of a
  * sequence that ended itself. */
@@ -143,7 +143,7 @@ static void sweep(void)
     end_processes(NULL);
 }
 
-/* ---- one sequence ----------------------------------------------------------------------------- */
+/* ---- one sequence ---------------------------------------------------------------------------- */
 
 static _Noreturn void sequence_process(const struct sequence *sequence, bool tracing)
 {
@@ -241,7 +241,7 @@ struct outcome runner_run(const struct sequence *sequence, FILE *told, bool trac
     return outcome;
 }
 
-/* ---- begin and end ---------------------------------------------------------------------------- */
+/* ---- begin and end --------------------------------------------------------------------------- */
 
 bool runner_begin(void)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * shrink.c: delta debugging. A part of the operations is left out; if the rest still fails, it stays
- * left out. Parts are halved when none of that size can go. Threads and processes make a run
+ * shrink.c: delta debugging. A part of the operations is left out; if the rest still fails, it
+ * stays left out. Parts are halved when none of that size can go. Threads and processes make a run
  * uncertain, so a candidate counts as sound only after some runs without the failure.
  */
 #include "shrink.h"

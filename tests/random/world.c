@@ -17,7 +17,7 @@ size_t op_number(const struct lane *lane)
     return (size_t)(lane->op - played->ops);
 }
 
-/* ---- telling ---------------------------------------------------------------------------------- */
+/* ---- telling --------------------------------------------------------------------------------- */
 
 void say(struct lane *lane, const char *format, ...)
 {
@@ -69,7 +69,7 @@ void violation(const char *file, int line, const char *what, const char *format,
     _exit(1);
 }
 
-/* ---- codes ------------------------------------------------------------------------------------ */
+/* ---- codes ----------------------------------------------------------------------------------- */
 
 void check_code(const char *file, int line, const char *call, int64_t code, const int *allowed)
 {
@@ -93,7 +93,7 @@ bool message_has(const char *part)
     return strstr(weir_last_error()->message, part) != NULL;
 }
 
-/* ---- places ----------------------------------------------------------------------------------- */
+/* ---- places ---------------------------------------------------------------------------------- */
 
 struct scope_place *scope_of(unsigned number)
 {
@@ -188,7 +188,7 @@ void reap(pid_t pid, const char *what)
     MUST(status == 0, "%s: the child ended with status 0x%x", what, (unsigned)status);
 }
 
-/* ---- playing ---------------------------------------------------------------------------------- */
+/* ---- playing --------------------------------------------------------------------------------- */
 
 static size_t stretch_begin, stretch_end; /* operations without one that runs alone */
 

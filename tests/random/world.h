@@ -106,7 +106,7 @@ struct world {
 
 extern struct world world;
 
-/* ---- telling ---------------------------------------------------------------------------------- */
+/* ---- telling --------------------------------------------------------------------------------- */
 
 /* Says what the lane is about to do: shown with a violation, a crash or a hang. */
 void say(struct lane *lane, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -127,7 +127,7 @@ void violation_in_worker(const char *file, int line, const char *what, const cha
 
 #define COUNT(what) atomic_fetch_add(&world.record->count.what, 1)
 
-/* ---- codes ------------------------------------------------------------------------------------ */
+/* ---- codes ----------------------------------------------------------------------------------- */
 
 /* The code is 0 or above, or one of the others, up to a 0: then the last error says so too, with
  * a message of one line. */
@@ -165,7 +165,7 @@ bool message_has(const char *part);
 /* The number of the operation that the lane is at. */
 size_t op_number(const struct lane *lane);
 
-/* ---- places ----------------------------------------------------------------------------------- */
+/* ---- places ---------------------------------------------------------------------------------- */
 
 /* The scope, or the pool, that the number names; NULL when there is none. */
 struct scope_place *scope_of(unsigned number);
