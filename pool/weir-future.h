@@ -18,6 +18,10 @@ extern "C" {
  * ones by different threads at once. What its function, arg and arrays point to must stay until it
  * has ended.
  *
+ * What a job that has ended still holds (copies of arguments and arrays) is given back when a call
+ * notices its end; or when the program makes an object of the scope, or a dictionary, an arena or
+ * weir_array_populate() needs memory, and there is too little.
+ *
  * A child that the program forks cannot use the futures and streams that it has inherited, whether
  * they have ended or not: calls are refused (-EDEADLK; NULL or false with that as last error), and
  * freeing one only forgets it: the job goes on, and its result is the program's. */

@@ -30,12 +30,15 @@
 
 static void close_object(struct weir_shm *shm);
 static int unlink_object(struct weir_shm *shm);
+static bool make_room_for(struct weir_shm *shm);
 
-static const struct weir__shm_owner owner = {.close = close_object, .unlink = unlink_object};
+static const struct weir__shm_owner owner = {
+    .close = close_object, .unlink = unlink_object, .make_room = make_room_for};
 static const struct weir__shm_owner stored_owner = {.close = close_object,
                                                     .unlink = unlink_object,
                                                     .path = weir__store_path,
-                                                    .file = weir__store_file};
+                                                    .file = weir__store_file,
+                                                    .make_room = make_room_for};
 
 /* ---- making --------------------------------------------------------------------------------- */
 
@@ -206,6 +209,14 @@ static bool make_room(struct weir_scope *scope)
     bool any = weir__store_reclaim(scope);
 
     return weir__scope_give_back(scope) || any;
+}
+
+/* The same for an object that grows. */
+static bool make_room_for(struct weir_shm *shm)
+{
+    struct weir_scope *scope = weir__scope_of(shm);
+
+    return scope && make_room(scope);
 }
 
 /* Where memory is short, once more when there is room. A file may have to be shorter (RLIMIT_FSIZE)

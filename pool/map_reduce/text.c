@@ -190,7 +190,7 @@ static void lay_out_text(struct plan *plan)
 }
 
 /* Puts what was read into the block, and lets the private copy go. */
-static int put_contents(const struct plan *plan, const weir_shm *block)
+static int put_contents(const struct plan *plan, weir_shm *block)
 {
     unsigned char *memory = weir_shm_buf(block);
     int error = 0;

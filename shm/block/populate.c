@@ -140,7 +140,7 @@ bool weir__can_populate(void)
     return madvise(NULL, 0, MADV_POPULATE_WRITE) == 0;
 }
 
-int weir__populate(const struct weir_shm *shm, size_t offset, size_t size)
+static int populate_once(const struct weir_shm *shm, size_t offset, size_t size)
 {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
     size_t begin = offset / page * page, end = offset + size;
@@ -164,4 +164,17 @@ int weir__populate(const struct weir_shm *shm, size_t offset, size_t size)
         return fail_no_more_space(shm, size);
     return weir__fail(-error, "cannot reserve %zu bytes of block \"%s\": %s", size, shm->name,
                       weir_strerror(-error));
+}
+
+int weir__populate(struct weir_shm *shm, size_t offset, size_t size)
+{
+    const weir_error before = *weir_last_error();
+    int result;
+
+    do
+        result = populate_once(shm, offset, size);
+    while (weir__shm_has_room_now(shm, result));
+    if (result == 0)
+        weir__fail_with(&before); /* it had failed before there was room */
+    return result;
 }

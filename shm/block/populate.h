@@ -8,9 +8,10 @@
 #include "shm/block/shared_memory.h"
 
 /* Reserves `size` bytes from `offset` on, which lie in the block, in whole pages, and maps them
- * here. 0; or -ENOSPC or -ENOMEM with a message, never SIGBUS. What had memory keeps its contents.
+ * here. 0; or -ENOSPC or -ENOMEM with a message, never SIGBUS, when the block's owner has no
+ * memory to give back either. What had memory keeps its contents.
  */
-int weir__populate(const struct weir_shm *shm, size_t offset, size_t size);
+int weir__populate(struct weir_shm *shm, size_t offset, size_t size);
 
 /* The same for pages that are mapped here, without a message: 0 or the errno. EFAULT: a write would
  * have been a SIGBUS; EINVAL: the kernel does not have the call (before 5.14). */

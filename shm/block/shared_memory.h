@@ -11,6 +11,8 @@
 #ifndef WEIR_SHM_BLOCK_SHARED_MEMORY_H
 #define WEIR_SHM_BLOCK_SHARED_MEMORY_H
 
+#include <errno.h>
+
 #include "weir-shm.h"
 
 /* The manager layer's part of close and unlink, where a block belongs to a scope. For a block that
@@ -21,6 +23,8 @@ struct weir__shm_owner {
     int (*unlink)(struct weir_shm *shm);
     int (*path)(const struct weir_shm *shm, char *path, size_t size, uint64_t *offset);
     int (*file)(const struct weir_shm *shm, uint64_t *offset);
+    /* Memory is lacking: whether others have given some back. Called without any lock. */
+    bool (*make_room)(struct weir_shm *shm);
 };
 
 struct weir_shm {
@@ -30,6 +34,14 @@ struct weir_shm {
     const struct weir__shm_owner *owner; /* NULL: stand-alone, this handle is on the heap */
     char name[WEIR_SHM_NAME_MAX + 1];
 };
+
+/* What is done is done again if this is true: `result` says that memory is lacking, and others have
+ * given some back. */
+static inline bool weir__shm_has_room_now(struct weir_shm *shm, int result)
+{
+    return (result == -ENOSPC || result == -ENOMEM) && shm->owner != NULL &&
+           shm->owner->make_room != NULL && shm->owner->make_room(shm);
+}
 
 /* True when the block never has a name. */
 static inline bool weir__shm_is_anonymous(const struct weir_shm *shm)

@@ -92,6 +92,7 @@ static int reserve_granules(const weir_dict *dict, uint64_t from, uint64_t end)
 /* Makes `reserved` at least `end`. */
 static int reserve_up_to(const weir_dict *dict, uint64_t reserved, uint64_t end)
 {
+    const weir_error before = *weir_last_error();
     uint64_t step = end * WEIR__DICT_GRANULE / 8, target;
     int result;
 
@@ -99,9 +100,12 @@ static int reserve_up_to(const weir_dict *dict, uint64_t reserved, uint64_t end)
     target = end + step / WEIR__DICT_GRANULE;
     if (target > dict->granules)
         target = dict->granules;
-    result = reserve_granules(dict, reserved, target);
+    do
+        result = reserve_granules(dict, reserved, target);
+    while (weir__shm_has_room_now(dict->shm, result));
     if (result < 0)
         return result;
+    weir__fail_with(&before); /* it had failed before there was room */
     /* Killed here: the memory is there, and the next one finds it so. relaxed: the memory is the
      * kernel's doing and there for everybody. */
     while (reserved < target &&

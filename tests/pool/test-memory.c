@@ -184,6 +184,88 @@ static void make_objects_in_little_memory(void)
     weir_scope_end(scope);
 }
 
+/* Six calls that have ended hold 48 MiB of the 64 that there are. */
+static void hold_memory(weir_scope *scope, weir_pool *pool, weir_future **futures)
+{
+    const struct rlimit some = {MIB << 12, RLIM_INFINITY};
+    const int64_t shape = (int64_t)1 << 40;
+
+    assert_non_null(weir_scope_array(scope, WEIR_UINT8, 1, &shape, WEIR_ARRAY_LAZY));
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &some), 0);
+    shrink_heap(pool, MIB);
+    submit_large(pool, futures, 6, 8 * MIB);
+    for (int i = 0; i < 6; i++)
+        WAIT_UNTIL(weir__cell_final(pool->control->jobs[futures[i]->index].cells[0]), 5000);
+    weir_clear_error();
+}
+
+static void let_memory_go(weir_scope *scope, weir_pool *pool, weir_future **futures)
+{
+    const struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
+
+    assert_int_equal(weir_last_error()->code, 0);
+    take_large(futures, 6);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+    weir_pool_free(pool);
+    weir_scope_end(scope);
+}
+
+static void an_arena_grows__when_jobs_that_have_ended_hold_the_memory(void **state)
+{
+    weir_scope *scope = begin();
+    weir_arena *arena = weir_scope_arena(scope, 60 * MIB);
+    weir_pool *pool = new_pool(scope, 2);
+    weir_future *futures[6];
+
+    (void)state;
+    if (!own_shm)
+        skip();
+    assert_non_null(arena);
+    hold_memory(scope, pool, futures);
+    for (int i = 0; i < 40; i++)
+        if (weir_arena_alloc(arena, MIB) == NULL)
+            fail_msg("%d: %s", i, weir_last_error()->message);
+    let_memory_go(scope, pool, futures);
+}
+
+static void a_dictionary_grows__when_jobs_that_have_ended_hold_the_memory(void **state)
+{
+    static char text[100000];
+    weir_scope *scope = begin();
+    weir_dict *dict = weir_scope_dict(scope, NULL);
+    weir_pool *pool = new_pool(scope, 2);
+    weir_future *futures[6];
+
+    (void)state;
+    if (!own_shm)
+        skip();
+    assert_non_null(dict);
+    hold_memory(scope, pool, futures);
+    memset(text, 'x', sizeof text - 1);
+    for (int i = 0; i < 350; i++)
+        if (weir_dict_set(dict, weir_int(i), weir_str(text)) != 0)
+            fail_msg("%d: %s", i, weir_last_error()->message);
+    let_memory_go(scope, pool, futures);
+}
+
+static void an_array_gets_its_memory__when_jobs_that_have_ended_hold_it(void **state)
+{
+    const int64_t shape = 40 * MIB;
+    weir_scope *scope = begin();
+    weir_array *array = weir_scope_array(scope, WEIR_UINT8, 1, &shape, WEIR_ARRAY_LAZY);
+    weir_pool *pool = new_pool(scope, 2);
+    weir_future *futures[6];
+
+    (void)state;
+    if (!own_shm)
+        skip();
+    assert_non_null(array);
+    hold_memory(scope, pool, futures);
+    if (weir_array_populate(array, (weir_range){0, shape}) != 0)
+        fail_msg("%s", weir_last_error()->message);
+    let_memory_go(scope, pool, futures);
+}
+
 static void an_object_is_made__when_jobs_that_have_ended_hold_the_memory(void **state)
 {
     (void)state;
@@ -199,6 +281,9 @@ int main(void)
         UNIT(blocks_are_given_back__when_calls_with_large_arguments_have_ended),
         UNIT(the_heap_keeps_little__when_jobs_of_any_size_have_ended),
         UNIT(cells_are_given_back__when_a_worker_has_left_late),
+        UNIT(an_arena_grows__when_jobs_that_have_ended_hold_the_memory),
+        UNIT(a_dictionary_grows__when_jobs_that_have_ended_hold_the_memory),
+        UNIT(an_array_gets_its_memory__when_jobs_that_have_ended_hold_it),
         UNIT(an_object_is_made__when_jobs_that_have_ended_hold_the_memory),
     };
 
