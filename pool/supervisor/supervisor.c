@@ -661,9 +661,9 @@ static int next_timeout_ms(const struct supervisor *supervisor)
     return remaining > 0 ? (int)((remaining + 999999) / 1000000) : 0;
 }
 
-/* It woke later than planned: all processes of the pool stood still, if this one did not alone. Then
- * the time does not count. A chunk that sleeps and one that stands still look alike from outside, so
- * this process itself is what tells. */
+/* It woke later than planned: all processes of the pool stood still, if this one did not alone.
+ * Then the time does not count. A chunk that sleeps and one that stands still look alike from
+ * outside, so this process itself is what tells. */
 static void note_pause(struct supervisor *supervisor, int64_t planned, int64_t now)
 {
     const int64_t pause = weir__pause_after(planned, now);
