@@ -60,6 +60,11 @@
  * destructors of C++ thread_local objects of the thread that made the pool. A worker that is killed
  * flushes nothing.
  *
+ * gcov: what tasks execute is counted if a program that is compiled with gcc --coverage is linked
+ * with -Wl,-u,__gcov_dump,-u,__gcov_reset, which takes two functions of gcc's library into it that
+ * are not there otherwise. Each worker and process then adds its counters to the files as it ends
+ * in order; what was executed by one that is killed is not counted.
+ *
  * Workers may change their user, group or capabilities, in the initializer for instance: they end
  * with their pool, its supervisor and the program all the same. If the program may not signal the
  * new user's processes (it is not root, say, and has CAP_SETUID but not CAP_KILL), such a worker

@@ -15,7 +15,8 @@
  * also why no handler is left if a library with weir in it is unloaded.
  *
  * Buffered output is dropped by the forked process when it begins; so whatever is pending at its
- * end is its own.
+ * end is its own. The same is done with the counters of gcov, which a destructor writes that is not
+ * run here: they are cleared when the process begins, and added to the files when it ends.
  *
  * Failure modes. A handler that another thread of the program registers between the registration
  * here and the fork is taken for one of the forked process. Destructors of the thread_local objects
@@ -38,6 +39,8 @@
 int __cxa_atexit(void (*handler)(void *), void *arg, void *handle);
 int __cxa_at_quick_exit(void (*handler)(void *), void *handle) __attribute__((weak));
 void __cxa_finalize(void *handle);
+void __gcov_reset(void) __attribute__((weak)); /* of libgcov, if the program was linked so */
+void __gcov_dump(void) __attribute__((weak));
 FILE *_IO_iter_begin(void) __attribute__((weak));
 FILE *_IO_iter_end(void) __attribute__((weak));
 FILE *_IO_iter_next(FILE *at) __attribute__((weak));
@@ -87,6 +90,8 @@ static void drop_stream(FILE *stream)
 _Noreturn static void end_here(int status)
 {
     visit_pending(flush_stream);
+    if (__gcov_reset != NULL && __gcov_dump != NULL)
+        __gcov_dump();
     _exit(guard.ending ? guard.status : status);
 }
 
@@ -141,6 +146,8 @@ void weir__exit_guard_arm(void)
 {
     guard.armed = true;
     visit_pending(drop_stream);
+    if (__gcov_reset != NULL && __gcov_dump != NULL)
+        __gcov_reset();
 }
 
 _Noreturn void weir__process_end(int status)
