@@ -24,6 +24,14 @@
  * own mappings stay. Calls that need what is closed return -EBADF or WEIR_EDIED; files of the
  * program's own that have got the numbers are neither written to nor closed. Close before
  * weir_scope_begin(), or only what is the program's own.
+ *
+ * The manager, and the supervisor of each pool and process, are no children of the program, so that
+ * no wait() of the program's meets them: when they have ended, init (the system's process 1) reaps
+ * them. In a container whose first process is the program itself, or if the program is a child
+ * subreaper (prctl(PR_SET_CHILD_SUBREAPER)), weir reaps them. If the first process is another one
+ * that does not reap, one zombie stays of each scope, pool and weir_process, and no more: what else
+ * there is has a parent of weir's that reaps it. `docker run --init`, or PR_SET_CHILD_SUBREAPER in
+ * the program, leaves none.
  */
 #ifndef WEIR_SCOPE_H
 #define WEIR_SCOPE_H

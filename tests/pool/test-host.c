@@ -15,6 +15,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
@@ -387,6 +388,99 @@ static void no_pool_holds_up_another__when_threads_make_them_at_once(void **stat
     assert_host(making_pools_at_once, 60000);
 }
 
+/* ---- who reaps what has ended ---------------------------------------------------------------- */
+
+#define ROUNDS 4
+
+static int start_orphan(weir_task *task, weir_range range, void *arg)
+{
+    (void)task;
+    (void)range;
+    (void)arg;
+    return system("sleep 0.01 & true") == -1;
+}
+
+static int start_orphan_alone(void *arg)
+{
+    (void)arg;
+    return system("sleep 0.01 & true") == -1;
+}
+
+/* Scopes, pools and processes that end in each way, and tasks that leave orphans. */
+static int begin_and_end_many(void)
+{
+    for (int round = 0; round < ROUNDS; round++) {
+        weir_scope *scope = weir_scope_begin(NULL);
+        weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = 2});
+        weir_process *process = weir_process_start(scope, start_orphan_alone, NULL);
+
+        if (weir_pool_for(pool, weir_range_of(8), start_orphan, NULL, OPTIONS(.grain = 1)) != 0 ||
+            weir_process_join(process, 10000, NULL) != 0)
+            return 1;
+        kill(weir_pool_worker_pid(pool, 1), SIGKILL);
+        if (round % 2)
+            weir_pool_free(pool);
+        else
+            weir_pool_kill(pool);
+        if (round < 2)
+            weir_process_free(process);
+        if (weir_scope_end(scope) != 0)
+            return 2;
+    }
+    return 0;
+}
+
+/* Children of this process, dead or not, each of which is reaped. */
+static int count_children(void)
+{
+    int count = 0;
+
+    while (waitpid(-1, NULL, 0) > 0)
+        count++;
+    return count;
+}
+
+/* As the first process of a container, when that is the program. */
+static int reap_nothing(void)
+{
+    siginfo_t info;
+
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    if (begin_and_end_many() != 0)
+        return 1;
+    return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0 ? 0 : 2;
+}
+
+/* As the first process of a container that only waits for the program. */
+static int reap_program_alone(void)
+{
+    int status, left;
+    pid_t child;
+
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    child = fork();
+    if (child == 0)
+        _exit(begin_and_end_many());
+    if (waitpid(child, &status, 0) != child || status != 0)
+        return 1;
+    left = count_children();
+    if (left > 3 * ROUNDS)
+        fprintf(stderr, "%d processes of %d scopes were not reaped\n", left, ROUNDS);
+    return left <= 3 * ROUNDS ? 0 : 2;
+}
+
+static void no_zombie_is_left__when_orphans_come_back_to_the_program(void **state)
+{
+    (void)state;
+    assert_host(reap_nothing, 60000);
+}
+
+static void one_process_a_scope_pool_or_process_is_left__when_init_does_not_reap(void **state)
+{
+    (void)state;
+    assert_host(reap_program_alone, 60000);
+}
+
 /* ---- many ----------------------------------------------------------------------------------- */
 
 static long count_pages(void)
@@ -537,6 +631,8 @@ int main(void)
         UNIT(a_task_has_the_stack_of_the_thread_that_made_the_pool),
         UNIT(a_pool_can_be_made__while_other_threads_allocate),
         UNIT(no_pool_holds_up_another__when_threads_make_them_at_once),
+        UNIT(no_zombie_is_left__when_orphans_come_back_to_the_program),
+        UNIT(one_process_a_scope_pool_or_process_is_left__when_init_does_not_reap),
         UNIT(nothing_grows__when_pools_are_made_one_after_the_other),
         UNIT(a_job_is_done__by_200_workers),
         UNIT(a_pool_is_refused__when_there_are_too_few_descriptors),
