@@ -28,7 +28,7 @@ static struct weir__awaited_list *list_of(const struct weir__awaited *awaited)
 static void insert(struct weir__awaited *awaited, bool ended)
 {
     awaited->ended = ended;
-    TAILQ_INSERT_TAIL(list_of(awaited), awaited, link);
+    WEIR__QUEUE_PUT(list_of(awaited), awaited, link);
     if (ended)
         atomic_fetch_add_explicit(&awaited->waiter->ended_count, 1, memory_order_relaxed);
 }
@@ -36,7 +36,7 @@ static void insert(struct weir__awaited *awaited, bool ended)
 /* With set->lock. */
 static void take_out(struct weir__awaited *awaited)
 {
-    TAILQ_REMOVE(list_of(awaited), awaited, link);
+    WEIR__QUEUE_REMOVE(list_of(awaited), awaited, link);
     if (awaited->ended)
         atomic_fetch_sub_explicit(&awaited->waiter->ended_count, 1, memory_order_relaxed);
 }

@@ -5,6 +5,7 @@
 #ifndef WEIR_AWAITED_H
 #define WEIR_AWAITED_H
 
+#include "pool/host/queue.h"
 #include "pool/host/state.h"
 
 /* One future of a waiter; it is the future's callback_arg, and weir__awaited its callback, which is
@@ -14,10 +15,10 @@ struct weir__awaited {
     weir_future *future;
     void *arg;
     bool ended; /* on the waiter's list of these */
-    TAILQ_ENTRY(weir__awaited) link;
+    WEIR__QUEUE_LINK(weir__awaited) link;
 };
 
-TAILQ_HEAD(weir__awaited_list, weir__awaited);
+WEIR__QUEUE(weir__awaited_list, weir__awaited);
 
 /* Both lists with set->lock; taken after pool->lock if both are. */
 struct weir_waiter {

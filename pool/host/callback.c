@@ -29,7 +29,7 @@ bool weir__callback_queue(weir_pool *pool, weir_future *future)
         weir__awaited_end(pool, future);
         return false;
     }
-    TAILQ_INSERT_TAIL(&pool->callbacks.ended, future, link);
+    WEIR__QUEUE_PUT(&pool->callbacks.ended, future, link);
     future->queued = true;
     return !pool->callbacks.collects;
 }
@@ -38,7 +38,7 @@ bool weir__callback_queue(weir_pool *pool, weir_future *future)
 static void forget_callback(weir_pool *pool, weir_future *future)
 {
     if (future->queued)
-        TAILQ_REMOVE(&pool->callbacks.ended, future, link);
+        WEIR__QUEUE_REMOVE(&pool->callbacks.ended, future, link);
     if (future->pool == pool && pool->jobs.private[future->index].called == future)
         pool->jobs.private[future->index].called = NULL;
     future->queued = false;
@@ -62,7 +62,7 @@ weir_future *weir__callback_take(weir_pool *pool)
     weir_future *future;
 
     pthread_mutex_lock(&pool->lock);
-    future = TAILQ_FIRST(&pool->callbacks.ended);
+    future = WEIR__QUEUE_FIRST(&pool->callbacks.ended);
     if (future != NULL)
         forget_callback(pool, future);
     pthread_mutex_unlock(&pool->lock);

@@ -153,7 +153,7 @@ static bool finish_job(weir_future *future)
 static void list_remove(weir_pool *pool, weir_future *future)
 {
     if (future->listed)
-        TAILQ_REMOVE(&pool->futures.list, future, link);
+        WEIR__QUEUE_REMOVE(&pool->futures.list, future, link);
     future->listed = false;
 }
 
@@ -298,8 +298,7 @@ static weir_future *claim_settled(weir_pool *pool)
     int looked = 0;
 
     pthread_mutex_lock(&pool->lock);
-    TAILQ_FOREACH(future, &pool->futures.list, link)
-    {
+    WEIR__QUEUE_EACH (future, &pool->futures.list, link) {
         if (future->users == 0 && weir__job_settled(pool, future->index))
             break;
         if (++looked == LOOK_AT_OLDEST) {
@@ -500,7 +499,7 @@ weir_future *weir__launch(weir_pool *pool, struct weir__job_spec *spec, void *us
     note_position(pool, future);
     weir__future_set_add(pool->futures.set, future);
     pthread_mutex_lock(&pool->lock);
-    TAILQ_INSERT_TAIL(&pool->futures.list, future, link);
+    WEIR__QUEUE_PUT(&pool->futures.list, future, link);
     future->listed = true;
     if (pool->ending)
         pthread_cond_broadcast(&pool->idle); /* the thread that ends the pool ends it */
@@ -513,8 +512,7 @@ static weir_future *find_unclaimed(weir_pool *pool)
 {
     weir_future *future;
 
-    TAILQ_FOREACH(future, &pool->futures.list, link)
-    {
+    WEIR__QUEUE_EACH (future, &pool->futures.list, link) {
         if (future->users == 0)
             break;
     }
@@ -528,7 +526,7 @@ static weir_future *claim_to_end(weir_pool *pool)
     weir_future *future;
 
     pthread_mutex_lock(&pool->lock);
-    while ((future = find_unclaimed(pool)) == NULL && !TAILQ_EMPTY(&pool->futures.list)) {
+    while ((future = find_unclaimed(pool)) == NULL && !WEIR__QUEUE_IS_EMPTY(&pool->futures.list)) {
         weir__out_take_back(pool);
         if (find_unclaimed(pool) == NULL)
             weir__pool_sleep(pool, &pool->finished);

@@ -88,8 +88,8 @@ static weir_pool *new_private(int workers)
     pthread_cond_init(&pool->finished, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pool->supervisor = WEIR__DETACHED_NONE;
-    TAILQ_INIT(&pool->futures.list);
-    TAILQ_INIT(&pool->callbacks.ended);
+    WEIR__QUEUE_INIT(&pool->futures.list);
+    WEIR__QUEUE_INIT(&pool->callbacks.ended);
     pool->dispatch.event = pool->dispatch.event_end = WEIR__DESCRIPTOR_NONE;
     pool->dispatch.poll_fd = -1;
     pool->dispatch.timer_fd = -1;
@@ -132,13 +132,13 @@ static void wait_until_idle(weir_pool *pool)
     while (!ended) {
         pthread_mutex_lock(&pool->lock);
         weir__out_take_back(pool);
-        while (pool->in_use > 0 && TAILQ_EMPTY(&pool->futures.list)) {
+        while (pool->in_use > 0 && WEIR__QUEUE_IS_EMPTY(&pool->futures.list)) {
             weir__pool_sleep(pool, &pool->idle);
             weir__out_take_back(pool);
             if (pool->in_use > 0)
                 give_up_late(pool, &late);
         }
-        ended = pool->in_use == 0 && TAILQ_EMPTY(&pool->callbacks.ended);
+        ended = pool->in_use == 0 && WEIR__QUEUE_IS_EMPTY(&pool->callbacks.ended);
         if (ended)
             weir__pool_ended(pool);
         pthread_mutex_unlock(&pool->lock);

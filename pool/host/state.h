@@ -10,12 +10,12 @@
 
 #include <pthread.h>
 #include <stddef.h>
-#include <sys/queue.h>
 
 #include "manager/internal.h"
 #include "pool/control/control.h"
 #include "pool/host/control_heap.h"
 #include "pool/host/fork.h"
+#include "pool/host/queue.h"
 
 struct weir__call_ring;
 struct weir__future_set;
@@ -57,15 +57,15 @@ struct weir__jobs {
 
 /* job_future.c, future_set.c. */
 struct weir__futures {
-    TAILQ_HEAD(, weir_future) list; /* those that have a job, oldest first; pool->lock */
+    WEIR__QUEUE(, weir_future) list; /* those that have a job, oldest first; pool->lock */
     struct weir__future_set *set;
 };
 
 /* callback.c. With pool->lock. */
 struct weir__callbacks {
-    TAILQ_HEAD(, weir_future) ended; /* have ended, their callbacks are to be called */
-    int count;                       /* not called yet */
-    bool collects;                   /* queued futures are about to be called anyway */
+    WEIR__QUEUE(, weir_future) ended; /* have ended, their callbacks are to be called */
+    int count;                        /* not called yet */
+    bool collects;                    /* queued futures are about to be called anyway */
     /* dispatch.c: without the lock, after `count` has changed. NULL: the pool uses no loop. */
     void (*changed)(weir_pool *pool);
 };
@@ -162,7 +162,7 @@ struct weir_future {
 
     weir_future *next;               /* in the set */
     struct weir__progress *progress; /* NULL: none is shown */
-    TAILQ_ENTRY(weir_future) link;
+    WEIR__QUEUE_LINK(weir_future) link;
     weir_then_fn callback; /* NULL: none */
     void *callback_arg;
     weir_pool *caller;      /* which is to call it; NULL once it has */

@@ -48,8 +48,8 @@ weir_waiter *weir_waiter_new(weir_pool *pool)
         return NULL;
     waiter = calloc(1, sizeof(*waiter));
     if (waiter != NULL) {
-        TAILQ_INIT(&waiter->open);
-        TAILQ_INIT(&waiter->ended);
+        WEIR__QUEUE_INIT(&waiter->open);
+        WEIR__QUEUE_INIT(&waiter->ended);
         waiter->set = pool->futures.set;
         weir__future_set_hold(waiter->set);
     }
@@ -114,8 +114,8 @@ static weir_future *take_ended(weir_waiter *waiter, void **arg, bool *empty)
     struct weir__awaited *first;
 
     pthread_mutex_lock(&waiter->set->lock);
-    first = TAILQ_FIRST(&waiter->ended);
-    *empty = first == NULL && TAILQ_EMPTY(&waiter->open);
+    first = WEIR__QUEUE_FIRST(&waiter->ended);
+    *empty = first == NULL && WEIR__QUEUE_IS_EMPTY(&waiter->open);
     pthread_mutex_unlock(&waiter->set->lock);
     if (first == NULL)
         return NULL;
@@ -213,8 +213,8 @@ void weir_waiter_free(weir_waiter *waiter)
     pool = atomic_load(&waiter->set->pool);
     if (pool != NULL) /* no future of it ends meanwhile */
         pthread_mutex_lock(&pool->lock);
-    while ((awaited = TAILQ_FIRST(&waiter->open)) != NULL ||
-           (awaited = TAILQ_FIRST(&waiter->ended)) != NULL)
+    while ((awaited = WEIR__QUEUE_FIRST(&waiter->open)) != NULL ||
+           (awaited = WEIR__QUEUE_FIRST(&waiter->ended)) != NULL)
         weir__awaited_remove(awaited);
     if (pool != NULL)
         pthread_mutex_unlock(&pool->lock);

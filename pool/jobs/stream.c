@@ -15,12 +15,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 
 #include "pool/control/mine.h"
 #include "pool/host/future_set.h"
 #include "pool/host/hold.h"
 #include "pool/host/progress.h"
+#include "pool/host/queue.h"
 #include "pool/host/spec.h"
 #include "shm/clock.h"
 #include "shm/error.h"
@@ -32,7 +32,7 @@ struct entry {
     int64_t index;
     size_t place; /* in stream->running */
     bool running;
-    TAILQ_ENTRY(entry) link;
+    WEIR__QUEUE_LINK(entry) link;
 };
 
 struct weir_stream {
@@ -43,7 +43,7 @@ struct weir_stream {
     size_t in_flight;
     int64_t puts, takes;
     int64_t untaken; /* so many at most; 0: no limit */
-    TAILQ_HEAD(, entry) out;
+    WEIR__QUEUE(, entry) out;
     struct entry *taken; /* what weir_stream_next() gave out last */
     size_t running_count;
     struct entry **running;          /* in_flight of them, in no order, ... */
@@ -118,7 +118,7 @@ weir_stream *weir_stream_new(weir_pool *pool, weir_call_fn function,
         return NULL;
     stream = calloc(1, sizeof(*stream));
     if (stream != NULL) {
-        TAILQ_INIT(&stream->out);
+        WEIR__QUEUE_INIT(&stream->out);
         weir__future_set_hold(pool->futures.set);
         stream->set = pool->futures.set;
         stream->function = function;
@@ -148,7 +148,7 @@ static void start_running(weir_stream *stream, struct entry *entry)
     stream->running[entry->place] = entry;
     stream->futures[entry->place] = entry->future;
     if (!stream->unordered)
-        TAILQ_INSERT_TAIL(&stream->out, entry, link);
+        WEIR__QUEUE_PUT(&stream->out, entry, link);
 }
 
 static void note_end(weir_stream *stream, struct entry *entry)
@@ -164,7 +164,7 @@ static void note_end(weir_stream *stream, struct entry *entry)
     else
         stream->counts.failed++;
     if (stream->unordered)
-        TAILQ_INSERT_TAIL(&stream->out, entry, link);
+        WEIR__QUEUE_PUT(&stream->out, entry, link);
 }
 
 /* Notes all that have ended. */
@@ -302,14 +302,14 @@ static void free_entry(struct entry *entry)
 /* Waits until the head of `out` has ended. 1, 0: nothing is left, or a negative error. */
 static int wait_for_next(weir_stream *stream, int timeout_ms)
 {
-    struct entry *head = TAILQ_FIRST(&stream->out);
+    struct entry *head = WEIR__QUEUE_FIRST(&stream->out);
     int left_ms = timeout_ms;
     int64_t which;
 
     if (head == NULL) {
         int result = stream->running_count > 0 ? wait_for_one(stream, timeout_ms) : 0;
 
-        return result < 0 ? result : TAILQ_FIRST(&stream->out) != NULL;
+        return result < 0 ? result : WEIR__QUEUE_FIRST(&stream->out) != NULL;
     }
     while (head->running) {
         show_progress(stream);
@@ -358,8 +358,8 @@ int weir_stream_next(weir_stream *stream, weir_item *out, int timeout_ms)
     show_progress(stream);
     if (result <= 0)
         return result;
-    entry = TAILQ_FIRST(&stream->out);
-    TAILQ_REMOVE(&stream->out, entry, link);
+    entry = WEIR__QUEUE_FIRST(&stream->out);
+    WEIR__QUEUE_REMOVE(&stream->out, entry, link);
     stream->taken = entry;
     stream->takes++;
     if (entry->future->error != NULL)
@@ -386,8 +386,8 @@ void weir_stream_free(weir_stream *stream)
         note_end(stream, entry);
     }
     end_progress(stream);
-    while ((entry = TAILQ_FIRST(&stream->out)) != NULL) {
-        TAILQ_REMOVE(&stream->out, entry, link);
+    while ((entry = WEIR__QUEUE_FIRST(&stream->out)) != NULL) {
+        WEIR__QUEUE_REMOVE(&stream->out, entry, link);
         free_entry(entry);
     }
     free_entry(stream->taken);
