@@ -95,6 +95,15 @@ void weir_clear_error(void)
     last = none;
 }
 
+static const char *text_of_system(int number)
+{
+#ifdef __GLIBC__
+    return strerror_r(number, text, sizeof text); /* the GNU one, which gives the text */
+#else
+    return strerror(number); /* musl's text is a constant */
+#endif
+}
+
 const char *weir_strerror(int code)
 {
     int saved = errno;
@@ -109,7 +118,7 @@ const char *weir_strerror(int code)
     if (code > 0 || code == INT_MIN)
         snprintf(text, sizeof text, "unknown code %d", code);
     else
-        found = strerror_r(-code, text, sizeof text);
+        found = text_of_system(-code);
     errno = saved;
     return found;
 }

@@ -16,7 +16,6 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -28,6 +27,7 @@
 #include "manager/host/member.h"
 #include "manager/host/registry.h"
 #include "manager/scope_file/scope_file.h"
+#include "manager/space/pidfd.h"
 #include "manager/wire/protocol.h"
 #include "shm/error.h"
 
@@ -64,7 +64,7 @@ static bool is_without_pidfds(int error)
  * end by the socket alone. */
 static int open_host_pidfd(struct weir_scope *scope)
 {
-    int pidfd = weir__above_streams(pidfd_open(getpid(), 0)); /* CLOEXEC by itself */
+    int pidfd = weir__above_streams(weir__pidfd_open(getpid())); /* CLOEXEC by itself */
 
     weir__descriptor_set_pidfd(&scope->host_pidfd, pidfd, getpid());
     if (pidfd < 0 && !is_without_pidfds(errno))
@@ -112,7 +112,7 @@ static int start_manager(struct weir_scope *scope)
 static int open_manager_pidfd(struct weir_scope *scope)
 {
     struct pollfd item = {.fd = scope->channel.socket.fd, .events = 0};
-    int pidfd = weir__above_streams(pidfd_open(scope->channel.manager_pid, 0));
+    int pidfd = weir__above_streams(weir__pidfd_open(scope->channel.manager_pid));
 
     if (pidfd < 0 && is_without_pidfds(errno))
         return 0;

@@ -16,12 +16,13 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "manager/space/pidfd.h"
 #include "manager/wire/protocol.h"
 #include "shm/error.h"
+#include "shm/retry.h"
 
 #define KILL_WAIT_MS 1000 /* for a manager that was sent SIGKILL */
 
@@ -117,6 +118,6 @@ void weir__channel_kill_manager(struct weir__channel *channel)
 
     if (pidfd < 0)
         return; /* its pid may be another process's by now; what it does later does no harm */
-    pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
+    weir__pidfd_send_signal(pidfd, SIGKILL);
     weir__channel_wait_gone(channel, KILL_WAIT_MS);
 }

@@ -16,8 +16,9 @@
  * and what the program guards with its handlers usable, but only if it is called where these
  * threads are. A second fork() in a copy would wait for locks that no thread there will release.
  *
- * Failure modes. A copy has an exit signal, which is taken back from a program of one thread; with
- * several threads a handler for SIGCHLD may run once, without a child to wait for.
+ * Failure modes. A copy has an exit signal, which is taken back from a program of one thread. With
+ * several threads a handler for SIGCHLD may run once without a child to wait for, and a thread that
+ * waits for any child may be told of the copy.
  */
 #include "manager/host/intermediate.h"
 

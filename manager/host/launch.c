@@ -26,6 +26,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "manager/host/intermediate.h"
@@ -36,6 +38,11 @@
 #define STACK_SIZE ((size_t)256 * 1024)
 #define FIRST      WEIR__MANAGER_FIRST
 #define BEYOND     (WEIR__MANAGER_FIRST + WEIR__MANAGER_COUNT)
+
+#define NUMBERS_MAX 65536 /* of descriptors that are closed one by one */
+#ifndef CLOSE_RANGE_CLOEXEC
+#define CLOSE_RANGE_CLOEXEC 4u
+#endif
 
 _Static_assert(WEIR__MANAGER_SOCKET == FIRST && WEIR__MANAGER_SCOPE == FIRST + 1 &&
                    WEIR__MANAGER_HOST == FIRST + 2 && WEIR__MANAGER_STORE == FIRST + 3,
@@ -49,6 +56,21 @@ struct spawn {
     struct weir__spawn_report *report;
 };
 
+/* Where libc cannot have posix_spawn() close what the program has open beyond the manager's
+ * descriptors, the intermediate has it closed by exec: its descriptors are its own. */
+static void close_beyond_by_exec(void)
+{
+#if !WEIR_HAS_CLOSEFROM
+    struct rlimit limit = {.rlim_cur = NUMBERS_MAX};
+
+    if (syscall(SYS_close_range, BEYOND, ~0u, CLOSE_RANGE_CLOEXEC) == 0)
+        return;
+    getrlimit(RLIMIT_NOFILE, &limit); /* before Linux 5.11, or in a sandbox */
+    for (int fd = BEYOND; fd < NUMBERS_MAX && (rlim_t)fd < limit.rlim_cur; fd++)
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+#endif
+}
+
 /* Not instrumented: the sanitizer does not know the stack that this runs on. */
 __attribute__((no_sanitize("address", "undefined"))) static void intermediate(void *arg,
                                                                               bool is_copy)
@@ -58,6 +80,7 @@ __attribute__((no_sanitize("address", "undefined"))) static void intermediate(vo
     int error;
 
     (void)is_copy;
+    close_beyond_by_exec();
     error =
         posix_spawn(&pid, spawn->path, &spawn->actions, &spawn->attributes, spawn->argv, environ);
 
@@ -111,8 +134,10 @@ static int set_actions(posix_spawn_file_actions_t *actions, const int *sources, 
     for (int i = 0; i < WEIR__MANAGER_COUNT && !error; i++)
         error = sources[i] >= 0 ? posix_spawn_file_actions_adddup2(actions, sources[i], FIRST + i)
                                 : posix_spawn_file_actions_addclose(actions, FIRST + i);
+#if WEIR_HAS_CLOSEFROM
     if (!error)
         error = posix_spawn_file_actions_addclosefrom_np(actions, BEYOND);
+#endif
     if (error)
         posix_spawn_file_actions_destroy(actions);
     return error;

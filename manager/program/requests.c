@@ -154,6 +154,16 @@ static int in_creation(struct weir__requests *requests, const struct weir__block
     return error;
 }
 
+#ifndef STATX_TYPE /* musl before 1.2.5 has no such function */
+#include <linux/stat.h>
+#include <sys/syscall.h>
+
+static int statx(int folder, const char *path, int flags, unsigned mask, struct statx *out)
+{
+    return (int)syscall(SYS_statx, folder, path, flags, mask, out);
+}
+#endif
+
 /* A descriptor that comes with "make" must be of a file in /dev/shm that has no name so far. */
 static int check_passed(int passed, struct weir__block_record *record)
 {

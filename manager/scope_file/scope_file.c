@@ -33,6 +33,7 @@
 #include "manager/scope_file/address.h"
 #include "shm/block/block.h"
 #include "shm/error.h"
+#include "shm/retry.h"
 
 /* The header starts with its only byte that ever changes: '0' open, '1' closed. */
 #define HEADER_START  "{\"closed\":0,"

@@ -16,12 +16,12 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <unistd.h>
 
+#include "manager/space/pidfd.h"
 #include "manager/space/private_lock.h"
 
 #define PIDFS_MAGIC 0x50494446
@@ -151,7 +151,7 @@ bool weir__descriptor_reopen_pidfd(struct weir__descriptor *own, pid_t pid)
     weir__descriptors_lock();
     same = weir__descriptor_is_own(own); /* another thread has opened it */
     if (!same) {
-        pidfd = pidfd_open(pid, 0);
+        pidfd = weir__pidfd_open(pid);
         same = weir__is_file(pidfd, own->device, own->inode);
         if (same && own->closed < 0)
             own->closed = own->fd;

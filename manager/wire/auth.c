@@ -23,6 +23,8 @@
 #include <sodium.h>
 #endif
 
+#include "shm/retry.h"
+
 int weir__auth_nonce(unsigned char nonce[WEIR__NONCE_SIZE])
 {
     /* Up to 256 bytes it is all or nothing. */

@@ -15,6 +15,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "shm/retry.h"
+
 /* For one descriptor; aligned, the buffer holds two. */
 union control {
     struct cmsghdr header;

@@ -18,6 +18,8 @@
  * end is its own. The same is done with the counters of gcov, which a destructor writes that is not
  * run here: they are cleared when the process begins, and added to the files when it ends.
  *
+ * In musl nothing can be taken back: each pool and process leaves a handler that does nothing.
+ *
  * Failure modes. A handler that another thread of the program registers between the registration
  * here and the fork is taken for one of the forked process. Destructors of the thread_local objects
  * of the thread that made the pool are run by exit(), before any handler; weir__process_end() does
@@ -154,6 +156,10 @@ _Noreturn void weir__process_end(int status)
 {
     guard.ending = true;
     guard.status = status;
+#ifdef __GLIBC__
     __cxa_finalize(NULL); /* all that was registered, down to the handler above */
+#else
+    exit(status); /* the same; musl's __cxa_finalize() runs nothing */
+#endif
     end_here(status);
 }

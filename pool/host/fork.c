@@ -34,19 +34,29 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/single_threaded.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
-#include <ucontext.h>
 #include <unistd.h>
+#if WEIR_HAS_CONTEXTS
+#include <ucontext.h>
+#else
+#include <setjmp.h> /* of musl; glibc refuses a jump to another stack (_FORTIFY_SOURCE) */
+#endif
+#if __has_include(<sys/single_threaded.h>) /* glibc 2.32 */
+#include <sys/single_threaded.h>
+#define HAS_ONE_THREAD __libc_single_threaded
+#else
+#define HAS_ONE_THREAD false /* it is not known */
+#endif
 #if __has_include(<sys/rseq.h>) /* glibc 2.35 */
 #include <sys/rseq.h>
 #endif
 
 #include "manager/host/intermediate.h"
 #include "manager/internal.h"
+#include "manager/space/pidfd.h"
 #include "pool/control/exit_guard.h"
 #include "pool/control/hello.h"
 #include "pool/control/pause.h"
@@ -72,7 +82,7 @@ static void flush_before_fork(void)
 
     /* In a program with threads another one may hold a stream's lock for as long as it likes,
      * blocked in a read from a terminal, say: only what can be had at once is flushed then. */
-    if (__libc_single_threaded) {
+    if (HAS_ONE_THREAD) {
         fflush(NULL);
         return;
     }
@@ -156,8 +166,13 @@ struct start {
     char *stack;                   /* of the intermediate */
     size_t stack_size;
     volatile bool forks; /* the intermediate is within fork(): if it is gone, it was killed there */
-    ucontext_t thread;   /* where the child goes on */
+    /* Where the child goes on. */
+#if WEIR_HAS_CONTEXTS
+    ucontext_t thread;
     volatile bool is_child; /* set in the child's copy */
+#else
+    jmp_buf thread;
+#endif
 };
 
 /* The kernel forgets this registration in the intermediate, which shares memory, and so in what it
@@ -242,6 +257,17 @@ _Noreturn static void child_main(struct start *start)
     weir__supervisor_main(start->control, start->scope, start->end.fd);
 }
 
+/* The stack of which it has a copy may be above or below this one. */
+__attribute__((no_sanitize("address", "undefined"))) static void go_to_thread(struct start *start)
+{
+#if WEIR_HAS_CONTEXTS
+    start->is_child = true;
+    setcontext(&start->thread);
+#else
+    longjmp(start->thread, 1);
+#endif
+}
+
 /* Not instrumented: the sanitizer does not know the stack that this runs on. */
 __attribute__((no_sanitize("address", "undefined"))) static void intermediate(void *arg,
                                                                               bool is_copy)
@@ -253,10 +279,8 @@ __attribute__((no_sanitize("address", "undefined"))) static void intermediate(vo
     pid = is_copy ? _Fork() : fork();
     if (pid == 0 && is_copy)
         child_main(start); /* it is on a copy of the thread's stack, and fork() has run */
-    if (pid == 0) {
-        start->is_child = true;
-        setcontext(&start->thread);
-    }
+    if (pid == 0)
+        go_to_thread(start);
     start->forks = false;
     if (pid < 0) {
         struct weir__hello hello = {.code = -errno};
@@ -317,10 +341,15 @@ static int wait_for_hello(int lifeline, struct weir__hello *hello)
 /* Runs the intermediate, which is gone when this returns. 0 or an errno. */
 static int run_intermediate(struct start *start)
 {
+#if WEIR_HAS_CONTEXTS
     if (getcontext(&start->thread) != 0)
         return errno;
     if (start->is_child)
         child_main(start);
+#else
+    if (setjmp(start->thread) != 0)
+        child_main(start);
+#endif
     return weir__run_intermediate(
         &(struct weir__intermediate){intermediate, start, start->stack + start->stack_size, fork});
 }
@@ -398,7 +427,7 @@ static int open_pidfd(struct weir__detached *out)
     int pidfd, error;
 
     weir__descriptors_lock();
-    pidfd = weir__above_streams((int)syscall(SYS_pidfd_open, out->pid, 0));
+    pidfd = weir__above_streams(weir__pidfd_open(out->pid));
     error = errno;
     weir__descriptor_set_pidfd(&out->pidfd, pidfd, out->pid);
     weir__descriptor_list(&out->pidfd);
@@ -508,7 +537,7 @@ static void send_signal(const struct weir__detached *detached, int number)
     int pidfd = weir__descriptor_fd(&detached->pidfd);
 
     if (pidfd >= 0)
-        syscall(SYS_pidfd_send_signal, pidfd, number, NULL, 0);
+        weir__pidfd_send_signal(pidfd, number);
 }
 
 void weir__detached_continue(const struct weir__detached *detached)

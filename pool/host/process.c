@@ -11,11 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "manager/internal.h"
+#include "manager/space/pidfd.h"
 #include "pool/control/control.h"
 #include "pool/control/futex.h"
 #include "pool/control/mapping.h"
@@ -179,7 +179,7 @@ static int open_own(weir_process *process)
     /* seq_cst, both looks; pairs with supervisor.c, on_child(); pairs with supervisor.c,
      * fork_into() */
     const int32_t number = atomic_load(pid);
-    int pidfd = number > 0 ? (int)syscall(SYS_pidfd_open, number, 0) : -1, error = errno;
+    int pidfd = number > 0 ? weir__pidfd_open(number) : -1, error = errno;
 
     if (number > 0 && pidfd < 0 && error != ESRCH)
         return -error;
@@ -200,7 +200,7 @@ int weir_process_kill(weir_process *process, int signal)
         return weir__fail(-EINVAL, "signal is %d; it must be from 1 to %d", signal, SIGRTMAX);
     pidfd = open_own(process);
     if (pidfd >= 0) {
-        error = syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) < 0 ? -errno : 0;
+        error = weir__pidfd_send_signal(pidfd, signal) < 0 ? -errno : 0;
         close(pidfd);
     } else {
         error = pidfd;

@@ -34,12 +34,12 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "manager/internal.h"
+#include "manager/space/pidfd.h"
 #include "pool/control/bell.h"
 #include "pool/control/calls.h"
 #include "pool/control/chunk.h"
@@ -460,7 +460,7 @@ _Noreturn static void become_worker(struct child *child)
 
 static void watch_child(struct child *child)
 {
-    int pidfd = (int)syscall(SYS_pidfd_open, child->pid, 0), error = errno, status = 0;
+    int pidfd = weir__pidfd_open(child->pid), error = errno, status = 0;
 
     if (pidfd < 0) {
         /* Without it a death would go unnoticed. It may have begun to work already. */

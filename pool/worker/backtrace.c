@@ -12,7 +12,6 @@
  */
 #include "pool/worker/backtrace.h"
 
-#include <execinfo.h>
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
@@ -20,6 +19,12 @@
 #include <sys/prctl.h>
 #include <ucontext.h>
 #include <unistd.h>
+#if __has_include(<execinfo.h>)
+#include <execinfo.h>
+#define HAS_EXECINFO 1
+#else
+#define HAS_EXECINFO 0
+#endif
 
 #include "pool/control/symbol.h"
 #include "pool/worker/log.h"
@@ -28,7 +33,14 @@
 #define FRAMES_MAX 64
 #define GIVE_UP_S  5
 
-static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
+static const struct {
+    int number;
+    const char *name;
+} signals[] = {{SIGSEGV, "SIGSEGV"},
+               {SIGBUS, "SIGBUS"},
+               {SIGILL, "SIGILL"},
+               {SIGFPE, "SIGFPE"},
+               {SIGABRT, "SIGABRT"}};
 
 static struct weir__control *control; /* of the pool; set before the handler is */
 
@@ -73,15 +85,19 @@ static void put_text(struct text *text)
 
 static void put_header(struct text *text, int number, const siginfo_t *info)
 {
-    const char *name = sigabbrev_np(number);
+    const char *name = "a signal";
     char process[16] = "worker";
 
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+        if (signals[i].number == number)
+            name = signals[i].name;
+    }
     prctl(PR_GET_NAME, process);
     append(text, process);
     append(text, " (pid ");
     append_number(text, (uint64_t)getpid(), 10);
-    append(text, ") crashed by SIG");
-    append(text, name != NULL ? name : "?");
+    append(text, ") crashed by ");
+    append(text, name);
     if (info->si_code > 0 && number != SIGABRT) { /* by the kernel: a fault */
         append(text, " at address ");
         append_hex(text, (uint64_t)(uintptr_t)info->si_addr);
@@ -110,6 +126,18 @@ static void put_frame(struct text *text, uintptr_t address, unsigned back)
         append(text, "+");
     append_hex(text, symbol.in_file != 0 ? symbol.in_file : address);
     append(text, ")\n");
+}
+
+/* The calls that lead here; 0: libc cannot tell (musl). */
+static int find_calls(void **frames, int most)
+{
+#if HAS_EXECINFO
+    return backtrace(frames, most);
+#else
+    (void)frames;
+    (void)most;
+    return 0;
+#endif
 }
 
 /* The instruction that the signal has interrupted; 0: not known here. */
@@ -150,7 +178,9 @@ static void on_crash(int number, siginfo_t *info, void *context)
     text.size = 0;
     set_limit();
     put_header(&text, number, info);
-    count = backtrace(frames, FRAMES_MAX);
+    count = find_calls(frames, FRAMES_MAX);
+    if (count == 0 && at != 0)
+        put_frame(&text, at, 0);
     for (int i = first; i < count; i++) {
         if ((uintptr_t)frames[i] == at)
             first = i; /* without the signal's own frame */
@@ -173,11 +203,11 @@ void weir__backtrace_install(struct weir__control *pool)
     if (stack.ss_sp == MAP_FAILED || sigaltstack(&stack, NULL) < 0)
         return;
     control = pool;
-    backtrace(&frame, 1); /* loads what it needs, which a handler must not */
+    find_calls(&frame, 1); /* loads what it needs, which a handler must not */
     action.sa_sigaction = on_crash;
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
-        if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler == SIG_DFL)
-            sigaction(signals[i], &action, NULL);
+        if (sigaction(signals[i].number, NULL, &before) == 0 && before.sa_handler == SIG_DFL)
+            sigaction(signals[i].number, &action, NULL);
     }
 }
