@@ -303,9 +303,10 @@ WEIR_API pid_t weir_scope_manager_pid(const weir_scope *scope);
  * Connecting does not make the caller a process of the scope: it has no part in the common
  * addresses and the pool, and cannot end the scope. On the result work all calls that make a block,
  * list, array or dictionary (weir_scope_shm() to weir_scope_dict_named(), but no typed items and no
- * arenas, which are about common addresses), and the calls below. Objects that they make belong to
- * the scope and go with it, whether this program is still connected or not. Their handles are
- * stand-alone ones, to be closed here; unlinking one removes its name at once.
+ * arenas, which are about common addresses), and the calls below, which attach among others.
+ * Objects that they make belong to the scope and go with it, whether this program is still
+ * connected or not. Their handles are stand-alone ones, to be closed here; unlinking one removes
+ * its name at once.
  * Context: any thread; waits up to 4 s. Threads may share the result; a child that is forked must
  * connect itself.
  * Crash: the manager notices; nothing is left but what belongs to the scope.
@@ -348,10 +349,28 @@ typedef struct weir_block_info {
 WEIR_API WEIR_MUST_CHECK int64_t weir_scope_blocks(weir_scope *scope, weir_block_info *blocks,
                                                    size_t capacity);
 
-/* Finds a block of the scope by its name. To use it, attach it by that name. `out` may be NULL.
+/* Finds a block of the scope by its name; below it is attached, too. `out` may be NULL.
  * Returns: 0; -ENOENT (the scope has no such block, or its name is gone). */
 WEIR_API WEIR_MUST_CHECK int weir_scope_lookup(weir_scope *scope, const char *name,
                                                weir_block_info *out);
+
+/* Attaches a block, list, array or dictionary of the scope by its name: one that any process of the
+ * scope has made, or a connected program, or that is tracked.
+ *
+ * Other than weir_list_attach(name) and its like, which take whatever has the name in /dev/shm,
+ * these take the scope's object or none: a block that has got the name since is not attached. What
+ * the block holds is checked; another program of the user may write to it at any time.
+ * `name`: as given to weir_scope_list_named() and its like, or weir_shm_name() of any object of a
+ * scope that is not anonymous. An array needs its header (WEIR_ARRAY_NPY); of one without attach
+ * the block, and weir_array_attach_as() says what is in it.
+ * Returns: a stand-alone handle, to be closed here, that stays valid after the end of the scope and
+ * of the connection; or NULL with weir_scope_lookup()'s errors, those of weir_list_attach() and its
+ * like (EBADMSG: not an object of that kind, or damaged), or EPROTO (the manager's answer is not
+ * about that name). */
+WEIR_API WEIR_MUST_CHECK weir_shm *weir_scope_attach_shm(weir_scope *scope, const char *name);
+WEIR_API WEIR_MUST_CHECK weir_list *weir_scope_attach_list(weir_scope *scope, const char *name);
+WEIR_API WEIR_MUST_CHECK weir_array *weir_scope_attach_array(weir_scope *scope, const char *name);
+WEIR_API WEIR_MUST_CHECK weir_dict *weir_scope_attach_dict(weir_scope *scope, const char *name);
 
 /* Gives an existing block to the scope, which unlinks it at its end: any stand-alone block, list,
  * array or dict of this user, whoever made it. Tracking twice is the same as once.

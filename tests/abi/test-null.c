@@ -157,6 +157,10 @@ static void scope_keeps_the_rule__when_the_object_is_null(void **state)
     IS_EINVAL(weir_scope_sync(NULL));
     IS_EINVAL(weir_scope_manager_pid(NULL));
     IS_EINVAL(weir_scope_blocks(NULL, NULL, 0));
+    IS_NOTHING(weir_scope_attach_shm(NULL, "x"));
+    IS_NOTHING(weir_scope_attach_list(NULL, "x"));
+    IS_NOTHING(weir_scope_attach_array(NULL, "x"));
+    IS_NOTHING(weir_scope_attach_dict(NULL, "x"));
     IS_EINVAL(weir_scope_lookup(NULL, "a", NULL));
     IS_EINVAL(weir_scope_track(NULL, "a"));
     IS_EINVAL(weir_scope_release(NULL, "a"));

@@ -283,6 +283,165 @@ static void name_is_refused__when_it_cannot_be(void **state)
     weir_scope_disconnect(outside);
 }
 
+/* ---- attaching by name ----------------------------------------------------------------------- */
+
+/* What the scope's program has made is used outside. */
+static int attach_all(void)
+{
+    weir_scope *outside = weir_scope_connect(address, NULL, 0);
+    weir_shm *shm = weir_scope_attach_shm(outside, "weirtest-block");
+    weir_list *list = weir_scope_attach_list(outside, "weirtest-list");
+    weir_array *array = weir_scope_attach_array(outside, "weirtest-array");
+    weir_dict *dict = weir_scope_attach_dict(outside, "weirtest-dict");
+    weir_value value;
+
+    if (!outside || !shm || !list || !array || !dict)
+        return 1;
+    weir_scope_disconnect(outside); /* handles stay */
+    if (strcmp(weir_shm_buf(shm), "in the scope") != 0 || weir_list_get(list, 1, &value) != 0 ||
+        value.integer != 8 || weir_list_set(list, 0, weir_int(70)) != 0)
+        return 2;
+    ((double *)weir_array_data(array))[2] = 2.5;
+    if (weir_dict_set(dict, weir_str("key"), weir_int(9)) != 0)
+        return 3;
+    weir_shm_close(shm);
+    weir_list_close(list);
+    weir_array_close(array);
+    weir_dict_close(dict);
+    return 0;
+}
+
+static void objects_are_used_outside__when_attached_by_name(void **state)
+{
+    const weir_value values[] = {weir_int(7), weir_int(8)};
+    weir_shm *shm = weir_scope_shm_named(scope, "weirtest-block", 100);
+    weir_list *list = weir_scope_list_named(scope, "weirtest-list", values, 2);
+    weir_array *array = weir_scope_array_named(scope, "weirtest-array", WEIR_FLOAT64, 1,
+                                               (int64_t[]){3}, WEIR_ARRAY_NPY);
+    weir_dict *dict = weir_scope_dict_named(scope, "weirtest-dict", NULL);
+    weir_value value;
+
+    (void)state;
+    assert_true(shm && list && array && dict);
+    strcpy(weir_shm_buf(shm), "in the scope");
+    assert_int_equal(in_child(attach_all, 0), 0);
+    assert_int_equal(weir_list_get(list, 0, &value), 0);
+    assert_int_equal(value.integer, 70);
+    assert_true(((double *)weir_array_data(array))[2] == 2.5);
+    assert_int_equal(weir_dict_get(dict, weir_str("key"), &value, NULL, 0), 0);
+    assert_int_equal(value.integer, 9);
+}
+
+static void assert_not_attached(weir_scope *outside, const char *name, int code)
+{
+    assert_null(weir_scope_attach_shm(outside, name));
+    assert_int_equal(weir_last_error()->code, code);
+    assert_null(weir_scope_attach_list(outside, name));
+    assert_int_equal(weir_last_error()->code, code);
+    assert_null(weir_scope_attach_array(outside, name));
+    assert_int_equal(weir_last_error()->code, code);
+    assert_null(weir_scope_attach_dict(outside, name));
+    assert_int_equal(weir_last_error()->code, code);
+}
+
+static void nothing_is_attached__when_it_is_not_the_scopes(void **state)
+{
+    weir_scope *outside = weir_scope_connect(address, NULL, 0);
+    weir_shm *alone = weir_shm_create("weirtest-alone", 4096, 0), *moved, *again;
+    weir_shm *unnamed = weir_scope_shm(scope, 100), *found;
+    weir_list *list = weir_scope_list_range(scope, 0, 9, 1);
+
+    (void)state;
+    assert_not_attached(outside, "weirtest-alone", -ENOENT);
+    assert_not_attached(scope, "weirtest-alone", -ENOENT);
+    assert_not_attached(outside, NULL, -EINVAL);
+    assert_not_attached(outside, "\xff", -EINVAL);
+    /* Its name is another block's by now. */
+    moved = weir_scope_shm_named(outside, "weirtest-moved", 100);
+    assert_int_equal(weir_shm_unlink(moved), 0);
+    again = weir_shm_create("weirtest-moved", 100, 0);
+    assert_not_attached(outside, "weirtest-moved", -ENOENT);
+    /* Names that weir has chosen do as well, and the kind is looked at. */
+    found = weir_scope_attach_shm(outside, weir_shm_name(unnamed));
+    assert_non_null(found);
+    assert_null(weir_scope_attach_dict(outside, weir_shm_name(weir_list_shm(list))));
+    assert_true(weir_last_error()->code == -EBADMSG || weir_last_error()->code == -EINVAL);
+    assert_null(weir_scope_attach_array(outside, weir_shm_name(unnamed)));
+    weir_shm_close(found);
+    assert_int_equal(weir_shm_unlink(alone), 0);
+    assert_int_equal(weir_shm_unlink(again), 0);
+    weir_shm_close(alone);
+    weir_shm_close(again);
+    weir_shm_close(moved);
+    weir_scope_disconnect(outside);
+}
+
+/* In a manager's place: answers each request for a block with the same one. */
+static void answer_wrongly(int listener, const char *name, json_int_t ino, json_int_t size)
+{
+    int fd = accept(listener, NULL, NULL);
+    json_t *request;
+
+    weir__frame_send(fd, json_pack("{s:i, s:s, s:s, s:s, s:s}", "weir", 1, "version", "0.1.0",
+                                   "scope", "0123456789abcdef", "auth", "none", "nonce",
+                                   "00112233445566778899aabbccddeeff"
+                                   "00112233445566778899aabbccddeeff"));
+    json_decref(hear(fd));
+    weir__frame_send(fd, json_pack("{s:i}", "welcome", 1));
+    while ((request = hear(fd)) != NULL) {
+        json_decref(request);
+        weir__frame_send(fd, json_pack("{s:{s:s, s:I, s:s, s:I, s:i}}", "block", "name", name,
+                                       "ino", ino, "kind", "list", "size", size, "pid", 1));
+    }
+    _exit(0);
+}
+
+static void answers_are_refused__when_they_are_not_about_that_block(void **state)
+{
+    weir_list *list = weir_list_create_range("weirtest-mine", 0, 9, 1);
+    const char *const names[] = {"weirtest-other", "../weirtest-mine", "weirtest-mine",
+                                 "weirtest-mine", "weirtest-mine"};
+    const int codes[] = {-EPROTO, -EPROTO, -ENOENT, -EBADMSG, 0};
+    struct stat st;
+
+    (void)state;
+    assert_int_equal(stat("/dev/shm/weirtest-mine", &st), 0);
+    for (int i = 0; i < 5; i++) {
+        struct sockaddr_un at = {.sun_family = AF_UNIX};
+        int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), status;
+        weir_list *attached;
+        weir_scope *outside;
+        pid_t pid;
+
+        strcpy(at.sun_path, address);
+        assert_int_equal(bind(listener, (struct sockaddr *)&at, sizeof(at)), 0);
+        assert_int_equal(listen(listener, 1), 0);
+        pid = fork();
+        if (pid == 0) {
+            settle_child();
+            answer_wrongly(listener, names[i], (json_int_t)st.st_ino + (i == 2),
+                           (json_int_t)st.st_size + 4096 * (i == 3));
+        }
+        close(listener);
+        outside = weir_scope_connect(address, NULL, 0);
+        if (!outside)
+            fail_msg("%s", weir_last_error()->message);
+        attached = weir_scope_attach_list(outside, "weirtest-mine");
+        if (codes[i] == 0)
+            assert_non_null(attached);
+        else
+            assert_int_equal(weir_last_error()->code, codes[i]);
+        assert_int_equal(attached == NULL, codes[i] != 0);
+        weir_list_close(attached);
+        weir_scope_disconnect(outside);
+        kill(pid, SIGKILL);
+        waitpid(pid, &status, 0);
+        assert_int_equal(unlink(address), 0);
+    }
+    assert_int_equal(weir_shm_unlink(weir_list_shm(list)), 0);
+    weir_list_close(list);
+}
+
 /* ---- who unlinks what ----------------------------------------------------------------------- */
 
 static bool is_there(const char *name)
@@ -412,6 +571,9 @@ int main(void)
         OPEN(forked_child_is_refused__when_it_speaks_on_its_parents_connection),
         OPEN(others_block_is_left_alone__when_it_has_the_name),
         OPEN(name_is_refused__when_it_cannot_be),
+        OPEN(objects_are_used_outside__when_attached_by_name),
+        OPEN(nothing_is_attached__when_it_is_not_the_scopes),
+        PLAIN(answers_are_refused__when_they_are_not_about_that_block),
         OPEN(block_goes_with_the_scope__when_it_is_tracked),
         OPEN(name_stays__when_it_was_only_attached),
         OPEN(scope_ends_well__when_pythons_tracker_has_unlinked_a_block),
