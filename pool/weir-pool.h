@@ -114,7 +114,7 @@ typedef struct weir_pool_options {
     /* A worker that crashes (SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT) writes where to stderr
      * before it dies: one line a function, static ones included unless the program was stripped and
      * its debug information is not in /usr/lib/debug. `addr2line -e FILE 0x...` gives the source
-     * line, if the program was built with -g. */
+     * line, if the program was built with -g. With musl it is the line of the crash alone. */
     bool backtrace;
     /* Processes that workers have started are left alone when their worker dies or the pool ends;
      * see above. */
