@@ -160,16 +160,17 @@ WEIR_API WEIR_MUST_CHECK weir_pool *weir_pool_new(weir_scope *scope,
 /* Ends the pool when the jobs in flight are done, those of futures included: workers run the
  * finalizer and exit. NULL is allowed.
  *
- * A worker that does not end within 5 s of having no more work is killed. It waits for the work, as
- * weir_process_free() does not; weir_pool_kill() does not either. A supervisor that is stopped is
- * sent SIGCONT; if it does not go on (a debugger, a frozen cgroup) it is killed 7 s after the work
- * is done.
+ * A worker that does not end within 5 s of having no more work is killed; 5 s and 5 ms for each
+ * worker, as a thousand take their time to end. It waits for the work, as weir_process_free() does
+ * not; weir_pool_kill() does not either. A supervisor that is stopped is sent SIGCONT; if it does
+ * not go on (a debugger, a frozen cgroup) it is killed 7 s, and 10 ms for each worker, after the
+ * work is done.
  * Context: the program that made the pool; no other thread may use the pool any more.
  * Crash: the workers are killed. */
 WEIR_API void weir_pool_free(weir_pool *pool);
 
 /* Kills the workers and ends the pool at once. NULL is allowed. A supervisor that is stopped and
- * does not go on is killed after 2 s.
+ * does not go on is killed after 2 s, and 5 ms for each worker.
  *
  * Other threads may be using the pool: jobs that they wait for return WEIR_EDIED first, and calls
  * that they begin from now on fail with -ECANCELED, also when the pool has ended, until another 64

@@ -15,7 +15,8 @@
  *     looks at the ready set    (seq_cst)     takes one out: bell + 1, wake
  *     sleeps while bell == seen
  *
- * Killed between taking a bit out and ringing: the supervisor wakes all workers after each death.
+ * Killed between taking a bit out and ringing: after each death the supervisor rings all workers
+ * whose bit is out, which are those that run or that such a process owed a ring.
  *
  * What the program does about spinning workers stands in job.c, publish_and_wake().
  */
@@ -138,7 +139,8 @@ static void sleep_until_rung(struct weir__control *control, unsigned index, stru
 
     weir__tie_keep(control, tie);
     /* seq_cst, then look; pairs with park.c, weir__wake_spinner(); pairs with park.c,
-     * weir__wake_one(): they look at the bit after the job was added */
+     * weir__wake_one(); pairs with park.c, weir__wake_lost(): they look at the bit after the job
+     * was added */
     atomic_fetch_or(parked, bit);
     if (!something_to_do(control))
         weir__futex_wait(&slot->bell, seen, weir__tie_sleep_ns(tie));
@@ -248,4 +250,19 @@ void weir__wake_all(struct weir__control *control)
 {
     for (int i = 0; i < control->workers; i++)
         ring_slot(&control->slots[i]);
+}
+
+/* What is ready may have been for a worker that has died: it is for another one. */
+void weir__wake_lost(struct weir__control *control)
+{
+    for (int i = 0; i < control->workers; i++) {
+        struct weir__slot *slot = &control->slots[i];
+
+        /* seq_cst, after jobs were added; pairs with park.c, sleep_until_rung() */
+        if (!(atomic_load(&control->meeting[i / 64].parked) >> (i % 64) & 1) &&
+            atomic_load(&slot->state) != SLOT_EMPTY)
+            ring_slot(slot);
+    }
+    if (weir__ready_any(control))
+        weir__wake_one(control);
 }

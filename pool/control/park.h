@@ -59,7 +59,11 @@ bool weir__any_parked(const struct weir__control *control);
 /* Wakes one sleeping worker. False when none sleeps. */
 bool weir__wake_one(struct weir__control *control);
 
-/* Wakes every worker, asleep or about to be: for changes that all must see, and after a death. */
+/* Wakes every worker, asleep or about to be: for changes that all must see. */
 void weir__wake_all(struct weir__control *control);
+
+/* Supervisor, after deaths and when what is ready has been added again: makes up for all wake-ups
+ * that the dead have owed. */
+void weir__wake_lost(struct weir__control *control);
 
 #endif

@@ -16,6 +16,16 @@ struct weir__tie;
 /* Exit status of a worker whose initializer failed. */
 #define WEIR__EXIT_INITIALIZER 111
 
+/* How long workers have to end when there is no more work. */
+#define WEIR__FINISH_MS 5000
+
+/* A limit of an end, for all workers: a thousand take their time to die, on a machine that is busy
+ * with other things too. */
+static inline int weir__end_ms(const struct weir__control *control, int ms)
+{
+    return ms + 5 * control->workers;
+}
+
 /* control.orders: what the host wants for good. A byte on the lifeline only makes the supervisor
  * look at its words in the control block, so a byte that does not fit behind unread ones is not
  * needed. End of file there means the host is gone. */

@@ -68,9 +68,9 @@
 #define STACK_SIZE       ((size_t)8 << 20) /* as a thread has: for pthread_atfork() handlers */
 #define STACK_SIZE_MIN   ((size_t)256 << 10)
 #define STACK_GUARD      ((size_t)64 << 10) /* a page, whatever its size */
-#define RSEQ_SIZE        32 /* of the first version, which every kernel with rseq takes */
-#define HELLO_TIMEOUT_MS 60000
-#define LAST_DEATHS_NS   500000000 /* from the end of a supervisor to that of its workers */
+#define RSEQ_SIZE        32        /* of the first version, which every kernel with rseq takes */
+#define HELLO_TIMEOUT_MS 60000     /* without a sign of life */
+#define LAST_DEATHS_MS   500       /* from the end of a supervisor to that of its workers */
 #define KILL_MS          2000      /* for a supervisor that kills its workers */
 #define KILLED_MS        1000      /* for one that was killed */
 #define NUMBERS_MAX      (1 << 20) /* of descriptors that are closed one by one */
@@ -305,10 +305,15 @@ static int64_t paused_ns(int64_t before, int tick)
     return tick > 0 ? weir__pause_after(before + tick * INT64_C(1000000), weir__now_ns()) : 0;
 }
 
-static int wait_for_hello(int lifeline, struct weir__hello *hello)
+/* A large program takes long to be copied, and is so for each worker: as long as one is forked
+ * after the other the process is at work. */
+static int wait_for_hello(const struct weir__detached *detached, struct weir__hello *hello)
 {
+    const int64_t silence = INT64_C(1000000) * HELLO_TIMEOUT_MS;
+    const int lifeline = detached->lifeline.fd;
     struct pollfd poll_fd = {.fd = lifeline, .events = POLLIN};
-    int64_t limit = weir__now_ns() + (int64_t)HELLO_TIMEOUT_MS * 1000000;
+    int64_t limit = weir__now_ns() + silence;
+    uint64_t started = 0, seen;
     ssize_t got;
 
     for (;;) {
@@ -319,13 +324,17 @@ static int wait_for_hello(int lifeline, struct weir__hello *hello)
         if (ready > 0)
             break;
         limit += paused_ns(before, tick);
-        if (ready == 0 && weir__now_ns() < limit)
+        seen = atomic_load(&detached->control->workers_started);
+        if (seen != started)
+            limit = weir__now_ns() + silence;
+        else if (ready == 0 && weir__now_ns() < limit)
             continue;
-        if (ready == 0)
+        else if (ready == 0)
             return weir__fail(-ETIMEDOUT, "the supervisor was not ready within %d ms",
                               HELLO_TIMEOUT_MS);
-        if (errno != EINTR)
+        else if (errno != EINTR)
             return weir__fail(-errno, "waiting for the supervisor: %s", strerror(errno));
+        started = seen;
     }
     do
         got = recv(lifeline, hello, sizeof(*hello), 0);
@@ -475,7 +484,7 @@ int weir__fork_supervisor(struct weir__control *control, weir_scope *scope,
         weir__descriptor_close(&out->lifeline);
         return weir__fail(-result, "cannot fork: %s", strerror(result));
     }
-    result = wait_for_hello(out->lifeline.fd, &hello);
+    result = wait_for_hello(out, &hello);
     if (result < 0 && start.forks)
         result = fail_fork_killed(&start);
     if (result == 0) {
@@ -555,16 +564,17 @@ void weir__detached_order(const struct weir__detached *detached, uint32_t order)
 void weir__detached_kill(struct weir__detached *detached)
 {
     weir__detached_order(detached, ORDER_KILL);
-    if (weir__detached_wait(detached, KILL_MS))
+    if (weir__detached_wait(detached, weir__end_ms(detached->control, KILL_MS)))
         return;
     send_signal(detached, SIGKILL);
-    weir__detached_wait(detached, KILLED_MS);
+    weir__detached_wait(detached, weir__end_ms(detached->control, KILLED_MS));
 }
 
 /* The supervisor is gone: its workers, which the kernel has signalled, need not much longer. */
-static int64_t shortened(int64_t limit)
+static int64_t shortened(const struct weir__detached *detached, int64_t limit)
 {
-    const int64_t last = weir__now_ns() + LAST_DEATHS_NS;
+    const int64_t last =
+        weir__now_ns() + INT64_C(1000000) * weir__end_ms(detached->control, LAST_DEATHS_MS);
 
     return limit < last ? limit : last;
 }
@@ -597,7 +607,7 @@ static bool wait_with_lifeline(const struct weir__detached *detached, int pidfd,
             return true;
         if (!gone && ready > 0 && poll_fds[1].revents != 0) {
             gone = true;
-            limit = shortened(limit);
+            limit = shortened(detached, limit);
         }
     } while (remaining > 0);
     return gone;
@@ -616,7 +626,7 @@ static bool wait_without_lifeline(const struct weir__detached *detached, int pid
 
         if (!gone && (pidfd >= 0 ? poll(&ended, 1, 0) > 0 : is_no_process(detached->pid))) {
             gone = true;
-            limit = shortened(limit);
+            limit = shortened(detached, limit);
         }
         if (gone && are_workers_gone(detached->control))
             return true;
@@ -646,9 +656,9 @@ void weir__detached_end(struct weir__detached *detached, weir_scope *scope)
         /* Closing its lifeline ends a supervisor that works; one that does not is killed. */
         if (weir__descriptor_is_own(&detached->lifeline))
             shutdown(detached->lifeline.fd, SHUT_WR);
-        if (!weir__detached_wait(detached, KILLED_MS)) {
+        if (!weir__detached_wait(detached, weir__end_ms(detached->control, KILLED_MS))) {
             send_signal(detached, SIGKILL);
-            weir__detached_wait(detached, KILLED_MS);
+            weir__detached_wait(detached, weir__end_ms(detached->control, KILLED_MS));
         }
         weir__scope_close_own(scope, &detached->lifeline, "the lifeline of a pool or process");
     }

@@ -30,7 +30,7 @@
 #include "shm/clock.h"
 #include "shm/error.h"
 
-#define FREE_MS 6000 /* the supervisor gives workers 5 s to end */
+#define FREE_MS (WEIR__FINISH_MS + 1000) /* the supervisor gives workers WEIR__FINISH_MS to end */
 
 static int check_pool_options(const weir_pool_options *options)
 {
@@ -279,7 +279,7 @@ void weir_pool_free(weir_pool *pool)
     atomic_store(&pool->control->state, POOL_DRAINING);
     weir__wake_all(pool->control);
     weir__detached_order(&pool->supervisor, ORDER_FINISH);
-    weir__detached_wait(&pool->supervisor, FREE_MS);
+    weir__detached_wait(&pool->supervisor, weir__end_ms(pool->control, FREE_MS));
     weir__dispatch_close(pool);
     weir__detached_end(&pool->supervisor, pool->scope);
     weir__scope_on_end_remove(pool->scope, &pool->on_end);

@@ -176,7 +176,7 @@ pid_t weir_process_pid(const weir_process *process)
 static int open_own(weir_process *process)
 {
     const _Atomic int32_t *pid = &process->control->slots[0].pid;
-    /* seq_cst, both looks; pairs with supervisor.c, on_child(); pairs with supervisor.c,
+    /* seq_cst, both looks; pairs with supervisor.c, reap_one(); pairs with supervisor.c,
      * fork_into() */
     const int32_t number = atomic_load(pid);
     int pidfd = number > 0 ? weir__pidfd_open(number) : -1, error = errno;

@@ -13,6 +13,7 @@
 #include <poll.h>
 
 #include "pool/control/futex.h"
+#include "pool/control/supervision.h"
 #include "pool/host/look.h"
 
 #define TICK_MS        50
@@ -59,7 +60,7 @@ void weir__look_after_supervisor(weir_pool *pool)
         return;
     }
     /* The kernel has signalled its workers; wait until they are really gone. */
-    weir__detached_wait(&pool->supervisor, LAST_DEATHS_MS);
+    weir__detached_wait(supervisor, weir__end_ms(pool->control, LAST_DEATHS_MS));
     atomic_store_explicit(&pool->supervisor_gone, true, memory_order_release);
 }
 

@@ -19,9 +19,9 @@
  * namespace can hurt no process.
  *
  * Failure modes. Without /proc nothing is found, and strays live on. Where the limit cannot be set,
- * every stray counts as that of the worker that died. A process that cannot be killed (it belongs
- * to another user, or hangs in the kernel) is left after a second. If the supervisor itself is
- * killed, strays live on.
+ * every stray counts as that of a worker that died. A process that cannot be killed (it belongs to
+ * another user, or hangs in the kernel) is left after a second. If the supervisor itself is killed,
+ * strays live on.
  */
 #include "pool/supervisor/strays.h"
 
@@ -78,21 +78,22 @@ void weir__strays_unmark(const struct weir__strays *strays)
 /* One look at all children of this process. */
 struct look {
     const struct weir__strays *strays;
-    uint64_t mark; /* of those that are meant; 0: of this supervisor's workers */
-    int number;    /* the signal for them */
-    bool found;    /* there was one, so there may be more by now */
+    bool all;   /* of this supervisor's workers are meant, not those alone that have died */
+    int number; /* the signal for them */
+    bool found; /* there was one, so there may be more by now */
 };
 
 static bool is_meant(const struct look *look, pid_t pid)
 {
+    const struct weir__strays *strays = look->strays;
     struct rlimit limit;
 
-    if (!look->strays->marks)
+    if (!strays->marks)
         return true;
     if (prlimit(pid, RLIMIT_LOCKS, NULL, &limit) != 0)
-        return look->mark == 0; /* not for us to see: another user's */
-    return look->mark != 0 ? limit.rlim_cur == look->mark
-                           : (limit.rlim_cur & ~MARK_NUMBERS) == look->strays->base;
+        return look->all; /* not for us to see: another user's */
+    return (limit.rlim_cur & ~MARK_NUMBERS) == strays->base &&
+           (look->all || strays->has_died(strays->context, limit.rlim_cur));
 }
 
 static void look_at(struct look *look, pid_t pid)
@@ -133,11 +134,11 @@ static void look_at_children(struct look *look)
         close(fd);
 }
 
-static void end_children(const struct weir__strays *strays, uint64_t mark, int64_t ask_ns)
+static void end_children(const struct weir__strays *strays, bool all, int64_t ask_ns)
 {
     const int64_t asked = weir__now_ns() + ask_ns, limit = asked + KILLED_NS;
     int64_t now = weir__now_ns(), step = STEP_NS;
-    struct look look = {.strays = strays, .mark = mark};
+    struct look look = {.strays = strays, .all = all};
 
     if (strays->left)
         return;
@@ -152,27 +153,12 @@ static void end_children(const struct weir__strays *strays, uint64_t mark, int64
     } while (look.found && now < limit);
 }
 
-void weir__strays_kill(const struct weir__strays *strays, uint64_t mark)
+void weir__strays_kill(const struct weir__strays *strays)
 {
-    end_children(strays, mark, 0);
+    end_children(strays, false, 0);
 }
 
 void weir__strays_end(const struct weir__strays *strays, bool asked)
 {
-    end_children(strays, 0, asked ? ASKED_NS : 0);
-}
-
-void weir__strays_reap(const struct weir__strays *strays)
-{
-    siginfo_t info = {.si_pid = 0};
-
-    if (strays->left)
-        return;
-    /* A worker that has ended is first in line until it has been looked after: then this is called
-     * again. */
-    while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0 && info.si_pid > 0 &&
-           !strays->is_worker(strays->context, info.si_pid)) {
-        waitpid(info.si_pid, NULL, WNOHANG | __WALL);
-        info.si_pid = 0;
-    }
+    end_children(strays, true, asked ? ASKED_NS : 0);
 }

@@ -19,6 +19,8 @@ struct weir__strays {
     struct rlimit own; /* of the supervisor, which has no mark */
     /* Whether a child of this process is a worker. */
     bool (*is_worker)(void *context, pid_t pid);
+    /* Whether the worker with this mark has died, and what it has left is to be killed. */
+    bool (*has_died)(void *context, uint64_t mark);
     void *context;
 };
 
@@ -29,14 +31,11 @@ void weir__strays_begin(struct weir__strays *strays);
 uint64_t weir__strays_mark(struct weir__strays *strays);
 void weir__strays_unmark(const struct weir__strays *strays);
 
-/* Kills what the worker with this mark, which has been reaped, has left, and all that descends from
+/* Kills what workers have left that have died, which have been reaped, and all that descends from
  * it, and waits until that is gone, but not for ever. */
-void weir__strays_kill(const struct weir__strays *strays, uint64_t mark);
+void weir__strays_kill(const struct weir__strays *strays);
 
 /* The same for all workers of this supervisor, which are gone. `asked`: with SIGTERM first. */
 void weir__strays_end(const struct weir__strays *strays, bool asked);
-
-/* Reaps those that have ended by themselves. */
-void weir__strays_reap(const struct weir__strays *strays);
 
 #endif

@@ -3,19 +3,26 @@
  * supervisor.c: forks, reaps and replaces workers, and ends them with the host.
  *
  * It is off the hot path: host and workers meet in the control block without it. It sleeps in
- * poll() on its workers' pidfds, the lifeline to the host and the host's pidfd. There is no
+ * ppoll() on the lifeline to the host and the host's pidfd, which SIGCHLD ends. There is no
  * library's loop and no malloc() here: between the fork of a program with threads and the caller's
  * own task nothing may wait for a lock that a thread of the host held at that moment, and not every
  * allocator gives its locks back to a child (AddressSanitizer's of gcc 12 does not).
  *
- * When a worker has died:
- *  1. it is reaped, so no other process acts for it any more, and what it had started is ended
- *     (strays.c);
- *  2. the one chunk that its cell says it was running becomes free again, or fails with a report;
+ * When workers have died, those that it finds in one round are looked after together, because some
+ * steps take the longer the more workers there are:
+ *  1. they are reaped, so no other process acts for them any more, and what they had started is
+ *     ended (strays.c);
+ *  2. the one chunk that the cell of each says it was running becomes free again, or fails with a
+ *     report;
  *  3. repair: every open job goes back into the ready set, every host thread that waits looks
- * again, and every worker is woken. That restores all invariants that a death between two steps of
- * park.c, ready.h or worker.c can break, wherever it happened;
- *  4. a replacement is forked, unless workers keep dying at their start.
+ *     again, each worker is rung that may sleep without being seen, and one is woken for what is
+ *     ready. That restores all invariants that a death between two steps of park.c, ready.h or
+ *     worker.c can break, wherever it happened. A pool that ends has no job that is open, and no
+ *     thread in it: it is not repaired;
+ *  4. replacements are forked, unless workers keep dying at their start.
+ *
+ * A worker costs no descriptor here: each one that is forked would have to close those of all
+ * others.
  *
  * When the host is gone (end of file on the lifeline, or its pidfd: each sees cases that the other
  * does not), the workers are killed, and if the manager is gone too the scope is cleaned here.
@@ -39,7 +46,6 @@
 #include <unistd.h>
 
 #include "manager/internal.h"
-#include "manager/space/pidfd.h"
 #include "pool/control/bell.h"
 #include "pool/control/calls.h"
 #include "pool/control/chunk.h"
@@ -57,27 +63,31 @@
 
 #define FAILED_STARTS_MAX 3  /* in a row, of a worker that exits, ... */
 #define KILLED_STARTS_MAX 20 /* ... or is killed: perhaps by another program */
-#define FINISH_NS         INT64_C(5000000000)
 #define FORK_AGAIN_NS     INT64_C(50000000)
 #define WITHOUT_WORKER_NS INT64_C(5000000000)
-#define REAP_NS           INT64_C(2000000000)
+#define REAP_MS           2000
 #define REAP_AGAIN_NS     INT64_C(200000)
+#define STRAYS_A_ROUND    64                /* that are reaped, beside the workers */
+#define FORKS_NS          INT64_C(10000000) /* of one round */
 
 #define POLL_AGAIN_NS INT64_C(10000000)
 
 struct child {
     struct supervisor *supervisor;
     unsigned slot;
-    pid_t pid;         /* 0: none */
+    pid_t pid;         /* 0: none, or it has been reaped */
+    pid_t died;        /* the last one that was reaped, ... */
+    int status;        /* ... and how it ended, as waitpid() gives it */
     uint64_t mark;     /* of what it starts; strays.c */
     int failed_starts; /* in a row */
+    struct child *next_dead;
 };
 
-enum { POLL_LIFELINE, POLL_HOST, POLL_CHILDREN /* and one for each worker's pidfd */ };
+enum { POLL_LIFELINE, POLL_HOST, POLLED };
 
 struct supervisor {
-    int64_t finish_ns, fork_ns; /* when each is due; 0: not at all */
-    uint32_t obeyed;            /* ORDER_... that have been carried out */
+    int64_t finish_ns, fork_ns, reap_ns; /* when each is due; 0: not at all */
+    uint32_t obeyed;                     /* ORDER_... that have been carried out */
     struct weir__control *control;
     weir_scope *scope;
     int lifeline;
@@ -85,13 +95,14 @@ struct supervisor {
     int process_pipe[2]; /* of a weir_process: tie.c; the end to write to stays open here */
     int alive;
     int64_t without_since_ns; /* no worker lives since then, as none can be forked; 0: not so */
-    bool unwatched;           /* the worker forked last could not be watched: there are no pidfds */
     bool ending;              /* no replacement any more */
-    struct pollfd *polled;
-    struct child *children;
+    struct pollfd polled[POLLED];
     struct weir__strays strays;
     struct weir__pauses pauses;
-    int found; /* is_worker(): the last child that it found */
+    struct child *dead;      /* those that were reaped in this round */
+    struct child **dead_end; /* where the next one is added */
+    int found;               /* find_worker(): the last child that it found */
+    struct child children[]; /* one a worker */
 };
 
 static void fork_into(struct child *child);
@@ -114,7 +125,7 @@ static void fill_death(weir_error *error, const struct child *child, int status)
     memset(error, 0, sizeof(*error));
     error->code = WEIR_EDIED;
     error->worker = (int)child->slot;
-    error->pid = child->pid;
+    error->pid = child->died;
     error->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     error->exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
@@ -175,7 +186,7 @@ static void fill_death_on(weir_error *error, struct child *child, const struct w
         describe_status(how, sizeof(how), status);
     used = snprintf(error->message, sizeof(error->message),
                     "worker %u (pid %d) %s on [%lld, %lld), attempt %u of %u", child->slot,
-                    (int)child->pid, how, (long long)range.begin, (long long)range.end, attempt,
+                    (int)child->died, how, (long long)range.begin, (long long)range.end, attempt,
                     job->retries + 1);
     if (used > 0 && (size_t)used < sizeof(error->message))
         add_unmapped(child, error->message + used, sizeof(error->message) - (size_t)used);
@@ -272,7 +283,7 @@ static void repair(struct weir__control *control)
     atomic_store(&control->notified_all, 1);
     weir__event_write(control);
     weir__host_wake(control);
-    weir__wake_all(control);
+    weir__wake_lost(control);
 }
 
 /* ---- forking -------------------------------------------------------------------------------- */
@@ -280,7 +291,10 @@ static void repair(struct weir__control *control)
 /* Draining is known here before the host's order is read: a worker may have ended because of it. */
 static bool replaces_workers(const struct supervisor *supervisor)
 {
-    return !supervisor->ending && atomic_load(&supervisor->control->state) != POOL_DRAINING;
+    const struct weir__control *control = supervisor->control;
+
+    return !supervisor->ending && atomic_load(&control->state) != POOL_DRAINING &&
+           !(atomic_load(&control->orders) & ORDER_KILL);
 }
 
 static void give_up(struct weir__control *control, const weir_error *why)
@@ -335,18 +349,28 @@ static void note_failed_start(struct child *child, int status)
     describe_status(how, sizeof(how), status);
     snprintf(why.message, sizeof(why.message),
              "no worker can be started: worker %u (pid %d) %s, %d times in a row", child->slot,
-             (int)child->pid, how, child->failed_starts);
+             (int)child->died, how, child->failed_starts);
     atomic_store(&slot->state, SLOT_BROKEN);
     give_up_if_all_broken(child->supervisor, &why);
 }
 
-static void fork_again(struct supervisor *supervisor)
+/* Not for longer than a moment, as workers may die and deadlines pass meanwhile. */
+static void fork_missing(struct supervisor *supervisor)
 {
+    const int64_t limit = weir__now_ns() + FORKS_NS;
+
     for (int i = 0; i < supervisor->control->workers && replaces_workers(supervisor); i++) {
         struct child *child = &supervisor->children[i];
 
-        if (child->pid == 0 && atomic_load(&supervisor->control->slots[i].state) == SLOT_EMPTY)
-            fork_into(child);
+        if (child->pid != 0 || atomic_load(&supervisor->control->slots[i].state) != SLOT_EMPTY)
+            continue;
+        if (weir__now_ns() > limit) {
+            supervisor->fork_ns = limit; /* to go on in the next round */
+            return;
+        }
+        fork_into(child);
+        if (child->pid == 0)
+            return; /* and fork_ns says when it is tried again */
     }
 }
 
@@ -376,18 +400,17 @@ static void clear_slot(struct child *child, int status)
     atomic_store(&slot->state, SLOT_EMPTY);
 }
 
-static void reap_worker(struct child *child, int status)
+/* Of a worker that has been reaped. */
+static void look_after(struct child *child, int status)
 {
     struct supervisor *supervisor = child->supervisor;
     struct weir__control *control = supervisor->control;
-    struct weir__slot *slot = &control->slots[child->slot];
-    bool ready = atomic_load(&slot->state) == SLOT_READY;
+    bool ready = atomic_load(&control->slots[child->slot].state) == SLOT_READY;
 
     supervisor->alive--;
     if (control->process_target != NULL) {
         note_process_end(control, status);
         supervisor->ending = true;
-        child->pid = 0;
         return;
     }
     clear_slot(child, status);
@@ -395,46 +418,109 @@ static void reap_worker(struct child *child, int status)
         child->failed_starts = 0;
     else if (!supervisor->ending)
         note_failed_start(child, status);
-    child->pid = 0;
-    repair(control);
 }
 
-/* Before the chunk of a worker that has died is free again. What a worker leaves that has ended in
- * order stays until the pool ends, and when that ends all is ended at once. */
-static void end_strays_of(const struct child *child, int status)
+/* What a worker leaves that has ended in order stays until the pool ends. */
+static bool ended_in_order(const struct child *child)
 {
-    const struct supervisor *supervisor = child->supervisor;
-    const struct weir__slot *slot = &supervisor->control->slots[child->slot];
-    const bool in_order =
-        WIFEXITED(status) && WEXITSTATUS(status) == 0 && atomic_load(&slot->job) == 0;
-
-    if (supervisor->control->process_target != NULL)
-        weir__strays_end(&supervisor->strays, WIFEXITED(status));
-    else if (!supervisor->ending && !in_order)
-        weir__strays_kill(&supervisor->strays, child->mark);
+    return WIFEXITED(child->status) && WEXITSTATUS(child->status) == 0 &&
+           atomic_load(&child->supervisor->control->slots[child->slot].job) == 0;
 }
 
-static void on_child(struct child *child)
+/* Before the chunks of workers that have died are free again. When the pool ends all is ended at
+ * once. */
+static void end_strays(struct supervisor *supervisor)
 {
-    struct supervisor *supervisor = child->supervisor;
-    struct pollfd *polled = &supervisor->polled[POLL_CHILDREN + child->slot];
+    const struct child *child = supervisor->dead;
+
+    if (supervisor->control->process_target != NULL) {
+        weir__strays_end(&supervisor->strays, WIFEXITED(child->status));
+        return;
+    }
+    while (child != NULL && ended_in_order(child))
+        child = child->next_dead;
+    if (child != NULL && !supervisor->ending)
+        weir__strays_kill(&supervisor->strays);
+}
+
+/* Whether a worker with this mark is among those that have died. */
+static bool has_died(void *context, uint64_t mark)
+{
+    const struct supervisor *supervisor = context;
+
+    for (const struct child *child = supervisor->dead; child != NULL; child = child->next_dead) {
+        if (child->mark == mark && !ended_in_order(child))
+            return true;
+    }
+    return false;
+}
+
+/* Children are listed, and die, nearly in the order in which they were forked: that of the slots.
+ * NULL: no worker has this pid. */
+static struct child *find_worker(struct supervisor *supervisor, pid_t pid)
+{
+    for (int i = 0; i < supervisor->control->workers; i++) {
+        supervisor->found = (supervisor->found + 1) % supervisor->control->workers;
+        if (supervisor->children[supervisor->found].pid == pid)
+            return &supervisor->children[supervisor->found];
+    }
+    return NULL;
+}
+
+/* What could not be reaped now is tried again. */
+static bool reap_soon(struct supervisor *supervisor)
+{
+    supervisor->reap_ns = weir__now_ns() + POLL_AGAIN_NS;
+    return false;
+}
+
+/* One child that has ended. False: there is none, or it could not be reaped now. */
+static bool reap_one(struct supervisor *supervisor)
+{
     siginfo_t info = {.si_pid = 0};
+    struct child *child;
     int status;
 
-    if (waitid(P_PID, (id_t)child->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
-        return;
+    if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0)
+        return errno != ECHILD && reap_soon(supervisor);
+    if (info.si_pid == 0)
+        return false;
+    child = find_worker(supervisor, info.si_pid);
     /* seq_cst, before it is reaped; pairs with process.c, open_own() */
-    atomic_store(&supervisor->control->slots[child->slot].pid, 0);
-    if (waitpid(child->pid, &status, WNOHANG) != child->pid)
+    if (child != NULL)
+        atomic_store(&supervisor->control->slots[child->slot].pid, 0);
+    if (waitpid(info.si_pid, &status, WNOHANG | __WALL) != info.si_pid)
+        return reap_soon(supervisor);
+    if (child != NULL) {
+        child->died = child->pid;
+        child->pid = 0;
+        child->status = status;
+        child->next_dead = NULL;
+        *supervisor->dead_end = child;
+        supervisor->dead_end = &child->next_dead;
+    }
+    return true;
+}
+
+static void look_after_dead(struct supervisor *supervisor)
+{
+    int left = supervisor->control->workers + STRAYS_A_ROUND;
+
+    supervisor->dead = NULL;
+    supervisor->dead_end = &supervisor->dead;
+    while (left > 0 && reap_one(supervisor))
+        left--;
+    if (left == 0)
+        reap_soon(supervisor);
+    if (supervisor->dead == NULL)
         return;
-    close(polled->fd);
-    polled->fd = -1;
-    end_strays_of(child, status);
-    reap_worker(child, status);
-    weir__strays_reap(&supervisor->strays);
-    if (replaces_workers(supervisor) &&
-        atomic_load(&supervisor->control->slots[child->slot].state) == SLOT_EMPTY)
-        fork_into(child);
+    end_strays(supervisor);
+    for (struct child *child = supervisor->dead; child != NULL; child = child->next_dead)
+        look_after(child, child->status);
+    if (!replaces_workers(supervisor))
+        return;
+    repair(supervisor->control);
+    supervisor->fork_ns = weir__now_ns(); /* now */
 }
 
 /* In the worker: only what a worker needs stays open. The lifeline stays, so that the host sees its
@@ -451,40 +537,7 @@ _Noreturn static void become_worker(struct child *child)
         weir__tie_to_pipe(supervisor->process_pipe[0]);
     }
     sigaction(SIGCHLD, &fresh, NULL);
-    for (int i = 0; i < supervisor->control->workers; i++) {
-        if (supervisor->polled[POLL_CHILDREN + i].fd >= 0)
-            close(supervisor->polled[POLL_CHILDREN + i].fd);
-    }
     weir__worker_main(supervisor->control, supervisor->scope, child->slot, &tie);
-}
-
-static void watch_child(struct child *child)
-{
-    int pidfd = weir__pidfd_open(child->pid), error = errno, status = 0;
-
-    if (pidfd < 0) {
-        /* Without it a death would go unnoticed. It may have begun to work already. */
-        kill(child->pid, SIGKILL);
-        while (waitpid(child->pid, &status, 0) < 0 && errno == EINTR)
-            ;
-        clear_slot(child, status);
-        repair(child->supervisor->control);
-        child->pid = 0;
-        errno = error;
-    }
-    child->supervisor->unwatched = pidfd < 0 && error != EMFILE && error != ENFILE;
-    child->supervisor->polled[POLL_CHILDREN + child->slot].fd = pidfd;
-}
-
-/* No worker is forked that could not be watched: it would work until it is killed for that. */
-static pid_t fork_watchable(struct supervisor *supervisor)
-{
-    int place = fcntl(supervisor->lifeline, F_DUPFD_CLOEXEC, 0);
-
-    if (place < 0)
-        return -1;
-    close(place);
-    return fork();
 }
 
 /* On failure pid is 0 and errno set, and the fork is tried again later. */
@@ -503,7 +556,7 @@ static void fork_into(struct child *child)
     if (supervisor->control->process_target != NULL)
         (void)!pipe2(supervisor->process_pipe, O_CLOEXEC);
     child->mark = weir__strays_mark(&supervisor->strays);
-    child->pid = fork_watchable(supervisor);
+    child->pid = fork();
     error = errno;
     if (child->pid == 0)
         become_worker(child);
@@ -511,10 +564,6 @@ static void fork_into(struct child *child)
     if (supervisor->process_pipe[0] >= 0)
         close(supervisor->process_pipe[0]);
     sigprocmask(SIG_SETMASK, &before, NULL);
-    if (child->pid > 0) {
-        watch_child(child);
-        error = errno;
-    }
     if (child->pid <= 0) {
         child->pid = 0;
         atomic_store(&slot->state, SLOT_EMPTY);
@@ -553,7 +602,8 @@ static void kill_all(struct supervisor *supervisor)
 static void reap_all(const struct supervisor *supervisor)
 {
     const struct timespec step = {.tv_nsec = REAP_AGAIN_NS};
-    const int64_t limit = weir__now_ns() + REAP_NS;
+    const int64_t limit =
+        weir__now_ns() + INT64_C(1000000) * weir__end_ms(supervisor->control, REAP_MS);
 
     for (int i = 0; i < supervisor->control->workers; i++) {
         const pid_t pid = supervisor->children[i].pid;
@@ -616,7 +666,8 @@ static void obey(struct supervisor *supervisor)
     supervisor->obeyed |= orders;
     if (orders & ORDER_FINISH) {
         supervisor->ending = true;
-        supervisor->finish_ns = weir__now_ns() + FINISH_NS;
+        supervisor->finish_ns =
+            weir__now_ns() + INT64_C(1000000) * weir__end_ms(supervisor->control, WEIR__FINISH_MS);
     }
     if (orders & ORDER_KILL)
         kill_all(supervisor);
@@ -634,10 +685,11 @@ static void do_what_is_due(struct supervisor *supervisor)
 {
     int64_t now = weir__now_ns();
 
+    (void)is_due(&supervisor->reap_ns, now); /* each round reaps */
     if (atomic_load(&supervisor->control->look_ns) <= now)
         look_at_deadlines(supervisor);
     if (is_due(&supervisor->fork_ns, now))
-        fork_again(supervisor);
+        fork_missing(supervisor);
     if (is_due(&supervisor->finish_ns, now))
         kill_all(supervisor);
 }
@@ -646,7 +698,7 @@ static void do_what_is_due(struct supervisor *supervisor)
  * something is to come it is a tick at most, so that a pause is seen. */
 static int next_timeout_ms(const struct supervisor *supervisor)
 {
-    const int64_t due[] = {supervisor->finish_ns, supervisor->fork_ns};
+    const int64_t due[] = {supervisor->finish_ns, supervisor->fork_ns, supervisor->reap_ns};
     int64_t first = atomic_load(&supervisor->control->look_ns), remaining;
 
     for (size_t i = 0; i < sizeof(due) / sizeof(due[0]); i++) {
@@ -683,41 +735,33 @@ static void note_pause(struct supervisor *supervisor, int64_t planned, int64_t n
  * later; what looks does not wait. Only the host's end is seen by its lifeline alone then. */
 static void wait_for_events(struct supervisor *supervisor)
 {
-    nfds_t count = POLL_CHILDREN + (nfds_t)supervisor->control->workers;
-
     const int timeout = next_timeout_ms(supervisor);
     const struct timespec limit = {timeout / 1000, timeout % 1000 * 1000000L};
     const int64_t planned = weir__now_ns() + timeout * INT64_C(1000000);
-    short seen = POLLIN;
+    struct pollfd *polled = supervisor->polled;
     sigset_t none;
     int error;
 
     sigemptyset(&none);
-    error = ppoll(supervisor->polled, count, timeout >= 0 ? &limit : NULL, &none) < 0 ? errno : 0;
+    error = ppoll(polled, POLLED, timeout >= 0 ? &limit : NULL, &none) < 0 ? errno : 0;
     if (timeout >= 0)
         note_pause(supervisor, planned, weir__now_ns());
     if (error == 0)
         return;
-    if (error == EINTR) { /* before anything has happened to a descriptor: a child has ended */
-        weir__strays_reap(&supervisor->strays);
-        seen = 0;
-    } else {
+    /* EINTR comes before anything has happened to a descriptor: a child has ended. */
+    polled[POLL_HOST].revents = 0;
+    polled[POLL_LIFELINE].revents = (short)(error == EINTR ? 0 : POLLIN);
+    if (error != EINTR)
         nanosleep(&(struct timespec){.tv_nsec = POLL_AGAIN_NS}, NULL);
-    }
-    for (nfds_t i = 0; i < count; i++)
-        supervisor->polled[i].revents = (short)(i == POLL_HOST ? 0 : seen);
 }
 
 static void supervise(struct supervisor *supervisor)
 {
-    struct pollfd *polled = supervisor->polled;
+    const struct pollfd *polled = supervisor->polled;
 
     while (!supervisor->ending || supervisor->alive > 0) {
         wait_for_events(supervisor);
-        for (int i = 0; i < supervisor->control->workers; i++) {
-            if (polled[POLL_CHILDREN + i].revents != 0 && supervisor->children[i].pid > 0)
-                on_child(&supervisor->children[i]);
-        }
+        look_after_dead(supervisor);
         if (polled[POLL_LIFELINE].revents != 0)
             on_lifeline(supervisor);
         if (polled[POLL_HOST].revents != 0)
@@ -731,17 +775,9 @@ static void supervise(struct supervisor *supervisor)
 
 /* ---- the start ------------------------------------------------------------------------------ */
 
-/* Children come in the order in which they were forked, nearly that of the slots. */
 static bool is_worker(void *context, pid_t pid)
 {
-    struct supervisor *supervisor = context;
-
-    for (int i = 0; i < supervisor->control->workers; i++) {
-        supervisor->found = (supervisor->found + 1) % supervisor->control->workers;
-        if (supervisor->children[supervisor->found].pid == pid)
-            return true;
-    }
-    return false;
+    return find_worker(context, pid) != NULL;
 }
 
 static void on_child_end(int number)
@@ -754,10 +790,8 @@ static struct supervisor *make_supervisor(struct weir__control *control, weir_sc
                                           int lifeline)
 {
     size_t workers = (size_t)control->workers;
-    size_t children = workers * sizeof(struct child);
-    size_t polled = (POLL_CHILDREN + workers) * sizeof(struct pollfd);
     struct supervisor *supervisor =
-        mmap(NULL, sizeof(*supervisor) + children + polled, PROT_READ | PROT_WRITE,
+        mmap(NULL, sizeof(*supervisor) + workers * sizeof(struct child), PROT_READ | PROT_WRITE,
              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (supervisor == MAP_FAILED)
@@ -767,16 +801,15 @@ static struct supervisor *make_supervisor(struct weir__control *control, weir_sc
     supervisor->lifeline = lifeline;
     supervisor->process_pipe[0] = supervisor->process_pipe[1] = -1;
     supervisor->pid = getpid();
-    supervisor->children = (struct child *)(supervisor + 1);
-    supervisor->polled = (struct pollfd *)((char *)supervisor->children + children);
     for (size_t i = 0; i < workers; i++)
         supervisor->children[i] = (struct child){.supervisor = supervisor, .slot = (unsigned)i};
-    for (size_t i = 0; i < POLL_CHILDREN + workers; i++)
-        supervisor->polled[i] = (struct pollfd){.fd = -1, .events = POLLIN};
-    supervisor->polled[POLL_LIFELINE].fd = lifeline;
-    supervisor->polled[POLL_HOST].fd = weir__scope_host_pidfd(supervisor->scope);
-    supervisor->strays = (struct weir__strays){
-        .left = control->leave_started, .is_worker = is_worker, .context = supervisor};
+    supervisor->polled[POLL_LIFELINE] = (struct pollfd){.fd = lifeline, .events = POLLIN};
+    supervisor->polled[POLL_HOST] =
+        (struct pollfd){.fd = weir__scope_host_pidfd(scope), .events = POLLIN};
+    supervisor->strays = (struct weir__strays){.left = control->leave_started,
+                                               .is_worker = is_worker,
+                                               .has_died = has_died,
+                                               .context = supervisor};
     weir__strays_begin(&supervisor->strays);
     return supervisor;
 }
@@ -788,12 +821,8 @@ static int fork_workers(struct supervisor *supervisor, struct weir__hello *hello
         if (supervisor->children[i].pid == 0) {
             int error = errno;
 
-            snprintf(hello->message, sizeof(hello->message), "cannot %s worker %d of %d: %s%s",
-                     supervisor->unwatched ? "watch" : "fork", i, supervisor->control->workers,
-                     strerror(error),
-                     supervisor->unwatched ? " (pidfd_open() needs Linux 5.3, and a sandbox that "
-                                             "lets it pass)"
-                                           : "");
+            snprintf(hello->message, sizeof(hello->message), "cannot fork worker %d of %d: %s", i,
+                     supervisor->control->workers, strerror(error));
             return -error;
         }
     }

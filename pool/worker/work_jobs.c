@@ -85,12 +85,13 @@ static bool claim_chunk(struct weir_task *task, int64_t chunk)
 /* Goes once round the cells from this worker's own region. *out: the job has been taken out of the
  * ready set. A job of a future is taken out as soon as its last chunk is taken, not when that has
  * ended: whether the set was empty tells the host whether it has to wake a worker for its next
- * one. */
+ * one. So if it is put back a worker is woken for it. */
 static enum round work_round(struct weir_task *task, uint32_t retries, bool *out)
 {
     struct weir__job *job = task->job;
     int64_t start = job->count * (int64_t)task->slot / task->control->workers;
     int64_t position = find_free(job, start, 0), next;
+    bool more;
 
     for (; position < job->count; position = next) {
         if (weir__job_stopped(task->control, job))
@@ -100,9 +101,12 @@ static enum round work_round(struct weir_task *task, uint32_t retries, bool *out
         next = position + 1;
         if (claim_chunk(task, chunk_at(job, start, position))) {
             next = find_free(job, start, next);
-            if (next == job->count && job->async)
+            more = next < job->count;
+            if (!more && job->async) {
                 *out = take_job_out(task, retries);
-            weir__task_wake_next(task, next < job->count);
+                more = !*out;
+            }
+            weir__task_wake_next(task, more);
             task->cell = &job->cells[task->chunk];
             task->failures = weir__job_failures(job, task->chunk);
             weir__task_run(task, job->checked ? weir__argument_run : job->kind->run,

@@ -269,7 +269,14 @@ inline reap_worker(w)
     :: else
     fi;
 #ifndef NO_BELLS
-    atomic { bell[0] = true; bell[1] = true };
+    atomic { bell[0] = bell[0] || !parked[0]; bell[1] = bell[1] || !parked[1] };
+    atomic {
+        if
+        :: ready && parked[0] -> parked[0] = false; bell[0] = true
+        :: ready && !parked[0] && parked[1] -> parked[1] = false; bell[1] = true
+        :: else
+        fi
+    };
 #endif
 #ifndef BUG_FORK_BEFORE_RECLAIMING
     respawn(w)

@@ -372,7 +372,14 @@ inline reap_worker(w)
     host_bell = true;
 #endif
 #ifndef NO_SLEEP
-    atomic { bell[0] = true; bell[1] = true };
+    atomic { bell[0] = bell[0] || !parked[0]; bell[1] = bell[1] || !parked[1] };
+    atomic {
+        if
+        :: ready && parked[0] -> parked[0] = false; bell[0] = true
+        :: ready && !parked[0] && parked[1] -> parked[1] = false; bell[1] = true
+        :: else
+        fi
+    };
 #endif
     atomic { c = 0; reaped[w] = true }
 }

@@ -78,10 +78,13 @@ job() {
 
 wake() {
     good ""
+    [ "$length" != long ] || good "-DKILLS=1"
     bug BUG_CHAIN_BEFORE_REMOVAL ""
     bug BUG_LOOK_BEFORE_ADDING ""
+    bug BUG_LOST_NOT_RUNG "-DKILLS=1"
     bug BUG_NO_CHAIN ""
     bug BUG_NO_LOOK_BEFORE_SLEEPING ""
+    bug BUG_PUT_BACK_ALONE "-DKILLS=1"
     bug BUG_REMOVAL_AFTER_THE_RUN ""
 }
 

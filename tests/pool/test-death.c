@@ -8,7 +8,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 
 struct trap {
@@ -424,30 +423,6 @@ static void a_job_is_given_up__when_no_worker_can_be_replaced(void **state)
     munmap((void *)starts, 4096);
 }
 
-static void a_job_is_given_up__when_no_worker_can_be_forked_for_long(void **state)
-{
-    weir_scope *scope = begin();
-    weir_pool *pool = new_pool(scope, 1);
-    pid_t worker = weir_pool_worker_pid(pool, 0);
-    _Atomic int *items = shared_memory(4096);
-    struct rlimit none = {.rlim_cur = 3, .rlim_max = 3}, before;
-    double start;
-
-    (void)state;
-    /* Its descriptors are more than that, so it gets no pidfd for another worker. */
-    assert_int_equal(prlimit(weir_pool_supervisor_pid(pool), RLIMIT_NOFILE, &none, &before), 0);
-    kill(worker, SIGKILL);
-    start = now_ms();
-    assert_int_equal(weir_pool_for(pool, (weir_range){0, 100}, count_items, (void *)items, NULL),
-                     -EMFILE);
-    assert_message_has("no worker could be forked for 5 s");
-    assert_in_range(now_ms() - start, 4000, 10000);
-    assert_int_equal(items[0], 0);
-    weir_pool_free(pool);
-    weir_scope_end(scope);
-    munmap((void *)items, 4096);
-}
-
 static int never_end(weir_task *task, weir_range range, void *arg)
 {
     (void)task;
@@ -543,7 +518,6 @@ int main(void)
         UNIT(the_call_returns_and_the_scope_goes_on__when_the_supervisor_is_killed),
         UNIT(the_scope_ends__when_its_pools_supervisor_was_killed),
         UNIT(a_job_is_given_up__when_no_worker_can_be_replaced),
-        UNIT(a_job_is_given_up__when_no_worker_can_be_forked_for_long),
         UNIT(a_task_that_never_ends_is_killed__with_its_pool),
         UNIT(only_the_late_chunk_dies__when_its_worker_goes_on_to_another_job),
     };

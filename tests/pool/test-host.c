@@ -620,6 +620,42 @@ static void a_pool_is_refused__when_there_are_too_few_processes(void **state)
     assert_host(with_few_processes, 60000);
 }
 
+static int without_another_process(void)
+{
+    const struct rlimit none = {1, 1};
+    weir_scope *scope;
+    weir_pool *pool;
+    double start;
+
+    if (setgid(NOBODY) < 0 || setuid(NOBODY) < 0)
+        return 6;
+    scope = weir_scope_begin(NULL);
+    if (scope == NULL) /* a build in a folder of root's alone */
+        return weir_last_error()->code == -ENOENT ? CANNOT_RUN : 1;
+    pool = weir_pool_new(scope, &(weir_pool_options){.workers = 1});
+    if (pool == NULL || prlimit(weir_pool_supervisor_pid(pool), RLIMIT_NPROC, &none, NULL) < 0)
+        return 2;
+    kill(weir_pool_worker_pid(pool, 0), SIGKILL);
+    start = now_ms();
+    if (weir_pool_for(pool, (weir_range){0, 100}, print_much, NULL, NULL) != -EAGAIN ||
+        strstr(weir_last_error()->message, "no worker could be forked for 5 s") == NULL)
+        return 3;
+    if (now_ms() - start < 4000 || now_ms() - start > 15000)
+        return 4;
+    weir_pool_free(pool);
+    return weir_scope_end(scope) == 0 ? 0 : 5;
+}
+
+static void a_job_is_given_up__when_no_worker_can_be_forked_for_long(void **state)
+{
+    (void)state;
+    if (geteuid() != 0) {
+        print_message("skipped: needs root, to become a user of its own\n");
+        skip();
+    }
+    assert_host(without_another_process, 60000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -637,6 +673,7 @@ int main(void)
         UNIT(a_job_is_done__by_200_workers),
         UNIT(a_pool_is_refused__when_there_are_too_few_descriptors),
         UNIT(a_pool_is_refused__when_there_are_too_few_processes),
+        UNIT(a_job_is_given_up__when_no_worker_can_be_forked_for_long),
     };
 
     leak_isolate();
