@@ -18,7 +18,8 @@
  * program are reset to the default, stdout is line buffered, and neither pools nor processes can be
  * made or used (-EDEADLK, of a handle that is NULL there too: the worker may have been forked
  * before the program's variable was set), only the scope's objects can. Workers end with the
- * program, whatever way that ends.
+ * program, whatever way that ends. A supervisor that is stopped (SIGSTOP) is continued for that;
+ * one that is held by a debugger or a frozen cgroup stays, with its workers, until it goes on.
  *
  * A worker's standard input is empty, /dev/null, so that a tool in a task (ffmpeg, ssh) does not
  * read what the program is going to read; what the program has in stdin's buffer is not in the

@@ -25,7 +25,8 @@
  * others.
  *
  * When the host is gone (end of file on the lifeline, or its pidfd: each sees cases that the other
- * does not), the workers are killed, and if the manager is gone too the scope is cleaned here.
+ * does not), the workers are killed, and if the manager is gone too the scope is cleaned here. The
+ * end of the host also continues a supervisor that is stopped.
  *
  * Killed: the kernel kills the workers with it, or they end by themselves (tie.c), and the host
  * finds the lifeline closed.
@@ -829,6 +830,20 @@ static int fork_workers(struct supervisor *supervisor, struct weir__hello *hello
     return 0;
 }
 
+/* A stopped process sees nothing, so the kernel sends SIGCONT when the host's end of a socket is
+ * closed. That of a pool's events serves best: the host writes nothing there, so what a program
+ * stops stays so. A weir_process has the lifeline alone. */
+static void continue_at_hosts_end(const struct supervisor *supervisor)
+{
+    const int events = supervisor->control->event_fd;
+    const int socket = events >= 0 ? events : supervisor->lifeline;
+    const int flags = fcntl(socket, F_GETFL);
+
+    if (flags >= 0 && fcntl(socket, F_SETOWN, supervisor->pid) == 0 &&
+        fcntl(socket, F_SETSIG, SIGCONT) == 0)
+        (void)fcntl(socket, F_SETFL, flags | O_ASYNC);
+}
+
 _Noreturn void weir__supervisor_main(struct weir__control *control, weir_scope *scope, int lifeline)
 {
     struct weir__hello hello = {.pid = getpid()};
@@ -845,6 +860,7 @@ _Noreturn void weir__supervisor_main(struct weir__control *control, weir_scope *
         snprintf(hello.message, sizeof(hello.message), "the supervisor cannot start: %s",
                  strerror(errno));
     } else {
+        continue_at_hosts_end(supervisor);
         hello.code = fork_workers(supervisor, &hello);
         control->process_pid = supervisor->children[0].pid;
     }

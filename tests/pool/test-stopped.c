@@ -3,6 +3,7 @@
  * A supervisor that is stopped, alone or with the manager: nothing of the program waits for it
  * without a bound, signals need it not, and it is continued when it owes something.
  */
+#include "child.h"
 #include "support.h"
 
 #include <errno.h>
@@ -48,6 +49,14 @@ static int sleep_long(weir_task *task, weir_range range, void *arg)
     (void)task;
     (void)range;
     *(_Atomic int *)arg = 1;
+    while (pause() < 0)
+        ;
+    return 0;
+}
+
+static int wait_for_ever(void *arg)
+{
+    (void)arg;
     while (pause() < 0)
         ;
     return 0;
@@ -168,6 +177,51 @@ static void the_scope_ends__when_supervisor_and_manager_are_stopped(void **state
     assert_int_equal(weir_scope_end(scope), 0);
     assert_true(now_ms() - start < 10000);
     assert_false(is_alive(supervisor) || is_alive(manager));
+}
+
+/* Of a program that is killed: pool or process, and its supervisor. */
+struct left {
+    _Atomic pid_t worker, supervisor;
+};
+
+_Noreturn static void be_killed(struct left *left, bool process)
+{
+    weir_scope *scope;
+
+    child_reset();
+    scope = weir_scope_begin(NULL);
+    if (process) {
+        weir_process *made = weir_process_start(scope, wait_for_ever, NULL);
+
+        left->worker = weir_process_pid(made);
+        left->supervisor = parent_of(left->worker);
+    } else {
+        weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = 1});
+
+        left->worker = weir_pool_worker_pid(pool, 0);
+        left->supervisor = weir_pool_supervisor_pid(pool);
+    }
+    kill(left->supervisor, SIGSTOP);
+    raise(SIGKILL);
+    _exit(1);
+}
+
+static void nothing_is_left__when_a_program_with_a_stopped_supervisor_is_killed(void **state)
+{
+    struct left *left = shared_memory(sizeof *left);
+
+    (void)state;
+    for (int process = 0; process < 2; process++) {
+        const pid_t pid = fork();
+        int status;
+
+        if (pid == 0)
+            be_killed(left, process != 0);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFSIGNALED(status) && left->supervisor > 0 && left->worker > 0);
+        WAIT_UNTIL(!is_alive(left->worker) && !is_alive(left->supervisor), 10000);
+    }
+    munmap(left, sizeof *left);
 }
 
 /* Neither SIGCONT nor anything else has it go on: as under a debugger, or in a frozen cgroup. */
@@ -316,6 +370,7 @@ int main(void)
         UNIT(a_dead_workers_chunk_is_run_again__when_the_supervisor_is_stopped),
         UNIT(no_worker_is_left__when_a_pool_with_a_stopped_supervisor_ends),
         UNIT(the_scope_ends__when_supervisor_and_manager_are_stopped),
+        UNIT(nothing_is_left__when_a_program_with_a_stopped_supervisor_is_killed),
         UNIT(the_pool_ends__when_its_supervisor_cannot_go_on),
         UNIT(a_process_gets_its_signal__when_its_supervisor_is_stopped),
         UNIT(a_stopped_processs_handle_is_freed__in_bounded_time),
