@@ -8,6 +8,7 @@
  *     subject attach NAME         must be refused; the code is printed
  *     subject create NAME CODE    weir_shm_create must return CODE
  *     subject many COUNT          small objects, each of which is made or refused
+ *     subject many-workers COUNT  pools of so many workers, and what each step takes
  *     subject modes UMASK         the modes of all that a scope makes
  */
 #include "subject.h"
@@ -221,6 +222,57 @@ static int many(int argc, char **argv)
     return made < count ? GAVE_UP : 0;
 }
 
-const struct mode limits[] = {{"fill", fill},     {"large", large},   {"huge", huge},
-                              {"attach", attach}, {"create", create}, {"modes", modes},
-                              {"many", many},     {NULL, NULL}};
+static _Atomic int *finalized;
+
+static void count_finalizer(void *arg)
+{
+    (void)arg;
+    ++*finalized;
+}
+
+static int nothing_to_do(weir_task *task, weir_range range, void *arg)
+{
+    (void)task;
+    (void)range;
+    (void)arg;
+    return 0;
+}
+
+/* How long making, freeing, making and killing a pool of so many workers takes, in ms. */
+static int many_workers(int argc, char **argv)
+{
+    const int workers = atoi(argc > 0 ? argv[0] : "1024");
+    weir_scope *scope;
+
+    finalized = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    MUST(finalized != MAP_FAILED);
+    scope = weir_scope_begin(NULL);
+    MUST(scope != NULL);
+    for (int kills = 0; kills < 2; kills++) {
+        const double start = now_ms();
+        weir_pool *pool = weir_pool_new(
+            scope, &(weir_pool_options){.workers = workers, .finalizer = count_finalizer});
+        double made, end;
+
+        if (pool == NULL)
+            return give_up("weir_pool_new");
+        made = now_ms();
+        MUST(weir_pool_for(pool, (weir_range){0, workers}, nothing_to_do, NULL, NULL) == 0);
+        end = now_ms();
+        (kills ? weir_pool_kill : weir_pool_free)(pool);
+        printf("%.2f %.2f\n", made - start, now_ms() - end);
+        MUST(kills || *finalized == workers); /* each has ended by itself */
+    }
+    MUST(weir_scope_end(scope) == 0);
+    return 0;
+}
+
+const struct mode limits[] = {{"many-workers", many_workers},
+                              {"fill", fill},
+                              {"large", large},
+                              {"huge", huge},
+                              {"attach", attach},
+                              {"create", create},
+                              {"modes", modes},
+                              {"many", many},
+                              {NULL, NULL}};
