@@ -52,6 +52,21 @@ static inline void assert_message_has(const char *part)
         fail_msg("the message does not have \"%s\": %s", part, weir_last_error()->message);
 }
 
+/* The supervisor of a weir_process is its parent. */
+static inline pid_t parent_of(pid_t pid)
+{
+    char path[64];
+    FILE *file;
+    int parent = 0;
+
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    file = fopen(path, "re");
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%*d (%*[^)]) %*c %d", &parent), 1);
+    fclose(file);
+    return parent;
+}
+
 /* False for a process that has ended but was not waited for, too: orphans of a container, say. */
 static inline bool is_alive(pid_t pid)
 {

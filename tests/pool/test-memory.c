@@ -185,85 +185,92 @@ static void make_objects_in_little_memory(void)
 }
 
 /* Six calls that have ended hold 48 MiB of the 64 that there are. */
-static void hold_memory(weir_scope *scope, weir_pool *pool, weir_future **futures)
+struct crowded {
+    weir_scope *scope;
+    weir_pool *pool;
+    weir_future *futures[6];
+};
+
+static void begin_crowded(struct crowded *crowded)
+{
+    if (!own_shm)
+        skip();
+    crowded->scope = begin();
+    crowded->pool = new_pool(crowded->scope, 2);
+}
+
+static void hold_memory(struct crowded *crowded)
 {
     const struct rlimit some = {MIB << 12, RLIM_INFINITY};
     const int64_t shape = (int64_t)1 << 40;
+    struct weir__job *jobs = crowded->pool->control->jobs;
 
-    assert_non_null(weir_scope_array(scope, WEIR_UINT8, 1, &shape, WEIR_ARRAY_LAZY));
+    assert_non_null(weir_scope_array(crowded->scope, WEIR_UINT8, 1, &shape, WEIR_ARRAY_LAZY));
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &some), 0);
-    shrink_heap(pool, MIB);
-    submit_large(pool, futures, 6, 8 * MIB);
+    shrink_heap(crowded->pool, MIB);
+    submit_large(crowded->pool, crowded->futures, 6, 8 * MIB);
     for (int i = 0; i < 6; i++)
-        WAIT_UNTIL(weir__cell_final(pool->control->jobs[futures[i]->index].cells[0]), 5000);
+        WAIT_UNTIL(weir__cell_final(jobs[crowded->futures[i]->index].cells[0]), 5000);
     weir_clear_error();
 }
 
-static void let_memory_go(weir_scope *scope, weir_pool *pool, weir_future **futures)
+static void end_crowded(struct crowded *crowded)
 {
     const struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
 
     assert_int_equal(weir_last_error()->code, 0);
-    take_large(futures, 6);
+    take_large(crowded->futures, 6);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
-    weir_pool_free(pool);
-    weir_scope_end(scope);
+    weir_pool_free(crowded->pool);
+    weir_scope_end(crowded->scope);
 }
 
 static void an_arena_grows__when_jobs_that_have_ended_hold_the_memory(void **state)
 {
-    weir_scope *scope = begin();
-    weir_arena *arena = weir_scope_arena(scope, 60 * MIB);
-    weir_pool *pool = new_pool(scope, 2);
-    weir_future *futures[6];
+    struct crowded crowded;
+    weir_arena *arena;
 
     (void)state;
-    if (!own_shm)
-        skip();
-    assert_non_null(arena);
-    hold_memory(scope, pool, futures);
+    begin_crowded(&crowded);
+    assert_non_null(arena = weir_scope_arena(crowded.scope, 60 * MIB));
+    hold_memory(&crowded);
     for (int i = 0; i < 40; i++)
         if (weir_arena_alloc(arena, MIB) == NULL)
             fail_msg("%d: %s", i, weir_last_error()->message);
-    let_memory_go(scope, pool, futures);
+    end_crowded(&crowded);
 }
 
 static void a_dictionary_grows__when_jobs_that_have_ended_hold_the_memory(void **state)
 {
     static char text[100000];
-    weir_scope *scope = begin();
-    weir_dict *dict = weir_scope_dict(scope, NULL);
-    weir_pool *pool = new_pool(scope, 2);
-    weir_future *futures[6];
+    struct crowded crowded;
+    weir_dict *dict;
 
     (void)state;
-    if (!own_shm)
-        skip();
-    assert_non_null(dict);
-    hold_memory(scope, pool, futures);
+    begin_crowded(&crowded);
+    assert_non_null(dict = weir_scope_dict(crowded.scope, NULL));
+    hold_memory(&crowded);
     memset(text, 'x', sizeof text - 1);
     for (int i = 0; i < 350; i++)
         if (weir_dict_set(dict, weir_int(i), weir_str(text)) != 0)
             fail_msg("%d: %s", i, weir_last_error()->message);
-    let_memory_go(scope, pool, futures);
+    end_crowded(&crowded);
 }
 
 static void an_array_gets_its_memory__when_jobs_that_have_ended_hold_it(void **state)
 {
     const int64_t shape = 40 * MIB;
-    weir_scope *scope = begin();
-    weir_array *array = weir_scope_array(scope, WEIR_UINT8, 1, &shape, WEIR_ARRAY_LAZY);
-    weir_pool *pool = new_pool(scope, 2);
-    weir_future *futures[6];
+    struct crowded crowded;
+    weir_array *array;
 
     (void)state;
-    if (!own_shm)
-        skip();
+    begin_crowded(&crowded);
+    array = weir_scope_array(crowded.scope, WEIR_UINT8, 1, &shape, WEIR_ARRAY_LAZY);
     assert_non_null(array);
-    hold_memory(scope, pool, futures);
+    hold_memory(&crowded);
     if (weir_array_populate(array, (weir_range){0, shape}) != 0)
         fail_msg("%s", weir_last_error()->message);
-    let_memory_go(scope, pool, futures);
+    end_crowded(&crowded);
 }
 
 static void an_object_is_made__when_jobs_that_have_ended_hold_the_memory(void **state)

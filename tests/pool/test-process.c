@@ -189,21 +189,6 @@ static void a_running_process_is_killed__when_freed_or_when_its_scope_ends(void 
     }
 }
 
-/* The supervisor of a process is its parent. */
-static pid_t parent_of(pid_t pid)
-{
-    char path[64];
-    FILE *file;
-    int parent = 0;
-
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    file = fopen(path, "re");
-    assert_non_null(file);
-    assert_int_equal(fscanf(file, "%*d %*s %*c %d", &parent), 1);
-    fclose(file);
-    return parent;
-}
-
 static void joining_reports_it__when_the_supervisor_was_killed(void **state)
 {
     weir_scope *scope = begin();

@@ -21,21 +21,6 @@ static pid_t stop_supervisor(const weir_pool *pool)
     return pid;
 }
 
-/* The supervisor of a weir_process: its parent. */
-static pid_t parent_of(pid_t pid)
-{
-    char path[64];
-    FILE *file;
-    int parent = 0;
-
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    file = fopen(path, "re");
-    assert_non_null(file);
-    assert_int_equal(fscanf(file, "%*d (%*[^)]) %*c %d", &parent), 1);
-    fclose(file);
-    return parent;
-}
-
 static int do_nothing(weir_task *task, weir_range range, void *arg)
 {
     (void)task;
