@@ -131,11 +131,55 @@ static void pairs_are_combined_as_they_came__when_short_and_long_ones_mix(void *
     assert_order(sizeof(struct value));
 }
 
+/* ---- the index ------------------------------------------------------------------------------- */
+
+static void add_keys(struct weir__combiner *combiner, int64_t count)
+{
+    const int64_t one = 1;
+
+    for (int64_t key = 0; key < count; key++)
+        assert_int_equal(weir__combiner_add(combiner, &key, sizeof key, &one, sizeof one), 0);
+    assert_int_equal(weir__combiner_end(combiner), 0);
+    assert_int_equal(weir__combiner_count(combiner), count);
+}
+
+static size_t mapped(void)
+{
+    FILE *file = fopen("/proc/self/statm", "re");
+    unsigned long pages = 0;
+
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%lu", &pages), 1);
+    fclose(file);
+    return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* What a chunk clears is what the one before it had, and not what the largest has ever had. */
+static void the_index_is_small_again__when_a_chunk_of_few_keys_follows_one_of_many(void **state)
+{
+    const struct weir__combine_rule rule = {8, weir_sum_int64, NULL};
+    struct weir__combiner *combiner = new_combiner(&rule);
+    size_t before;
+
+    (void)state;
+    add_keys(combiner, 1000000);
+    before = mapped();
+    for (int chunk = 0; chunk < 2; chunk++) { /* which has 16 MiB of slots, then few */
+        weir__combiner_begin(combiner, &rule, SIZE_MAX);
+        add_keys(combiner, 10);
+    }
+    assert_in_range(mapped(), 1, before - (8U << 20));
+    weir__combiner_begin(combiner, &rule, SIZE_MAX);
+    add_keys(combiner, 100000); /* and grows again */
+    weir__combiner_free(combiner);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         UNIT(keys_stay_apart__when_their_hashes_are_equal),
         UNIT(pairs_are_combined_as_they_came__when_short_and_long_ones_mix),
+        UNIT(the_index_is_small_again__when_a_chunk_of_few_keys_follows_one_of_many),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
