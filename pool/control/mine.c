@@ -7,6 +7,10 @@
  * child (MADV_WIPEONFORK), so a child that asks for its number gets a new one. `last` is ordinary
  * memory, of which the child has a copy: so its number is higher than all that it has inherited.
  *
+ * Where the kernel does not know that advice, or an emulator takes any advice and follows none
+ * (qemu-user), a handler of fork() writes the zero. Then a child that is made by the bare system
+ * call is not told from its parent.
+ *
  * `pool = weir_pool_new(...)` forks the workers before it sets the variable: so a task that uses
  * the program's pool finds NULL. `in_worker`, which a worker sets once, is for a message that says
  * so.
@@ -16,6 +20,7 @@
 #include "pool/control/mine.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stddef.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -24,9 +29,26 @@
 
 #include "pool/control/no_malloc.h"
 
+#define NO_ADVICE (-1) /* EINVAL where advice is looked at */
+
 _Atomic uint32_t *_Atomic weir__mine_place;
 static _Atomic uint32_t last;
 static bool in_worker;
+
+static void wipe(void)
+{
+    _Atomic uint32_t *place = atomic_load(&weir__mine_place);
+
+    if (place != NULL)
+        atomic_store(place, 0);
+}
+
+static bool have_it_wiped(void *page, size_t size)
+{
+    if (madvise(page, size, MADV_WIPEONFORK) == 0 && madvise(page, size, NO_ADVICE) < 0)
+        return true;
+    return pthread_atfork(NULL, NULL, wipe) == 0;
+}
 
 static _Atomic uint32_t *map_place(void)
 {
@@ -36,8 +58,7 @@ static _Atomic uint32_t *map_place(void)
     page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED)
         return NULL;
-    if (madvise(page, size, MADV_WIPEONFORK) == 0 &&
-        atomic_compare_exchange_strong(&weir__mine_place, &none, page))
+    if (have_it_wiped(page, size) && atomic_compare_exchange_strong(&weir__mine_place, &none, page))
         return page;
     munmap(page, size);
     return none; /* that of a thread that came first, if there is one */

@@ -23,6 +23,7 @@
 struct said {
     bool unable; /* the surroundings could not be made */
     int begin, objects, pool, job, call, table, end;
+    int copy;              /* what a forked child is told of the pool */
     int children, signals; /* that were left, and came */
     bool wrong;            /* a job, call or table gave something else than it must */
     char message[WEIR_ERROR_MESSAGE_SIZE]; /* of the first error */
@@ -120,6 +121,21 @@ static void try_table(struct said *said, weir_pool *pool)
     weir_table_free(table);
 }
 
+static volatile sig_atomic_t signals; /* of children, where they are counted */
+
+static void try_copy(struct said *said, weir_pool *pool)
+{
+    const sig_atomic_t before = signals;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        said->copy = weir_pool_workers(pool);
+        _exit(0);
+    }
+    waitpid(pid, NULL, 0);
+    signals = before; /* without that of this child */
+}
+
 static void try_all(struct said *said, bool anonymous)
 {
     weir_scope *scope = weir_scope_begin(&(weir_scope_options){.anonymous = anonymous});
@@ -139,11 +155,10 @@ static void try_all(struct said *said, bool anonymous)
         try_job(said, pool, &objects);
         try_call(said, pool);
         try_table(said, pool);
+        try_copy(said, pool);
     }
     said->end = note(said, weir_scope_end(scope) != 0);
 }
-
-static volatile sig_atomic_t signals; /* of children, where they are counted */
 
 /* In a process of its own, as what is taken from it is not given back. `arg` is of `make`, which is
  * false if it could not make the surroundings. */
@@ -192,17 +207,19 @@ static void assert_says(const struct said *said, const char *part)
 
 /* ---- a sandbox ------------------------------------------------------------------------------- */
 
-/* Where the lower half of a system call's first argument stands. */
-#define FIRST_ARGUMENT                                                                             \
-    (offsetof(struct seccomp_data, args) + (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? 4 : 0))
+/* Where the lower half of a system call's argument stands. */
+#define ARGUMENT(index)                                                                            \
+    (unsigned)(offsetof(struct seccomp_data, args) + 8 * (index) +                                 \
+               (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? 4 : 0))
 
-/* Refuses the call if its first argument has exactly these of the bits in `mask`. */
-static bool refuse(unsigned call, unsigned mask, unsigned bits, int error)
+/* Refuses the call if this argument has exactly these of the bits in `mask`. Error 0: it does
+ * nothing, and succeeds. */
+static bool refuse(unsigned call, unsigned argument, unsigned mask, unsigned bits, int error)
 {
     struct sock_filter steps[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 4),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, FIRST_ARGUMENT),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ARGUMENT(argument)),
         BPF_STMT(BPF_ALU | BPF_AND | BPF_K, mask),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, bits, 0, 1),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
@@ -216,13 +233,13 @@ static bool refuse(unsigned call, unsigned mask, unsigned bits, int error)
 
 static bool refuse_pidfd_open(int error)
 {
-    return refuse(SYS_pidfd_open, 0, 0, error);
+    return refuse(SYS_pidfd_open, 0, 0, 0, error);
 }
 
 /* Of processes that share the program's memory, as qemu-user does. Threads are made. */
 static bool refuse_clone(int error)
 {
-    return refuse(SYS_clone, CLONE_VM | CLONE_THREAD | CSIGNAL, CLONE_VM, error);
+    return refuse(SYS_clone, 0, CLONE_VM | CLONE_THREAD | CSIGNAL, CLONE_VM, error);
 }
 
 static void *allocate(void *arg)
@@ -306,6 +323,27 @@ static void the_program_has_no_child__when_a_clone_is_refused(void **state)
     assert_works(&said);
     assert_int_equal(said.children, 0);
     assert_int_equal(said.signals, 0);
+}
+
+/* As an emulator does that takes any advice and follows none. */
+static bool take_advice(int error)
+{
+    return refuse(SYS_madvise, 2, ~0u, MADV_WIPEONFORK, error) &&
+           refuse(SYS_madvise, 2, ~0u, (unsigned)-1, error);
+}
+
+static void a_copy_is_told_from_the_program__when_advice_is_not_followed(void **state)
+{
+    static const int errors[] = {0, EINVAL}; /* the latter: before Linux 4.14 */
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct said said = run_in(take_advice, errors[i], false);
+
+        assert_works(&said);
+        if (!said.unable)
+            assert_int_equal(said.copy, -EDEADLK);
+    }
 }
 
 /* ---- /dev ------------------------------------------------------------------------------------ */
@@ -430,6 +468,7 @@ int main(void)
         UNIT(all_works__when_a_clone_without_a_signal_is_refused),
         UNIT(all_works__when_a_clone_is_refused_and_threads_are_in_malloc),
         UNIT(the_program_has_no_child__when_a_clone_is_refused),
+        UNIT(a_copy_is_told_from_the_program__when_advice_is_not_followed),
         UNIT(the_message_names_anonymous_scopes__when_dev_shm_is_of_no_use),
         UNIT(all_works__when_there_is_no_dev_null),
         UNIT(the_message_is_of_descriptors__when_there_are_too_few),
