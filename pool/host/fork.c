@@ -470,7 +470,7 @@ int weir__fork_supervisor(struct weir__control *control, weir_scope *scope,
                           struct weir__detached *out)
 {
     struct start start = {.control = control, .scope = scope, .inherited = inherited, .kept = kept};
-    struct weir__hello hello;
+    struct weir__hello hello = {.pid = 0};
     int result;
 
     *out = WEIR__DETACHED_NONE;

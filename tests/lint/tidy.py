@@ -18,7 +18,7 @@ FINDING = re.compile(r"^(\S+?):(\d+):\d+: (?:warning|error): (.*) \[([\w.,-]+)\]
 
 ERRNO = "errno is not 0 behind a call that failed, so the function that it calls has returned an error"
 CHECKED = "the caller, in another file, has refused that"
-FOREIGN = "of libc or of an OpenMP library, which names it so"
+FOREIGN = "of libc, libgcov or an OpenMP library, which names it so"
 CLEANUP = "a cleanup reads it where the function is left by an exception"
 ALLOWED = {
     ("UndefinedBinaryOperatorResult", "error = sources[i] >= 0 ? posix_spawn_file_actions_adddup2(actions, sources[i], FIRST + i)"): ERRNO,
@@ -48,6 +48,8 @@ ALLOWED = {
     ("bugprone-reserved-identifier", 'int __cxa_atexit(void (*handler)(void *), void *arg, void *handle);'): FOREIGN,
     ("bugprone-reserved-identifier", 'int __cxa_at_quick_exit(void (*handler)(void *), void *handle) __attribute__((weak));'): FOREIGN,
     ("bugprone-reserved-identifier", 'void __cxa_finalize(void *handle);'): FOREIGN,
+    ("bugprone-reserved-identifier", 'void __gcov_reset(void) __attribute__((weak)); /* of libgcov, if the program was linked so */'): FOREIGN,
+    ("bugprone-reserved-identifier", 'void __gcov_dump(void) __attribute__((weak));'): FOREIGN,
     ("bugprone-reserved-identifier", 'FILE *_IO_iter_begin(void) __attribute__((weak));'): FOREIGN,
     ("bugprone-reserved-identifier", 'FILE *_IO_iter_end(void) __attribute__((weak));'): FOREIGN,
     ("bugprone-reserved-identifier", 'FILE *_IO_iter_next(FILE *at) __attribute__((weak));'): FOREIGN,

@@ -18,11 +18,12 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+static bool without_null;
+
 /* The linker passes all calls of open() on to here (--wrap): a system without /dev/null. */
+#ifdef __GLIBC__ /* where open() is open64() */
 int __real_open64(const char *path, int flags, ...);
 int __wrap_open64(const char *path, int flags, ...);
-
-static bool without_null;
 
 int __wrap_open64(const char *path, int flags, ...)
 {
@@ -38,6 +39,7 @@ int __wrap_open64(const char *path, int flags, ...)
     }
     return __real_open64(path, flags, mode);
 }
+#endif
 
 /* ---- standard input -------------------------------------------------------------------------- */
 
