@@ -501,14 +501,17 @@ void weir__scope_discard(weir_shm *shm)
 {
     struct weir_scope *scope;
     struct weir__entry *entry = find_entry(shm, &scope);
+    int error = 0;
 
     if (!entry)
         return;
     weir__space_sync(&scope->space, NULL);
     if (!weir__space_retire(&scope->space, entry))
         return;
-    /* Killed here: a name without memory, which goes with the scope. */
     if (!entry->stored)
-        weir__block_unlink(shm->name, shm->ino);
-    give_back(scope, entry);
+        error = weir__block_unlink(shm->name, shm->ino);
+    /* Killed before, or not unlinked: the record stays, and the name, without memory, goes with the
+     * scope. */
+    if (!error || error == -ENOENT)
+        give_back(scope, entry);
 }

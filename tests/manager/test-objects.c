@@ -364,12 +364,14 @@ static void the_first_byte_behind_is_a_crash__in_every_build(void **state)
 /* ld's --wrap: every unlink() of the library passes here. */
 int __real_unlink(const char *path);
 int __wrap_unlink(const char *path);
-static bool dies_at_unlink;
+static bool dies_at_unlink, unlink_fails;
 
 int __wrap_unlink(const char *path)
 {
-    const int result = __real_unlink(path);
+    const int result = unlink_fails ? -1 : __real_unlink(path);
 
+    if (unlink_fails)
+        errno = ENOMEM;
     if (dies_at_unlink)
         kill(getpid(), SIGKILL);
     return result;
@@ -399,6 +401,24 @@ static void nothing_is_missing__when_a_process_dies_while_it_discards_a_block(vo
     assert_non_null(weir_scope_shm(scope, 10000));
 }
 
+static void nothing_is_left__when_a_discarded_block_cannot_be_unlinked(void **state)
+{
+    weir_scope *own = weir_scope_begin(NULL);
+    char path[300];
+    weir_shm *shm;
+
+    (void)state;
+    assert_non_null(own);
+    assert_non_null(shm = weir_scope_shm(own, 10000));
+    path_of(path, shm);
+    unlink_fails = true;
+    weir__scope_discard(shm);
+    unlink_fails = false;
+    assert_non_null(weir_scope_shm(own, 10000));
+    assert_int_equal(weir_scope_end(own), 0);
+    assert_int_equal(access(path, F_OK), -1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -416,7 +436,7 @@ int main(void)
         TEST(object_is_closed_for_all__when_a_member_closes_it),
         TEST(making_goes_on__when_a_place_in_the_scope_file_is_taken),
         TEST(nothing_is_missing__when_a_process_dies_while_it_discards_a_block),
-        TEST(nothing_is_missing__when_a_process_dies_while_it_discards_a_block),
+        TEST(nothing_is_left__when_a_discarded_block_cannot_be_unlinked),
         TEST(the_first_byte_behind_is_a_crash__in_every_build),
     };
 
