@@ -55,7 +55,7 @@ static int open_file(const struct weir_shm *shm, struct stat *status, uint64_t *
 
 static bool has_all_its_memory(const struct weir_shm *shm)
 {
-    struct stat status;
+    struct stat status = {0};
     uint64_t begin;
     int fd = weir__shm_is_anonymous(shm) ? -1 : open_file(shm, &status, &begin);
 

@@ -135,8 +135,9 @@ test_static() {
     compile do_work --static
     ldd "$work/do_work" | grep -q libweir && fail 'do_work needs libweir.so'
     run_do_work 'linked with libweir.a'
-    # An archive's private symbols are not in the way of a program's own: all are called weir_ or weir__.
-    nm --defined-only -g "$lib/libweir.a" | awk 'NF == 3 && $3 !~ /^weir_/ { print $3 }' >"$work/names"
+    # An archive's private symbols are not in the way of a program's own: all are called weir_ or weir__. (DW.ref...: of the
+    # compiler, for exceptions that pass through; one that several files have is one.)
+    nm --defined-only -g "$lib/libweir.a" | awk 'NF == 3 && $3 !~ /^(weir_|DW\.ref\.)/ { print $3 }' >"$work/names"
     [ ! -s "$work/names" ] || fail "libweir.a defines $(tr '\n' ' ' <"$work/names")"
     # Tools that take an archive apart would overwrite one of two.
     ar t "$lib/libweir.a" | sed 's|.*/||' | sort | uniq -d >"$work/names"
