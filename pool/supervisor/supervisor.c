@@ -121,8 +121,10 @@ static void describe_status(char *out, size_t size, int status)
         snprintf(out, size, "exited with status %d", WEXITSTATUS(status));
 }
 
-static void fill_death(weir_error *error, const struct child *child, int status)
+static void fill_death(weir_error *error, const struct child *child)
 {
+    const int status = child->status;
+
     memset(error, 0, sizeof(*error));
     error->code = WEIR_EDIED;
     error->worker = (int)child->slot;
@@ -171,20 +173,20 @@ static void add_unmapped(const struct child *child, char *message, size_t size)
 }
 
 static void fill_death_on(weir_error *error, struct child *child, const struct weir__job *job,
-                          int64_t chunk, int status, unsigned attempt)
+                          int64_t chunk, unsigned attempt)
 {
     uint32_t killed = atomic_load(&child->supervisor->control->slots[child->slot].killed);
     weir_range range = is_queue(child, job) ? (weir_range){0, 1} : weir__job_chunk(job, chunk);
     char how[128];
     int used;
 
-    fill_death(error, child, status);
+    fill_death(error, child);
     error->attempt = (int)attempt;
     error->range = range;
     if (describe_timeout(how, sizeof(how), job, killed))
         error->code = -ETIMEDOUT;
     else
-        describe_status(how, sizeof(how), status);
+        describe_status(how, sizeof(how), child->status);
     used = snprintf(error->message, sizeof(error->message),
                     "worker %u (pid %d) %s on [%lld, %lld), attempt %u of %u", child->slot,
                     (int)child->died, how, (long long)range.begin, (long long)range.end, attempt,
@@ -193,7 +195,7 @@ static void fill_death_on(weir_error *error, struct child *child, const struct w
         add_unmapped(child, error->message + used, sizeof(error->message) - (size_t)used);
 }
 
-static void report_death(struct child *child, struct weir__job *job, int64_t chunk, int status,
+static void report_death(struct child *child, struct weir__job *job, int64_t chunk,
                          unsigned attempt)
 {
     struct weir__failures failures = failures_of(child, job, chunk);
@@ -201,9 +203,9 @@ static void report_death(struct child *child, struct weir__job *job, int64_t chu
     struct weir__failure_entry *entry = weir__failure_log_take(failures);
 
     if (error != NULL)
-        fill_death_on(error, child, job, chunk, status, attempt);
+        fill_death_on(error, child, job, chunk, attempt);
     if (entry != NULL) {
-        fill_death_on(&entry->error, child, job, chunk, status, attempt);
+        fill_death_on(&entry->error, child, job, chunk, attempt);
         weir__failure_log_note(failures, entry);
     }
 }
@@ -219,7 +221,7 @@ static void count_death(const struct child *child, struct weir__job *job, bool a
 }
 
 /* Returns whether the worker was running a chunk. */
-static bool reclaim_chunk(struct child *child, struct weir__job *job, int status)
+static bool reclaim_chunk(struct child *child, struct weir__job *job)
 {
     struct weir__slot *slot = &child->supervisor->control->slots[child->slot];
     int64_t chunk = atomic_load_explicit(&slot->chunk, memory_order_acquire);
@@ -239,7 +241,7 @@ static bool reclaim_chunk(struct child *child, struct weir__job *job, int status
     attempt = weir__cell_attempt(atomic_load(cell));
     count_death(child, job, attempt <= retries);
     if (attempt > retries) {
-        report_death(child, job, chunk, status, attempt);
+        report_death(child, job, chunk, attempt);
         if (!job->keep_going)
             atomic_fetch_or(&job->stop, STOP_FAILED);
     }
@@ -251,7 +253,7 @@ static bool reclaim_chunk(struct child *child, struct weir__job *job, int status
 }
 
 /* Looks after the job that the dead worker was in. Returns as reclaim_chunk(). */
-static bool settle_job(struct child *child, int status)
+static bool settle_job(struct child *child)
 {
     struct weir__control *control = child->supervisor->control;
     struct weir__slot *slot = &control->slots[child->slot];
@@ -261,7 +263,7 @@ static bool settle_job(struct child *child, int status)
     if (index == 0 || index > WEIR__JOBS_MAX)
         return false;
     if (weir__supervisor_enter(control, index - 1))
-        running = reclaim_chunk(child, &control->jobs[index - 1], status);
+        running = reclaim_chunk(child, &control->jobs[index - 1]);
     weir__supervisor_leave(control, index - 1);
     return running;
 }
@@ -338,16 +340,17 @@ static void note_failed_fork(struct supervisor *supervisor, int error)
     }
 }
 
-static void note_failed_start(struct child *child, int status)
+static void note_failed_start(struct child *child)
 {
     struct weir__slot *slot = &child->supervisor->control->slots[child->slot];
     weir_error why;
     char how[128];
 
-    if (++child->failed_starts < (WIFSIGNALED(status) ? KILLED_STARTS_MAX : FAILED_STARTS_MAX))
+    if (++child->failed_starts <
+        (WIFSIGNALED(child->status) ? KILLED_STARTS_MAX : FAILED_STARTS_MAX))
         return;
-    fill_death(&why, child, status);
-    describe_status(how, sizeof(how), status);
+    fill_death(&why, child);
+    describe_status(how, sizeof(how), child->status);
     snprintf(why.message, sizeof(why.message),
              "no worker can be started: worker %u (pid %d) %s, %d times in a row", child->slot,
              (int)child->died, how, child->failed_starts);
@@ -384,13 +387,13 @@ static void note_process_end(struct weir__control *control, int status)
 }
 
 /* What the worker of a slot had begun is for others, and the slot is empty. It has been reaped. */
-static void clear_slot(struct child *child, int status)
+static void clear_slot(struct child *child)
 {
     struct weir__control *control = child->supervisor->control;
     struct weir__slot *slot = &control->slots[child->slot];
     uint64_t bit = UINT64_C(1) << (child->slot % 64);
 
-    if (settle_job(child, status) || status != 0)
+    if (settle_job(child) || child->status != 0)
         atomic_fetch_add(&control->workers_died, 1);
     atomic_store(&slot->job, 0);
     atomic_store(&slot->killed, KILLED_NOT);
@@ -402,7 +405,7 @@ static void clear_slot(struct child *child, int status)
 }
 
 /* Of a worker that has been reaped. */
-static void look_after(struct child *child, int status)
+static void look_after(struct child *child)
 {
     struct supervisor *supervisor = child->supervisor;
     struct weir__control *control = supervisor->control;
@@ -410,15 +413,15 @@ static void look_after(struct child *child, int status)
 
     supervisor->alive--;
     if (control->process_target != NULL) {
-        note_process_end(control, status);
+        note_process_end(control, child->status);
         supervisor->ending = true;
         return;
     }
-    clear_slot(child, status);
+    clear_slot(child);
     if (ready)
         child->failed_starts = 0;
     else if (!supervisor->ending)
-        note_failed_start(child, status);
+        note_failed_start(child);
 }
 
 /* What a worker leaves that has ended in order stays until the pool ends. */
@@ -517,7 +520,7 @@ static void look_after_dead(struct supervisor *supervisor)
         return;
     end_strays(supervisor);
     for (struct child *child = supervisor->dead; child != NULL; child = child->next_dead)
-        look_after(child, child->status);
+        look_after(child);
     if (!replaces_workers(supervisor))
         return;
     repair(supervisor->control);
