@@ -14,6 +14,14 @@
 #define WEIR__TICK_MS  50 /* of a wait with a limit; a pause is known up to so much */
 #define WEIR__PAUSE_NS INT64_C(500000000) /* later than any busy machine has it */
 
+/* How long a wait of `remaining_ns` is to last, in ms: rounded up, and a tick at most. */
+static inline int weir__tick_ms(int64_t remaining_ns)
+{
+    if (remaining_ns > WEIR__TICK_MS * INT64_C(1000000))
+        return WEIR__TICK_MS;
+    return remaining_ns > 0 ? (int)((remaining_ns + 999999) / 1000000) : 0;
+}
+
 /* For how long a process stood still that meant to wake at `planned_ns`; 0: it did not. */
 static inline int64_t weir__pause_after(int64_t planned_ns, int64_t now_ns)
 {

@@ -291,15 +291,8 @@ __attribute__((no_sanitize("address", "undefined"))) static void intermediate(vo
     }
 }
 
-/* Waits of this process are cut into ticks; time in which it stood still does not count. */
-static int tick_ms(int64_t now, int64_t limit)
-{
-    const int64_t remaining = (limit - now + 999999) / 1000000;
-
-    return remaining <= 0 ? 0 : remaining < WEIR__TICK_MS ? (int)remaining : WEIR__TICK_MS;
-}
-
-/* After a wait for a tick. */
+/* Waits of this process are cut into ticks; time in which it stood still does not count. After a
+ * wait for a tick. */
 static int64_t paused_ns(int64_t before, int tick)
 {
     return tick > 0 ? weir__pause_after(before + tick * INT64_C(1000000), weir__now_ns()) : 0;
@@ -318,7 +311,7 @@ static int wait_for_hello(const struct weir__detached *detached, struct weir__he
 
     for (;;) {
         const int64_t before = weir__now_ns();
-        const int tick = tick_ms(before, limit);
+        const int tick = weir__tick_ms(limit - before);
         const int ready = poll(&poll_fd, 1, tick);
 
         if (ready > 0)
@@ -592,7 +585,7 @@ static bool wait_with_lifeline(const struct weir__detached *detached, int pidfd,
         struct pollfd poll_fds[] = {{.fd = detached->lifeline.fd, .events = POLLIN},
                                     {.fd = gone ? -1 : pidfd, .events = POLLIN}};
         const int64_t before = weir__now_ns();
-        const int tick = tick_ms(before, limit);
+        const int tick = weir__tick_ms(limit - before);
         char byte;
         ssize_t got;
         int ready;

@@ -703,18 +703,13 @@ static void do_what_is_due(struct supervisor *supervisor)
 static int next_timeout_ms(const struct supervisor *supervisor)
 {
     const int64_t due[] = {supervisor->finish_ns, supervisor->fork_ns, supervisor->reap_ns};
-    int64_t first = atomic_load(&supervisor->control->look_ns), remaining;
+    int64_t first = atomic_load(&supervisor->control->look_ns);
 
     for (size_t i = 0; i < sizeof(due) / sizeof(due[0]); i++) {
         if (due[i] != 0 && due[i] < first)
             first = due[i];
     }
-    if (first == INT64_MAX)
-        return -1;
-    remaining = first - weir__now_ns();
-    if (remaining > WEIR__TICK_MS * INT64_C(1000000))
-        return WEIR__TICK_MS;
-    return remaining > 0 ? (int)((remaining + 999999) / 1000000) : 0;
+    return first == INT64_MAX ? -1 : weir__tick_ms(first - weir__now_ns());
 }
 
 /* It woke later than planned: all processes of the pool stood still, if this one did not alone.
