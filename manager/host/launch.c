@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
@@ -26,8 +27,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "manager/host/intermediate.h"
@@ -38,11 +37,6 @@
 #define STACK_SIZE ((size_t)256 * 1024)
 #define FIRST      WEIR__MANAGER_FIRST
 #define BEYOND     (WEIR__MANAGER_FIRST + WEIR__MANAGER_COUNT)
-
-#define NUMBERS_MAX 65536 /* of descriptors that are closed one by one */
-#ifndef CLOSE_RANGE_CLOEXEC
-#define CLOSE_RANGE_CLOEXEC 4u
-#endif
 
 _Static_assert(WEIR__MANAGER_SOCKET == FIRST && WEIR__MANAGER_SCOPE == FIRST + 1 &&
                    WEIR__MANAGER_HOST == FIRST + 2 && WEIR__MANAGER_STORE == FIRST + 3,
@@ -61,13 +55,7 @@ struct spawn {
 static void close_beyond_by_exec(void)
 {
 #if !WEIR_HAS_CLOSEFROM
-    struct rlimit limit = {.rlim_cur = NUMBERS_MAX};
-
-    if (syscall(SYS_close_range, BEYOND, ~0u, CLOSE_RANGE_CLOEXEC) == 0)
-        return;
-    getrlimit(RLIMIT_NOFILE, &limit); /* before Linux 5.11, or in a sandbox */
-    for (int fd = BEYOND; fd < NUMBERS_MAX && (rlim_t)fd < limit.rlim_cur; fd++)
-        fcntl(fd, F_SETFD, FD_CLOEXEC);
+    weir__close_numbers(BEYOND, INT_MAX, true);
 #endif
 }
 

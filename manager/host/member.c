@@ -79,8 +79,8 @@ void weir__scope_close_descriptors(struct weir_scope *scope)
     if (weir__space_forget_kept(&scope->space) > 0)
         weir__scope_note_lost(scope, "unlinked objects, from here on", kept);
     weir__scope_close_own(scope, &scope->space.store, "the scope's memory");
-    weir__scope_close_own(scope, &scope->file,
-                          "the scope file"); /* the last process gives the lock up here */
+    /* the last process gives the lock up here */
+    weir__scope_close_own(scope, &scope->file, "the scope file");
 }
 
 int weir__scope_report_lost(const struct weir_scope *scope)

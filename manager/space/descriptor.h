@@ -28,6 +28,9 @@ struct weir__descriptor {
 /* Whether `fd` is open, and of this file. Signal-safe. */
 bool weir__is_file(int fd, uint64_t device, uint64_t inode);
 
+/* Closes all numbers from `from` to `to`, or has exec close them. Needs no memory nor lock. */
+void weir__close_numbers(int from, int to, bool by_exec);
+
 /* Returns a descriptor that is not one of the three standard streams: fd itself, or a duplicate
  * with fd closed. A program that has closed its stdout must not print into weir's descriptors.
  * -1 (errno is set, fd is closed) when fd is negative or there is no descriptor left. */

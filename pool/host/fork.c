@@ -33,7 +33,6 @@
 #include <stdio_ext.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -68,12 +67,11 @@
 #define STACK_SIZE       ((size_t)8 << 20) /* as a thread has: for pthread_atfork() handlers */
 #define STACK_SIZE_MIN   ((size_t)256 << 10)
 #define STACK_GUARD      ((size_t)64 << 10) /* a page, whatever its size */
-#define RSEQ_SIZE        32        /* of the first version, which every kernel with rseq takes */
-#define HELLO_TIMEOUT_MS 60000     /* without a sign of life */
-#define LAST_DEATHS_MS   500       /* from the end of a supervisor to that of its workers */
-#define KILL_MS          2000      /* for a supervisor that kills its workers */
-#define KILLED_MS        1000      /* for one that was killed */
-#define NUMBERS_MAX      (1 << 20) /* of descriptors that are closed one by one */
+#define RSEQ_SIZE        32    /* of the first version, which every kernel with rseq takes */
+#define HELLO_TIMEOUT_MS 60000 /* without a sign of life */
+#define LAST_DEATHS_MS   500   /* from the end of a supervisor to that of its workers */
+#define KILL_MS          2000  /* for a supervisor that kills its workers */
+#define KILLED_MS        1000  /* for one that was killed */
 
 /* Buffered output of this process that a forked child would print a second time. */
 static void flush_before_fork(void)
@@ -205,29 +203,13 @@ static int next_kept(const struct start *start, int from)
     return next;
 }
 
-static void close_numbers(int from, int to)
-{
-    struct rlimit limit = {.rlim_cur = NUMBERS_MAX};
-
-#ifdef SYS_close_range
-    if (from > to || syscall(SYS_close_range, from, to, 0) == 0)
-        return;
-#endif
-    /* before Linux 5.9, or in a sandbox that does not know it */
-    getrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_cur > NUMBERS_MAX)
-        limit.rlim_cur = NUMBERS_MAX;
-    for (int fd = from; fd <= to && fd < (int)limit.rlim_cur; fd++)
-        close(fd);
-}
-
 static void close_others(const struct start *start)
 {
     int from = 0, kept;
 
     do {
         kept = next_kept(start, from);
-        close_numbers(from, kept == INT_MAX ? INT_MAX : kept - 1);
+        weir__close_numbers(from, kept == INT_MAX ? INT_MAX : kept - 1, false);
         from = kept < INT_MAX ? kept + 1 : INT_MAX;
     } while (kept < INT_MAX);
 }

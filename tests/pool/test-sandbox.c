@@ -7,6 +7,7 @@
 #include "support.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
@@ -280,6 +281,48 @@ static void scopes_work_and_pools_name_the_call__when_pidfd_open_is_refused(void
     }
 }
 
+static int is_closed(weir_task *task, void *fd)
+{
+    (void)task;
+    return fcntl(*(int *)fd, F_GETFD) < 0 ? 0 : 1;
+}
+
+static int close_without_close_range(void)
+{
+    const weir_pool_options options = {.workers = 1, .close_descriptors = true};
+    int fd = fcntl(STDERR_FILENO, F_DUPFD, 200);
+    weir_future *future;
+    weir_scope *scope;
+
+    if (fd < 0 || !refuse(SYS_close_range, 0, 0, 0, ENOSYS))
+        return 77;
+    scope = weir_scope_begin(NULL);
+    future = WEIR_SUBMIT(weir_pool_new(scope, &options), is_closed, fd, NULL);
+    if (future == NULL || weir_future_wait(future, -1) != 0)
+        return 1;
+    weir_future_free(future);
+    return weir_scope_end(scope) == 0 ? 0 : 2;
+}
+
+static void descriptors_are_closed__when_close_range_is_refused(void **state)
+{
+    int status;
+    pid_t child;
+
+    (void)state;
+    child = fork();
+    if (child == 0) {
+        child_reset();
+        _exit(close_without_close_range());
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (status == 77 << 8) {
+        print_message("skipped: no filter of system calls can be had here\n");
+        skip();
+    }
+    assert_int_equal(status, 0);
+}
+
 static void all_works__when_a_clone_without_a_signal_is_refused(void **state)
 {
     static const int errors[] = {EINVAL, ENOSYS, EPERM};
@@ -465,6 +508,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         UNIT(scopes_work_and_pools_name_the_call__when_pidfd_open_is_refused),
+        UNIT(descriptors_are_closed__when_close_range_is_refused),
         UNIT(all_works__when_a_clone_without_a_signal_is_refused),
         UNIT(all_works__when_a_clone_is_refused_and_threads_are_in_malloc),
         UNIT(the_program_has_no_child__when_a_clone_is_refused),
