@@ -53,49 +53,52 @@ static unsigned long rings(const weir_pool *pool)
     return sum;
 }
 
-static void note_pids(weir_pool *pool, pid_t *out)
+/* A pool of which all workers sleep. */
+struct many {
+    weir_scope *scope;
+    weir_pool *pool;
+    pid_t before[WORKERS];
+    unsigned long rung;
+};
+
+static void begin_asleep(struct many *many)
 {
+    many->scope = begin();
+    many->pool = new_pool(many->scope, WORKERS);
+    WAIT_UNTIL(parked(many->pool) == WORKERS, 60000);
     for (int i = 0; i < WORKERS; i++)
-        out[i] = weir_pool_worker_pid(pool, i);
+        many->before[i] = weir_pool_worker_pid(many->pool, i);
+    many->rung = rings(many->pool);
 }
 
 static void sleeping_workers_are_left_asleep__when_one_of_many_dies(void **state)
 {
-    weir_scope *scope = begin();
-    weir_pool *pool = new_pool(scope, WORKERS);
-    pid_t before[WORKERS];
-    unsigned long rung;
+    struct many many;
 
     (void)state;
-    WAIT_UNTIL(parked(pool) == WORKERS, 60000);
-    note_pids(pool, before);
-    rung = rings(pool);
-    kill(before[7], SIGKILL);
-    WAIT_UNTIL(replaced(pool, before) == 1 && parked(pool) == WORKERS, 60000);
-    assert_in_range(rings(pool) - rung, 1, 8); /* one is woken, and looks at what is ready */
-    weir_pool_kill(pool);
-    assert_int_equal(weir_scope_end(scope), 0);
+    begin_asleep(&many);
+    kill(many.before[7], SIGKILL);
+    WAIT_UNTIL(replaced(many.pool, many.before) == 1 && parked(many.pool) == WORKERS, 60000);
+    /* one is woken, and looks at what is ready */
+    assert_in_range(rings(many.pool) - many.rung, 1, 8);
+    weir_pool_kill(many.pool);
+    assert_int_equal(weir_scope_end(many.scope), 0);
 }
 
 static void workers_are_woken_a_few_times__when_all_of_many_die(void **state)
 {
-    weir_scope *scope = begin();
-    weir_pool *pool = new_pool(scope, WORKERS);
-    pid_t before[WORKERS];
-    unsigned long rung;
+    struct many many;
 
     (void)state;
-    WAIT_UNTIL(parked(pool) == WORKERS, 60000);
-    note_pids(pool, before);
-    rung = rings(pool);
+    begin_asleep(&many);
     for (int i = 0; i < WORKERS; i++)
-        kill(before[i], SIGKILL);
-    WAIT_UNTIL(replaced(pool, before) == WORKERS, 60000);
+        kill(many.before[i], SIGKILL);
+    WAIT_UNTIL(replaced(many.pool, many.before) == WORKERS, 60000);
     /* If each death woke all workers it would be their square. */
-    assert_true(rings(pool) - rung < 20UL * WORKERS);
-    assert_int_equal(weir_pool_for(pool, (weir_range){0, WORKERS}, do_nothing, NULL, NULL), 0);
-    weir_pool_free(pool);
-    assert_int_equal(weir_scope_end(scope), 0);
+    assert_true(rings(many.pool) - many.rung < 20UL * WORKERS);
+    assert_int_equal(weir_pool_for(many.pool, (weir_range){0, WORKERS}, do_nothing, NULL, NULL), 0);
+    weir_pool_free(many.pool);
+    assert_int_equal(weir_scope_end(many.scope), 0);
 }
 
 static int sleep_then_count(weir_task *task, weir_range range, void *arg)

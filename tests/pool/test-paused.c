@@ -50,13 +50,7 @@ static int run_with_pause(int (*program)(void), int when, int pause_ms)
     pid_t child;
 
     *begun = 0;
-    child = fork();
-    if (child == 0) {
-        setpgid(0, 0);
-        child_reset();
-        _exit(program());
-    }
-    setpgid(child, child);
+    child = start_group(program);
     WAIT_UNTIL(*begun >= when, 10000);
     sleep_us(100000);
     assert_int_equal(kill(-child, SIGSTOP), 0);

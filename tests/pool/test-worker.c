@@ -215,13 +215,7 @@ static int terminate_all(int (*program)(void), int begun)
     pid_t child;
 
     *noted = 0;
-    child = fork();
-    if (child == 0) {
-        setpgid(0, 0);
-        child_reset();
-        _exit(program());
-    }
-    setpgid(child, child);
+    child = start_group(program);
     WAIT_UNTIL(*noted >= begun, 10000);
     assert_int_equal(kill(-child, SIGTERM), 0);
     assert_int_equal(waitpid(child, &status, 0), child);

@@ -6,6 +6,7 @@
 #define TEST_CHILD_H
 
 #include <signal.h>
+#include <unistd.h>
 
 /* Signals as at the start of a program: cmocka has handlers for the signals of a crash, which would
  * report from the child. */
@@ -13,6 +14,21 @@ static inline void child_reset(void)
 {
     for (int i = 1; i < NSIG; i++)
         signal(i, SIG_DFL);
+}
+
+/* A child that leads a process group, and exits with what program() returns. -1: errno. */
+static inline pid_t start_group(int (*program)(void))
+{
+    pid_t child = fork();
+
+    if (child == 0) {
+        setpgid(0, 0);
+        child_reset();
+        _exit(program());
+    }
+    if (child > 0)
+        setpgid(child, child);
+    return child;
 }
 
 #endif
