@@ -36,6 +36,8 @@
 #include "shm/error.h"
 
 #define SPACE_MIN      ((size_t)64 << 20)
+#define SEEN_SIZE      (WEIR__ENTRIES * sizeof(uint64_t))
+#define PLACES_SIZE    (WEIR__ENTRIES * sizeof(struct weir__place))
 #define HUGE_PAGE      ((uint64_t)2 << 20)
 #define STATE(word)    ((enum weir__entry_state)((word)&3))
 #define NEXT(word, to) ((((word) >> 2) + 1) << 2 | (to)) /* the next incarnation, in state `to` */
@@ -75,6 +77,15 @@ static int reserve_range(struct weir__space *space, size_t wanted)
                       SPACE_MIN >> 20, strerror(errno), weir__lock_hint(errno).text);
 }
 
+/* Zeroed memory of this process's own, of which it mostly uses little. NULL: errno. */
+static void *map_private(size_t size)
+{
+    void *mapped = weir__map_lazily(NULL, size, PROT_READ | PROT_WRITE,
+                                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return mapped == MAP_FAILED ? NULL : mapped;
+}
+
 int weir__space_open(struct weir__space *space, size_t wanted)
 {
     void *table;
@@ -90,8 +101,8 @@ int weir__space_open(struct weir__space *space, size_t wanted)
                              MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     error = errno;
     space->table = table == MAP_FAILED ? NULL : table;
-    space->seen = calloc(WEIR__ENTRIES, sizeof(*space->seen));
-    space->places = calloc(WEIR__ENTRIES, sizeof(*space->places));
+    space->seen = map_private(SEEN_SIZE);
+    space->places = map_private(PLACES_SIZE);
     if (!space->table || !space->seen || !space->places) {
         weir__space_close(space);
         return weir__fail(-ENOMEM, "cannot make the table of a scope's objects (%zu MiB): %s%s",
@@ -125,8 +136,10 @@ void weir__space_close(struct weir__space *space)
         munmap(space->table, sizeof(*space->table));
     if (space->base)
         munmap(space->base, space->size);
-    free(space->seen);
-    free(space->places);
+    if (space->seen)
+        munmap(space->seen, SEEN_SIZE);
+    if (space->places)
+        munmap(space->places, PLACES_SIZE);
     memset(space, 0, sizeof(*space));
     space->store = WEIR__DESCRIPTOR_NONE;
 }
