@@ -77,15 +77,6 @@ static int reserve_range(struct weir__space *space, size_t wanted)
                       SPACE_MIN >> 20, strerror(errno), weir__lock_hint(errno).text);
 }
 
-/* Zeroed memory of this process's own, of which it mostly uses little. NULL: errno. */
-static void *map_private(size_t size)
-{
-    void *mapped = weir__map_lazily(NULL, size, PROT_READ | PROT_WRITE,
-                                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-    return mapped == MAP_FAILED ? NULL : mapped;
-}
-
 int weir__space_open(struct weir__space *space, size_t wanted)
 {
     void *table;
@@ -101,8 +92,8 @@ int weir__space_open(struct weir__space *space, size_t wanted)
                              MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     error = errno;
     space->table = table == MAP_FAILED ? NULL : table;
-    space->seen = map_private(SEEN_SIZE);
-    space->places = map_private(PLACES_SIZE);
+    space->seen = weir__map_private(SEEN_SIZE);
+    space->places = weir__map_private(PLACES_SIZE);
     if (!space->table || !space->seen || !space->places) {
         weir__space_close(space);
         return weir__fail(-ENOMEM, "cannot make the table of a scope's objects (%zu MiB): %s%s",

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "pool/control/bell.h"
 #include "pool/control/chunk.h"
@@ -22,10 +23,12 @@
 #include "pool/host/look.h"
 #include "pool/host/result.h"
 #include "pool/host/wait.h"
+#include "shm/block/lazy.h"
 #include "shm/clock.h"
 #include "shm/error.h"
 
-#define LOG_SPARE 32
+#define LOG_SPARE    32
+#define PRIVATE_SIZE (WEIR__JOBS_MAX * sizeof(struct weir__job_private))
 
 /* A job that lasts longer is worth waking more workers: of a spinning worker, ... */
 #define WAKE_MORE_SPUN_NS  3000
@@ -144,7 +147,7 @@ int weir__jobs_init(weir_pool *pool)
 {
     struct weir__jobs *jobs = &pool->jobs;
 
-    jobs->private = calloc(WEIR__JOBS_MAX, sizeof(*jobs->private));
+    jobs->private = weir__map_private(PRIVATE_SIZE);
     jobs->vacant = calloc(WEIR__JOBS_MAX, sizeof(*jobs->vacant));
     jobs->lingering = calloc(WEIR__JOBS_MAX, sizeof(*jobs->lingering));
     if (jobs->private == NULL || jobs->vacant == NULL || jobs->lingering == NULL ||
@@ -160,7 +163,8 @@ int weir__jobs_init(weir_pool *pool)
 void weir__jobs_destroy(weir_pool *pool)
 {
     weir__control_heap_destroy(&pool->jobs.heap);
-    free(pool->jobs.private);
+    if (pool->jobs.private != NULL)
+        munmap(pool->jobs.private, PRIVATE_SIZE);
     free(pool->jobs.vacant);
     free(pool->jobs.lingering);
 }

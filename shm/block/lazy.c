@@ -46,6 +46,14 @@ void *weir__map_lazily(void *at, size_t size, int protection, int flags, int fd,
     return MAP_FAILED;
 }
 
+void *weir__map_private(size_t size)
+{
+    void *mapped = weir__map_lazily(NULL, size, PROT_READ | PROT_WRITE,
+                                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return mapped != MAP_FAILED ? mapped : NULL;
+}
+
 void *weir__map_nothing(void *at, size_t size)
 {
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;

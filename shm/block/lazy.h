@@ -17,6 +17,10 @@
  * are locked then. MAP_FAILED, with errno; with MAP_FIXED the place may then be PROT_NONE. */
 void *weir__map_lazily(void *at, size_t size, int protection, int flags, int fd, off_t offset);
 
+/* The same of zeroed memory of this process alone, of which it mostly uses little: calloc() clears
+ * each page of what it takes from the heap. NULL, with errno. */
+void *weir__map_private(size_t size);
+
 /* Reserves addresses: PROT_NONE, of no memory, and not counted as locked. `at`: NULL, or a place
  * that is mapped over. MAP_FAILED, with errno. */
 void *weir__map_nothing(void *at, size_t size);
