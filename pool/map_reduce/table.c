@@ -122,7 +122,7 @@ static bool table_look_up(const struct opened *opened, uint64_t hash, const void
 int weir_table_get(const weir_table *table, const void *key, size_t key_size, weir_pair *pair)
 {
     struct opened opened;
-    uint32_t partitions;
+    uint32_t partitions = 0;
     weir_pair found;
     uint64_t hash;
     int result = check_table(table, &partitions);
@@ -150,7 +150,7 @@ int weir_table_get(const weir_table *table, const void *key, size_t key_size, we
 
 int weir_table_next(const weir_table *table, weir_table_cursor *cursor, weir_pair *pair)
 {
-    uint32_t partitions;
+    uint32_t partitions = 0;
     uint64_t place;
     int result = check_table(table, &partitions);
 
