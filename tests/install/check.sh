@@ -3,7 +3,7 @@
 # check.sh prefix|static|subproject ROOT CC...: builds weir in a temporary folder and uses it from outside.
 #
 #   prefix      installed under a prefix that is then moved: every example compiles with cc and pkg-config
-#               alone, and runs at both places
+#               alone, and runs at both places; what README.md says to users of CMake
 #   static      only libweir.a is there
 #   subproject  a small meson project that has weir in subprojects/
 #   narrow      a compiler for 32 bits: meson says in a sentence that this is not possible
@@ -61,7 +61,7 @@ run_do_work() {
     [ "$(grep -c ': 2664667000$' "$work/out")" = 2 ] || fail "do_work: $(cat "$work/out")"
 }
 
-# The program on README.md's first screen prints what is shown below it, and the tests it names exist.
+# The program on README.md's first screen prints what is shown below it, and the tests that documents name exist.
 check_readme() {
     awk '/^```c$/ { on = 1; next } /^```$/ && on { exit } on' "$root/README.md" >"$work/squares.c"
     sed -n '/^\$ cc squares.c/{n;p;q}' "$root/README.md" >"$work/expected"
@@ -71,10 +71,29 @@ check_readme() {
     [ ! -s "$work/log" ] || fail "README.md's program compiles with warnings: $(cat "$work/log")"
     "$work/squares" >"$work/out" || fail "README.md's program ended with status $?"
     # shellcheck disable=SC2016 # Markdown's
-    for test in $(grep -o '`[a-z0-9_]*__[a-z0-9_]*`' "$root/README.md" | tr -d '`'); do
-        grep -rq "^static void $test(\|^$test(" "$root/tests" || fail "README.md names a test that does not exist: $test"
+    for test in $(grep -oh '`[a-z0-9_]*__[a-z0-9_]*`' "$root/README.md" "$root/tests/faults/README.md" | tr -d '`'); do
+        grep -rq "^static void $test(\|^$test(" "$root/tests" || fail "a test is named that does not exist: $test"
     done
     [ -s "$work/expected" ] && cmp "$work/out" "$work/expected" || fail "README.md's program: $(cat "$work/out")"
+}
+
+# What README.md says to people who have a prefix of their own, or CMake.
+check_others() {
+    (
+        unset LD_LIBRARY_PATH
+        # shellcheck disable=SC2046
+        $cc "$work/squares.c" $(pkg-config --cflags --libs weir) "-Wl,-rpath,$(pkg-config --variable=libdir weir)" \
+            -o "$work/squares" && "$work/squares" >"$work/out" && cmp "$work/out" "$work/expected"
+    ) || fail 'the program does not run with the run path that README.md gives'
+    command -v cmake >/dev/null 2>&1 || { echo 'without cmake: what README.md says to it is not tried'; return 0; }
+    mkdir "$work/cmake"
+    {
+        printf 'cmake_minimum_required(VERSION 3.18)\nproject(squares C)\nadd_executable(squares ../squares.c)\n'
+        awk '/^```cmake$/ { on = 1; next } /^```$/ && on { exit } on' "$root/README.md"
+    } >"$work/cmake/CMakeLists.txt"
+    quietly cmake -S "$work/cmake" -B "$work/cmake/build" "-DCMAKE_C_COMPILER=$cc"
+    quietly cmake --build "$work/cmake/build"
+    "$work/cmake/build/squares" | cmp - "$work/expected" || fail 'the program that CMake built'
 }
 
 check_cplusplus() {
@@ -109,6 +128,7 @@ test_prefix() {
     [ "$("$work/word_count" "$work/text" | tr -s ' \n' ' ')" = ' 2 a 1 b ' ] || fail 'word_count'
 
     check_readme
+    check_others
     check_cplusplus
 
     mkdir "$work/away"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The README's Python lines, run as they stand there against the objects of its C lines.
+"""The Python lines of examples/from-python.md, run as they stand there against the objects of its C lines.
 
-    readme.py PROGRAM README
+    readme.py PROGRAM DOCUMENT
 
 PROGRAM is that of readme.c. The names get a prefix, as other tests run meanwhile; nothing else is changed. They run in
 a Python of their own, whose end is the end of its resource tracker too.
@@ -21,14 +21,14 @@ except ImportError as error:
     sys.exit(77)
 
 
-def main(program, readme):
-    with open(readme, encoding="utf-8") as file:
-        section = re.search(r"^## The Python side\n(.*?)^## ", file.read(), re.M | re.S).group(1)
+def main(program, document):
+    with open(document, encoding="utf-8") as file:
+        section = re.search(r"^## The Python side\n(.*?)(?=^## |\Z)", file.read(), re.M | re.S).group(1)
     lines = re.search(r"^```python\n(.*?)^```", section, re.M | re.S).group(1)
     prefix = "weirtest-%d-" % os.getpid()
     for name in "numbers", "matrix", "plain":
         count = section.count('"%s"' % name) + section.count('/dev/shm/%s"' % name)
-        assert count >= 2, "the README says nothing of %s" % name
+        assert count >= 2, "the document says nothing of %s" % name
         lines = lines.replace('"%s"' % name, '"%s%s"' % (prefix, name))
         lines = lines.replace('/dev/shm/%s"' % name, '/dev/shm/%s%s"' % (prefix, name))
     assert 12 <= len(lines.splitlines()) <= 16, "a dozen lines"
@@ -43,7 +43,7 @@ def main(program, readme):
     assert output == "text 1.5 2.5\n" and host.returncode == 0, output
     left = [name for name in os.listdir("/dev/shm") if name.startswith(prefix)]
     assert not left, left
-    print("the README's %d lines of Python do what they say" % len(lines.splitlines()))
+    print("the document's %d lines of Python do what they say" % len(lines.splitlines()))
     return 0
 
 
