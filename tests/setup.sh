@@ -103,6 +103,7 @@ need_to_test() {
     want clang-tidy has_command clang-tidy
     want cppcheck has_command cppcheck
     want shellcheck has_command shellcheck
+    want cmake has_command cmake
 }
 
 as_root() {
