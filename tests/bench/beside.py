@@ -2,8 +2,10 @@
 """beside.py NAME TARGET ROUNDS WEIR... -- PEER...: one figure as a ratio, measured in one run.
 
 WEIR and PEER are commands that do one round for each line they read and print the round's microseconds an
-operation. Rounds alternate, A B A B, so that a machine that slows down slows both. Prints one JSON object:
-both medians, weir's as a multiple of the peer's, the target for that, and the fastest round of each.
+operation. Rounds alternate, A B A B, so that a machine that slows down slows both. Before each there is a pause, in
+which the processes and threads of the other side stop spinning: libgomp's spin for some milliseconds after a loop, and
+for ever with OMP_WAIT_POLICY=active. Prints one JSON object: both medians and 90th percentiles, weir's as a multiple of
+the peer's, the target for the median's, and the fastest round of each.
 """
 
 import json
@@ -11,6 +13,9 @@ import os
 import statistics
 import subprocess
 import sys
+import time
+
+PAUSE_S = 0.05
 
 
 class Side:
@@ -21,12 +26,17 @@ class Side:
         self.rounds = []
 
     def round(self):
+        time.sleep(PAUSE_S)
         self.process.stdin.write("\n")
         self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:
             sys.exit("%s ended with status %s" % (" ".join(self.command), self.process.wait()))
         self.rounds.append(float(line))
+
+    def percentile(self, percent):
+        ordered = sorted(self.rounds)
+        return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
 
     def close(self):
         self.process.stdin.close()
@@ -51,6 +61,9 @@ def main():
         "peer_us": round(peer_us, 5),
         "ratio": round(weir_us / peer_us, 6),
         "target": target,
+        "weir_p90_us": round(weir.percentile(90), 5),
+        "peer_p90_us": round(peer.percentile(90), 5),
+        "p90_ratio": round(weir.percentile(90) / peer.percentile(90), 6),
         "weir_min_us": round(min(weir.rounds), 5),
         "peer_min_us": round(min(peer.rounds), 5),
     }))

@@ -4,7 +4,8 @@
  * stdin.
  *
  * An empty parallel loop of 16 iterations on 2 threads: "pool_map" one after the other,
- * "pool_map_cold" with a pause in which the threads fall asleep.
+ * "pool_map_cold" and "pool_map_cool" with pauses of 3 and 0.2 ms, in which threads fall asleep
+ * that do not spin for long.
  */
 #include <stdio.h>
 #include <string.h>
@@ -28,24 +29,37 @@ static double hot(void)
     return (now_us() - begin) / 2000;
 }
 
-static double cold(void)
+static double after_pauses(int count, useconds_t pause_us)
 {
     double sum = 0;
 
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < count; i++) {
         double begin;
 
-        usleep(3000);
+        usleep(pause_us);
         begin = now_us();
         loop();
         sum += now_us() - begin;
     }
-    return sum / 20;
+    return sum / count;
+}
+
+static double cold(void)
+{
+    return after_pauses(20, 3000);
+}
+
+static double cool(void)
+{
+    return after_pauses(100, 200);
 }
 
 int main(int argc, char **argv)
 {
-    double (*round)(void) = argc == 2 && !strcmp(argv[1], "pool_map_cold") ? cold : hot;
+    const char *name = argc == 2 ? argv[1] : "";
+    double (*round)(void) = !strcmp(name, "pool_map_cold")   ? cold
+                            : !strcmp(name, "pool_map_cool") ? cool
+                                                             : hot;
     char line[64];
 
     round(); /* starts the threads */

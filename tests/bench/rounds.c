@@ -137,6 +137,7 @@ static void list_set(struct bench *bench, int i)
 static const struct bench_case cases[] = {
     {"pool_map", 2000, 1, 0, pool_map},
     {"pool_map_cold", 20, 1, 3000, pool_map},
+    {"pool_map_cool", 100, 1, 200, pool_map},
     {"submit", 1, TASKS, 0, submit},
     {"manager", 5, 1, 0, manager},
     {"pool_job", 5, 1, 0, pool_job},
