@@ -13,6 +13,7 @@ import errno
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -204,13 +205,17 @@ class Case:
         self.note(now_ms() - start)
         self.expect_clean(name)
 
-    def fuzz(self, targets, seconds):
-        """Runs fuzz targets of tests/fuzz for so long each. False: none are built (-Dfuzz=true, with clang)."""
+    def fuzz(self, targets, seconds, but=()):
+        """Runs fuzz targets of tests/fuzz for so long each; None: all that are built, but some. False: none are built
+        (-Dfuzz=true, with clang)."""
         for folder in (os.environ.get("WEIR_FUZZ_BUILD"), ROOT + "/build-test/fuzz", self.build):
             if folder and os.path.exists(folder + "/tests/fuzz/fuzz-list"):
                 break
         else:
             return False
+        if targets is None:
+            built = (re.fullmatch(r"fuzz-([a-z-]+)", name) for name in os.listdir(folder + "/tests/fuzz"))
+            targets = sorted(match.group(1) for match in built if match and match.group(1) not in but)
         for target in targets:
             done = subprocess.run(["sh", ROOT + "/tests/fuzz/run", str(seconds), "", folder + "/tests/fuzz/fuzz-" + target],
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
