@@ -91,7 +91,8 @@ check_others() {
         printf 'cmake_minimum_required(VERSION 3.18)\nproject(squares C)\nadd_executable(squares ../squares.c)\n'
         awk '/^```cmake$/ { on = 1; next } /^```$/ && on { exit } on' "$root/README.md"
     } >"$work/cmake/CMakeLists.txt"
-    quietly cmake -S "$work/cmake" -B "$work/cmake/build" "-DCMAKE_C_COMPILER=$cc"
+    # the compiler without what may be in front of it (ccache): CMake wants one program
+    quietly cmake -S "$work/cmake" -B "$work/cmake/build" "-DCMAKE_C_COMPILER=${cc##* }"
     quietly cmake --build "$work/cmake/build"
     "$work/cmake/build/squares" | cmp - "$work/expected" || fail 'the program that CMake built'
 }
