@@ -104,7 +104,8 @@ typedef struct weir_pool weir_pool;
 typedef struct weir_pool_options {
     int workers; /* 1 to WEIR_WORKERS_MAX; 0: weir_cpu_count() */
     /* Run once in each worker before its first task, and in each replacement; nonzero ends the
-     * worker. weir_worker_index() and weir_worker_incarnation() tell it which one that is. */
+     * worker. weir_worker_index() and weir_worker_incarnation() tell it which one that is. See
+     * weir_pool_each() for what comes later. */
     int (*initializer)(void *arg);
     void (*finalizer)(void *arg); /* run in each worker that ends in order */
     void *arg;                    /* for both */
@@ -432,6 +433,42 @@ typedef struct weir_reduction {
 WEIR_API WEIR_MUST_CHECK int weir_pool_reduce(weir_pool *pool, weir_range range,
                                               const weir_reduction *reduction, void *result,
                                               void *arg, const weir_job_options *options);
+
+#define WEIR_EACH_MAX 64
+
+/* Called once in a worker. Returns 0 for success. */
+typedef int (*weir_each_fn)(weir_task *task, void *arg);
+
+/* Runs function once in each worker, and in each one that replaces it later: to load a table, to
+ * warm a cache, to seed a generator. As dask's Client.register_worker_callbacks(), and as
+ * weir_pool_options.initializer, which Python has too, for what is known only when the pool is
+ * there.
+ *
+ * `arg`: as for weir_pool_for(). With options->arg_size (of up to 256 MiB in all) it is a copy that
+ * stays as long as the pool. Without, what it points to must stay so long, and a task that changes
+ * a copy or shared memory changes what later workers find.
+ * `options`: may be NULL; chunks and grain do not apply.
+ * It is a job of as many chunks as the pool has workers: chunk i, with the range [i, i + 1), runs
+ * in worker i and in no other one. A worker runs it between two chunks of other jobs: one that is
+ * busy with a long chunk comes to it after that, and this call waits so long, unless timeout_ms is
+ * given. What calls that begin after this one has returned run is run in workers that have run
+ * function. It does not count for chunks_per_worker.
+ * If all have succeeded function is kept: a worker that comes later runs all functions that are
+ * kept, in the order of their calls, after the initializer and before its first chunk. One that
+ * fails or dies there counts as one whose initializer has failed: another one is started, and after
+ * three in a row the worker is given up. (Such a one counts here as one that has succeeded.) A
+ * worker that is being replaced while this call runs runs it before its first chunk, too. There
+ * weir_task_cancelled() is about calls of weir_pool_cancel() that come meanwhile; function is then
+ * run again.
+ * If any has failed, or the call is cancelled or late, function is not kept; what it has done in
+ * the workers that have run it stays. A pool keeps up to WEIR_EACH_MAX functions. There is no way
+ * to have one forgotten; a function may be given several times, and is then run as often.
+ * Context: as weir_pool_for().
+ * Crash: as weir_pool_for().
+ * Returns: as weir_pool_for() (of a worker that fails or dies: WEIR_EFAILED, WEIR_EDIED with its
+ * index, pid and message); -E2BIG (WEIR_EACH_MAX functions are kept), -ENOMEM (arg_size). */
+WEIR_API WEIR_MUST_CHECK int weir_pool_each(weir_pool *pool, weir_each_fn function, const void *arg,
+                                            const weir_job_options *options);
 
 /* ---- in a task ------------------------------------------------------------------------------ */
 

@@ -106,6 +106,31 @@ struct weir__job_data {
     struct weir__map_reduce_memory *map_reduce_memory;
 };
 
+/* A function of weir_pool_each(). Its place goes through
+ *
+ *   VACANT --> OPENING --> OPEN --the call succeeds--> KEPT, until the pool ends
+ *     ^           '----------'---the call fails--> DROPPED
+ *     '------------------------------------------------'  once no slot names the place
+ *
+ * all by the host. What stands below `state` is constant while it is OPEN or KEPT. */
+enum weir__each_state {
+    EACH_VACANT = 0,
+    EACH_OPENING, /* no worker has seen it */
+    EACH_OPEN,    /* `job` is open, and has a chunk for each worker */
+    EACH_KEPT,    /* it has run in each worker, and is for those that come */
+    EACH_DROPPED, /* its call has failed */
+};
+
+struct weir__each {
+    _Atomic uint32_t state;  /* host: enum weir__each_state */
+    uint32_t job;            /* host, before OPEN */
+    _Atomic uint64_t number; /* host, after OPEN: higher than all before, from 1; 0: VACANT */
+    const struct weir__job_kind *kind;
+    weir_each_fn function;
+    void *arg;
+    size_t arg_size; /* in the control heap; 0: not a copy */
+};
+
 struct weir__job;
 struct weir__job_spec;
 struct weir__map_reduce;
@@ -146,6 +171,7 @@ struct weir__job {
     bool keep_going;
     bool checked; /* `argument` is to be compared */
     bool async;   /* of a future: no thread waits that would wake more workers for it */
+    uint8_t each; /* place + 1 in control.each: chunk i is for worker i alone; 0: for any */
     weir__cell *cells;
     int64_t count; /* of chunks */
 
@@ -203,6 +229,9 @@ struct weir__slot {
     _Atomic int64_t chunk; /* its worker: set before it claims that chunk of `job` */
     _Atomic int64_t started_ns; /* its worker: when it began that chunk, if the job wants to know */
     _Atomic uint32_t killed;    /* supervisor: why it killed the worker, KILLED_... */
+    /* Its worker: place + 1 in control.each while it reads there. Cleared by the supervisor too. */
+    _Atomic uint32_t each;
+    _Atomic uint64_t each_seen; /* its worker: it has come to all functions up to this number */
     /* Its worker: an object of the scope that it cannot map: entry << 32 | errno; 0: there is none.
      * Cleared by the supervisor. */
     _Atomic uint64_t unmapped;
@@ -272,6 +301,7 @@ struct weir__control {
     _Atomic int64_t look_ns;
     /* Host: when it found, the last time, that the supervisor alone stands still. */
     _Atomic int64_t alone_ns;
+    _Atomic uint64_t each_latest; /* host: the highest number in `each` */
 
     struct weir__meeting meeting[WEIR_WORKERS_MAX / 64];
 
@@ -300,9 +330,19 @@ struct weir__control {
     /* Why the pool is broken. Supervisor, before state becomes POOL_BROKEN. */
     weir_error broken;
 
+    struct weir__each each[WEIR_EACH_MAX];
+
     /* One a worker, and a last one that only names the job in which the supervisor is. */
     alignas(WEIR__LINE) struct weir__slot slots[];
 };
+
+/* Whether there are functions of weir_pool_each() to which the worker of the slot has not come. */
+static inline bool weir__each_is_new(const struct weir__control *control, unsigned slot)
+{
+    /* seq_cst; pairs with job.c, publish_to_each() */
+    return atomic_load(&control->each_latest) !=
+           atomic_load_explicit(&control->slots[slot].each_seen, memory_order_relaxed);
+}
 
 /* Whether no further chunk of the job is to be started. */
 static inline bool weir__job_stopped(const struct weir__control *control,

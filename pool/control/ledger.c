@@ -80,6 +80,16 @@ enum weir__cell_state weir__cell_reclaim(weir__cell *cell, unsigned owner, uint3
     return next;
 }
 
+void weir__cell_pass(weir__cell *cell)
+{
+    uint64_t seen = atomic_load_explicit(cell, memory_order_relaxed);
+
+    while (weir__cell_state_of(seen) == CELL_FREE &&
+           !atomic_compare_exchange_weak_explicit(cell, &seen, seen | CELL_DONE,
+                                                  memory_order_release, memory_order_relaxed))
+        ;
+}
+
 void weir__ledger_cancel_unstarted(weir__cell *cells, int64_t count)
 {
     for (int64_t i = 0; i < count; i++) {

@@ -11,14 +11,16 @@
  *              another one into the same slot. If the chunk takes too long the supervisor first
  *              condemns it: the worker cannot settle it any more, and is killed on this chunk and
  *              on no other one.
- *   DONE       Committed: its result counts. Final.
+ *   DONE       Committed: its result counts. Or passed: it was for one worker alone (of
+ *              weir_pool_each()), and there is none in that slot any more. Final.
  *   FAILED     The task failed, or its worker died with no attempt left. Final.
  *   CANCELLED  Cancelled before any worker had it, or given up by its worker, whose task was told
  *              that the job is stopped. Final.
  *
  *        claim (worker)        settle (the owner)
  *   FREE --------------> RUNNING ------------------> DONE, CANCELLED
- *    ^ |                  |   |
+ *    ^ | pass (host, supervisor): to DONE
+ *    | |                  |   |
  *    | | cancel (host)    |   | settle (the owner); reclaim (supervisor), no attempt left
  *    | v                  |   '--------------------> FAILED
  *    | CANCELLED          |
@@ -94,6 +96,9 @@ bool weir__cell_condemn(weir__cell *cell, uint64_t seen);
  * when the cell was not this worker's; *attempt gets the attempt that ended. */
 enum weir__cell_state weir__cell_reclaim(weir__cell *cell, unsigned owner, uint32_t incarnation,
                                          unsigned retries, unsigned *attempt);
+
+/* Host or supervisor: FREE to DONE, of a chunk for a worker that there will not be. */
+void weir__cell_pass(weir__cell *cell);
 
 /* Host: makes every FREE cell CANCELLED, so that no chunk starts any more. */
 void weir__ledger_cancel_unstarted(weir__cell *cells, int64_t count);

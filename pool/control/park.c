@@ -41,9 +41,10 @@ static void ring_slot(struct weir__slot *slot)
     weir__futex_wake(&slot->bell, 1);
 }
 
-static bool something_to_do(struct weir__control *control)
+static bool something_to_do(struct weir__control *control, unsigned index)
 {
-    return weir__ready_any(control) || atomic_load(&control->state) != POOL_RUNNING;
+    return weir__ready_any(control) || weir__each_is_new(control, index) ||
+           atomic_load(&control->state) != POOL_RUNNING;
 }
 
 static int spinners(const struct weir__control *control)
@@ -70,10 +71,10 @@ static void take_spinning_place(struct weir__control *control, unsigned index)
 }
 
 /* A few hundred nanoseconds, without a pause. */
-static bool look_hard(struct weir__control *control)
+static bool look_hard(struct weir__control *control, unsigned index)
 {
     for (int i = 0; i < WEIR__LOOKS_AT_FIRST; i++) {
-        if (something_to_do(control))
+        if (something_to_do(control, index))
             return true;
     }
     return false;
@@ -96,7 +97,7 @@ static enum spun spin_for_work(struct weir__control *control, unsigned index, in
         int64_t now;
 
         for (int i = 0; i < WEIR__LOOKS_A_ROUND; i++) {
-            if (something_to_do(control))
+            if (something_to_do(control, index))
                 return SPUN_WORK;
             weir__pause();
         }
@@ -109,7 +110,7 @@ static enum spun spin_for_work(struct weir__control *control, unsigned index, in
     }
     /* Its bit was taken: by another worker that spins in its place; or by the host, and then there
      * is a job in a moment. */
-    return look_hard(control) ? SPUN_WORK : SPUN_OUT;
+    return look_hard(control, index) ? SPUN_WORK : SPUN_OUT;
 }
 
 void weir__announce_spin(struct weir__control *control, unsigned index)
@@ -142,7 +143,7 @@ static void sleep_until_rung(struct weir__control *control, unsigned index, stru
      * weir__wake_one(); pairs with park.c, weir__wake_lost(): they look at the bit after the job
      * was added */
     atomic_fetch_or(parked, bit);
-    if (!something_to_do(control))
+    if (!something_to_do(control, index))
         weir__futex_wait(&slot->bell, seen, weir__tie_sleep_ns(tie));
     if (atomic_load_explicit(parked, memory_order_relaxed) & bit)
         atomic_fetch_and(parked, ~bit);
@@ -179,7 +180,7 @@ void weir__park(struct weir__control *control, unsigned index, struct weir__spin
     int64_t start;
     enum spun spun = SPUN_OUT;
 
-    if (look_hard(control))
+    if (look_hard(control, index))
         return;
     start = weir__now_ns();
     if (start >= spin->not_before_ns)

@@ -15,6 +15,8 @@ struct weir__tie;
 
 /* Exit status of a worker whose initializer failed. */
 #define WEIR__EXIT_INITIALIZER 111
+/* Likewise, of a function of weir_pool_each(). */
+#define WEIR__EXIT_EACH 112
 
 /* How long workers have to end when there is no more work. */
 #define WEIR__FINISH_MS 5000

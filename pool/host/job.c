@@ -352,6 +352,7 @@ static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spe
     job->retries = (uint16_t)spec->retries;
     job->keep_going = spec->keep_going;
     job->async = spec->async;
+    job->each = spec->each;
     job->kind = spec->kind;
     job->function = spec->function;
     job->arg = (void *)spec->arg;
@@ -406,6 +407,30 @@ static void publish_and_wake(weir_pool *pool, unsigned index, bool async)
         pool->jobs.private[index].woke_sleeper = weir__wake_one(control);
 }
 
+/* Makes a job of weir_pool_each() visible to every worker, and has each look. */
+static void publish_to_each(weir_pool *pool, unsigned index)
+{
+    struct weir__control *control = pool->control;
+    struct weir__job *job = &control->jobs[index];
+    struct weir__each *each = &control->each[job->each - 1];
+
+    pthread_mutex_lock(&pool->lock); /* numbers are published in their order */
+    each->job = index;
+    atomic_store(&each->state, EACH_OPEN);
+    atomic_store(&each->number, atomic_load(&control->each_latest) + 1);
+    /* seq_cst; pairs with control.h, weir__each_is_new(); pairs with work_each.c,
+     * weir__work_each(): a worker that sees it sees the above */
+    atomic_store(&control->each_latest, atomic_load(&each->number));
+    pthread_mutex_unlock(&pool->lock);
+    for (int i = 0; i < control->workers; i++) {
+        /* seq_cst, after the job was opened; pairs with supervisor.c, pass_each(): that makes the
+         * slot BROKEN, then looks for jobs */
+        if (atomic_load(&control->slots[i].state) == SLOT_BROKEN)
+            weir__cell_pass(&job->cells[i]);
+    }
+    weir__wake_all(control);
+}
+
 int weir__job_open(weir_pool *pool, struct weir__job_spec *spec)
 {
     struct weir__control *control = pool->control;
@@ -428,10 +453,13 @@ int weir__job_open(weir_pool *pool, struct weir__job_spec *spec)
         spec->kind->prepare(spec, &control->jobs[index], data);
     pool->jobs.private[index].cursor = 0;
     pool->jobs.private[index].missing = weir__found_missing(pool);
-    /* seq_cst; pairs with work_jobs.c, work_inside(); pairs with ledger.c, weir__cell_claim(): a
-     * worker that sees OPEN sees all of the above */
+    /* seq_cst; pairs with work_jobs.c, work_inside(); pairs with work_each.c, run_as_chunk();
+     * pairs with ledger.c, weir__cell_claim(): a worker that sees OPEN sees all of the above */
     atomic_store(&control->jobs[index].state, JOB_OPEN);
-    publish_and_wake(pool, (unsigned)index, spec->async);
+    if (spec->each > 0)
+        publish_to_each(pool, (unsigned)index);
+    else
+        publish_and_wake(pool, (unsigned)index, spec->async);
     if (spec->timeout_ns > 0 || spec->chunk_timeout_ns > 0)
         watch_time(pool, (unsigned)index, spec);
     return index;

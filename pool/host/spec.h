@@ -30,6 +30,7 @@ struct weir__job_spec {
     int64_t count, grain;
     unsigned retries;
     bool keep_going, async;
+    uint8_t each;          /* as in the job */
     bool inside;           /* by job.c: the call holds the pool (hold.h), ... */
     uint32_t cancel_epoch; /* ... and when it began to */
     int64_t timeout_ns, chunk_timeout_ns;

@@ -117,6 +117,8 @@ static void describe_status(char *out, size_t size, int status)
                  strsignal(WTERMSIG(status)));
     else if (WEXITSTATUS(status) == WEIR__EXIT_INITIALIZER)
         snprintf(out, size, "ended because its initializer failed");
+    else if (WEXITSTATUS(status) == WEIR__EXIT_EACH)
+        snprintf(out, size, "ended because a function of weir_pool_each() failed");
     else
         snprintf(out, size, "exited with status %d", WEXITSTATUS(status));
 }
@@ -277,7 +279,8 @@ static void repair(struct weir__control *control)
 
         if (atomic_load(&job->state) != JOB_OPEN)
             continue;
-        weir__ready_add(control, i);
+        if (job->each == 0) /* else each worker looks for itself (work_each.c) */
+            weir__ready_add(control, i);
         /* seq_cst, then the ring; pairs with work_jobs.c, leave_job() */
         atomic_store(&job->recount, 1);
         weir__host_ring(control, job);
@@ -340,6 +343,24 @@ static void note_failed_fork(struct supervisor *supervisor, int error)
     }
 }
 
+/* No worker comes to the chunks that jobs of weir_pool_each() have for this slot. */
+static void pass_each(struct weir__control *control, unsigned slot)
+{
+    const uint32_t used = atomic_load(&control->jobs_used);
+
+    for (uint32_t i = 0; i < used && i < WEIR__JOBS_MAX; i++) {
+        struct weir__job *job = &control->jobs[i];
+
+        /* seq_cst, after the slot is BROKEN; pairs with job.c, publish_to_each() */
+        if (weir__supervisor_enter(control, i) && job->each > 0) {
+            weir__cell_pass(&job->cells[slot]);
+            atomic_store(&job->recount, 1);
+            weir__host_ring(control, job);
+        }
+        weir__supervisor_leave(control, i);
+    }
+}
+
 static void note_failed_start(struct child *child)
 {
     struct weir__slot *slot = &child->supervisor->control->slots[child->slot];
@@ -355,6 +376,7 @@ static void note_failed_start(struct child *child)
              "no worker can be started: worker %u (pid %d) %s, %d times in a row", child->slot,
              (int)child->died, how, child->failed_starts);
     atomic_store(&slot->state, SLOT_BROKEN);
+    pass_each(child->supervisor->control, child->slot);
     give_up_if_all_broken(child->supervisor, &why);
 }
 
@@ -386,25 +408,32 @@ static void note_process_end(struct weir__control *control, int status)
     weir__host_wake(control);
 }
 
-/* What the worker of a slot had begun is for others, and the slot is empty. It has been reaped. */
-static void clear_slot(struct child *child)
+/* What the worker of a slot had begun is for others, and the slot is empty. It has been reaped.
+ * Returns whether it was running a chunk. */
+static bool clear_slot(struct child *child)
 {
     struct weir__control *control = child->supervisor->control;
     struct weir__slot *slot = &control->slots[child->slot];
     uint64_t bit = UINT64_C(1) << (child->slot % 64);
 
-    if (settle_job(child) || child->status != 0)
+    const bool running = settle_job(child);
+
+    if (running || child->status != 0)
         atomic_fetch_add(&control->workers_died, 1);
     atomic_store(&slot->job, 0);
     atomic_store(&slot->killed, KILLED_NOT);
     atomic_store(&slot->unmapped, 0);
+    atomic_store(&slot->each, 0);
+    atomic_store(&slot->each_seen, 0);
     atomic_store(&slot->pid, 0);
     atomic_fetch_and(&control->meeting[child->slot / 64].parked, ~bit);
     atomic_fetch_and(&control->meeting[child->slot / 64].spinning, ~bit);
     atomic_store(&slot->state, SLOT_EMPTY);
+    return running;
 }
 
-/* Of a worker that has been reaped. */
+/* Of a worker that has been reaped. One that starts may run a chunk, of weir_pool_each(): to die of
+ * that is no failed start. */
 static void look_after(struct child *child)
 {
     struct supervisor *supervisor = child->supervisor;
@@ -417,8 +446,7 @@ static void look_after(struct child *child)
         supervisor->ending = true;
         return;
     }
-    clear_slot(child);
-    if (ready)
+    if (clear_slot(child) || ready)
         child->failed_starts = 0;
     else if (!supervisor->ending)
         note_failed_start(child);

@@ -76,6 +76,13 @@ static inline bool weir__task_worn_out(const struct weir_task *task)
     return task->control->chunks_per_worker > 0 && task->total >= task->control->chunks_per_worker;
 }
 
+/* Whether the worker is to leave its job though chunks may be left: it is worn out, or there is a
+ * function of weir_pool_each() to come to. */
+static inline bool weir__task_called_away(const struct weir_task *task)
+{
+    return weir__task_worn_out(task) || weir__each_is_new(task->control, task->slot);
+}
+
 /* The chain: a worker that takes work and leaves `more` of it wakes one more worker, which does the
  * same. For a job whose caller waits it does so only after the caller has found the job long enough
  * to be worth it. */

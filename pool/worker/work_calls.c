@@ -153,7 +153,7 @@ void weir__work_calls(struct weir_task *task)
     task->job = &control->jobs[WEIR__QUEUE_JOB];
     /* release, before a claim: for the supervisor */
     atomic_store_explicit(&slot->job, WEIR__QUEUE_JOB + 1, memory_order_release);
-    for (int i = 0; more && !weir__task_worn_out(task); i++) {
+    for (int i = 0; more && !weir__task_called_away(task); i++) {
         if (i >= TURN && weir__ready_other(control, WEIR__QUEUE_JOB))
             break;
         more = take_one(task, &claimed);

@@ -35,7 +35,7 @@ static void start_clock(struct weir_task *task)
 enum round {
     ROUND_ALL,     /* no chunk was free any more where it looked */
     ROUND_STOPPED, /* the job is to be stopped */
-    ROUND_WORN_OUT /* this worker has done its share for ever; chunks may be left */
+    ROUND_AWAY     /* this worker is called away; chunks may be left */
 };
 
 static int64_t chunk_at(const struct weir__job *job, int64_t start, int64_t position)
@@ -70,7 +70,7 @@ static bool take_job_out(struct weir_task *task, uint32_t retries)
     return false;
 }
 
-static bool claim_chunk(struct weir_task *task, int64_t chunk)
+bool weir__work_claim(struct weir_task *task, int64_t chunk)
 {
     struct weir__slot *slot = &task->control->slots[task->slot];
 
@@ -80,6 +80,16 @@ static bool claim_chunk(struct weir_task *task, int64_t chunk)
     task->attempt = weir__cell_claim(&task->job->cells[chunk], task->slot, task->incarnation);
     task->chunk = chunk;
     return task->attempt != 0;
+}
+
+static inline void run_claimed(struct weir_task *task)
+{
+    struct weir__job *job = task->job;
+
+    task->cell = &job->cells[task->chunk];
+    task->failures = weir__job_failures(job, task->chunk);
+    weir__task_run(task, job->checked ? weir__argument_run : job->kind->run,
+                   weir__job_chunk(job, task->chunk));
 }
 
 /* Goes once round the cells from this worker's own region. *out: the job has been taken out of the
@@ -96,10 +106,10 @@ static enum round work_round(struct weir_task *task, uint32_t retries, bool *out
     for (; position < job->count; position = next) {
         if (weir__job_stopped(task->control, job))
             return ROUND_STOPPED;
-        if (weir__task_worn_out(task))
-            return ROUND_WORN_OUT;
+        if (weir__task_called_away(task))
+            return ROUND_AWAY;
         next = position + 1;
-        if (claim_chunk(task, chunk_at(job, start, position))) {
+        if (weir__work_claim(task, chunk_at(job, start, position))) {
             next = find_free(job, start, next);
             more = next < job->count;
             if (!more && job->async) {
@@ -107,10 +117,7 @@ static enum round work_round(struct weir_task *task, uint32_t retries, bool *out
                 more = !*out;
             }
             weir__task_wake_next(task, more);
-            task->cell = &job->cells[task->chunk];
-            task->failures = weir__job_failures(job, task->chunk);
-            weir__task_run(task, job->checked ? weir__argument_run : job->kind->run,
-                           weir__job_chunk(job, task->chunk));
+            run_claimed(task);
         }
     }
     return ROUND_ALL;
@@ -136,6 +143,10 @@ static void work_inside(struct weir_task *task, unsigned index)
             /* opened while it was taken out: back with it */
             weir__ready_add(control, index);
         }
+        if (job->each > 0) { /* a bit that the supervisor has set for the job before it */
+            weir__ready_remove(control, index);
+            return;
+        }
         /* seq_cst; pairs with supervisor.c, reclaim_chunk() */
         retries = atomic_load(&job->retry_seq);
         out = false;
@@ -150,7 +161,7 @@ static void work_inside(struct weir_task *task, unsigned index)
 /* Leaves the job, counts what was settled, and tells a host that waits when this may have been the
  * end of it. By the time the flags are read here the job may be another one: then no thread waits
  * for the old one any more, and a thread that waits for the new one only looks once too often. */
-static void leave_job(struct weir_task *task)
+static inline void leave_job(struct weir_task *task)
 {
     struct weir__job *job = task->job;
     int64_t count = job->count;
@@ -165,6 +176,36 @@ static void leave_job(struct weir_task *task)
         weir__host_ring(task->control, job);
 }
 
+static inline void enter_job(struct weir_task *task, unsigned index)
+{
+    struct weir__job *job = &task->control->jobs[index];
+    struct weir__slot *slot = &task->control->slots[task->slot];
+
+    weir__end_spin(task->control, task->slot);
+    task->job = job;
+    task->settled = 0;
+    /* release, before the count: a process that sees the count sees whose it is (job.c,
+     * job_is_empty()) */
+    atomic_store_explicit(&slot->job, index + 1, memory_order_release);
+    atomic_fetch_add(&job->activity, ACTIVITY_ENTER);
+}
+
+void weir__work_enter(struct weir_task *task, unsigned index)
+{
+    enter_job(task, index);
+}
+
+void weir__work_run(struct weir_task *task)
+{
+    run_claimed(task);
+}
+
+void weir__work_leave(struct weir_task *task)
+{
+    leave_job(task);
+    atomic_store_explicit(&task->control->slots[task->slot].job, 0, memory_order_release);
+}
+
 void weir__work_on_job(struct weir_task *task, unsigned index)
 {
     struct weir__job *job = &task->control->jobs[index];
@@ -176,13 +217,7 @@ void weir__work_on_job(struct weir_task *task, unsigned index)
     __builtin_prefetch(&job->kind, 0);
     __builtin_prefetch(&job->inline_cells[0], 1);
     __builtin_prefetch(&job->inline_cells[WEIR__CHUNKS_INLINE / 2], 1);
-    weir__end_spin(task->control, task->slot);
-    task->job = job;
-    task->settled = 0;
-    /* release, before the count: a process that sees the count sees whose it is (job.c,
-     * job_is_empty()) */
-    atomic_store_explicit(&slot->job, index + 1, memory_order_release);
-    atomic_fetch_add(&job->activity, ACTIVITY_ENTER);
+    enter_job(task, index);
     work_inside(task, index);
     if (task->combiner != NULL)
         kind = job->kind; /* now: after this worker has left, the job may be another one */

@@ -26,6 +26,7 @@
 #include "pool/worker/backtrace.h"
 #include "pool/worker/sigterm.h"
 #include "pool/worker/work_calls.h"
+#include "pool/worker/work_each.h"
 #include "pool/worker/work_jobs.h"
 #include "shm/error.h"
 
@@ -64,8 +65,11 @@ static void work_loop(struct weir_task *task)
     unsigned from = 0;
 
     while (!weir__task_worn_out(task)) {
-        int index = weir__ready_find(control, from);
+        int index;
 
+        if (__builtin_expect(weir__each_is_new(control, task->slot), 0))
+            weir__work_each(task);
+        index = weir__ready_find(control, from);
         if (index >= 0) {
             if (index == WEIR__QUEUE_JOB)
                 weir__work_calls(task);
@@ -114,6 +118,8 @@ _Noreturn static void run_pool_worker(struct weir_task *task)
             weir__process_end(WEIR__EXIT_INITIALIZER);
         weir__tie_keep(control, task->tie);
     }
+    if (weir__each_is_new(control, task->slot))
+        weir__work_each(task);
     atomic_store(&control->slots[task->slot].state, SLOT_READY);
     work_loop(task);
     if (control->finalizer != NULL) {

@@ -240,6 +240,7 @@ static void pool_keeps_the_rule__when_the_object_is_null(void **state)
     IS_NOTHING(weir_pool_map_reduce_async(NULL, range, &map_reduction, NULL, NULL));
     IS_EINVAL(weir_pool_fd(NULL));
     IS_EINVAL(weir_pool_dispatch(NULL));
+    IS_EINVAL(weir_pool_each(NULL, call, NULL, NULL));
     IS_EINVAL(weir_pool_use_loop(NULL, NULL));
     IS_SILENT(weir_pool_cancel(NULL));
     IS_SILENT(weir_pool_interrupt(NULL));

@@ -13,6 +13,7 @@ ROW(weir_pool_map, REFUSED, weir_pool_map(it->pool, no_map, NULL, 0, NULL, 0, 3,
 ROW(weir_pool_reduce, REFUSED, weir_pool_reduce(it->pool, hundred, &reduction, &it, NULL, NULL))
 ROW(weir_pool_map_reduce, REFUSED,
     weir_pool_map_reduce(it->pool, hundred, &word_count, NULL, NULL) != NULL)
+ROW(weir_pool_each, REFUSED, weir_pool_each(it->pool, no_call, NULL, NULL))
 ROW(weir_pool_submit, REFUSED, weir_pool_submit(it->pool, no_call, NULL, 0, NULL) != NULL)
 ROW(weir_pool_for_async, REFUSED,
     weir_pool_for_async(it->pool, hundred, no_task, NULL, NULL) != NULL)
