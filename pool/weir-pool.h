@@ -466,7 +466,8 @@ typedef int (*weir_each_fn)(weir_task *task, void *arg);
  * Context: as weir_pool_for().
  * Crash: as weir_pool_for().
  * Returns: as weir_pool_for() (of a worker that fails or dies: WEIR_EFAILED, WEIR_EDIED with its
- * index, pid and message); -E2BIG (WEIR_EACH_MAX functions are kept), -ENOMEM (arg_size). */
+ * index, pid and message); -E2BIG (WEIR_EACH_MAX functions are kept, or their calls last), -ENOMEM
+ * (arg_size), -EBUSY (workers are still in functions of some 64 calls that have failed). */
 WEIR_API WEIR_MUST_CHECK int weir_pool_each(weir_pool *pool, weir_each_fn function, const void *arg,
                                             const weir_job_options *options);
 

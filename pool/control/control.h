@@ -106,6 +106,8 @@ struct weir__job_data {
     struct weir__map_reduce_memory *map_reduce_memory;
 };
 
+#define WEIR__EACH_PLACES (WEIR_EACH_MAX + 64)
+
 /* A function of weir_pool_each(). Its place goes through
  *
  *   VACANT --> OPENING --> OPEN --the call succeeds--> KEPT, until the pool ends
@@ -330,7 +332,7 @@ struct weir__control {
     /* Why the pool is broken. Supervisor, before state becomes POOL_BROKEN. */
     weir_error broken;
 
-    struct weir__each each[WEIR_EACH_MAX];
+    struct weir__each each[WEIR__EACH_PLACES];
 
     /* One a worker, and a last one that only names the job in which the supervisor is. */
     alignas(WEIR__LINE) struct weir__slot slots[];

@@ -6,10 +6,11 @@
  * (worker/work_each.c). Its function has a place in control.each, with a copy of the argument in
  * the control heap, which a job that has ended does not keep. If the call succeeds the place is
  * kept as long as the pool, for replacements; else it is dropped, and used again when no worker
- * names it any more.
+ * names it any more. There are more places than functions that can be kept: a worker may name one
+ * for some time after its call has failed.
  *
- * Failure modes: all places are kept; the control heap has no room for the argument. The host
- * killed: the pool ends with it.
+ * Failure modes: all places are kept, or named; the control heap has no room for the argument. The
+ * host killed: the pool ends with it.
  */
 #include <errno.h>
 #include <string.h>
@@ -50,7 +51,7 @@ static bool is_named(const struct weir__control *control, unsigned place)
 
 static void reclaim_dropped(weir_pool *pool)
 {
-    for (unsigned i = 0; i < WEIR_EACH_MAX; i++) {
+    for (unsigned i = 0; i < WEIR__EACH_PLACES; i++) {
         struct weir__each *each = &pool->control->each[i];
 
         if (atomic_load(&each->state) != EACH_DROPPED || is_named(pool->control, i))
@@ -62,17 +63,37 @@ static void reclaim_dropped(weir_pool *pool)
     }
 }
 
+/* A place for one function more, or a negative error. */
+static int find_vacant(const struct weir__control *control)
+{
+    int vacant = -1, kept = 0;
+
+    for (int i = 0; i < WEIR__EACH_PLACES; i++) {
+        const uint32_t state = atomic_load(&control->each[i].state);
+
+        kept += state != EACH_VACANT && state != EACH_DROPPED;
+        if (state == EACH_VACANT)
+            vacant = i;
+    }
+    if (kept >= WEIR_EACH_MAX)
+        return weir__fail(-E2BIG, "%d functions are kept already; a pool keeps at most %d", kept,
+                          WEIR_EACH_MAX);
+    if (vacant < 0)
+        return weir__fail(-EBUSY,
+                          "workers are still in functions of earlier calls of weir_pool_each(), "
+                          "which have failed; a pool has %d places for both",
+                          WEIR__EACH_PLACES);
+    return vacant;
+}
+
 /* The spec's argument is then the copy. Returns the place, or a negative error. */
 static int take_vacant(weir_pool *pool, struct weir__job_spec *spec)
 {
-    unsigned place = 0;
+    int place = find_vacant(pool->control);
     void *copy = NULL;
 
-    while (place < WEIR_EACH_MAX && atomic_load(&pool->control->each[place].state) != EACH_VACANT)
-        place++;
-    if (place == WEIR_EACH_MAX)
-        return weir__fail(-E2BIG, "%d functions are kept already; a pool keeps at most %d",
-                          WEIR_EACH_MAX, WEIR_EACH_MAX);
+    if (place < 0)
+        return place;
     if (spec->arg_size > 0) {
         copy = weir__control_heap_alloc(&pool->jobs.heap, spec->arg_size);
         if (copy == NULL)
@@ -89,7 +110,7 @@ static int take_vacant(weir_pool *pool, struct weir__job_spec *spec)
     atomic_store(&pool->control->each[place].state, EACH_OPENING);
     spec->arg = pool->control->each[place].arg;
     spec->arg_size = 0;
-    return (int)place;
+    return place;
 }
 
 /* ---- the call ------------------------------------------------------------------------------- */

@@ -28,7 +28,7 @@ static int find_next(struct weir__control *control, uint64_t *seen)
     uint64_t lowest = UINT64_MAX;
     int place = -1;
 
-    for (int i = 0; i < WEIR_EACH_MAX; i++) {
+    for (int i = 0; i < WEIR__EACH_PLACES; i++) {
         const uint64_t number = atomic_load(&control->each[i].number);
 
         if (number > *seen && number < lowest) {
