@@ -100,6 +100,11 @@ typedef struct weir_pool weir_pool;
 
 #define WEIR_WORKERS_MAX 1024
 
+typedef enum weir_nested {
+    WEIR_NESTED_REFUSED = 0, /* they fail with -EDEADLK */
+    WEIR_NESTED_SERIAL,      /* they run in the worker, one chunk after the other; see below */
+} weir_nested;
+
 /* Zero means the default everywhere; `reserved` must be zero. */
 typedef struct weir_pool_options {
     int workers; /* 1 to WEIR_WORKERS_MAX; 0: weir_cpu_count() */
@@ -132,7 +137,8 @@ typedef struct weir_pool_options {
     const struct weir_job_options *job;
     const int *pass_descriptors; /* pass_count of them; only with close_descriptors */
     size_t pass_count;
-    uint64_t reserved[5];
+    weir_nested nested; /* what becomes of calls on the pool that its tasks make */
+    uint64_t reserved[4];
 } weir_pool_options;
 
 /* The number of CPUs that this process may use: its affinity mask, cut to its cgroups' CPU quota
@@ -433,6 +439,27 @@ typedef struct weir_reduction {
 WEIR_API WEIR_MUST_CHECK int weir_pool_reduce(weir_pool *pool, weir_range range,
                                               const weir_reduction *reduction, void *result,
                                               void *arg, const weir_job_options *options);
+
+/* Nested calls. A task that calls its own pool is refused (-EDEADLK), as it would hold a worker
+ * while it waits for others. With weir_pool_options.nested = WEIR_NESTED_SERIAL such a call is run
+ * in the worker, in the calling thread, one chunk after the other, so that a function that uses the
+ * pool can be called in a task too. The pool is named by the program's handle (in an argument that
+ * is copied, say) or by NULL, as which the program's variable is often found in a worker.
+ *
+ * The result has the same bits as the program's own call: the range is cut alike, and accumulators
+ * and tables are combined in the same order. That holds for weir_pool_for(), weir_pool_map(),
+ * weir_pool_reduce(), weir_pool_map_reduce() and weir_pool_submit(), also with _async, and for
+ * streams. A call that returns a future has run its tasks, and combine, when it returns. Tasks have
+ * the worker's index and are given private memory as it is in the worker, `arg` too. Options count
+ * with these differences: timeout_ms is looked at between two chunks; chunk_timeout_ms and retries
+ * have no effect, as a crash is one of the worker, on the chunk that made the call, which is run
+ * again if its own retries say so; nothing is drawn for `progress`, but on_progress is called.
+ * If the job of the task that calls is stopped, so is the nested one (-ECANCELED).
+ *
+ * Refused with -EDEADLK are all other calls on the pool (weir_pool_each(), weir_pool_get_stats(),
+ * weir_pool_fd(), weir_pool_dispatch(), ending it), weir_future_then() of a future that a task has
+ * got, other pools than the worker's own, and calls of a process that a task has forked.
+ */
 
 #define WEIR_EACH_MAX 64
 

@@ -133,6 +133,7 @@ struct weir__each {
     size_t arg_size; /* in the control heap; 0: not a copy */
 };
 
+struct weir__control;
 struct weir__job;
 struct weir__job_spec;
 struct weir__map_reduce;
@@ -143,6 +144,9 @@ struct weir__map_reduce;
 struct weir__job_kind {
     /* Worker: calls the user's function on a chunk. */
     int (*run)(struct weir_task *task, weir_range range);
+    /* Where a pool has no processes: runs the chunks in the calling thread (worker/here.h). */
+    void (*here)(struct weir__control *control, weir_scope *scope, unsigned index,
+                 int64_t limit_ns);
     /* Worker, after it has left a job for which task->combiner was made: gives that back. */
     void (*leave)(struct weir_task *task);
     /* Host, before the job is open: fills the memory for which the spec asked. */
@@ -281,9 +285,11 @@ struct weir__control {
     bool backtrace;
     bool leave_started;               /* what workers have started lives on; supervisor/strays.c */
     int (*process_target)(void *arg); /* weir_process: the one worker runs this and ends */
-    struct weir__job *jobs;           /* WEIR__JOBS_MAX; NULL for a weir_process */
-    struct weir__queue *queue;        /* calls.h; NULL for a weir_process */
-    unsigned char *heap;              /* memory for cells and arguments, allocated by the host */
+    /* The program's record, of which workers have a copy; NULL: calls are not nested (nested.c). */
+    const struct weir_pool *program_pool;
+    struct weir__job *jobs;    /* WEIR__JOBS_MAX; NULL for a weir_process */
+    struct weir__queue *queue; /* calls.h; NULL for a weir_process */
+    unsigned char *heap;       /* memory for cells and arguments, allocated by the host */
     size_t heap_size;
     size_t size; /* of the whole mapping */
     /* A socket to the host, the same in all processes of the pool; -1: none. Which open file it is,

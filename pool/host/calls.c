@@ -416,7 +416,7 @@ weir_future *weir__call_put(weir_pool *pool, weir_call_fn function, const void *
     int place;
 
     if (function == NULL || (arg == NULL && arg_size > 0) || arg_size > WEIR__ARG_INLINE ||
-        !is_plain_call(pool, options) || (pool->debug && arg_size == 0))
+        !is_plain_call(pool, options) || (pool->debug && arg_size == 0) || pool->here)
         return NULL;
     pthread_mutex_lock(&pool->lock);
     place = await_call_place(pool, &epoch);

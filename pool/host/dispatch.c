@@ -225,6 +225,9 @@ int weir_future_then(weir_future *future, weir_then_fn callback, void *arg)
     pool = atomic_load(&future->set->pool);
     if (pool == NULL)
         return report_no_pool();
+    if (pool->nested)
+        return weir__fail(-EDEADLK, "a task's futures have no callbacks: no loop of the worker's "
+                                    "would call them");
     pthread_mutex_lock(&pool->lock);
     if (pool->ended) {
         result = report_no_pool();

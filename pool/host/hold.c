@@ -20,6 +20,7 @@
 #include <time.h>
 
 #include "pool/control/mine.h"
+#include "pool/control/self.h"
 #include "shm/error.h"
 
 #define ENDED_MAX 64
@@ -45,6 +46,9 @@ int weir__check_pool(const weir_pool *pool)
     error = weir__check_mine(pool->mine, "a pool");
     if (error < 0)
         return error;
+    if (__builtin_expect(pool->here, 0) && weir__here.depth > 0 && !pool->may_nest)
+        return weir__fail(-EDEADLK, "a task cannot use the pool that runs it; see "
+                                    "weir_pool_options.nested");
     return atomic_load_explicit(&pool->ended, memory_order_relaxed) ? report_ended() : 0;
 }
 

@@ -331,6 +331,8 @@ static void watch_time(weir_pool *pool, unsigned index, const struct weir__job_s
 {
     int64_t first = spec->timeout_ns;
 
+    if (pool->here) /* worker/here.c looks */
+        return;
     if (first <= 0 || (spec->chunk_timeout_ns > 0 && spec->chunk_timeout_ns < first))
         first = spec->chunk_timeout_ns;
     pool->jobs.private[index].timed = true;
@@ -570,8 +572,19 @@ static bool mark_job_asleep(weir_pool *pool, void *what)
 
 static const struct weir__wait_kind job_wait = {is_job_over, job_spun, mark_job_asleep};
 
+/* Without processes: runs the chunks that are to be run. */
+static bool run_here(weir_pool *pool, int index, int64_t limit_ns)
+{
+    if (weir__job_settled(pool, index))
+        return true;
+    pool->control->jobs[index].kind->here(pool->control, pool->scope, (unsigned)index, limit_ns);
+    return weir__job_settled(pool, index);
+}
+
 bool weir__job_wait(weir_pool *pool, int index, int64_t limit_ns)
 {
+    if (__builtin_expect(pool->here, 0))
+        return run_here(pool, index, limit_ns);
     return weir__wait(pool, &job_wait, &index, limit_ns);
 }
 

@@ -480,6 +480,17 @@ static weir_future *launch_empty(weir_pool *pool, weir_future *future)
     return future;
 }
 
+static bool wait_for_job(weir_future *future, int64_t limit_ns);
+
+/* The caller's last error stays as it is. */
+static void run_at_once(weir_future *future)
+{
+    const weir_error before = *weir_last_error();
+
+    wait_for_job(future, INT64_MAX);
+    weir__fail_with(&before);
+}
+
 weir_future *weir__launch(weir_pool *pool, struct weir__job_spec *spec, void *user_out)
 {
     struct weir__job_future *job = malloc(sizeof(*job));
@@ -504,6 +515,8 @@ weir_future *weir__launch(weir_pool *pool, struct weir__job_spec *spec, void *us
     if (pool->ending)
         pthread_cond_broadcast(&pool->idle); /* the thread that ends the pool ends it */
     pthread_mutex_unlock(&pool->lock);
+    if (pool->here) /* no process would run it meanwhile */
+        run_at_once(future);
     return future;
 }
 

@@ -26,6 +26,7 @@
 #include "pool/host/job.h"
 #include "pool/host/job_future.h"
 #include "pool/host/out.h"
+#include "pool/host/record.h"
 #include "pool/host/spec.h"
 #include "shm/clock.h"
 #include "shm/error.h"
@@ -46,6 +47,9 @@ static int check_pool_options(const weir_pool_options *options)
     if (options->chunks_per_worker < 0)
         return weir__fail(-EINVAL, "chunks_per_worker is %lld; it must not be negative",
                           (long long)options->chunks_per_worker);
+    if (options->nested != WEIR_NESTED_REFUSED && options->nested != WEIR_NESTED_SERIAL)
+        return weir__fail(-EINVAL, "nested is %d; it must be %d or %d", (int)options->nested,
+                          WEIR_NESTED_REFUSED, WEIR_NESTED_SERIAL);
     return options->job != NULL ? weir__check_job_defaults(options->job) : 0;
 }
 
@@ -58,54 +62,6 @@ static struct weir__inherited get_inherited(const weir_pool_options *options)
 }
 
 /* ---- making and ending ---------------------------------------------------------------------- */
-
-static void free_parts(weir_pool *pool)
-{
-    weir__dispatch_free(pool);
-    weir__calls_free(pool);
-    weir__control_free(pool->control);
-    weir__jobs_destroy(pool);
-}
-
-/* Of a pool that no call has got. */
-static void free_private(weir_pool *pool)
-{
-    free_parts(pool);
-    free(pool);
-}
-
-static weir_pool *new_private(int workers)
-{
-    weir_pool *pool = calloc(1, sizeof(*pool));
-    pthread_condattr_t monotonic;
-
-    if (pool == NULL)
-        return weir__fail_null(-ENOMEM, "no memory for a pool");
-    pthread_mutex_init(&pool->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&pool->idle, &monotonic);
-    pthread_cond_init(&pool->finished, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-    pool->supervisor = WEIR__DETACHED_NONE;
-    WEIR__QUEUE_INIT(&pool->futures.list);
-    WEIR__QUEUE_INIT(&pool->callbacks.ended);
-    pool->dispatch.event = pool->dispatch.event_end = WEIR__DESCRIPTOR_NONE;
-    pool->dispatch.poll_fd = -1;
-    pool->dispatch.timer_fd = -1;
-    pool->mine = weir__mine();
-    pool->futures.set = weir__future_set_new(pool);
-    if (pool->mine == 0 || pool->futures.set == NULL)
-        weir__fail(-ENOMEM, "no memory for a pool");
-    else
-        pool->control = weir__control_new(workers, true);
-    if (pool->control == NULL || weir__jobs_init(pool) < 0) {
-        free_private(pool);
-        return NULL;
-    }
-    weir__calls_init(pool->control);
-    return pool;
-}
 
 /* With the lock, and once a tick. Calls that have not come back long after the last job has ended
  * are in functions of the program, or have left the pool by longjmp(): they are not waited for any
@@ -165,7 +121,7 @@ static void end_pool(weir_pool *pool)
     if (pool->left)
         return; /* a thread may be reading there still */
     weir__jobs_release(pool);
-    free_parts(pool);
+    weir__record_empty(pool);
     weir__pool_bury(pool);
 }
 
@@ -238,13 +194,14 @@ __attribute__((noinline)) weir_pool *weir_pool_new(weir_scope *scope,
     workers = options->workers > 0 ? options->workers : cpus;
     if (workers > WEIR_WORKERS_MAX)
         workers = WEIR_WORKERS_MAX;
-    pool = new_private(workers);
+    pool = weir__record_new(scope, workers);
     if (pool == NULL)
         return NULL;
-    pool->scope = scope;
     pool->has_job = options->job != NULL;
     if (pool->has_job)
         pool->job = *options->job;
+    if (options->nested == WEIR_NESTED_SERIAL)
+        pool->control->program_pool = pool;
     pool->control->initializer = options->initializer;
     pool->control->finalizer = options->finalizer;
     pool->control->arg = options->arg;
@@ -258,7 +215,7 @@ __attribute__((noinline)) weir_pool *weir_pool_new(weir_scope *scope,
     if (weir__dispatch_init(pool) < 0 ||
         weir__fork_supervisor(pool->control, scope, &inherited, &pool->dispatch.event_end,
                               &pool->supervisor) < 0) {
-        free_private(pool);
+        weir__record_free(pool);
         return NULL;
     }
     pool->on_end = (struct weir__on_end){

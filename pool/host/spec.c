@@ -141,5 +141,9 @@ int weir__spec_init(struct weir__job_spec *spec, const weir_pool *pool, weir_ran
                 .arg = options->on_progress_arg,
             },
     };
+    if (pool->nested) { /* the terminal is the program's */
+        spec->progress.label = NULL;
+        spec->progress.lines = false;
+    }
     return count_chunks(range, options, &spec->count);
 }

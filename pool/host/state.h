@@ -106,6 +106,9 @@ struct weir_pool {
     uint32_t mine;              /* of the process that made it (mine.h) */
     weir_job_options job;       /* the defaults of its calls; constant */
     bool has_job;               /* any of them is said */
+    bool here;                  /* it has no processes: tasks run in the thread that calls */
+    bool may_nest;              /* `here`: tasks may call it */
+    bool nested;                /* a worker's own (nested.c) */
 
     pthread_mutex_t lock;
     pthread_cond_t idle;     /* in_use has become 0, or a job its future's; with the lock */

@@ -21,6 +21,7 @@
 #include "pool/host/awaited.h"
 #include "pool/host/future_set.h"
 #include "pool/host/hold.h"
+#include "pool/host/nested.h"
 #include "pool/host/notified.h"
 #include "pool/host/wait.h"
 #include "shm/error.h"
@@ -44,7 +45,7 @@ weir_waiter *weir_waiter_new(weir_pool *pool)
 {
     weir_waiter *waiter;
 
-    if (weir__pool_enter(pool) < 0)
+    if (weir__use_pool(&pool) < 0 || weir__pool_enter(pool) < 0)
         return NULL;
     waiter = calloc(1, sizeof(*waiter));
     if (waiter != NULL) {

@@ -12,10 +12,10 @@
 #include <string.h>
 
 #include "pool/host/calls.h"
-#include "pool/host/hold.h"
 #include "pool/host/job_future.h"
+#include "pool/host/nested.h"
 #include "pool/host/result.h"
-#include "pool/worker/task.h"
+#include "pool/worker/here.h"
 #include "shm/error.h"
 
 static int run_call(weir_task *task, weir_range range)
@@ -37,6 +37,7 @@ static int finish_call(weir_future *future, struct weir__job *job)
 
 static const struct weir__job_kind call_kind = {
     .run = run_call,
+    .here = weir__run_here,
     .finish = finish_call,
     .has_result = true,
 };
@@ -48,7 +49,7 @@ weir_future *weir_pool_submit(weir_pool *pool, weir_call_fn function, const void
     weir_job_options one;
     weir_future *future;
 
-    if (weir__check_pool(pool) < 0)
+    if (weir__use_pool(&pool) < 0)
         return NULL;
     future = weir__call_put(pool, function, arg, arg_size, options);
     if (future != NULL)

@@ -17,7 +17,7 @@
 
 #include "pool/host/hold.h"
 #include "pool/host/job_future.h"
-#include "pool/worker/task.h"
+#include "pool/worker/here.h"
 #include "shm/error.h"
 
 static int run_each(weir_task *task, weir_range range)
@@ -34,7 +34,8 @@ static int finish_each(weir_future *future, struct weir__job *job)
     return 0;
 }
 
-static const struct weir__job_kind each_kind = {.run = run_each, .finish = finish_each};
+static const struct weir__job_kind each_kind = {
+    .run = run_each, .finish = finish_each, .here = weir__run_here};
 
 /* ---- places, with pool->lock ---------------------------------------------------------------- */
 

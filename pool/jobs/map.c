@@ -11,9 +11,9 @@
 
 #include "pool/control/chunk.h"
 #include "pool/host/argument.h"
-#include "pool/host/hold.h"
 #include "pool/host/job_future.h"
-#include "pool/worker/task.h"
+#include "pool/host/nested.h"
+#include "pool/worker/here.h"
 #include "shm/error.h"
 
 static int run_map(weir_task *task, weir_range range)
@@ -71,6 +71,7 @@ static int finish_map(weir_future *future, struct weir__job *job)
 
 static const struct weir__job_kind map_kind = {
     .run = run_map,
+    .here = weir__run_here,
     .prepare = prepare_map,
     .finish = finish_map,
 };
@@ -90,17 +91,19 @@ static int check_array(const char *what, const void *array, size_t size, size_t 
     return 0;
 }
 
-static int spec_map(struct weir__job_spec *spec, weir_pool *pool, weir_map_fn function,
+static int spec_map(struct weir__job_spec *spec, weir_pool **at, weir_map_fn function,
                     const void *in, size_t in_size, void *out, size_t out_size, size_t count,
                     void *arg, const weir_job_options *options)
 {
     bool shared = options != NULL && options->shared;
+    const weir_pool *pool;
 
-    if (weir__check_pool(pool) < 0 || check_array("in", in, in_size, count) < 0 ||
+    if (weir__use_pool(at) < 0 || check_array("in", in, in_size, count) < 0 ||
         check_array("out", out, out_size, count) < 0 ||
-        weir__spec_init(spec, pool, (weir_range){0, (int64_t)count}, (void (*)(void))function, arg,
+        weir__spec_init(spec, *at, (weir_range){0, (int64_t)count}, (void (*)(void))function, arg,
                         options, 1) < 0)
         return weir_last_error()->code;
+    pool = *at;
     if (shared && pool->debug &&
         (weir__argument_check_shared("in", in) < 0 || weir__argument_check_shared("out", out) < 0))
         return -EINVAL;
@@ -124,7 +127,7 @@ int weir_pool_map(weir_pool *pool, weir_map_fn function, const void *in, size_t 
                   size_t out_size, size_t count, void *arg, const weir_job_options *options)
 {
     struct weir__job_spec spec;
-    int result = spec_map(&spec, pool, function, in, in_size, out, out_size, count, arg, options);
+    int result = spec_map(&spec, &pool, function, in, in_size, out, out_size, count, arg, options);
 
     return result < 0 ? result : weir__run(pool, &spec, out);
 }
@@ -135,7 +138,7 @@ weir_future *weir_pool_map_async(weir_pool *pool, weir_map_fn function, const vo
 {
     struct weir__job_spec spec;
 
-    return spec_map(&spec, pool, function, in, in_size, out, out_size, count, arg, options) < 0
+    return spec_map(&spec, &pool, function, in, in_size, out, out_size, count, arg, options) < 0
                ? NULL
                : weir__launch(pool, &spec, out);
 }

@@ -13,10 +13,10 @@
 #include <errno.h>
 #include <string.h>
 
-#include "pool/host/hold.h"
 #include "pool/host/job_future.h"
+#include "pool/host/nested.h"
 #include "pool/host/result.h"
-#include "pool/worker/task.h"
+#include "pool/worker/here.h"
 #include "shm/error.h"
 
 static void set_neutral(const weir_reduction *reduction, void *accumulator, void *arg)
@@ -106,6 +106,7 @@ static int finish_reduce(weir_future *future, struct weir__job *job)
 
 static const struct weir__job_kind reduce_kind = {
     .run = run_reduce,
+    .here = weir__run_here,
     .prepare = prepare_reduce,
     .finish = finish_reduce,
     .combines = true,
@@ -127,11 +128,11 @@ static int check_reduction(const weir_reduction *reduction)
     return 0;
 }
 
-static int spec_reduce(struct weir__job_spec *spec, weir_pool *pool, weir_range range,
+static int spec_reduce(struct weir__job_spec *spec, weir_pool **pool, weir_range range,
                        const weir_reduction *reduction, void *arg, const weir_job_options *options)
 {
-    if (weir__check_pool(pool) < 0 || check_reduction(reduction) < 0 ||
-        weir__spec_init(spec, pool, range, (void (*)(void))reduction->fold, arg, options, 1) < 0)
+    if (weir__use_pool(pool) < 0 || check_reduction(reduction) < 0 ||
+        weir__spec_init(spec, *pool, range, (void (*)(void))reduction->fold, arg, options, 1) < 0)
         return weir_last_error()->code;
     spec->kind = &reduce_kind;
     /* a cache line apart, so that no two workers write to the same one */
@@ -148,7 +149,7 @@ int weir_pool_reduce(weir_pool *pool, weir_range range, const weir_reduction *re
                      void *result, void *arg, const weir_job_options *options)
 {
     struct weir__job_spec spec;
-    int error = spec_reduce(&spec, pool, range, reduction, arg, options);
+    int error = spec_reduce(&spec, &pool, range, reduction, arg, options);
 
     if (error < 0)
         return error;
@@ -166,7 +167,7 @@ weir_future *weir_pool_reduce_async(weir_pool *pool, weir_range range,
     struct weir__job_spec spec;
     weir_future *future;
 
-    if (spec_reduce(&spec, pool, range, reduction, arg, options) < 0)
+    if (spec_reduce(&spec, &pool, range, reduction, arg, options) < 0)
         return NULL;
     future = weir__launch(pool, &spec, NULL);
     if (future == NULL || spec.count > 0)

@@ -19,6 +19,7 @@
 #include "pool/control/mine.h"
 #include "pool/host/future_set.h"
 #include "pool/host/hold.h"
+#include "pool/host/nested.h"
 #include "pool/host/progress.h"
 #include "pool/host/queue.h"
 #include "pool/host/spec.h"
@@ -110,7 +111,7 @@ weir_stream *weir_stream_new(weir_pool *pool, weir_call_fn function,
     job.chunks = job.grain = 0; /* as for weir_pool_submit() */
     job.arg_size = 0;
     /* the options of a call are checked here, not at the first put */
-    if (weir__check_pool(pool) < 0 || check_stream_options(options) < 0 ||
+    if (weir__use_pool(&pool) < 0 || check_stream_options(options) < 0 ||
         check_untaken(options) < 0 ||
         weir__spec_init(&spec, pool, (weir_range){0, 1}, (void (*)(void))function, NULL, &job, 0) <
             0 ||

@@ -23,10 +23,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pool/host/hold.h"
 #include "pool/host/job_future.h"
+#include "pool/host/nested.h"
 #include "pool/map_reduce/table_build.h"
-#include "pool/worker/task.h"
+#include "pool/worker/here.h"
 #include "shm/clock.h"
 #include "shm/error.h"
 
@@ -409,6 +409,7 @@ static int finish_merge_job(weir_future *future, struct weir__job *job)
 
 static const struct weir__job_kind merge_kind = {
     .run = run_merge_chunk,
+    .here = weir__run_here,
     .leave = free_combiner,
     .prepare = prepare_merge_job,
     .finish = finish_merge_job,
@@ -502,6 +503,7 @@ static int finish_map_job(weir_future *future, struct weir__job *job)
 
 static const struct weir__job_kind map_kind = {
     .run = run_map_chunk,
+    .here = weir__run_here,
     .leave = free_combiner,
     .prepare = prepare_map_job,
     .finish = finish_map_job,
@@ -530,20 +532,22 @@ static int check_map_reduction(const weir_map_reduction *reduction)
     return 0;
 }
 
-static int spec_map_reduce(struct weir__job_spec *spec, weir_pool *pool, weir_range range,
+static int spec_map_reduce(struct weir__job_spec *spec, weir_pool **at, weir_range range,
                            const weir_map_reduction *reduction, void *arg,
                            const weir_job_options *options)
 {
     weir_job_options own = options != NULL ? *options : (weir_job_options){0};
+    const weir_pool *pool;
 
     if (own.chunks == 0 && own.grain == 0)
         own.chunks = CHUNKS_DEFAULT;
-    if (weir__check_pool(pool) < 0 || check_map_reduction(reduction) < 0 ||
-        weir__spec_init(spec, pool, range, (void (*)(void))reduction->map, arg, &own, 1) < 0)
+    if (weir__use_pool(at) < 0 || check_map_reduction(reduction) < 0 ||
+        weir__spec_init(spec, *at, range, (void (*)(void))reduction->map, arg, &own, 1) < 0)
         return weir_last_error()->code;
     if (spec->count > CHUNKS_MAX)
         return weir__fail(-E2BIG, "%lld chunks; a map-reduce has at most %d, as each has a table",
                           (long long)spec->count, CHUNKS_MAX);
+    pool = *at;
     spec->kind = &map_kind;
     spec->data.map_reduction = *reduction;
     spec->memory = sizeof(struct weir__map_reduce_memory) +
@@ -576,7 +580,7 @@ weir_table *weir_pool_map_reduce(weir_pool *pool, weir_range range,
     struct weir__map_reduce *record __attribute__((cleanup(release_record_at))) = NULL;
     struct weir__job_spec spec;
 
-    if (spec_map_reduce(&spec, pool, range, reduction, arg, options) < 0)
+    if (spec_map_reduce(&spec, &pool, range, reduction, arg, options) < 0)
         return NULL;
     record = spec.map_reduce;
     weir__run(pool, &spec, NULL);
@@ -591,7 +595,7 @@ weir_future *weir_pool_map_reduce_async(weir_pool *pool, weir_range range,
     struct weir__job_spec spec;
     weir_future *future;
 
-    if (spec_map_reduce(&spec, pool, range, reduction, arg, options) < 0)
+    if (spec_map_reduce(&spec, &pool, range, reduction, arg, options) < 0)
         return NULL;
     future = weir__launch(pool, &spec, NULL);
     if (future == NULL)

@@ -184,6 +184,8 @@ int weir_task_log(weir_task *task, const char *format, ...)
         return -EINVAL;
     if (format == NULL)
         return weir__fail(-EINVAL, "the format is NULL");
+    while (task->outer != NULL) /* the bar is known where the program's calls are */
+        task = task->outer;
     va_start(args, format);
     result = weir__log_format(task->control, format, args);
     va_end(args);
@@ -209,14 +211,23 @@ int64_t weir_task_chunk(const weir_task *task)
     return task->call == NULL ? task->chunk : 0;
 }
 
+bool weir__task_stopped(const struct weir_task *task)
+{
+    for (; task != NULL; task = task->outer) {
+        if (task->call != NULL ? weir__call_stopped(task->control, task->call)
+                               : task->job != NULL && weir__job_stopped(task->control, task->job))
+            return true;
+    }
+    return false;
+}
+
 bool weir_task_cancelled(const weir_task *task)
 {
     bool stopped;
 
     if (check_task(task) < 0)
         return false;
-    stopped = task->call == NULL ? weir__job_stopped(task->control, task->job)
-                                 : weir__call_stopped(task->control, task->call);
+    stopped = weir__task_stopped(task);
     if (stopped && weir__is_mine(task->mine))
         ((weir_task *)(uintptr_t)task)->told = true; /* it is const for the function only */
     return stopped;

@@ -27,6 +27,7 @@ struct weir_task {
     weir__cell *cell;               /* of the chunk */
     struct weir__failures failures; /* where its failure goes */
     struct weir__call *call;        /* NULL: not a call of the queue */
+    struct weir_task *outer;        /* here.c: that has called it; NULL: none */
     uint64_t cursor;                /* in the queue, no cell below it is FREE */
     uint64_t tail;                  /* of the queue, when it was looked at last */
     int64_t settled;                /* since it entered the job */
@@ -66,6 +67,9 @@ static inline void weir__task_keep_tie(struct weir_task *task)
 /* Runs the chunk or call that the task has claimed, and settles it. */
 void weir__task_run(struct weir_task *task, int (*run)(struct weir_task *task, weir_range range),
                     weir_range range);
+
+/* Whether the task is to stop, or one in which it was called. */
+bool weir__task_stopped(const struct weir_task *task);
 
 /* Maps what other processes have made, and notes what cannot be mapped. */
 void weir__task_sync(struct weir_task *task);

@@ -22,6 +22,7 @@
 #include "pool/control/mine.h"
 #include "pool/control/park.h"
 #include "pool/control/ready.h"
+#include "pool/control/self.h"
 #include "pool/control/supervision.h"
 #include "pool/worker/backtrace.h"
 #include "pool/worker/sigterm.h"
@@ -32,30 +33,28 @@
 
 #define SPIN_START_NS 20000
 
-/* Which worker this process is, or that from which it was forked. Set once, before any function of
- * the user's. */
-static struct {
-    unsigned index;
-    uint32_t incarnation; /* 0: it is none */
-} self;
-
+/* In a pool without processes, the thread that runs its functions is worker 0. */
 static int check_worker(void)
 {
-    return self.incarnation > 0 ? 0 : weir__fail(-ESRCH, "this process is not a worker of a pool");
+    return weir__self.incarnation > 0 || weir__here.depth > 0
+               ? 0
+               : weir__fail(-ESRCH, "this process is not a worker of a pool");
 }
 
 int weir_worker_index(void)
 {
     const int error = check_worker();
 
-    return error < 0 ? error : (int)self.index;
+    return error < 0 ? error : (int)weir__self.index;
 }
 
 int64_t weir_worker_incarnation(void)
 {
     const int error = check_worker();
 
-    return error < 0 ? error : (int64_t)self.incarnation;
+    if (error < 0)
+        return error;
+    return weir__self.incarnation > 0 ? (int64_t)weir__self.incarnation : 1;
 }
 
 static void work_loop(struct weir_task *task)
@@ -177,8 +176,13 @@ _Noreturn void weir__worker_main(struct weir__control *control, weir_scope *scop
     char name[16];
 
     weir__set_worker();
-    self.index = index;
-    self.incarnation = control->process_target == NULL ? task.incarnation : 0;
+    weir__self = (struct weir__self){
+        .control = control,
+        .index = index,
+        .incarnation = control->process_target == NULL ? task.incarnation : 0,
+        .mine = task.mine,
+    };
+    weir__here = (struct weir__here){.task = &task};
     weir__sigterm_settle(tie->supervisor, control->process_target != NULL ? control->host_pid : 0);
     snprintf(name, sizeof(name),
              control->process_target != NULL ? "weir-process" : "weir-worker-%u", index);

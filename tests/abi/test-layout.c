@@ -69,7 +69,8 @@ PLACE(weir_pool_options, close_descriptors, 44);
 PLACE(weir_pool_options, job, 48);
 PLACE(weir_pool_options, pass_descriptors, 56);
 PLACE(weir_pool_options, pass_count, 64);
-PLACE(weir_pool_options, reserved, 72);
+PLACE(weir_pool_options, nested, 72);
+PLACE(weir_pool_options, reserved, 80);
 
 SIZE(weir_job_options, 104);
 PLACE(weir_job_options, chunks, 0);
