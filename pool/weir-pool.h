@@ -98,16 +98,44 @@ extern "C" {
 
 typedef struct weir_pool weir_pool;
 
-#define WEIR_WORKERS_MAX 1024
+#define WEIR_WORKERS_MAX  1024
+#define WEIR_WORKERS_NONE (-1) /* weir_pool_options.workers: a pool without processes */
 
 typedef enum weir_nested {
     WEIR_NESTED_REFUSED = 0, /* they fail with -EDEADLK */
     WEIR_NESTED_SERIAL,      /* they run in the worker, one chunk after the other; see below */
 } weir_nested;
 
+/* A pool without processes runs its tasks in the thread that calls it, one chunk after the other in
+ * their order: under a debugger, valgrind or a sanitizer, or where no process may be forked. It is
+ * made by WEIR_WORKERS_NONE, or by WEIR_WORKERS=0 in the environment, which holds for all pools,
+ * whatever number they ask for. (A larger number there is the default for pools that ask for none.
+ * A program that runs with raised privileges does not look there.) Of weir's own processes it has
+ * none; its scope has a manager all the same.
+ *
+ * The interface and the results are those of any pool, to the last bit. A call that returns a
+ * future has run its tasks when it returns, in an order in which nothing runs beside the
+ * program. It has one worker, of index 0 and incarnation 1, whose process is the program; the
+ * initializer runs in weir_pool_new() and the finalizer in weir_pool_free(). A task that calls
+ * the pool is refused as in any pool, unless `nested` says otherwise. What cannot be promised
+ * without a process:
+ *  - A task that crashes, or calls exit(), ends the program; one that is left by an exception or
+ *    pthread_exit() aborts it. So no chunk is retried, and no worker replaced.
+ *  - Deadlines are looked at between two chunks: timeout_ms. chunk_timeout_ms has no effect.
+ *  - Private memory is the program's: what a task writes there is seen by the program and by later
+ *    tasks, and what has changed since the pool was made is seen by tasks. WEIR_DEBUG looks at
+ *    nothing.
+ *  - Signals, standard input, descriptors, limits and user are the program's, also if a task
+ *    changes them. chunks_per_worker, pin, backtrace, leave_started, keep_stdin and
+ *    close_descriptors have no effect.
+ *  - weir_pool_kill() waits for the chunks that other threads run, whose calls return -ECANCELED.
+ *  - A task must not end its scope; it can make and use weir_process. */
+
 /* Zero means the default everywhere; `reserved` must be zero. */
 typedef struct weir_pool_options {
-    int workers; /* 1 to WEIR_WORKERS_MAX; 0: weir_cpu_count() */
+    /* 1 to WEIR_WORKERS_MAX; 0: what WEIR_WORKERS says in the environment, else weir_cpu_count();
+     * WEIR_WORKERS_NONE: tasks run in the program, see below. */
+    int workers;
     /* Run once in each worker before its first task, and in each replacement; nonzero ends the
      * worker. weir_worker_index() and weir_worker_incarnation() tell it which one that is. See
      * weir_pool_each() for what comes later. */
@@ -157,11 +185,12 @@ WEIR_API int weir_cpu_count(void);
  * Context: any thread of the program that began the scope; blocks for the time of forking.
  * Crash: the workers end with the program.
  * Returns: the pool, to be freed with weir_pool_free(); or NULL: EINVAL (scope is NULL or has
- * ended, or options), E2BIG (more workers than WEIR_WORKERS_MAX), EAGAIN, ENOMEM, EMFILE (fork,
- * descriptors), EDEADLK (called in a worker), EBADF (the program has closed descriptors of the
- * scope's), ENOSYS or EPERM (pidfd_open(): the kernel does not have it, or a sandbox refuses it),
- * WEIR_EDIED (while forking: a pthread_atfork() handler of the program crashed there, or needs more
- * than 8 MiB of stack). */
+ * ended, options, or WEIR_WORKERS in the environment is no number from 0 to 1024), E2BIG (more
+ * workers than WEIR_WORKERS_MAX), EAGAIN, ENOMEM, EMFILE (fork, descriptors), EDEADLK (called in
+ * a worker), EBADF (the program has closed descriptors of the scope's), ENOSYS or EPERM
+ * (pidfd_open(): the kernel does not have it, or a sandbox refuses it), WEIR_EDIED (while
+ * forking: a pthread_atfork() handler of the program crashed there, or needs more than 8 MiB of
+ * stack). */
 WEIR_API WEIR_MUST_CHECK weir_pool *weir_pool_new(weir_scope *scope,
                                                   const weir_pool_options *options);
 
@@ -191,7 +220,7 @@ WEIR_API void weir_pool_kill(weir_pool *pool);
  * they are now.
  * Context: any thread of the program that made the pool.
  * Returns: the number or id; -EINVAL (NULL), -EDEADLK (not in that program), -ERANGE (no such
- * worker), -ESRCH (the worker is being replaced). */
+ * worker), -ESRCH (the worker is being replaced; of the supervisor: the pool has no processes). */
 WEIR_API int weir_pool_workers(const weir_pool *pool);
 WEIR_API pid_t weir_pool_supervisor_pid(const weir_pool *pool);
 WEIR_API pid_t weir_pool_worker_pid(const weir_pool *pool, int worker);
@@ -547,7 +576,8 @@ WEIR_API int64_t weir_task_chunk(const weir_task *task);
  * it replaces, and a higher incarnation. No two processes of a pool have both numbers in common. A
  * process that a task has forked has its worker's.
  * Context: any thread of a worker.
- * Returns: the number; -ESRCH in a process that is not a pool's worker, the program for one. */
+ * Returns: the number; -ESRCH in a process that is not a pool's worker, the program for one, but
+ * for functions of a pool without processes: 0 and 1. */
 WEIR_API int weir_worker_index(void);
 WEIR_API int64_t weir_worker_incarnation(void);
 

@@ -165,7 +165,8 @@ static int open_descriptor(weir_pool *pool)
     if (pool->dispatch.poll_fd >= 0)
         pool->dispatch.timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (pool->dispatch.timer_fd < 0 || poll_for(pool, pool->dispatch.event.fd, SOURCE_EVENT) < 0 ||
-        poll_for(pool, weir__detached_pidfd(&pool->supervisor), SOURCE_SUPERVISOR) < 0 ||
+        (!pool->here &&
+         poll_for(pool, weir__detached_pidfd(&pool->supervisor), SOURCE_SUPERVISOR) < 0) ||
         poll_for(pool, pool->dispatch.timer_fd, SOURCE_TIMER) < 0) {
         int error = errno;
 

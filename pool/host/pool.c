@@ -7,6 +7,7 @@
  * it can touch shared state.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -17,6 +18,7 @@
 #include "pool/control/mapping.h"
 #include "pool/control/mine.h"
 #include "pool/control/park.h"
+#include "pool/control/self.h"
 #include "pool/control/supervision.h"
 #include "pool/host/argument.h"
 #include "pool/host/calls.h"
@@ -38,9 +40,11 @@ static int check_pool_options(const weir_pool_options *options)
     if (weir__check_reserved(options->reserved, sizeof(options->reserved) / sizeof(uint64_t),
                              "weir_pool_options") < 0)
         return -EINVAL;
-    if (options->workers < 0)
-        return weir__fail(-EINVAL, "workers is %d; it must be from 1 to %d, or 0 for the default",
-                          options->workers, WEIR_WORKERS_MAX);
+    if (options->workers < 0 && options->workers != WEIR_WORKERS_NONE)
+        return weir__fail(-EINVAL,
+                          "workers is %d; it must be from 1 to %d, 0 for the default, or %d for a "
+                          "pool without processes",
+                          options->workers, WEIR_WORKERS_MAX, WEIR_WORKERS_NONE);
     if (options->workers > WEIR_WORKERS_MAX)
         return weir__fail(-E2BIG, "%d workers; a pool has at most %d", options->workers,
                           WEIR_WORKERS_MAX);
@@ -59,6 +63,96 @@ static struct weir__inherited get_inherited(const weir_pool_options *options)
                                     .close = options->close_descriptors,
                                     .pass = options->pass_descriptors,
                                     .pass_count = options->pass_count};
+}
+
+#define UNSAID (WEIR_WORKERS_MAX + 1)
+
+/* What the environment says, WEIR_WORKERS: a number of workers, 0 for a pool without processes, or
+ * UNSAID; or a negative error. */
+static int read_workers(void)
+{
+    const char *said = secure_getenv("WEIR_WORKERS");
+    char *end;
+    long workers;
+
+    if (said == NULL || said[0] == '\0')
+        return UNSAID;
+    errno = 0;
+    workers = strtol(said, &end, 10);
+    if (errno != 0 || said[0] < '0' || said[0] > '9' || *end != '\0' || workers > WEIR_WORKERS_MAX)
+        return weir__fail(-EINVAL,
+                          "WEIR_WORKERS is \"%.40s\" in the environment; it must be a number from "
+                          "0 (tasks run in the program) to %d",
+                          said, WEIR_WORKERS_MAX);
+    return (int)workers;
+}
+
+/* How many workers the pool is to have, 0 for a pool without processes; or a negative error. */
+static int choose_workers(const weir_pool_options *options, int cpus)
+{
+    const int said = read_workers();
+
+    if (said <= 0)
+        return said;
+    if (options->workers == WEIR_WORKERS_NONE)
+        return 0;
+    if (options->workers > 0)
+        return options->workers;
+    if (said != UNSAID)
+        return said;
+    return cpus < WEIR_WORKERS_MAX ? cpus : WEIR_WORKERS_MAX;
+}
+
+/* ---- pools without processes ---------------------------------------------------------------- */
+
+/* A cleanup: the thread has left a function that a worker would run. */
+static void leave_here(const bool *entered)
+{
+    weir__here.depth -= *entered;
+}
+
+/* Of the program's functions the initializer and the finalizer are run here; tasks are by
+ * worker/here.c. */
+static void begin_here(weir_pool *pool)
+{
+    struct weir__control *control = pool->control;
+    bool entered __attribute__((cleanup(leave_here), unused)) = true;
+    int result;
+
+    pool->here = true;
+    pool->may_nest = control->program_pool != NULL;
+    atomic_store(&control->slots[0].pid, getpid());
+    atomic_store(&control->slots[0].state, SLOT_READY);
+    atomic_store(&control->workers_started, 1);
+    weir__here.depth++;
+    result = control->initializer != NULL ? control->initializer(control->arg) : 0;
+    if (result == 0)
+        return;
+    control->broken = (weir_error){.code = WEIR_EDIED, .pid = getpid(), .exit_status = -1};
+    snprintf(control->broken.message, sizeof(control->broken.message),
+             "no task can be run: the initializer failed with code %d, in the program, as the pool "
+             "has no processes",
+             result);
+    atomic_store(&control->state, POOL_BROKEN);
+}
+
+static void finish_here(const weir_pool *pool)
+{
+    bool entered __attribute__((cleanup(leave_here), unused)) = true;
+
+    weir__here.depth++;
+    if (pool->control->finalizer != NULL && atomic_load(&pool->control->state) == POOL_RUNNING)
+        pool->control->finalizer(pool->control->arg);
+}
+
+/* A task of such a pool would wait for its own end. */
+static int check_end(weir_pool *pool)
+{
+    const int error = weir__check_pool(pool);
+
+    if (error == 0 && pool->here && weir__here.depth > 0)
+        return weir__fail(-EDEADLK, "a task cannot end a pool");
+    return error;
 }
 
 /* ---- making and ending ---------------------------------------------------------------------- */
@@ -125,6 +219,16 @@ static void end_pool(weir_pool *pool)
     weir__pool_bury(pool);
 }
 
+static void cancel_all(struct weir__control *control)
+{
+    /* seq_cst; pairs with job.c, begin_call(); pairs with calls.c, await_call_place(): a call has
+     * begun when it reads this */
+    atomic_fetch_add(&control->cancel_epoch, 1);
+    atomic_store(&control->notified_all, 1);
+    weir__event_write(control);
+    weir__host_wake(control);
+}
+
 /* Kills the workers, and waits until the calls of other threads have seen it. False: another call
  * ends the pool. */
 static bool kill_workers(weir_pool *pool)
@@ -134,9 +238,14 @@ static bool kill_workers(weir_pool *pool)
     if (!weir__pool_begin_end(pool))
         return false;
     left = pool;
-    weir__detached_kill(&pool->supervisor);
-    atomic_store(&pool->supervisor_gone, true);
-    weir__host_wake(pool->control);
+    if (pool->here) {
+        atomic_store(&pool->control->interrupted, 1);
+        cancel_all(pool->control);
+    } else {
+        weir__detached_kill(&pool->supervisor);
+        atomic_store(&pool->supervisor_gone, true);
+        weir__host_wake(pool->control);
+    }
     end_calls(pool);
     left = NULL;
     weir__dispatch_close(pool);
@@ -191,10 +300,12 @@ __attribute__((noinline)) weir_pool *weir_pool_new(weir_scope *scope,
     inherited = get_inherited(options);
     if (check_pool_options(options) < 0 || weir__inherited_check(&inherited) < 0)
         return NULL;
-    workers = options->workers > 0 ? options->workers : cpus;
-    if (workers > WEIR_WORKERS_MAX)
-        workers = WEIR_WORKERS_MAX;
-    pool = weir__record_new(scope, workers);
+    if (weir__here.depth > 0)
+        return weir__fail_null(-EDEADLK, "a task cannot make a pool");
+    workers = choose_workers(options, cpus);
+    if (workers < 0)
+        return NULL;
+    pool = weir__record_new(scope, workers > 0 ? workers : 1);
     if (pool == NULL)
         return NULL;
     pool->has_job = options->job != NULL;
@@ -209,34 +320,45 @@ __attribute__((noinline)) weir_pool *weir_pool_new(weir_scope *scope,
     pool->control->pin = options->pin;
     pool->control->backtrace = options->backtrace;
     pool->control->leave_started = options->leave_started;
-    pool->debug = weir__debug_wanted();
+    pool->debug = workers > 0 && weir__debug_wanted(); /* else the memory is the same */
     pool->stack_at = (uintptr_t)__builtin_dwarf_cfa();
     pool->control->spinners_max = cpus > 1 ? cpus - 1 : 0;
     if (weir__dispatch_init(pool) < 0 ||
-        weir__fork_supervisor(pool->control, scope, &inherited, &pool->dispatch.event_end,
-                              &pool->supervisor) < 0) {
+        (workers > 0 && weir__fork_supervisor(pool->control, scope, &inherited,
+                                              &pool->dispatch.event_end, &pool->supervisor) < 0)) {
         weir__record_free(pool);
         return NULL;
     }
+    if (workers == 0)
+        begin_here(pool);
     pool->on_end = (struct weir__on_end){
         .stop = stop_pool_with_scope, .hold = hold_for_scope, .give_back = give_back_to_scope};
     weir__scope_on_end_add(scope, &pool->on_end);
     return pool;
 }
 
-void weir_pool_free(weir_pool *pool)
+/* They have no more work, run the finalizer, and end. */
+static void finish_workers(weir_pool *pool)
 {
-    weir_pool *left __attribute__((cleanup(weir__pool_end_left))) = NULL;
-
-    if (pool == NULL || weir__check_pool(pool) < 0 || !weir__pool_begin_end(pool))
-        return;
-    left = pool;
-    end_calls(pool);
-    left = NULL;
     atomic_store(&pool->control->state, POOL_DRAINING);
     weir__wake_all(pool->control);
     weir__detached_order(&pool->supervisor, ORDER_FINISH);
     weir__detached_wait(&pool->supervisor, weir__end_ms(pool->control, FREE_MS));
+}
+
+void weir_pool_free(weir_pool *pool)
+{
+    weir_pool *left __attribute__((cleanup(weir__pool_end_left))) = NULL;
+
+    if (pool == NULL || check_end(pool) < 0 || !weir__pool_begin_end(pool))
+        return;
+    left = pool;
+    end_calls(pool);
+    left = NULL;
+    if (pool->here)
+        finish_here(pool);
+    else
+        finish_workers(pool);
     weir__dispatch_close(pool);
     weir__detached_end(&pool->supervisor, pool->scope);
     weir__scope_on_end_remove(pool->scope, &pool->on_end);
@@ -245,7 +367,7 @@ void weir_pool_free(weir_pool *pool)
 
 void weir_pool_kill(weir_pool *pool)
 {
-    if (pool == NULL || weir__check_pool(pool) < 0 || !kill_workers(pool))
+    if (pool == NULL || check_end(pool) < 0 || !kill_workers(pool))
         return;
     weir__scope_on_end_remove(pool->scope, &pool->on_end);
     end_pool(pool);
@@ -278,7 +400,9 @@ pid_t weir_pool_supervisor_pid(const weir_pool *pool)
 {
     int error = weir__check_pool(pool);
 
-    return error < 0 ? error : pool->supervisor.pid;
+    if (error < 0)
+        return error;
+    return pool->here ? weir__fail(-ESRCH, "the pool has no processes") : pool->supervisor.pid;
 }
 
 static pid_t get_worker_pid(const weir_pool *pool, int worker)
@@ -325,16 +449,6 @@ int weir_pool_get_stats(const weir_pool *pool, weir_pool_stats *out)
 static bool may_touch(weir_pool *pool)
 {
     return pool != NULL && weir__is_mine(pool->mine) && weir__pool_touch(pool);
-}
-
-static void cancel_all(struct weir__control *control)
-{
-    /* seq_cst; pairs with job.c, begin_call(); pairs with calls.c, await_call_place(): a call has
-     * begun when it reads this */
-    atomic_fetch_add(&control->cancel_epoch, 1);
-    atomic_store(&control->notified_all, 1);
-    weir__event_write(control);
-    weir__host_wake(control);
 }
 
 void weir_pool_cancel(weir_pool *pool)

@@ -51,6 +51,8 @@ void weir__look_after_supervisor(weir_pool *pool)
     struct weir__detached *supervisor = &pool->supervisor;
     struct pollfd gone = {.fd = weir__detached_pidfd(supervisor), .events = POLLIN};
 
+    if (pool->here)
+        return;
     /* Without a pidfd it was gone before the pool was there (fork.c), or the program has closed it
      * and there is no such process any more, or no way to tell (before Linux 6.9). */
     if (gone.fd >= 0 ? poll(&gone, 1, 0) <= 0 || !(gone.revents & POLLIN)

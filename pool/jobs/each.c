@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "pool/control/self.h"
 #include "pool/host/hold.h"
 #include "pool/host/job_future.h"
 #include "pool/worker/here.h"
@@ -163,6 +164,8 @@ int weir_pool_each(weir_pool *pool, weir_each_fn function, const void *arg,
 
     if (workers < 0)
         return workers;
+    if (weir__here.depth > 0)
+        return weir__fail(-EDEADLK, "a task cannot call weir_pool_each()");
     own.chunks = 0;
     own.grain = 1;
     if (weir__spec_init(&spec, pool, (weir_range){0, workers}, (void (*)(void))function,
