@@ -17,13 +17,14 @@
  * lost. After it: done; what was taken out may be lost; a dead node that is still in the list is
  * taken out by the next call that looks for its key or comes past it while counting or iterating.
  */
+#include "shm/dict/dict.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "shm/dict/heap.h"
 #include "shm/dict/table.h"
-#include "shm/dict/value.h"
 #include "shm/error.h"
 #include "shm/value.h"
 
@@ -45,6 +46,8 @@ static int check_dict_key(const weir_dict *dict, const weir_value *value, struct
 
 static int check_dict_value(const weir_value *value)
 {
+    if (value->type == WEIR_INT)
+        return 0;
     if (weir__has_data(value) && value->size > WEIR_DICT_VALUE_MAX)
         return weir__fail(-E2BIG, "a value of %u bytes is longer than %d", value->size,
                           WEIR_DICT_VALUE_MAX);
@@ -78,7 +81,7 @@ static int fail_short_buffer(const weir_value *value, size_t size)
 
 /* Finds a key that is there: 0, place and value word; 1: it is not there. Dead nodes on the way are
  * taken out of the list. */
-static int find_item(const weir_dict *dict, struct sought *sought)
+static int walk_to_item(const weir_dict *dict, struct sought *sought)
 {
     int result = WEIR__AGAIN;
 
@@ -99,6 +102,13 @@ static int find_item(const weir_dict *dict, struct sought *sought)
     return result;
 }
 
+static inline int find_item(const weir_dict *dict, struct sought *sought)
+{
+    return weir__dict_first(dict, &sought->key, &sought->place, &sought->word)
+               ? 0
+               : walk_to_item(dict, sought);
+}
+
 /* Writes a new node in full; no other call can reach it. */
 static int write_node(const weir_dict *dict, uint32_t ref, const struct weir__dict_key *key,
                       const weir_value *value, uint64_t *word)
@@ -114,7 +124,8 @@ static int write_node(const weir_dict *dict, uint32_t ref, const struct weir__di
     atomic_store_explicit(&node->tie, key->tie, memory_order_relaxed);
     atomic_store_explicit(&node->size, key->size, memory_order_relaxed);
     weir__dict_write_data(dict, node->key, key->data, key->size);
-    /* release: pairs with the acquire in value.c, weir__dict_load, and the fence in same_life. A
+    /* release: pairs with the acquires in value.c, weir__dict_load, and table.h, weir__dict_first,
+     * and the fence in same_life. A
      * late reader of the incarnation before that sees this word sees the new life too. */
     atomic_store_explicit(&node->value, *word, memory_order_release);
     return 0;
@@ -167,7 +178,7 @@ static int replace_value(const weir_dict *dict, const struct sought *sought,
     if (result < 0)
         return result;
     /* Killed up to here: nothing has happened. release, so that the box is seen: pairs with the
-     * acquire in value.c, weir__dict_load. */
+     * acquires in value.c, weir__dict_load, and table.h, weir__dict_first. */
     if (!atomic_compare_exchange_strong_explicit(&sought->place.node->value, &old, made,
                                                  memory_order_acq_rel, memory_order_relaxed)) {
         weir__dict_drop_word(dict, made);
@@ -184,8 +195,8 @@ static bool remove_place(const weir_dict *dict, const struct sought *sought)
     uint64_t dead = weir__word_inline(WEIR__WORD_DEAD, sought->place.life, 0), old = sought->word;
     struct weir__dict_place past;
 
-    /* release: pairs with the acquires in table.c, weir__dict_mark, and value.c, weir__dict_load.
-     * */
+    /* release: pairs with the acquires in table.c, weir__dict_mark, table.h, weir__dict_first, and
+     * value.c, weir__dict_load. */
     if (!atomic_compare_exchange_strong_explicit(&sought->place.node->value, &old, dead,
                                                  memory_order_acq_rel, memory_order_relaxed))
         return false;
@@ -209,26 +220,34 @@ static int give_value(const weir_dict *dict, const struct sought *sought, weir_v
     return result == -ENOBUFS ? fail_short_buffer(out, size) : result;
 }
 
-int weir_dict_get(const weir_dict *dict, weir_value key, weir_value *out, void *buf, size_t size)
+int weir__dict_get(const weir_dict *dict, const weir_value *key, weir_value *out,
+                   struct weir__dict_buffer *buffer)
 {
-    struct weir__dict_buffer buffer;
     struct sought sought;
-    int result = check_dict_key(dict, &key, &sought);
+    int result = check_dict_key(dict, key, &sought);
 
-    if (result == 0)
-        result = check_buffer(out, buf, size, &buffer);
     if (result < 0)
         return result;
     for (unsigned tries = 0; tries < WEIR__DICT_TRIES; tries++) {
         result = find_item(dict, &sought);
-        if (result > 0)
-            return fail_no_key();
         if (result == 0)
-            result = give_value(dict, &sought, out, &buffer);
+            result = give_value(dict, &sought, out, buffer);
+        else if (result > 0)
+            return WEIR__DICT_NO_KEY;
         if (result != WEIR__AGAIN)
             return result;
     }
     return weir__dict_damaged(dict, "a value is replaced without end");
+}
+
+int weir_dict_get(const weir_dict *dict, weir_value key, weir_value *out, void *buf, size_t size)
+{
+    struct weir__dict_buffer buffer;
+    int result = check_buffer(out, buf, size, &buffer);
+
+    if (result == 0)
+        result = weir__dict_get(dict, &key, out, &buffer);
+    return result == WEIR__DICT_NO_KEY ? fail_no_key() : result;
 }
 
 int weir_dict_contains(const weir_dict *dict, weir_value key)
@@ -427,7 +446,7 @@ static int find_item_after(const weir_dict *dict, const weir_dict_cursor *cursor
 {
     sought->key =
         (struct weir__dict_key){.order = cursor->at[0], .tie = cursor->at[1], .after = true};
-    return find_item(dict, sought);
+    return walk_to_item(dict, sought);
 }
 
 /* One item: its key, where it is in the order, and its value. As give_value(). */

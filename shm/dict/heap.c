@@ -363,7 +363,7 @@ static uint32_t take_memory(const weir_dict *dict, unsigned class, bool node)
 
     /* release fence: a late reader who sees anything that is written there from now on sees, after
      * its acquire fence, that the link or value word that led it there has changed. Pairs with
-     * table.c, walk_step, and value.c, same_life. */
+     * table.c, walk_step, table.h, weir__dict_first, and value.c, same_life. */
     atomic_thread_fence(memory_order_release);
     return ref;
 }

@@ -160,6 +160,10 @@ enum weir__dict_word {
     WEIR__WORD_DEAD = 5, /* the key is gone; final */
 };
 
+/* What an int in a word can be; others are in boxes. */
+#define WEIR__WORD_INT_MAX (((int64_t)1 << 35) - 1)
+#define WEIR__WORD_INT_MIN (-((int64_t)1 << 35))
+
 #define WEIR__INCARNATION_MASK 0xffffffu
 #define WEIR__VERSION_MASK     0xfffffffu
 

@@ -36,21 +36,6 @@
 
 /* ---- keys ----------------------------------------------------------------------------------- */
 
-static uint64_t reverse(uint64_t bits)
-{
-    bits = (bits >> 1 & 0x5555555555555555u) | (bits & 0x5555555555555555u) << 1;
-    bits = (bits >> 2 & 0x3333333333333333u) | (bits & 0x3333333333333333u) << 2;
-    bits = (bits >> 4 & 0x0f0f0f0f0f0f0f0fu) | (bits & 0x0f0f0f0f0f0f0f0fu) << 4;
-    return __builtin_bswap64(bits);
-}
-
-static uint64_t mix(uint64_t hash)
-{
-    hash = (hash ^ hash >> 30) * 0xbf58476d1ce4e5b9u;
-    hash = (hash ^ hash >> 27) * 0x94d049bb133111ebu;
-    return hash ^ hash >> 31;
-}
-
 static void hash_bytes(const weir_dict *dict, struct weir__dict_key *key)
 {
     uint64_t first = dict->seed[0] ^ key->size, second = dict->seed[1];
@@ -63,59 +48,44 @@ static void hash_bytes(const weir_dict *dict, struct weir__dict_key *key)
         second = (second + word) * 0xd6e8feb86659fd93u;
         second ^= second >> 29;
     }
-    key->order = mix(first);
-    key->tie = mix(second);
+    key->order = weir__dict_mix(first);
+    key->tie = weir__dict_mix(second);
 }
 
-int weir__dict_make_key(const weir_dict *dict, const weir_value *value, struct weir__dict_key *key)
+bool weir__dict_hash_long(const weir_dict *dict, const weir_value *value,
+                          struct weir__dict_key *key)
 {
-    *key = (struct weir__dict_key){.data = NULL};
-    switch (value->type) {
-    case WEIR_INT:
-        key->tie = (uint64_t)value->integer ^ dict->seed[2];
-        key->order = mix((uint64_t)value->integer ^ dict->seed[0]) & ~(uint64_t)3;
-        key->order |= 1;
-        return 0;
-    case WEIR_STR:
-    case WEIR_BYTES:
-        if (value->size > WEIR_DICT_KEY_MAX)
-            return weir__fail(-E2BIG, "a key of %u bytes is longer than %d", value->size,
-                              WEIR_DICT_KEY_MAX);
-        if (value->size > 0 || value->type == WEIR_STR) {
-            int result = weir__value_check(value);
+    if (!weir__has_data(value) || value->size > WEIR_DICT_KEY_MAX ||
+        (value->data == NULL && value->size > 0))
+        return false;
+    *key = (struct weir__dict_key){.data = (const unsigned char *)value->data, .size = value->size};
+    hash_bytes(dict, key);
+    key->order = (key->order & ~(uint64_t)3) | (value->type == WEIR_STR ? 2 : 3);
+    return true;
+}
 
-            if (result < 0)
-                return result;
-        }
-        key->data = (const unsigned char *)value->data;
-        key->size = value->size;
-        hash_bytes(dict, key);
-        key->order = (key->order & ~(uint64_t)3) | (value->type == WEIR_STR ? 2 : 3);
-        return 0;
-    default:
+int weir__dict_make_long_key(const weir_dict *dict, const weir_value *value,
+                             struct weir__dict_key *key)
+{
+    int result = 0;
+
+    *key = (struct weir__dict_key){.data = NULL};
+    if (!weir__has_data(value))
         return weir__fail(-EINVAL, "a key must be a str, bytes or an int, not %s",
                           weir_type_name(value->type));
-    }
-}
-
-/* How many buckets may be in use, less 1. */
-static uint64_t bucket_mask(const weir_dict *dict)
-{
-    /* relaxed: any number of buckets that was ever true leads to the right place, and it is no
-     * smaller than when the bucket was linked that was just met. */
-    uint64_t log = atomic_load_explicit(&dict->header->order, memory_order_relaxed);
-
-    return ((uint64_t)1 << (log > dict->order_max ? dict->order_max : log)) - 1;
-}
-
-uint32_t weir__dict_bucket(const weir_dict *dict, uint64_t order)
-{
-    return (uint32_t)(reverse(order) & bucket_mask(dict));
+    if (value->size > WEIR_DICT_KEY_MAX)
+        return weir__fail(-E2BIG, "a key of %u bytes is longer than %d", value->size,
+                          WEIR_DICT_KEY_MAX);
+    if (value->size > 0 || value->type == WEIR_STR)
+        result = weir__value_check(value);
+    if (result == 0)
+        weir__dict_hash_long(dict, value, key);
+    return result;
 }
 
 struct weir__dict_key weir__dict_bucket_key(uint32_t bucket)
 {
-    return (struct weir__dict_key){.order = reverse(bucket), .after = true};
+    return (struct weir__dict_key){.order = weir__dict_reverse(bucket), .after = true};
 }
 
 /* ---- walking -------------------------------------------------------------------------------- */
@@ -133,11 +103,11 @@ static bool read_item(const weir_dict *dict, uint64_t word, struct item *item)
 {
     item->ref = (uint32_t)word;
     if (word & WEIR__LINK_DUMMY) {
-        if (item->ref > bucket_mask(dict))
+        if (item->ref > weir__dict_bucket_mask(dict))
             return false;
         item->node = NULL;
         item->link = &dict->buckets[item->ref];
-        item->order = reverse(item->ref);
+        item->order = weir__dict_reverse(item->ref);
         item->tie = 0;
         item->life = 0;
     } else {
@@ -155,18 +125,16 @@ static bool read_item(const weir_dict *dict, uint64_t word, struct item *item)
     return true;
 }
 
-/* The bytes of a node's key against those that are looked for. */
-static bool has_key(const weir_dict *dict, const struct item *item,
-                    const struct weir__dict_key *key)
+bool weir__dict_has_bytes(const weir_dict *dict, uint32_t ref, const struct weir__dict_key *key)
 {
-    if ((key->order & 3) == 1)
-        return true; /* an int is its tie */
-    if (atomic_load_explicit(&item->node->size, memory_order_relaxed) != key->size ||
-        !weir__dict_ref_is_sound(dict, item->ref, weir__dict_node_granules(key->size)))
+    const struct weir__dict_node *node = weir__dict_at(dict, ref);
+
+    if (atomic_load_explicit(&node->size, memory_order_relaxed) != key->size ||
+        !weir__dict_ref_is_sound(dict, ref, weir__dict_node_granules(key->size)))
         return false;
     for (uint32_t at = 0; at < key->size; at += 8)
-        if ((atomic_load_explicit(&item->node->key[at / 8], memory_order_relaxed) ^
-             dict->seed[2]) != weir__dict_data_word(key->data, key->size, at))
+        if ((atomic_load_explicit(&node->key[at / 8], memory_order_relaxed) ^ dict->seed[2]) !=
+            weir__dict_data_word(key->data, key->size, at))
             return false;
     return true;
 }
@@ -182,7 +150,8 @@ static enum step compare_item(const weir_dict *dict, const struct item *item,
         return item->order < key->order ? BEFORE : BEYOND;
     if (item->tie != key->tie)
         return item->tie < key->tie ? BEFORE : BEYOND;
-    return item->node != NULL && !key->after && has_key(dict, item, key) ? FOUND : BEFORE;
+    return item->node != NULL && !key->after && weir__dict_has_key(dict, item->ref, key) ? FOUND
+                                                                                         : BEFORE;
 }
 
 /* Takes a marked node out of the list and gives it back. False: the link changed. */
@@ -191,7 +160,8 @@ static bool unlink_node(const weir_dict *dict, _Atomic uint64_t *link, uint64_t 
 {
     uint64_t next = weir__link(item->next & WEIR__LINK_TARGET, *word);
 
-    /* release: pairs with the acquire in read_item, for what `next` leads to. */
+    /* release: pairs with the acquires in read_item and weir__dict_first, for what `next` leads to.
+     */
     if (!atomic_compare_exchange_strong_explicit(link, word, next, memory_order_release,
                                                  memory_order_relaxed))
         return false;
@@ -201,15 +171,11 @@ static bool unlink_node(const weir_dict *dict, _Atomic uint64_t *link, uint64_t 
     return true;
 }
 
-static bool is_linked(uint64_t bucket)
-{
-    return bucket != 0 && !(bucket & WEIR__LINK_MARK);
-}
-
 /* A bucket that was reached through the list is in the list. */
 static void clear_mark(_Atomic uint64_t *bucket, uint64_t word)
 {
-    /* release: pairs with the acquires in begin_at, linked_parent and walk_from. */
+    /* release: pairs with the acquires in begin_at, linked_parent, walk_from and weir__dict_first.
+     */
     atomic_compare_exchange_strong_explicit(bucket, &word,
                                             weir__link(word & WEIR__LINK_TARGET, word),
                                             memory_order_release, memory_order_relaxed);
@@ -283,13 +249,13 @@ static int walk_step(const weir_dict *dict, const struct weir__dict_key *key,
 static int walk_from(const weir_dict *dict, uint32_t bucket, const struct weir__dict_key *key,
                      struct weir__dict_place *place)
 {
-    struct table_walk walk = {.place = place, .order = reverse(bucket)};
+    struct table_walk walk = {.place = place, .order = weir__dict_reverse(bucket)};
     int result = WALK_ON;
 
     *place = (struct weir__dict_place){.link = &dict->buckets[bucket]};
     /* acquire: pairs with the release in clear_mark. */
     place->word = atomic_load_explicit(place->link, memory_order_acquire);
-    if (!is_linked(place->word))
+    if (!weir__dict_is_linked(place->word))
         return weir__dict_damaged(dict, "a bucket is not in the list");
     while (result == WALK_ON)
         result = walk_step(dict, key, &walk);
@@ -298,18 +264,12 @@ static int walk_from(const weir_dict *dict, uint32_t bucket, const struct weir__
 
 /* ---- buckets -------------------------------------------------------------------------------- */
 
-/* The next bucket in whose part of the list this one lies: without its highest bit. */
-static uint32_t parent_of(uint32_t bucket)
-{
-    return bucket & ~((uint32_t)1 << (31 - __builtin_clz(bucket)));
-}
-
 static uint32_t linked_parent(const weir_dict *dict, uint32_t bucket)
 {
     /* acquire: pairs with the release in clear_mark. */
-    while (bucket != 0 &&
-           !is_linked(atomic_load_explicit(&dict->buckets[bucket], memory_order_acquire)))
-        bucket = parent_of(bucket);
+    while (bucket != 0 && !weir__dict_is_linked(
+                              atomic_load_explicit(&dict->buckets[bucket], memory_order_acquire)))
+        bucket = weir__dict_parent_of(bucket);
     return bucket;
 }
 
@@ -317,8 +277,8 @@ static uint32_t linked_parent(const weir_dict *dict, uint32_t bucket)
  * is in the list, or if it never is, its parent serves. */
 static void link_bucket(const weir_dict *dict, uint32_t bucket)
 {
-    const struct weir__dict_key key = {.order = reverse(bucket)};
-    uint32_t parent = linked_parent(dict, parent_of(bucket));
+    const struct weir__dict_key key = {.order = weir__dict_reverse(bucket)};
+    uint32_t parent = linked_parent(dict, weir__dict_parent_of(bucket));
     uint64_t word = WEIR__LINK_MARK | WEIR__LINK_TAG_ONE;
     struct weir__dict_place place;
 
@@ -349,7 +309,7 @@ static uint32_t begin_at(const weir_dict *dict, uint32_t bucket)
     /* acquire: pairs with the release in clear_mark. */
     uint64_t word = atomic_load_explicit(&dict->buckets[bucket], memory_order_acquire);
 
-    if (is_linked(word))
+    if (weir__dict_is_linked(word))
         return bucket;
     if (word == 0 && bucket != 0 &&
         atomic_compare_exchange_strong_explicit(&dict->buckets[bucket], &word,
@@ -410,7 +370,8 @@ bool weir__dict_link_node(const weir_dict *dict, const struct weir__dict_place *
      * node that it would mark sees the new value too. */
     atomic_store_explicit(&node->next, weir__link(word & WEIR__LINK_TARGET, old),
                           memory_order_release);
-    /* Killed here: the node is lost. release: pairs with the acquire in read_item. */
+    /* Killed here: the node is lost. release: pairs with the acquires in read_item and
+     * weir__dict_first. */
     return atomic_compare_exchange_strong_explicit(place->link, &word, weir__link(ref, word),
                                                    memory_order_release, memory_order_relaxed);
 }

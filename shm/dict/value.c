@@ -22,9 +22,6 @@
 #include "shm/error.h"
 #include "shm/value.h"
 
-#define INLINE_MAX (((int64_t)1 << 35) - 1)
-#define INLINE_MIN (-((int64_t)1 << 35))
-
 static bool same_life(const struct weir__dict_place *place)
 {
     /* acquire fence: pairs with the release of the value word in dict.c, write_node, before which
@@ -151,33 +148,20 @@ static int read_box(const weir_dict *dict, const struct weir__dict_place *place,
     return result;
 }
 
-int weir__dict_read(const weir_dict *dict, const struct weir__dict_place *place, uint64_t word,
-                    weir_value *out, struct weir__dict_buffer *buffer)
+int weir__dict_read_box(const weir_dict *dict, const struct weir__dict_place *place, uint64_t word,
+                        weir_value *out, struct weir__dict_buffer *buffer)
 {
     struct weir__dict_buffer rest = {NULL, 0};
     int result;
 
-    switch (weir__word_kind(word)) {
-    case WEIR__WORD_NONE:
-        *out = weir_none();
-        return 0;
-    case WEIR__WORD_BOOL:
-        *out = weir_bool(word >> 28 & 1);
-        return 0;
-    case WEIR__WORD_INT:
-        *out = weir_int((int64_t)word >> 28);
-        return 0;
-    case WEIR__WORD_BOX:
-        if (buffer != NULL)
-            rest = *buffer;
-        result = read_box(dict, place, word, out, buffer != NULL ? &rest : NULL);
-        if (result == 0 && buffer != NULL)
-            *buffer = rest;
-        return result;
-    case WEIR__WORD_DEAD:
-        break;
-    }
-    return WEIR__AGAIN;
+    if (weir__word_kind(word) != WEIR__WORD_BOX)
+        return WEIR__AGAIN; /* it is gone */
+    if (buffer != NULL)
+        rest = *buffer;
+    result = read_box(dict, place, word, out, buffer != NULL ? &rest : NULL);
+    if (result == 0 && buffer != NULL)
+        *buffer = rest;
+    return result;
 }
 
 int weir__dict_read_key(const weir_dict *dict, const struct weir__dict_place *place,
@@ -211,7 +195,7 @@ int weir__dict_read_key(const weir_dict *dict, const struct weir__dict_place *pl
 
 /* ---- making --------------------------------------------------------------------------------- */
 
-static int make_box(const weir_dict *dict, const weir_value *value, uint64_t *word)
+int weir__dict_make_box(const weir_dict *dict, const weir_value *value, uint64_t *word)
 {
     const uint64_t word_data =
         value->type == WEIR_FLOAT ? weir__word_of_real(value->real) : (uint64_t)value->integer;
@@ -231,23 +215,8 @@ static int make_box(const weir_dict *dict, const weir_value *value, uint64_t *wo
     return 0;
 }
 
-int weir__dict_make_word(const weir_dict *dict, uint32_t life, const weir_value *value,
-                         uint64_t *word)
+void weir__dict_drop_box(const weir_dict *dict, uint64_t word)
 {
-    if (value->type == WEIR_NONE)
-        *word = weir__word_inline(WEIR__WORD_NONE, life, 0);
-    else if (value->type == WEIR_BOOL)
-        *word = weir__word_inline(WEIR__WORD_BOOL, life, value->boolean);
-    else if (value->type == WEIR_INT && value->integer >= INLINE_MIN &&
-             value->integer <= INLINE_MAX)
-        *word = weir__word_inline(WEIR__WORD_INT, life, (uint64_t)value->integer);
-    else
-        return make_box(dict, value, word);
-    return 0;
-}
-
-void weir__dict_drop_word(const weir_dict *dict, uint64_t word)
-{
-    if (weir__word_kind(word) == WEIR__WORD_BOX && weir__dict_ref_is_sound(dict, word >> 32, 1))
+    if (weir__dict_ref_is_sound(dict, word >> 32, 1))
         weir__dict_give(dict, (uint32_t)(word >> 32), false);
 }
