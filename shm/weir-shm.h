@@ -626,6 +626,30 @@ WEIR_API WEIR_MUST_CHECK int weir_dict_add(weir_dict *dict, weir_value key, int6
 WEIR_API WEIR_MUST_CHECK int weir_dict_compare_and_set(weir_dict *dict, weir_value key,
                                                        int64_t *expected, int64_t desired);
 
+/* The same for `count` keys, one after the other: weir_dict_get(), weir_dict_set() and
+ * weir_dict_add() of keys[0] and out[0], values[0] or deltas[0], and so on.
+ *
+ * They are for dictionaries that are larger than the processor's caches: there most of a call is
+ * waiting for memory, and these ask for the memory of 32 keys at once. With a million ints the time
+ * for each is a third of a single call's, or less; with a thousand there is nothing to gain.
+ *
+ * `found`: tells which keys are there; may be NULL. out[i] is None for one that is not.
+ * `buf`: gets the str and bytes of all results, one behind the other.
+ * `done`: gets the number of keys that were done, also when a call fails; may be NULL.
+ *
+ * Crash: each key's call is done or not done by itself, and those before it are done.
+ * Returns: 0, or of weir_dict_get_many() the number of keys that were found; or the error of the
+ * first key that fails, with those before it done and it and those behind it not. A key that is not
+ * there is no error. */
+WEIR_API WEIR_MUST_CHECK int64_t weir_dict_get_many(const weir_dict *dict, const weir_value *keys,
+                                                    size_t count, weir_value *out, bool *found,
+                                                    void *buf, size_t size);
+WEIR_API WEIR_MUST_CHECK int weir_dict_set_many(weir_dict *dict, const weir_value *keys,
+                                                const weir_value *values, size_t count,
+                                                size_t *done);
+WEIR_API WEIR_MUST_CHECK int weir_dict_add_many(weir_dict *dict, const weir_value *keys,
+                                                const int64_t *deltas, size_t count, size_t *done);
+
 /* Removes the key.
  * Returns: 0; -ENOENT (no such key). */
 WEIR_API int weir_dict_delete(weir_dict *dict, weir_value key);

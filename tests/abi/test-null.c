@@ -110,6 +110,9 @@ static void shm_keeps_the_rule__when_the_object_is_null(void **state)
     IS_EINVAL(weir_dict_setdefault(NULL, value, value, NULL, NULL, 0));
     IS_EINVAL(weir_dict_add(NULL, value, 1, NULL));
     IS_EINVAL(weir_dict_compare_and_set(NULL, value, &number, 1));
+    IS_EINVAL(weir_dict_get_many(NULL, &value, 1, &value, NULL, buf, sizeof buf));
+    IS_EINVAL(weir_dict_set_many(NULL, &value, &value, 1, NULL));
+    IS_EINVAL(weir_dict_add_many(NULL, &value, &number, 1, NULL));
     IS_EINVAL(weir_dict_delete(NULL, value));
     IS_EINVAL(weir_dict_pop(NULL, value, &value, buf, sizeof buf));
     IS_EINVAL(weir_dict_popitem(NULL, &value, &value, buf, sizeof buf));

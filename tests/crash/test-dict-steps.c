@@ -122,6 +122,18 @@ static int update(weir_dict *into, weir_value key)
     return weir_dict_update(into, source);
 }
 
+static int set_many(weir_dict *into, weir_value key)
+{
+    weir_value keys[ALL - FIRST_NEW], values[ALL - FIRST_NEW];
+
+    (void)key;
+    for (int i = FIRST_NEW; i < ALL; i++) {
+        keys[i - FIRST_NEW] = weir_int(i);
+        values[i - FIRST_NEW] = weir_str(LONG_TEXT);
+    }
+    return weir_dict_set_many(into, keys, values, ALL - FIRST_NEW, NULL);
+}
+
 /* What a key has: '-' nothing, 'o' the old value, 'n' the new one, '!' something else. */
 static char what_has(const weir_dict *in, int key)
 {
@@ -195,6 +207,7 @@ static void some_of_it_is_done__when_killed_in_a_call_on_all_items(void **state)
         assert_int_equal(weir_dict_set(source, weir_int(i), weir_str(LONG_TEXT)), 0);
     checked = check_parts(&(struct action){"clear", clear, true}, "----------");
     checked += check_parts(&(struct action){"update", update, true}, "ooonnnnnnn");
+    checked += check_parts(&(struct action){"set_many", set_many, true}, "ooonnnnnnn");
     weir_dict_close(source);
     print_message("%d memories\n", checked);
     assert_true(checked > 50);

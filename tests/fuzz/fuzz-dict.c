@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 
 #include "shm/dict/block.h"
+#include "shm/dict/scout.h"
 
 #define SIZE  WEIR__DICT_SIZE_MIN
 #define STEP  12
@@ -60,6 +61,19 @@ static bool is_result(int64_t result)
            result == -ENOSPC || result == -EINVAL || result == -EOVERFLOW || result == -ENOMEM;
 }
 
+static int64_t operate_on_many(weir_dict *dict, weir_value key, weir_value value)
+{
+    const weir_value keys[] = {weir_int(3), key, weir_str("new"), weir_int(9)};
+    const weir_value values[] = {value, weir_int(5), value, weir_none()};
+    weir_value out[4];
+    char room[128];
+    int64_t result;
+
+    weir__dict_scout(dict, keys, 4);
+    result = weir_dict_get_many(dict, keys, 4, out, NULL, room, sizeof room);
+    return result < 0 ? result : weir_dict_set_many(dict, keys, values, 4, NULL);
+}
+
 static int64_t operate(weir_dict *dict, unsigned which, weir_value key, weir_value value)
 {
     weir_dict_cursor cursor = {{0}};
@@ -91,6 +105,8 @@ static int64_t operate(weir_dict *dict, unsigned which, weir_value key, weir_val
         return weir_dict_clear(dict);
     case 11:
         return weir_dict_contains(dict, key);
+    case 12:
+        return operate_on_many(dict, key, value);
     default:
         for (int i = 0; i < 5000; i++) {
             result = weir_dict_next(dict, &cursor, &out_key, &out, room, sizeof room);
@@ -119,7 +135,7 @@ static void step(weir_dict *dict, const uint8_t *bytes)
         return;
     }
     HOLD(is_result(
-        operate(dict, bytes[0] % 13, key_of(bytes[1], text), value_of(bytes[2], number))));
+        operate(dict, bytes[0] % 14, key_of(bytes[1], text), value_of(bytes[2], number))));
 }
 
 static void fill(void)

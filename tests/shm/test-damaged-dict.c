@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "shm/dict/block.h"
+#include "shm/dict/scout.h"
 
 enum { SIZE = 1 << 16, ITEMS = 40 };
 
@@ -71,12 +72,19 @@ static bool is_result(int64_t result)
 static bool make_all_calls(weir_dict *dict)
 {
     weir_dict_cursor cursor = {{0, 0}};
-    weir_value key, value;
+    weir_value key, value, some[3];
     char room[400];
     int64_t expected = 1;
     bool good = true;
     int result;
 
+    for (int i = 0; i < ITEMS; i += 3) {
+        weir_value texts_and_ints[] = {key_of(i), weir_int(i + 1), weir_str("none")};
+
+        weir__dict_scout(dict, texts_and_ints, 3);
+        good = good && is_result((int)weir_dict_get_many(dict, texts_and_ints, 3, some, NULL, room,
+                                                         sizeof room));
+    }
     for (int i = 0; i < ITEMS; i++) {
         good = good && is_result(weir_dict_get(dict, key_of(i), &value, room, sizeof room));
         good = good && is_result(weir_dict_set(dict, key_of(i), value_of(i + 1)));

@@ -419,6 +419,107 @@ static void both_see_it__when_attached_at_two_addresses(void **state)
     drop(other);
 }
 
+/* ---- many keys ------------------------------------------------------------------------------ */
+
+enum { MANY = 5000 };
+
+/* Ints and strs, in no order. */
+static weir_value many_key(int i, char text[MANY][16])
+{
+    int number = (int)((unsigned)i * 1237u % MANY);
+
+    snprintf(text[i], 16, "key %d", number);
+    return number % 3 == 0 ? weir_str(text[i]) : weir_int(number);
+}
+
+static void many_are_as_each_by_itself__when_keys_are_there_or_not(void **state)
+{
+    static weir_value keys[MANY], values[MANY], out[MANY], one;
+    static char names[MANY][16];
+    static int64_t deltas[MANY];
+    static bool found[MANY];
+    weir_dict *dict = make(4 << 20);
+    size_t done = 0;
+
+    (void)state;
+    for (int i = 0; i < MANY; i++) {
+        keys[i] = many_key(i, names);
+        values[i] = weir_int((int64_t)i << (i % 40));
+        deltas[i] = i;
+    }
+    assert_int_equal(weir_dict_set_many(dict, keys, values, MANY / 2, &done), 0);
+    assert_int_equal(done, MANY / 2);
+    assert_int_equal(weir_dict_len(dict), MANY / 2);
+    assert_int_equal(weir_dict_get_many(dict, keys, MANY, out, found, NULL, 0), MANY / 2);
+    for (int i = 0; i < MANY; i++) {
+        assert_true(found[i] == (i < MANY / 2));
+        assert_same(&out[i], &(weir_value[]){weir_none(), values[i]}[found[i]]);
+        assert_true((weir_dict_get(dict, keys[i], &one, NULL, 0) == 0) == found[i]);
+    }
+    assert_int_equal(weir_dict_add_many(dict, keys, deltas, MANY, &done), 0);
+    assert_int_equal(done, MANY);
+    for (int i = 0; i < MANY; i++)
+        assert_int_at(dict, keys[i], i + (found[i] ? values[i].integer : 0));
+    assert_int_equal(weir_dict_get_many(dict, keys, MANY, out, NULL, NULL, 0), MANY);
+    assert_int_equal(weir_dict_get_many(dict, NULL, 0, NULL, NULL, NULL, 0), 0);
+    assert_int_equal(weir_dict_set_many(dict, NULL, NULL, 0, NULL), 0);
+    drop(dict);
+}
+
+static void results_lie_behind_each_other__when_many_are_texts(void **state)
+{
+    const weir_value keys[] = {weir_int(1), weir_str("none"), weir_bytes("k", 1), weir_int(2)};
+    const weir_value values[] = {weir_str("one"), weir_none(), weir_bytes("a\0b", 3), weir_str("")};
+    weir_value out[4];
+    weir_dict *dict = make(1 << 16);
+    bool found[4];
+
+    (void)state;
+    for (int i = 0; i < 4; i += i == 0 ? 2 : 1)
+        assert_int_equal(weir_dict_set(dict, keys[i], values[i]), 0);
+    assert_int_equal(weir_dict_get_many(dict, keys, 4, out, found, buf, 9), 3);
+    for (int i = 0; i < 4; i++) {
+        assert_true(found[i] == (i != 1));
+        assert_same(&out[i], &values[i]);
+    }
+    assert_memory_equal(buf, "one\0a\0b\0", 9);
+    assert_int_equal(code((int)weir_dict_get_many(dict, keys, 4, out, found, buf, 8)), -ENOBUFS);
+    assert_int_equal(out[3].type, WEIR_STR);
+    assert_int_equal(out[3].size, 0);
+    drop(dict);
+}
+
+static void those_before_are_done__when_one_of_many_is_refused(void **state)
+{
+    enum { COUNT = 100, BAD = 70 };
+    weir_value keys[COUNT], values[COUNT], out[COUNT];
+    weir_dict *dict = make(1 << 16);
+    int64_t deltas[COUNT] = {0};
+    size_t done;
+
+    (void)state;
+    for (int i = 0; i < COUNT; i++) {
+        keys[i] = weir_int(i);
+        values[i] = weir_int(1);
+    }
+    keys[BAD] = weir_none();
+    assert_int_equal(code(weir_dict_set_many(dict, keys, values, COUNT, &done)), -EINVAL);
+    assert_int_equal(done, BAD);
+    assert_int_equal(weir_dict_len(dict), BAD);
+    assert_int_equal(code((int)weir_dict_get_many(dict, keys, COUNT, out, NULL, NULL, 0)), -EINVAL);
+    assert_true(out[BAD - 1].integer == 1);
+    keys[BAD] = weir_int(0);
+    deltas[BAD] = INT64_MAX;
+    assert_int_equal(code(weir_dict_add_many(dict, keys, deltas, COUNT, &done)), -EOVERFLOW);
+    assert_int_equal(done, BAD);
+    keys[BAD] = weir_int(BAD);
+    values[0] = text("\377", 1);
+    done = 7;
+    assert_int_equal(code(weir_dict_set_many(dict, keys, values, COUNT, &done)), -EINVAL);
+    assert_int_equal(done, 0);
+    drop(dict);
+}
+
 /* ---- errors --------------------------------------------------------------------------------- */
 
 static void call_is_refused__when_an_argument_is_wrong(void **state)
@@ -452,6 +553,15 @@ static void call_is_refused__when_an_argument_is_wrong(void **state)
     assert_int_equal(code(weir_dict_clear(NULL)), -EINVAL);
     assert_int_equal(code(weir_dict_update(NULL, dict)), -EINVAL);
     assert_int_equal(code(weir_dict_update(dict, NULL)), -EINVAL);
+    assert_int_equal(code((int)weir_dict_get_many(NULL, &none, 1, &out, NULL, NULL, 0)), -EINVAL);
+    assert_int_equal(code((int)weir_dict_get_many(dict, NULL, 1, &out, NULL, NULL, 0)), -EINVAL);
+    assert_int_equal(code((int)weir_dict_get_many(dict, &none, 1, NULL, NULL, NULL, 0)), -EINVAL);
+    assert_int_equal(code((int)weir_dict_get_many(dict, &none, 1, &out, NULL, NULL, 5)), -EINVAL);
+    assert_int_equal(code(weir_dict_set_many(NULL, &none, &none, 1, NULL)), -EINVAL);
+    assert_int_equal(code(weir_dict_set_many(dict, NULL, &none, 1, NULL)), -EINVAL);
+    assert_int_equal(code(weir_dict_set_many(dict, &none, NULL, 1, NULL)), -EINVAL);
+    assert_int_equal(code(weir_dict_add_many(NULL, &none, &number, 1, NULL)), -EINVAL);
+    assert_int_equal(code(weir_dict_add_many(dict, &none, NULL, 1, NULL)), -EINVAL);
     assert_null(weir_dict_copy(NULL, NULL));
     assert_null(weir_dict_shm(NULL));
     weir_dict_close(NULL);
@@ -768,6 +878,9 @@ int main(void)
         TEST(each_key_is_given_once__when_others_come_and_go_meanwhile),
         TEST(copy_is_independent__when_the_source_changes),
         TEST(both_see_it__when_attached_at_two_addresses),
+        TEST(many_are_as_each_by_itself__when_keys_are_there_or_not),
+        TEST(results_lie_behind_each_other__when_many_are_texts),
+        TEST(those_before_are_done__when_one_of_many_is_refused),
         TEST(call_is_refused__when_an_argument_is_wrong),
         TEST(making_is_refused__when_options_are_wrong),
         TEST(nothing_is_lost__when_the_dictionary_is_full),
