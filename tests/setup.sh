@@ -47,6 +47,10 @@ has_numpy() {
     /usr/bin/python3 -c 'import numpy' >/dev/null 2>&1
 }
 
+has_lmdb() {
+    printf '#include <lmdb.h>\n' | cc -E -x c - >/dev/null 2>&1
+}
+
 # Clang with libFuzzer and the sanitizers, which are a package of their own.
 has_fuzzer() {
     has_command clang || return 1
@@ -97,6 +101,7 @@ need_to_test() {
     need python3-numpy has_numpy
     need strace has_command strace
     need spin has_command spin
+    want liblmdb-dev has_lmdb
     want clang has_command clang
     want libclang-rt-dev has_fuzzer
     want clang-format has_command clang-format
