@@ -157,8 +157,7 @@ static int result_of(weir_pool *pool, const weir_future *future)
  * while another call is put. */
 static void take_over(weir_pool *pool, weir_future *future)
 {
-    struct weir__failure *failure =
-        &pool->control->queue->failures[weir__queue_place(future->position)];
+    struct weir__queue *queue = pool->control->queue;
     struct weir__call *call = call_of(pool, future);
     const weir_error before = *weir_last_error();
     int result;
@@ -176,7 +175,9 @@ static void take_over(weir_pool *pool, weir_future *future)
         weir__keep_error(future);
         weir__fail_with(&before);
     }
-    weir__failure_reset(failure);
+    /* no other call has a record; and that of a place is on a page that nothing else needs */
+    if (weir__cell_state_of(atomic_load(cell_of(pool, future))) == CELL_FAILED)
+        weir__failure_reset(&queue->failures[weir__queue_place(future->position)]);
 }
 
 /* With pool->lock. If an object is missing now that was not before, each call in flight may have
