@@ -545,8 +545,9 @@ WEIR_API int weir_task_fail(weir_task *task, int code, const char *format, ...)
  * Context: the function that was given the task.
  * Crash: the next attempt's result counts, or none.
  * Returns: 0; -EINVAL (the task is not of weir_pool_submit(); NULL data); -EDEADLK (in a process
- * that the task has forked: its result would be taken for the worker's); or, for more than 64
- * bytes, the errors of weir_scope_shm(). */
+ * that the task has forked: its result would be taken for the worker's); or the errors of
+ * weir_scope_shm(), for 1 MiB or more, or if results that the program has not yet noticed fill the
+ * memory that the pool has for them: 256 MiB for all workers, at most 64 MiB for one. */
 WEIR_API int weir_task_result(weir_task *task, const void *data, size_t size);
 
 /* Writes a line to stderr, printf-style, in one piece: lines of several workers do not mix, and

@@ -241,8 +241,13 @@ struct weir__slot {
     /* Its worker: an object of the scope that it cannot map: entry << 32 | errno; 0: there is none.
      * Cleared by the supervisor. */
     _Atomic uint64_t unmapped;
+    /* Its worker: the memory that it has taken for the result of the chunk (piece.h); 0: none. The
+     * host sets and clears a flag, the supervisor clears the rest. */
+    _Atomic uint64_t piece;
 
     alignas(WEIR__LINE) _Atomic uint32_t bell; /* futex its worker sleeps on; rung by all */
+    _Atomic uint32_t high;  /* words of the region's map: its worker has used none above; host */
+    _Atomic uint32_t freed; /* host: units freed since it has given memory of the region back */
 };
 
 enum {
@@ -291,7 +296,11 @@ struct weir__control {
     struct weir__queue *queue; /* calls.h; NULL for a weir_process */
     unsigned char *heap;       /* memory for cells and arguments, allocated by the host */
     size_t heap_size;
-    size_t size; /* of the whole mapping */
+    /* Memory for results that are too large for their records: a region a worker (piece.h). */
+    unsigned char *regions;
+    _Atomic uint64_t *region_maps;
+    uint32_t region_words; /* of each map: 64 units of memory each; 0: there are no regions */
+    size_t size;           /* of the whole mapping */
     /* A socket to the host, the same in all processes of the pool; -1: none. Which open file it is,
      * because a process may have closed it: see bell.c. */
     int32_t event_fd;

@@ -2,8 +2,9 @@
  *
  * result.c: what a submitted call gives back.
  *
- * A result that is too large for its record is a block of the scope. It belongs to the process that
- * takes it out of the record. Killed in between: the block stays until the scope ends.
+ * A result that is too large for its record is a piece (piece.h), or a block of the scope. A block
+ * belongs to the process that takes it out of the record. Killed in between: the block stays until
+ * the scope ends.
  */
 #include "pool/control/result.h"
 
@@ -14,9 +15,4 @@ void weir__block_drop(weir_shm *block)
 {
     if (block != NULL)
         weir__scope_discard(block);
-}
-
-void weir__result_drop(struct weir__result *result)
-{
-    weir__block_drop(atomic_exchange(&result->block, NULL));
 }

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pool/host/piece.h"
 #include "shm/error.h"
 
 /* The thread's last error stays as it is. */
@@ -43,24 +44,52 @@ void weir__keep_error(weir_future *future)
         *future->error = *weir_last_error();
 }
 
+/* What is in a result's place, and how many bytes there can be. NULL: it was overwritten. */
+static const void *find_result(weir_pool *pool, const struct weir__result *result, uint64_t place,
+                               size_t *room)
+{
+    weir_shm *block = weir__result_block(place);
+
+    *room = sizeof(result->bytes);
+    if (place == 0)
+        return result->bytes;
+    if (block != NULL) {
+        *room = weir_shm_size(block);
+        return weir_shm_buf(block);
+    }
+    *room = weir__piece_size(place);
+    return weir__piece_valid(pool->control, place) ? weir__piece_memory(pool->control, place)
+                                                   : NULL;
+}
+
+static int copy_result(weir_future *future, weir_pool *pool, const struct weir__result *result,
+                       uint64_t place)
+{
+    weir_shm *block = weir__result_block(place);
+    const size_t size = result->size;
+    const void *bytes;
+    size_t room;
+
+    if (block != NULL && weir__scope_require(pool->scope, block, "the result") < 0)
+        return weir_last_error()->code;
+    bytes = find_result(pool, result, place, &room);
+    if (bytes == NULL || size > room)
+        return weir__fail(-EBADMSG, "the record of a call's result was overwritten");
+    if (weir__result_alloc(future, size) == NULL)
+        return -ENOMEM;
+    memcpy(future->result, bytes, size);
+    return 0;
+}
+
 int weir__take_result(weir_future *future, weir_pool *pool, struct weir__result *result, bool good)
 {
-    weir_shm *block;
-    size_t size = result->size;
-    int code = 0;
+    const uint64_t place = atomic_exchange(&result->place, 0);
+    int code = good && result->size > 0 ? copy_result(future, pool, result, place) : 0;
 
-    if (good && size > 0) {
-        block = atomic_load(&result->block);
-        if (block != NULL)
-            code = weir__scope_require(pool->scope, block, "the result");
-        if (code == 0 && size > (block != NULL ? weir_shm_size(block) : sizeof(result->bytes)))
-            code = weir__fail(-EBADMSG, "the record of a call's result was overwritten");
-        if (code == 0 && weir__result_alloc(future, size) == NULL)
-            code = -ENOMEM;
-        if (code == 0)
-            memcpy(future->result, block != NULL ? weir_shm_buf(block) : result->bytes, size);
-    }
-    weir__result_drop(result);
+    if (weir__result_block(place) != NULL)
+        weir__block_drop(weir__result_block(place));
+    else if (weir__piece_valid(pool->control, place))
+        weir__piece_free(pool->control, place);
     return code;
 }
 

@@ -3,9 +3,9 @@
  * call.c: a function that is called once.
  *
  * A submitted call goes into the queue (control/calls.h), or is a job of one chunk if the queue has
- * no place. Its result goes into its record, or into a block of the scope that the worker
- * makes; it counts when the chunk is done. The next attempt begins by dropping the result that a
- * worker that died had already given.
+ * no place. Its result goes into its record, into memory of the worker's (control/piece.h), or into
+ * a block of the scope that the worker makes; it counts when the chunk is done. The next attempt
+ * begins by dropping the block that a worker that died had already given.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -23,10 +23,8 @@ static int run_call(weir_task *task, weir_range range)
     weir_call_fn function = (weir_call_fn)task->job->function;
 
     (void)range;
-    if (task->attempt > 1) {
-        weir__result_drop(&task->job->result);
-        task->job->result.size = 0;
-    }
+    if (task->attempt > 1)
+        weir__task_drop_result(task, &task->job->result);
     return function(task, task->job->arg);
 }
 

@@ -54,6 +54,7 @@
 #include "pool/control/hello.h"
 #include "pool/control/park.h"
 #include "pool/control/pause.h"
+#include "pool/control/piece.h"
 #include "pool/control/ready.h"
 #include "pool/control/tie.h"
 #include "pool/supervisor/deadline.h"
@@ -159,6 +160,13 @@ static struct weir__failures failures_of(const struct child *child, struct weir_
                : weir__job_failures(job, chunk);
 }
 
+static struct weir__result *result_of(const struct child *child, struct weir__job *job,
+                                      int64_t chunk)
+{
+    return is_queue(child, job) ? &child->supervisor->control->queue->calls[chunk].result
+                                : &job->result;
+}
+
 /* It may have died of an object that it could not map: using that is a SIGSEGV. */
 static void add_unmapped(const struct child *child, char *message, size_t size)
 {
@@ -237,6 +245,7 @@ static bool reclaim_chunk(struct child *child, struct weir__job *job)
         weir__cell_owner(atomic_load(cell)) != child->slot)
         return false;
     weir__failure_withdraw(failures_of(child, job, chunk), child->slot);
+    weir__piece_reclaim(child->supervisor->control, child->slot, result_of(child, job, chunk));
     if (atomic_load(&job->stop) & STOP_TIMEOUT)
         retries = 0;
     /* described before the cell is final: a process that sees FAILED finds the reason */
@@ -420,6 +429,7 @@ static bool clear_slot(struct child *child)
 
     if (running || child->status != 0)
         atomic_fetch_add(&control->workers_died, 1);
+    weir__piece_let_go(slot); /* what its last chunk has given is the host's */
     atomic_store(&slot->job, 0);
     atomic_store(&slot->killed, KILLED_NOT);
     atomic_store(&slot->unmapped, 0);

@@ -20,6 +20,7 @@
 #include "pool/control/failure.h"
 #include "pool/control/result.h"
 #include "pool/worker/log.h"
+#include "pool/worker/piece.h"
 #include "shm/error.h"
 
 static void fill_failure(const struct weir_task *task, int returned, weir_error *error)
@@ -151,6 +152,10 @@ void weir__task_run(struct weir_task *task, int (*run)(struct weir_task *task, w
         if (!job->keep_going)
             atomic_fetch_or(&job->stop, STOP_FAILED);
     }
+    if (__builtin_expect(task->holds, 0)) {
+        weir__piece_let_go(&task->control->slots[task->slot]);
+        task->holds = false;
+    }
     task->settled++;
     task->total++;
     weir__task_keep_tie(task);
@@ -242,30 +247,60 @@ static struct weir__result *result_of(weir_task *task)
     return &task->call->result;
 }
 
+void weir__task_drop_result(struct weir_task *task, struct weir__result *result)
+{
+    const uint64_t place = atomic_exchange(&result->place, 0);
+
+    result->size = 0;
+    weir__block_drop(weir__result_block(place));
+    if (!task->holds)
+        return;
+    weir__piece_drop(task->control, task->slot);
+    task->holds = false;
+}
+
+/* A copy in the worker's region, or in a block of the scope when that has no room. 0, or an error
+ * with the last error set. */
+static int give_copy(weir_task *task, struct weir__result *result, const void *data, size_t size)
+{
+    uint64_t piece = weir__piece_take(task->control, task->slot, size);
+    weir_shm *block;
+
+    if (piece != 0) {
+        task->holds = true;
+        memcpy(weir__piece_memory(task->control, piece), data, size);
+        /* relaxed: it counts when the cell is settled */
+        atomic_store_explicit(&result->place, piece, memory_order_relaxed);
+        return 0;
+    }
+    block = weir__scope_block(task->scope, size, 0);
+    if (block == NULL)
+        return weir_last_error()->code;
+    memcpy(weir_shm_buf(block), data, size);
+    atomic_store(&result->place, (uint64_t)(uintptr_t)block);
+    return 0;
+}
+
 /* Copies it to where the host finds it. 0, or an error with the last error set. */
 static int give_result(weir_task *task, const void *data, size_t size)
 {
     struct weir__result *result = result_of(task);
-    weir_shm *block;
+    int code = 0;
 
     if (result == NULL)
         return weir__fail(-EINVAL, "only a task of weir_pool_submit() has a result");
-    weir__result_drop(result);
+    if (atomic_load_explicit(&result->place, memory_order_relaxed) != 0)
+        weir__task_drop_result(task, result);
     result->size = 0;
     if (data == NULL && size > 0)
         return weir__fail(-EINVAL, "the result is NULL, but its size is %zu", size);
-    if (size <= WEIR__RESULT_INLINE) {
-        if (size > 0)
-            memcpy(result->bytes, data, size);
-    } else {
-        block = weir__scope_block(task->scope, size, 0);
-        if (block == NULL)
-            return weir_last_error()->code;
-        memcpy(weir_shm_buf(block), data, size);
-        atomic_store(&result->block, block);
-    }
-    result->size = size;
-    return 0;
+    if (size > WEIR__RESULT_INLINE)
+        code = give_copy(task, result, data, size);
+    else if (size > 0)
+        memcpy(result->bytes, data, size);
+    if (code == 0)
+        result->size = size;
+    return code;
 }
 
 /* What the task itself said by weir_task_fail() stays. */

@@ -39,6 +39,7 @@ struct weir_task {
     const void *written; /* argument.c: through this argument it wrote to private memory */
     bool may_emit;       /* map_reduce.c: in a map function */
     bool told;           /* weir_task_cancelled() was true: the function may return early */
+    bool holds;          /* its slot names a piece: piece.h */
     int fail_code;       /* 0: weir_task_fail() was not called */
     bool result_failed;  /* fail_code is that of the last weir_task_result() */
     char message[WEIR__TASK_MESSAGE];
@@ -70,6 +71,9 @@ void weir__task_run(struct weir_task *task, int (*run)(struct weir_task *task, w
 
 /* Whether the task is to stop, or one in which it was called. */
 bool weir__task_stopped(const struct weir_task *task);
+
+/* Gives back what was given so far in the call's record. */
+void weir__task_drop_result(struct weir_task *task, struct weir__result *result);
 
 /* Maps what other processes have made, and notes what cannot be mapped. */
 void weir__task_sync(struct weir_task *task);
