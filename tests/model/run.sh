@@ -162,6 +162,26 @@ future() {
     bug BUG_USER_DOES_NOT_WAIT "$place"
 }
 
+result() {
+    kills=""
+    quiet="-DKILLS=0"
+    twice="-DKILLS=2 -DUNITS=1 -DPUTS=2"
+
+    for options in "$kills" "$quiet" "$twice"; do
+        good "$options"
+    done
+    [ "$length" != long ] || good "-DKILLS=2"
+    bug BUG_CLEAR_BEFORE_COPYING "$quiet"
+    bug BUG_CLOSE_WHILE_TAKING "$quiet"
+    bug BUG_LET_GO_BEFORE_CLEARING "$kills"
+    bug BUG_LET_GO_BEFORE_SETTLING "$kills"
+    bug BUG_LET_GO_OPENS "$kills"
+    bug BUG_NAME_AFTER_SETTING "$kills"
+    bug BUG_RECLAIM_AFTER_FREEING "$kills"
+    bug BUG_RECLAIM_SETTLED "$kills"
+    bug BUG_TAKE_WHILE_CLOSED "$quiet"
+}
+
 scope() {
     for options in -DMEMBERS=1 -DMEMBERS=2 -DCLEANERS=2 -DSWEEPERS=2; do
         good "$options"
@@ -188,6 +208,7 @@ wake.pml) wake ;;
 failure.pml) failure ;;
 deadline.pml) deadline ;;
 future.pml) future ;;
+result.pml) result ;;
 scope.pml) scope ;;
 *) echo "there is no model $1"; exit 2 ;;
 esac
