@@ -7,6 +7,7 @@
 
     pool_map     Pool(2).map of an empty function over 16 items, in a pool that exists
     submit       Pool(2).imap_unordered of an empty function over 2,000 items, an item
+    result       the same of a function that returns 200 bytes
     executor     ProcessPoolExecutor(2): submit 2,000 calls of it, then wait for all, a call
     manager      SharedMemoryManager: start and shutdown
     pool_job     Pool(2), one map over 2 items, close and join
@@ -28,6 +29,10 @@ from multiprocessing.shared_memory import ShareableList, SharedMemory
 
 def nothing(_):
     pass
+
+
+def give_bytes(_):
+    return bytes(200)
 
 
 def timed(operation, count):
@@ -55,6 +60,14 @@ class Submit(PoolMap):
     def round(self):
         begin = time.perf_counter_ns()
         for _ in self.pool.imap_unordered(nothing, range(2000)):
+            pass
+        return (time.perf_counter_ns() - begin) / 1000 / 2000
+
+
+class Result(PoolMap):
+    def round(self):
+        begin = time.perf_counter_ns()
+        for _ in self.pool.imap_unordered(give_bytes, range(2000)):
             pass
         return (time.perf_counter_ns() - begin) / 1000 / 2000
 
@@ -153,6 +166,7 @@ class ListSet(ListGet):
 CASES = {
     "pool_map": PoolMap,
     "submit": Submit,
+    "result": Result,
     "executor": Executor,
     "manager": Manager,
     "pool_job": PoolJob,
