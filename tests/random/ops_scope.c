@@ -121,7 +121,7 @@ static void misuse_scope(struct lane *lane, const struct op *op)
     REFUSED_NULL("weir_pool_new",
                  weir_pool_new(place->scope, &(weir_pool_options){.workers = WEIR_WORKERS_MAX + 1}),
                  -E2BIG);
-    REFUSED_NULL("weir_pool_new", weir_pool_new(place->scope, &(weir_pool_options){.workers = -1}),
+    REFUSED_NULL("weir_pool_new", weir_pool_new(place->scope, &(weir_pool_options){.workers = -2}),
                  -EINVAL);
     if (place->anonymous)
         REFUSED_NULL("weir_scope_shm_named", weir_scope_shm_named(place->scope, "rt-name", 1),
