@@ -41,12 +41,6 @@ static int find_next(struct weir__control *control, uint64_t *seen)
     return place;
 }
 
-static int run_function(struct weir_task *task, weir_range range)
-{
-    (void)range;
-    return ((weir_each_fn)task->job->function)(task, task->job->arg);
-}
-
 /* On this worker's own account: a job of one chunk that no other process knows. A cancel of the
  * program's is about its calls, and not about this. */
 static void run_as_initializer(struct weir_task *task, const struct weir__each *each)
@@ -66,7 +60,7 @@ static void run_as_initializer(struct weir_task *task, const struct weir__each *
         task->cell = cell;
         task->failures = (struct weir__failures){&job.failure, NULL, cell, 1, 0};
         task->attempt = weir__cell_claim(cell, task->slot, task->incarnation);
-        weir__task_run(task, run_function, own);
+        weir__task_run(task, each->kind->run, own);
     } while (weir__cell_state_of(atomic_load(cell)) == CELL_CANCELLED);
     if (weir__cell_state_of(atomic_load(cell)) != CELL_DONE)
         weir__process_end(WEIR__EXIT_EACH);

@@ -54,16 +54,20 @@ static int check_dict_value(const weir_value *value)
     return weir__value_check(value);
 }
 
-static int check_buffer(const void *out, const void *buf, size_t size,
-                        struct weir__dict_buffer *buffer)
+int weir__dict_check_buffer(void *buf, size_t size, struct weir__dict_buffer *buffer)
 {
-    buffer->at = buf != NULL ? (char *)buf : NULL;
+    buffer->at = buf;
     buffer->size = buf != NULL ? size : 0;
-    if (out == NULL)
-        return weir__fail(-EINVAL, "there is no place for the result");
     if (buf == NULL && size > 0)
         return weir__fail(-EINVAL, "a buffer of %zu bytes is NULL", size);
     return 0;
+}
+
+static int check_buffer(const void *out, void *buf, size_t size, struct weir__dict_buffer *buffer)
+{
+    if (out == NULL)
+        return weir__fail(-EINVAL, "there is no place for the result");
+    return weir__dict_check_buffer(buf, size, buffer);
 }
 
 static int fail_no_key(void)
@@ -125,8 +129,8 @@ static int write_node(const weir_dict *dict, uint32_t ref, const struct weir__di
     atomic_store_explicit(&node->size, key->size, memory_order_relaxed);
     weir__dict_write_data(dict, node->key, key->data, key->size);
     /* release: pairs with the acquires in value.c, weir__dict_load, and table.h, weir__dict_first,
-     * and the fence in same_life. A
-     * late reader of the incarnation before that sees this word sees the new life too. */
+     * and the fence in same_life. A late reader of the incarnation before that sees this word sees
+     * the new life too. */
     atomic_store_explicit(&node->value, *word, memory_order_release);
     return 0;
 }

@@ -36,12 +36,12 @@ static void scout_at(const weir_dict *dict, const weir_value *keys, size_t count
 int64_t weir_dict_get_many(const weir_dict *dict, const weir_value *keys, size_t count,
                            weir_value *out, bool *found, void *buf, size_t size)
 {
-    struct weir__dict_buffer buffer = {.at = buf, .size = buf != NULL ? size : 0};
+    struct weir__dict_buffer buffer;
     int64_t number = 0;
     int result = check_arrays(dict, count, keys, out);
 
-    if (result == 0 && buf == NULL && size > 0)
-        result = weir__fail(-EINVAL, "a buffer of %zu bytes is NULL", size);
+    if (result == 0)
+        result = weir__dict_check_buffer(buf, size, &buffer);
     for (size_t i = 0; i < count && result >= 0; i++) {
         scout_at(dict, keys, count, i);
         result = weir__dict_get(dict, &keys[i], &out[i], &buffer);
@@ -59,14 +59,15 @@ int weir_dict_set_many(weir_dict *dict, const weir_value *keys, const weir_value
                        size_t count, size_t *done)
 {
     int result = check_arrays(dict, count, keys, values);
-    size_t i;
+    size_t i = 0;
 
-    for (i = 0; i < count && result == 0; i++) {
+    while (result == 0 && i < count) {
         scout_at(dict, keys, count, i);
         result = weir_dict_set(dict, keys[i], values[i]);
+        i += result == 0;
     }
     if (done != NULL)
-        *done = result == 0 || i == 0 ? i : i - 1;
+        *done = i;
     return result;
 }
 
@@ -74,13 +75,14 @@ int weir_dict_add_many(weir_dict *dict, const weir_value *keys, const int64_t *d
                        size_t *done)
 {
     int result = check_arrays(dict, count, keys, deltas);
-    size_t i;
+    size_t i = 0;
 
-    for (i = 0; i < count && result == 0; i++) {
+    while (result == 0 && i < count) {
         scout_at(dict, keys, count, i);
         result = weir_dict_add(dict, keys[i], deltas[i], NULL);
+        i += result == 0;
     }
     if (done != NULL)
-        *done = result == 0 || i == 0 ? i : i - 1;
+        *done = i;
     return result;
 }
