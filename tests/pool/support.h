@@ -8,6 +8,9 @@
 #include "leak.h"
 #include "now.h"
 
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,6 +84,56 @@ static inline bool is_alive(pid_t pid)
         state = 'Z';
     fclose(file);
     return state != 'Z' && state != 'X';
+}
+
+/* Of this process, not counting what has ended. */
+static inline int count_children(void)
+{
+    char path[64];
+    int count = 0, pid;
+    FILE *file;
+
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    file = fopen(path, "re");
+    assert_non_null(file);
+    while (fscanf(file, "%d", &pid) == 1)
+        count++;
+    fclose(file);
+    return count;
+}
+
+/* A thread that kills one worker after the other. */
+struct killer {
+    weir_pool *pool;
+    unsigned pause_us; /* between two kills, up to four times as long */
+    _Atomic int over;
+    pthread_t thread;
+};
+
+static inline void *kill_one_by_one(void *arg)
+{
+    struct killer *killer = arg;
+    const int workers = weir_pool_workers(killer->pool);
+
+    for (unsigned i = 0; atomic_load(&killer->over) == 0; i++) {
+        pid_t pid = weir_pool_worker_pid(killer->pool, (int)i % workers);
+
+        if (pid > 0)
+            kill(pid, SIGKILL);
+        usleep(killer->pause_us + i * 37 % (3 * killer->pause_us));
+    }
+    return NULL;
+}
+
+static inline void start_killer(struct killer *killer)
+{
+    assert_int_equal(pthread_create(&killer->thread, NULL, kill_one_by_one, killer), 0);
+}
+
+static inline void stop_killer(struct killer *killer)
+{
+    atomic_store(&killer->over, 1);
+    pthread_join(killer->thread, NULL);
 }
 
 /* Adds one to each item of its range: for memory of shared_memory(). */

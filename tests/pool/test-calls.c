@@ -453,36 +453,16 @@ static void a_death_names_the_call__and_no_other_is_lost(void **state)
     free_board(board);
 }
 
-struct killer {
-    weir_pool *pool;
-    _Atomic int over;
-};
-
-static void *kill_workers(void *arg)
-{
-    struct killer *killer = arg;
-
-    for (unsigned i = 0; atomic_load(&killer->over) == 0; i++) {
-        pid_t pid = weir_pool_worker_pid(killer->pool, (int)(i % 2));
-
-        if (pid > 0)
-            kill(pid, SIGKILL);
-        usleep(500 + i * 37 % 1500);
-    }
-    return NULL;
-}
-
 static void every_call_ends__while_workers_are_killed(void **state)
 {
     weir_scope *scope = begin();
     struct board *board = new_board();
     weir_pool *pool = new_pool(scope, 2);
-    struct killer killer = {.pool = pool};
-    pthread_t thread;
+    struct killer killer = {.pool = pool, .pause_us = 500};
     int died = 0;
 
     (void)state;
-    assert_int_equal(pthread_create(&thread, NULL, kill_workers, &killer), 0);
+    start_killer(&killer);
     for (double until = now_ms() + 3000; now_ms() < until;) {
         weir_future **futures = submit_all(pool, count, board, 500);
 
@@ -496,8 +476,7 @@ static void every_call_ends__while_workers_are_killed(void **state)
         }
         free(futures);
     }
-    atomic_store(&killer.over, 1);
-    pthread_join(thread, NULL);
+    stop_killer(&killer);
     print_message("%d calls died with their workers\n", died);
     weir_pool_free(pool);
     weir_scope_end(scope);

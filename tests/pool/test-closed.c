@@ -367,21 +367,6 @@ static bool is_sleep(pid_t pid)
     return strcmp(name, "sleep\n") == 0;
 }
 
-static int count_children(void)
-{
-    char path[64];
-    int count = 0, pid;
-    FILE *file;
-
-    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
-    file = fopen(path, "re");
-    assert_non_null(file);
-    while (fscanf(file, "%d", &pid) == 1)
-        count++;
-    fclose(file);
-    return count;
-}
-
 static void all_processes_end__when_the_program_calls_exec_after_threads_made_pools(void **state)
 {
     (void)state;

@@ -3,6 +3,7 @@
  * Pools without processes: WEIR_WORKERS_NONE, and WEIR_WORKERS in the environment. Other programs
  * of this folder run with WEIR_WORKERS=0 too.
  */
+#include "reductions.h"
 #include "support.h"
 
 #include <errno.h>
@@ -17,43 +18,7 @@ static weir_pool *new_here(weir_scope *scope)
     return new_pool(scope, WEIR_WORKERS_NONE);
 }
 
-/* Of this process, not counting what has ended. */
-static int count_children(void)
-{
-    char path[64];
-    FILE *file;
-    int pid, count = 0;
-
-    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
-    file = fopen(path, "re");
-    assert_non_null(file);
-    while (fscanf(file, "%d", &pid) == 1)
-        count++;
-    fclose(file);
-    return count;
-}
-
 /* ---- the same results ----------------------------------------------------------------------- */
-
-static int add_numbers(weir_task *task, weir_range range, void *accumulator, void *arg)
-{
-    double *sum = accumulator;
-
-    (void)task;
-    (void)arg;
-    WEIR_EACH (i, range)
-        *sum += 1.0 / (double)(i + 1);
-    return 0;
-}
-
-static void add_sums(void *into, const void *from, void *arg)
-{
-    (void)arg;
-    *(double *)into += *(const double *)from;
-}
-
-static const weir_reduction sum_all = {
-    .size = sizeof(double), .fold = add_numbers, .combine = add_sums};
 
 static int twice(weir_task *task, void *arg)
 {
@@ -73,8 +38,9 @@ static void results_have_the_same_bits__without_processes(void **state)
     (void)state;
     for (int i = 0; i < 2; i++) {
         assert_int_equal(
-            weir_pool_reduce(pools[i], (weir_range){0, ITEMS}, &sum_all, &sums[i], NULL, NULL), 0);
-        future = weir_pool_reduce_async(pools[i], (weir_range){0, ITEMS}, &sum_all, NULL, NULL);
+            weir_pool_reduce(pools[i], (weir_range){0, ITEMS}, &sum_awkward, &sums[i], NULL, NULL),
+            0);
+        future = weir_pool_reduce_async(pools[i], (weir_range){0, ITEMS}, &sum_awkward, NULL, NULL);
         later = *(const double *)weir_future_result(future, NULL);
         assert_memory_equal(&later, &sums[i], sizeof later);
         weir_future_free(future);
@@ -208,7 +174,7 @@ static void initializer_and_finalizer_run_in_the_program(void **state)
     code = 5;
     pool = weir_pool_new(scope, &options);
     assert_non_null(pool); /* as in a pool with processes, the first job says it */
-    assert_int_equal(weir_pool_reduce(pool, (weir_range){0, 9}, &sum_all, &sum, NULL, NULL),
+    assert_int_equal(weir_pool_reduce(pool, (weir_range){0, 9}, &sum_awkward, &sum, NULL, NULL),
                      WEIR_EDIED);
     assert_message_has("initializer failed with code 5");
     weir_pool_kill(pool);
@@ -306,7 +272,8 @@ static int call_pool(weir_task *task, weir_range range, void *arg)
 
     (void)task;
     (void)range;
-    call->code = weir_pool_reduce(call->pool, (weir_range){0, ITEMS}, &sum_all, &sum, NULL, NULL);
+    call->code =
+        weir_pool_reduce(call->pool, (weir_range){0, ITEMS}, &sum_awkward, &sum, NULL, NULL);
     weir_pool_free(call->pool); /* refused: this would wait for itself */
     weir_pool_kill(call->pool);
     return weir_pool_each(call->pool, note_each, &call->chunks, NULL) != -EDEADLK;

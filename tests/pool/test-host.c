@@ -430,8 +430,8 @@ static int begin_and_end_many(void)
     return 0;
 }
 
-/* Children of this process, dead or not, each of which is reaped. */
-static int count_children(void)
+/* Reaps all children of this process, dead or not. Returns how many there were. */
+static int reap_children(void)
 {
     int count = 0;
 
@@ -463,7 +463,7 @@ static int reap_program_alone(void)
         _exit(begin_and_end_many());
     if (waitpid(child, &status, 0) != child || status != 0)
         return 1;
-    left = count_children();
+    left = reap_children();
     if (left > 3 * ROUNDS)
         fprintf(stderr, "%d processes of %d scopes were not reaped\n", left, ROUNDS);
     return left <= 3 * ROUNDS ? 0 : 2;

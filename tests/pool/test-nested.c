@@ -2,6 +2,7 @@
  *
  * Calls on a pool that its own tasks make (weir_pool_options.nested).
  */
+#include "reductions.h"
 #include "support.h"
 
 #include <errno.h>
@@ -23,32 +24,6 @@ struct shared {
     char text[64];
     uint64_t words;
 };
-
-/* In the program and in tasks. */
-static double number(int64_t i)
-{
-    return 1.0 / (double)(i + 1);
-}
-
-static int add_numbers(weir_task *task, weir_range range, void *accumulator, void *arg)
-{
-    double *sum = accumulator;
-
-    (void)task;
-    (void)arg;
-    WEIR_EACH (i, range)
-        *sum += number(i);
-    return 0;
-}
-
-static void add_sums(void *into, const void *from, void *arg)
-{
-    (void)arg;
-    *(double *)into += *(const double *)from;
-}
-
-static const weir_reduction sum_all = {
-    .size = sizeof(double), .fold = add_numbers, .combine = add_sums};
 
 static weir_pool *new_nested(weir_scope *scope, int workers, struct shared *shared)
 {
@@ -90,11 +65,11 @@ static int nested_reduce(weir_task *task, weir_range range, void *arg)
 
     (void)task;
     (void)range;
-    if (weir_pool_reduce(shared->pool, (weir_range){0, ITEMS}, &sum_all, &shared->sum, NULL, NULL) <
-        0)
+    if (weir_pool_reduce(shared->pool, (weir_range){0, ITEMS}, &sum_awkward, &shared->sum, NULL,
+                         NULL) < 0)
         return 1;
     /* the handle is often NULL in a worker */
-    if (weir_pool_reduce(NULL, (weir_range){0, ITEMS}, &sum_all, &null, NULL, NULL) < 0)
+    if (weir_pool_reduce(NULL, (weir_range){0, ITEMS}, &sum_awkward, &null, NULL, NULL) < 0)
         return 2;
     return memcmp(&null, &shared->sum, sizeof null) != 0;
 }
@@ -104,7 +79,8 @@ static void a_reduction_has_the_same_bits__when_it_is_nested(void **state)
     double sum = 0;
     WITH(3);
 
-    assert_int_equal(weir_pool_reduce(pool, (weir_range){0, ITEMS}, &sum_all, &sum, NULL, NULL), 0);
+    assert_int_equal(weir_pool_reduce(pool, (weir_range){0, ITEMS}, &sum_awkward, &sum, NULL, NULL),
+                     0);
     assert_int_equal(run_task(pool, nested_reduce, shared), 0);
     assert_memory_equal(&sum, &shared->sum, sizeof sum);
     DONE();
@@ -272,7 +248,7 @@ static int nested_futures(weir_task *task, weir_range range, void *arg)
     for (int i = 0; i < 10; i++)
         weir_future_free(futures[i]);
     weir_waiter_free(waiter);
-    future = weir_pool_reduce_async(NULL, (weir_range){0, ITEMS}, &sum_all, NULL, NULL);
+    future = weir_pool_reduce_async(NULL, (weir_range){0, ITEMS}, &sum_awkward, NULL, NULL);
     shared->sum = *(const double *)weir_future_result(future, NULL);
     shared->codes[0] = weir_future_then(future, NULL, NULL);
     weir_future_free(future);
@@ -303,7 +279,8 @@ static void futures_have_ended__when_nested_calls_return(void **state)
     double sum = 0;
     WITH(2);
 
-    assert_int_equal(weir_pool_reduce(pool, (weir_range){0, ITEMS}, &sum_all, &sum, NULL, NULL), 0);
+    assert_int_equal(weir_pool_reduce(pool, (weir_range){0, ITEMS}, &sum_awkward, &sum, NULL, NULL),
+                     0);
     assert_int_equal(run_task(pool, nested_futures, shared), 0);
     assert_memory_equal(&sum, &shared->sum, sizeof sum);
     assert_int_equal(run_task(pool, nested_stream, shared), 0);

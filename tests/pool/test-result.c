@@ -466,25 +466,6 @@ static void nothing_stays_and_the_retry_counts__when_a_worker_is_killed_at_any_s
     munmap(taken, sizeof *taken);
 }
 
-struct killer {
-    weir_pool *pool;
-    _Atomic int over;
-};
-
-static void *kill_workers(void *arg)
-{
-    struct killer *killer = arg;
-
-    for (unsigned i = 0; atomic_load(&killer->over) == 0; i++) {
-        pid_t pid = weir_pool_worker_pid(killer->pool, (int)(i % 2));
-
-        if (pid > 0)
-            kill(pid, SIGKILL);
-        usleep(1000 + i * 137 % 3000);
-    }
-    return NULL;
-}
-
 static void results_are_whole_and_nothing_stays__while_workers_are_killed(void **state)
 {
     enum { COUNT = 200 };
@@ -492,12 +473,11 @@ static void results_are_whole_and_nothing_stays__while_workers_are_killed(void *
     static struct order orders[COUNT];
     weir_scope *scope = begin();
     weir_pool *pool = new_pool(scope, 2);
-    struct killer killer = {.pool = pool};
-    pthread_t thread;
+    struct killer killer = {.pool = pool, .pause_us = 1000};
     uint32_t seed = 0;
 
     (void)state;
-    assert_int_equal(pthread_create(&thread, NULL, kill_workers, &killer), 0);
+    start_killer(&killer);
     for (double until = now_ms() + 3000; now_ms() < until;) {
         for (int i = 0; i < COUNT; i++, seed++) {
             orders[i] = (struct order){seed * 7919 % (seed % 10 == 0 ? 300000 : 6000), seed, 2};
@@ -514,8 +494,7 @@ static void results_are_whole_and_nothing_stays__while_workers_are_killed(void *
                 weir_future_free(futures[i]);
         }
     }
-    atomic_store(&killer.over, 1);
-    pthread_join(thread, NULL);
+    stop_killer(&killer);
     print_message("%u calls, %llu workers died\n", seed, (unsigned long long)workers_died(pool));
     assert_true(workers_died(pool) > 0);
     check_empty(pool);

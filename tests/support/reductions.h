@@ -13,6 +13,20 @@ static inline double awkward_double(int64_t i)
     return 1.0 / (double)(i + 1) * (i % 3 ? 1e8 : 1e-8);
 }
 
+static inline int add_awkward(weir_task *task, weir_range range, void *accumulator, void *arg)
+{
+    double *sum = accumulator;
+
+    (void)task;
+    (void)arg;
+    WEIR_EACH (i, range)
+        *sum += awkward_double(i);
+    return 0;
+}
+
+static const weir_reduction sum_awkward = {
+    .size = sizeof(double), .fold = add_awkward, .combine = weir_sum_double};
+
 static inline uint64_t mix_bytes(uint64_t hash, const void *bytes, size_t size)
 {
     for (size_t i = 0; i < size; i++)
