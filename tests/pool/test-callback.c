@@ -47,6 +47,13 @@ static int twice(weir_task *task, void *arg)
     return weir_task_result(task, &number, sizeof number);
 }
 
+static struct gate *gate; /* shared */
+
+static int twice_at_gate(weir_task *task, void *arg)
+{
+    return pass(gate) != 0 ? 1 : twice(task, arg);
+}
+
 static int sleep_ms(weir_task *task, void *arg)
 {
     atomic_fetch_add(begun, 1);
@@ -347,19 +354,22 @@ static void callbacks_come_soon__when_the_supervisor_is_killed(void **state)
 static void callbacks_come_soon__when_jobs_are_cancelled_or_late(void **state)
 {
     weir_scope *scope = begin();
-    weir_pool *pool = new_pool(scope, 1);
+    weir_pool *pool;
     int number = 10000;
     weir_future *future;
 
     (void)state;
+    gate = shared_memory(sizeof *gate);
+    pool = new_pool(scope, 1);
     start();
-    submit_then(pool, sleep_ms, 200, 0);
-    for (int i = 0; i < 4; i++)
-        submit_then(pool, sleep_ms, 200, 0);
-    WAIT_UNTIL(atomic_load(begun) == 1, 10000);
+    for (int i = 0; i < 5; i++)
+        submit_then(pool, twice_at_gate, 3, 0);
+    WAIT_UNTIL(gate->waiting == 1, 20000);
     weir_pool_cancel(pool);
+    gate->open = true;
     assert_true(dispatch_until(pool, 5, 10000) < SOON_MS);
     assert_int_equal(failures, 4);
+    *gate = (struct gate){0};
     /* at once, even if no call ends for a while */
     start();
     future = weir_pool_submit(pool, sleep_ms, &number, sizeof number, NULL);
@@ -372,9 +382,10 @@ static void callbacks_come_soon__when_jobs_are_cancelled_or_late(void **state)
     weir_future_free(future);
     /* one by one */
     start();
-    submit_then(pool, sleep_ms, 100, 0);
-    WAIT_UNTIL(atomic_load(begun) == 1, 10000);
-    weir_future_cancel(submit_then(pool, sleep_ms, 100, 0));
+    submit_then(pool, twice_at_gate, 3, 0);
+    WAIT_UNTIL(gate->waiting == 1, 20000);
+    weir_future_cancel(submit_then(pool, twice_at_gate, 3, 0));
+    gate->open = true;
     assert_true(dispatch_until(pool, 2, 10000) < SOON_MS);
     assert_int_equal(failures, 1);
     start();
@@ -384,6 +395,7 @@ static void callbacks_come_soon__when_jobs_are_cancelled_or_late(void **state)
     assert_int_equal(last_code, -ETIMEDOUT);
     weir_pool_free(pool);
     weir_scope_end(scope);
+    munmap(gate, sizeof *gate);
 }
 
 static void a_lost_signal_is_made_good__within_two_seconds(void **state)
@@ -459,8 +471,12 @@ static void a_pool_can_be_freed__in_a_callback(void **state)
 
         assert_int_equal(weir_future_then(future, free_the_pool, NULL), 0);
     }
-    usleep(50000);
-    assert_true(weir_pool_dispatch(pool_to_free) >= 1);
+    while (calls == 0) {
+        assert_int_equal(
+            poll(&(struct pollfd){.fd = weir_pool_fd(pool_to_free), .events = POLLIN}, 1, 20000),
+            1);
+        assert_true(weir_pool_dispatch(pool_to_free) >= 0);
+    }
     assert_int_equal(calls, 3);
     weir_scope_end(scope);
 }

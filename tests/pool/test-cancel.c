@@ -168,11 +168,16 @@ static void the_job_is_cancelled__when_its_future_is_freed_while_the_pool_is(voi
 }
 
 static weir_pool *alarmed_pool;
+static struct slow *alarmed_slow;
 
+/* Comes again until a task has begun: what is cancelled before the job is there is no job. */
 static void on_alarm(int signal)
 {
     (void)signal;
-    weir_pool_cancel(alarmed_pool);
+    if (alarmed_slow->started > 0)
+        weir_pool_cancel(alarmed_pool);
+    else
+        ualarm(50000, 0);
 }
 
 static void the_call_returns__when_cancelled_in_a_signal_handler(void **state)
@@ -184,6 +189,7 @@ static void the_call_returns__when_cancelled_in_a_signal_handler(void **state)
 
     (void)state;
     alarmed_pool = pool;
+    alarmed_slow = slow;
     sigaction(SIGALRM, &action, &before);
     ualarm(50000, 0);
     assert_int_equal(weir_pool_for(pool, (weir_range){0, 1000}, until_cancelled, slow, NULL),
@@ -197,20 +203,11 @@ static void the_call_returns__when_cancelled_in_a_signal_handler(void **state)
 
 /* ---- calls that have no job yet ------------------------------------------------------------- */
 
-static int wait_for_word(weir_task *task, void *arg)
-{
-    _Atomic int *word = *(void **)arg;
-
-    (void)task;
-    while (*word == 0)
-        usleep(1000);
-    return 0;
-}
-
 struct late_call {
     weir_pool *pool;
     struct slow *slow;
     int code;
+    _Atomic bool returned;
 };
 
 static void *call_late(void *arg)
@@ -219,6 +216,7 @@ static void *call_late(void *arg)
 
     late->code = weir_pool_for(late->pool, (weir_range){0, 10}, count_items, &late->slow->started,
                                OPTIONS(.chunks = 1));
+    late->returned = true;
     return NULL;
 }
 
@@ -226,21 +224,24 @@ static void *call_late(void *arg)
 static void a_call_is_cancelled__when_it_waits_for_a_place(void **state)
 {
     weir_scope *scope = begin();
-    _Atomic int *word = shared_memory(8192);
+    struct gate *gate = shared_memory(8192);
     weir_pool *pool = new_pool(scope, 1);
     weir_future **futures = calloc(JOBS, sizeof(weir_future *));
-    struct late_call late = {.pool = pool, .slow = (struct slow *)((char *)word + 4096)};
+    struct late_call late = {.pool = pool, .slow = (struct slow *)((char *)gate + 4096)};
     pthread_t thread;
     int cancelled = 0;
 
     (void)state;
     for (int i = 0; i < JOBS; i++) /* those with retries are jobs of their own */
         futures[i] =
-            weir_pool_submit(pool, wait_for_word, &word, sizeof word, OPTIONS(.retries = 1));
+            weir_pool_submit(pool, call_at_gate, &gate, sizeof gate, OPTIONS(.retries = 1));
+    WAIT_UNTIL(gate->waiting == 1, 20000);
     assert_int_equal(pthread_create(&thread, NULL, call_late, &late), 0);
-    usleep(50000);
-    weir_pool_cancel(pool);
-    *word = 1;
+    for (int i = 0; i < 400 && !late.returned; i++) { /* the thread may be late */
+        usleep(50000);
+        weir_pool_cancel(pool);
+    }
+    gate->open = true;
     pthread_join(thread, NULL);
     assert_int_equal(late.code, -ECANCELED);
     assert_int_equal(late.slow->started, 0);
@@ -252,7 +253,7 @@ static void a_call_is_cancelled__when_it_waits_for_a_place(void **state)
     free(futures);
     weir_pool_free(pool);
     weir_scope_end(scope);
-    munmap((void *)word, 8192);
+    munmap(gate, 8192);
 }
 
 static int emit_and_count(weir_task *task, weir_range range, void *arg)

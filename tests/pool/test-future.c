@@ -65,6 +65,17 @@ static weir_future *sleeper(weir_pool *pool, int chunks, useconds_t ms)
     return future;
 }
 
+/* Its chunks, one item each, end when the gate is open. */
+static weir_future *held(weir_pool *pool, struct gate *gate, int chunks)
+{
+    weir_future *future =
+        weir_pool_for_async(pool, weir_range_of(chunks), wait_at_gate, (void *)&gate,
+                            OPTIONS(.grain = 1, .arg_size = sizeof gate));
+
+    assert_non_null(future);
+    return future;
+}
+
 static weir_future *submit(weir_pool *pool, weir_call_fn function, int64_t arg)
 {
     weir_future *future = weir_pool_submit(pool, function, &arg, sizeof(arg), NULL);
@@ -303,51 +314,63 @@ static void only_a_submitted_call_has_a_result(void **state)
 static void waiting_ends__when_the_time_is_up(void **state)
 {
     weir_scope *scope = begin();
+    struct gate *gate = shared_memory(sizeof *gate);
     weir_pool *pool = new_pool(scope, 1);
-    weir_future *future = sleeper(pool, 1, 300);
+    weir_future *future = held(pool, gate, 1);
     double from = now_ms();
 
     (void)state;
     assert_int_equal(weir_future_wait(future, 50), -ETIMEDOUT);
     assert_false(weir_future_done(future));
-    assert_in_range(now_ms() - from, 45, 200);
+    assert_in_range(now_ms() - from, 45, 5000);
+    gate->open = true;
     assert_int_equal(weir_future_wait(future, -1), 0);
-    assert_in_range(now_ms() - from, 290, 1000);
     weir_future_free(future);
     weir_scope_end(scope);
+    munmap(gate, sizeof *gate);
 }
 
 static void waiting_for_several_ends_as_it_should(void **state)
 {
     weir_scope *scope = begin();
+    struct gate *gates = shared_memory(2 * sizeof *gates);
     weir_pool *pool = new_pool(scope, 4);
-    weir_future *futures[4] = {sleeper(pool, 1, 400), NULL, sleeper(pool, 1, 50), NULL};
+    weir_future *futures[4] = {held(pool, &gates[0], 1), NULL, held(pool, &gates[1], 1), NULL};
 
     (void)state;
     assert_int_equal(weir_future_wait_many(futures, 4, WEIR_WHEN_ANY, 10), -ETIMEDOUT);
+    gates[1].open = true;
     assert_int_equal(weir_future_wait_many(futures, 4, WEIR_WHEN_ANY, -1), 2);
     assert_false(weir_future_done(futures[0]));
     futures[1] = submit(pool, fail_with_seven, 0);
     assert_int_equal(weir_future_wait_many(futures, 4, WEIR_WHEN_FIRST_ERROR, -1), 1);
     assert_false(weir_future_done(futures[0]));
+    assert_int_equal(weir_future_wait_many(futures, 4, WEIR_WHEN_ALL, 10), -ETIMEDOUT);
+    gates[0].open = true;
     assert_int_equal(weir_future_wait_many(futures, 4, WEIR_WHEN_ALL, -1), 4);
     assert_true(weir_future_done(futures[0]));
     assert_int_equal(weir_future_wait_many(futures, 1, WEIR_WHEN_FIRST_ERROR, -1), 1);
     for (int i = 0; i < 4; i++)
         weir_future_free(futures[i]);
     weir_scope_end(scope);
+    munmap(gates, 2 * sizeof *gates);
 }
 
 static void a_cancelled_future_is_no_error__when_the_first_one_is_awaited(void **state)
 {
     weir_scope *scope = begin();
+    struct gate *gate = shared_memory(sizeof *gate);
     weir_pool *pool = new_pool(scope, 1);
-    weir_future *futures[3] = {sleeper(pool, 1, 100), submit(pool, twice, 1), sleeper(pool, 1, 1)};
+    weir_future *futures[3] = {held(pool, gate, 1)};
 
     (void)state;
+    WAIT_UNTIL(gate->waiting == 1, 20000); /* it may begin with any of them */
+    futures[1] = submit(pool, twice, 1);
+    futures[2] = held(pool, gate, 1);
     weir_future_cancel(futures[1]);
     weir_future_cancel(futures[2]);
     assert_int_equal(weir_future_wait_many(futures, 3, WEIR_WHEN_FIRST_ERROR, 0), -ETIMEDOUT);
+    gate->open = true;
     assert_int_equal(weir_future_wait_many(futures, 3, WEIR_WHEN_FIRST_ERROR, -1), 3);
     assert_int_equal(weir_future_wait(futures[0], 0), 0);
     assert_int_equal(weir_future_wait(futures[1], 0), -ECANCELED);
@@ -358,6 +381,7 @@ static void a_cancelled_future_is_no_error__when_the_first_one_is_awaited(void *
     for (int i = 0; i < 3; i++)
         weir_future_free(futures[i]);
     weir_scope_end(scope);
+    munmap(gate, sizeof *gate);
 }
 
 static void futures_of_several_pools_are_refused(void **state)
@@ -416,31 +440,46 @@ static void calls_run_at_once__when_submitted_one_after_the_other(void **state)
 
 /* ---- cancelling and deadlines --------------------------------------------------------------- */
 
+static int wait_until_cancelled(weir_task *task, weir_range range, void *arg)
+{
+    const double until = now_ms() + GATE_S * 1000.0;
+
+    (void)range;
+    ++**(_Atomic int *const *)arg;
+    while (!weir_task_cancelled(task) && now_ms() < until)
+        usleep(200);
+    return 0;
+}
+
 static void a_cancelled_job_ends__when_its_running_chunks_are_through(void **state)
 {
     weir_scope *scope = begin();
+    struct gate *gate = shared_memory(sizeof *gate);
+    _Atomic int *begun = shared_memory(sizeof *begun);
     weir_pool *pool = new_pool(scope, 2);
-    weir_future *future = sleeper(pool, 50, 60);
-    double from;
+    weir_future *future = held(pool, gate, 50);
 
     (void)state;
-    usleep(20000);
-    from = now_ms();
+    WAIT_UNTIL(gate->waiting == 2, 20000);
     weir_future_cancel(future);
+    assert_int_equal(weir_future_wait(future, 20), -ETIMEDOUT);
+    gate->open = true;
     assert_int_equal(weir_future_wait(future, -1), -ECANCELED);
-    assert_in_range(now_ms() - from, 0, 500);
+    assert_int_equal(gate->waiting, 2);
     weir_future_free(future);
 
-    future = sleeper(pool, 50, 60);
-    usleep(20000);
-    from = now_ms();
-    weir_future_free(future);
-    assert_in_range(now_ms() - from, 0, 500);
+    future = weir_pool_for_async(pool, weir_range_of(50), wait_until_cancelled, (void *)&begun,
+                                 OPTIONS(.grain = 1, .arg_size = sizeof begun));
+    WAIT_UNTIL(*begun == 2, 20000);
+    weir_future_free(future); /* waits for both */
     /* and the pool is as before */
     future = submit(pool, twice, 4);
     assert_int_equal(weir_future_wait(future, -1), 0);
+    assert_int_equal(*begun, 2);
     weir_future_free(future);
     weir_scope_end(scope);
+    munmap(gate, sizeof *gate);
+    munmap((void *)begun, sizeof *begun);
 }
 
 static void a_job_is_stopped__when_it_passes_its_deadline(void **state)
@@ -478,7 +517,7 @@ static void a_job_is_stopped__when_it_passes_its_deadline(void **state)
 static int slow_once(weir_task *task, weir_range range, void *arg)
 {
     if (range.begin == 3 && weir_task_attempt(task) <= *(int *)arg)
-        usleep(5000000);
+        usleep(30000000);
     return 0;
 }
 
@@ -492,15 +531,15 @@ static void a_chunk_is_killed_and_retried__when_it_passes_its_deadline(void **st
     (void)state;
     assert_int_equal(
         weir_pool_for(pool, (weir_range){0, 10}, slow_once, &times,
-                      OPTIONS(.arg_size = sizeof(times), .chunk_timeout_ms = 150, .retries = 1)),
+                      OPTIONS(.arg_size = sizeof(times), .chunk_timeout_ms = 400, .retries = 1)),
         0);
-    assert_in_range(now_ms() - from, 150, 1000);
+    assert_in_range(now_ms() - from, 400, 10000); /* not 30 s */
     times = 2;
     assert_int_equal(
         weir_pool_for(pool, (weir_range){0, 10}, slow_once, &times,
-                      OPTIONS(.arg_size = sizeof(times), .chunk_timeout_ms = 150, .retries = 1)),
+                      OPTIONS(.arg_size = sizeof(times), .chunk_timeout_ms = 400, .retries = 1)),
         -ETIMEDOUT);
-    assert_message_has("chunk_timeout_ms 150");
+    assert_message_has("chunk_timeout_ms 400");
     assert_int_equal(weir_last_error()->range.begin, 3);
     assert_int_equal(weir_last_error()->attempt, 2);
     weir_scope_end(scope);
@@ -508,19 +547,21 @@ static void a_chunk_is_killed_and_retried__when_it_passes_its_deadline(void **st
 
 static void a_stopped_worker_is_noticed__by_the_chunk_deadline(void **state)
 {
-    useconds_t ms = 100;
     weir_scope *scope = begin();
+    struct gate *gate = shared_memory(sizeof *gate);
     weir_pool *pool = new_pool(scope, 1);
-    weir_future *future =
-        weir_pool_for_async(pool, (weir_range){0, 2}, sleep_ms, &ms,
-                            OPTIONS(.arg_size = sizeof(ms), .chunk_timeout_ms = 400, .retries = 1));
+    weir_future *future = weir_pool_for_async(
+        pool, (weir_range){0, 2}, wait_at_gate, (void *)&gate,
+        OPTIONS(.arg_size = sizeof gate, .chunk_timeout_ms = 1000, .retries = 1));
 
     (void)state;
-    usleep(30000);
+    WAIT_UNTIL(gate->waiting == 1, 20000);
     assert_int_equal(kill(weir_pool_worker_pid(pool, 0), SIGSTOP), 0);
-    assert_int_equal(weir_future_wait(future, 5000), 0);
+    gate->open = true;
+    assert_int_equal(weir_future_wait(future, 20000), 0);
     weir_future_free(future);
     weir_scope_end(scope);
+    munmap(gate, sizeof *gate);
 }
 
 /* ---- ends ----------------------------------------------------------------------------------- */

@@ -93,21 +93,6 @@ static void result_arrives__when_names_are_taken_away(void **state)
     assert_int_equal(weir_scope_end(the_scope), 0);
 }
 
-/* Keeps a worker busy until the program says so. */
-/* A gate: the worker that stands before it maps nothing until it is open. */
-enum { NOBODY_THERE, REACHED, OPEN };
-
-static int wait_at_gate(weir_task *task, void *arg)
-{
-    _Atomic int *const *gate = arg;
-
-    (void)task;
-    atomic_store(*gate, REACHED);
-    while (atomic_load(*gate) != OPEN)
-        usleep(1000);
-    return 0;
-}
-
 static int look_at_argument(weir_task *task, void *arg)
 {
     const char *data = arg;
@@ -131,18 +116,18 @@ static void argument_arrives__when_names_are_taken_away(void **state)
 {
     char *argument = big_argument();
     weir_future *busy, *call;
-    _Atomic int *gate = shared_memory(sizeof *gate);
+    struct gate *gate = shared_memory(sizeof *gate);
     weir_pool *pool;
 
     (void)state;
     begin_missing();
     pool = new_pool(the_scope, 1);
-    busy = weir_pool_submit(pool, wait_at_gate, &gate, sizeof gate, NULL);
-    WAIT_UNTIL(atomic_load(gate) == REACHED, 10000);
+    busy = weir_pool_submit(pool, call_at_gate, &gate, sizeof gate, NULL);
+    WAIT_UNTIL(gate->waiting == 1, 10000);
     call = weir_pool_submit(pool, look_at_argument, argument, BIG, NULL);
     assert_non_null(call);
     take_names_away();
-    atomic_store(gate, OPEN);
+    gate->open = true;
     if (weir_future_wait(call, -1) != 0)
         fail_msg("%s", weir_last_error()->message);
     assert_int_equal(weir_future_wait(busy, -1), 0);
@@ -346,21 +331,21 @@ static void chunk_fails_with_the_name__when_its_argument_cannot_be_mapped(void *
     const struct rlimit limit = {(rlim_t)2 << 30, RLIM_INFINITY};
     char *argument = big_argument();
     weir_future *busy, *call;
-    _Atomic int *gate = shared_memory(sizeof *gate);
+    struct gate *gate = shared_memory(sizeof *gate);
     weir_pool *pool;
 
     (void)state;
     begin_missing();
     assert_non_null(weir_scope_array(the_scope, WEIR_UINT8, 1, &shape, WEIR_ARRAY_LAZY));
     pool = new_pool(the_scope, 1);
-    busy = weir_pool_submit(pool, wait_at_gate, &gate, sizeof gate, NULL);
-    WAIT_UNTIL(atomic_load(gate) == REACHED, 10000);
+    busy = weir_pool_submit(pool, call_at_gate, &gate, sizeof gate, NULL);
+    WAIT_UNTIL(gate->waiting == 1, 10000);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
     call = weir_pool_submit(pool, look_at_argument, argument, BIG, NULL);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &NO_LIMIT), 0);
     assert_non_null(call);
     assert_true(take_names_away() >= 2);
-    atomic_store(gate, OPEN);
+    gate->open = true;
     assert_int_equal(weir_future_wait(call, -1), WEIR_EFAILED);
     assert_int_equal(weir_last_error()->task_code, -ENOENT);
     assert_message_has("the job's argument or array");

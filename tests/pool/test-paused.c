@@ -77,26 +77,26 @@ static int with_deadlines(const weir_job_options *options)
 
 static int with_chunk_timeout(void)
 {
-    return with_deadlines(OPTIONS(.grain = 1, .chunk_timeout_ms = 1500));
+    return with_deadlines(OPTIONS(.grain = 1, .chunk_timeout_ms = 2500));
 }
 
 static int with_timeout(void)
 {
-    return with_deadlines(OPTIONS(.grain = 1, .timeout_ms = 3000));
+    return with_deadlines(OPTIONS(.grain = 1, .timeout_ms = 4000));
 }
 
 static void no_chunk_is_late__when_all_processes_stood_still(void **state)
 {
     (void)state;
     for (int i = 0; i < 3; i++)
-        assert_int_equal(run_with_pause(with_chunk_timeout, 1 + i, 2500), 0);
+        assert_int_equal(run_with_pause(with_chunk_timeout, 1 + i, 3500), 0);
 }
 
 static void no_job_is_late__when_all_processes_stood_still(void **state)
 {
     (void)state;
-    assert_int_equal(run_with_pause(with_timeout, 1, 4000), 0);
-    assert_int_equal(run_with_pause(with_timeout, 3, 4000), 0);
+    assert_int_equal(run_with_pause(with_timeout, 1, 5000), 0);
+    assert_int_equal(run_with_pause(with_timeout, 3, 5000), 0);
 }
 
 /* Two pauses of 1 s and a chunk that may take 500 ms: it is killed in time all the same. */

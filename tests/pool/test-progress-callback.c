@@ -220,29 +220,41 @@ static void a_job_can_be_cancelled__from_its_callback(void **state)
     weir_scope_end(scope);
 }
 
+static struct gate *gate; /* shared */
+
+/* The last item waits at the gate. */
+static int nap_and_wait(weir_task *task, weir_range range, void *arg)
+{
+    return range.end == 80 ? pass(gate) : nap(task, range, arg);
+}
+
 static void a_future_shows_it_while_it_is_waited_for__and_only_then(void **state)
 {
-    static int nap_ms = 10;
+    static int nap_ms = 5;
     weir_scope *scope = begin();
-    weir_pool *pool = new_pool(scope, 2);
+    weir_pool *pool;
     struct seen seen = {.thread = pthread_self()};
     weir_future *future;
 
     (void)state;
+    gate = shared_memory(sizeof *gate);
+    pool = new_pool(scope, 2);
     future =
-        weir_pool_for_async(pool, (weir_range){0, 80}, nap, &nap_ms,
+        weir_pool_for_async(pool, (weir_range){0, 80}, nap_and_wait, &nap_ms,
                             OPTIONS(.grain = 1, .on_progress = look, .on_progress_arg = &seen));
     assert_non_null(future);
     usleep(150000);
     assert_int_equal(seen.calls, 0);
     assert_int_equal(weir_future_wait(future, 50), -ETIMEDOUT);
     assert_int_equal(seen.ends, 0);
+    gate->open = true;
     assert_int_equal(weir_future_wait(future, -1), 0);
     assert_int_equal(seen.ends, 1);
     assert_false(seen.wrong);
     weir_future_free(future);
     weir_pool_free(pool);
     weir_scope_end(scope);
+    munmap(gate, sizeof *gate);
 }
 
 static void lines_are_refused__without_a_label(void **state)

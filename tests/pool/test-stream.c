@@ -27,10 +27,11 @@ static int square_slowly(weir_task *task, void *arg)
     return square(task, arg);
 }
 
-static int square_late(weir_task *task, void *arg)
+static struct gate *gate; /* shared */
+
+static int square_at_gate(weir_task *task, void *arg)
 {
-    usleep(700000);
-    return square(task, arg);
+    return pass(gate) != 0 ? 1 : square(task, arg);
 }
 
 static int count_running(weir_task *task, void *arg)
@@ -197,6 +198,14 @@ static void a_failed_item_is_one_item__whether_it_fails_or_kills_its_worker(void
     }
 }
 
+/* The first item waits at the gate. */
+static int hold_first(weir_task *task, void *arg)
+{
+    if (*(int64_t *)arg == 0 && pass(gate) != 0)
+        return 1;
+    return weir_task_result(task, arg, sizeof(int64_t));
+}
+
 /* The first item takes long. */
 static int wait_at_first(weir_task *task, void *arg)
 {
@@ -208,17 +217,21 @@ static int wait_at_first(weir_task *task, void *arg)
 static void a_put_fails_at_once__when_too_many_are_not_taken(void **state)
 {
     weir_scope *scope = begin();
-    weir_pool *pool = new_pool(scope, 2);
-    weir_stream *stream = open_stream(pool, wait_at_first, STREAM(.in_flight = 2, .untaken = 5));
+    weir_pool *pool;
+    weir_stream *stream;
     int64_t i = 0;
-    double from = now_ms();
     weir_item item;
 
     (void)state;
+    gate = shared_memory(sizeof *gate);
+    pool = new_pool(scope, 2);
+    stream = open_stream(pool, hold_first, STREAM(.in_flight = 2, .untaken = 5));
     for (; i < 5; i++)
         assert_int_equal(weir_stream_put(stream, &i, sizeof i), 0);
     assert_int_equal(weir_stream_put(stream, &i, sizeof i), -EAGAIN);
-    assert_true(now_ms() - from < 90); /* four of the five have ended, and none is to be taken */
+    /* the first one has not ended, so none is to be taken */
+    assert_int_equal(weir_stream_next(stream, &item, 20), -ETIMEDOUT);
+    gate->open = true;
     assert_int_equal(weir_stream_next(stream, &item, -1), 1);
     assert_int_equal(item.index, 0);
     assert_int_equal(weir_stream_put(stream, &i, sizeof i), 0);
@@ -232,6 +245,7 @@ static void a_put_fails_at_once__when_too_many_are_not_taken(void **state)
     weir_stream_free(stream);
     weir_pool_free(pool);
     weir_scope_end(scope);
+    munmap(gate, sizeof *gate);
 }
 
 static void the_loop_ends_and_is_bounded__as_the_header_shows_it(void **state)
@@ -298,23 +312,23 @@ static void next_waits_no_longer__than_it_may(void **state)
     (void)state;
     for (int unordered = 0; unordered < 2; unordered++) {
         weir_scope *scope = begin();
-        weir_pool *pool = new_pool(scope, 1);
-        weir_stream *stream = open_stream(pool, square_late, STREAM(.unordered = unordered));
+        weir_pool *pool;
+        weir_stream *stream;
         int64_t number = 4;
-        double start;
         weir_item item;
 
-        while (weir_pool_worker_pid(pool, 0) < 0)
-            usleep(100);
+        gate = shared_memory(sizeof *gate);
+        pool = new_pool(scope, 1);
+        stream = open_stream(pool, square_at_gate, STREAM(.unordered = unordered));
         assert_int_equal(weir_stream_put(stream, &number, sizeof number), 0);
-        start = now_ms();
         assert_int_equal(weir_stream_next(stream, &item, 5), -ETIMEDOUT);
-        assert_true(now_ms() - start < 650);
+        gate->open = true;
         assert_int_equal(weir_stream_next(stream, &item, -1), 1);
         assert_int_equal(number_of(&item), 16);
         weir_stream_free(stream);
         weir_pool_free(pool);
         weir_scope_end(scope);
+        munmap(gate, sizeof *gate);
     }
 }
 

@@ -8,6 +8,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "pool/host/state.h"
+
 /* These tests run under ThreadSanitizer too, which does not see the locks of a thread that has
  * forked. So that thread makes scopes and pools, while there is no other; others do the rest. */
 static void apart(void *(*function)(void *), void *arg)
@@ -116,6 +118,17 @@ static void *fly(void *arg)
 
 #define ENDLESS 2000 /* chunks: a minute */
 
+/* Or calls that are about to open one. */
+static int open_jobs(weir_pool *pool)
+{
+    int count;
+
+    pthread_mutex_lock(&pool->lock);
+    count = pool->in_use;
+    pthread_mutex_unlock(&pool->lock);
+    return count;
+}
+
 /* Three jobs of 20 ms a chunk. */
 static void jobs_in_flight(void *(*end)(void *), int64_t chunks, int results[3], int *starts)
 {
@@ -130,8 +143,8 @@ static void jobs_in_flight(void *(*end)(void *), int64_t chunks, int results[3],
             (struct flight){.pool = pool, .started = started, .chunks = chunks, .result = 1};
         assert_int_equal(pthread_create(&threads[i], NULL, fly, &flights[i]), 0);
     }
-    WAIT_UNTIL(*started >= 4, 5000);
-    usleep(30000); /* all three have opened their job by now */
+    WAIT_UNTIL(*started >= 4, 20000);
+    WAIT_UNTIL(open_jobs(pool) == 3, 20000);
     if (end != NULL)
         apart(end, pool);
     apart(end_scope, scope);
