@@ -3,7 +3,7 @@
 # check.sh prefix|static|subproject ROOT CC...: builds weir in a temporary folder and uses it from outside.
 #
 #   prefix      installed under a prefix that is then moved: every example compiles with cc and pkg-config
-#               alone, and runs at both places; what README.md says to users of CMake
+#               alone, and runs at both places, as weir.py does; what README.md says to users of CMake
 #   static      only libweir.a is there
 #   subproject  a small meson project that has weir in subprojects/
 #   narrow      a compiler for 32 bits: meson says in a sentence that this is not possible
@@ -37,6 +37,7 @@ install_weir() {
     quietly meson setup --prefix="$work/prefix" --buildtype=release -Dwerror=$werror -Dtests=false -Dexamples=false \
         "$work/build" "$root"
     quietly meson install -C "$work/build"
+    DESTDIR="$work/staged" quietly meson install -C "$work/build" --no-rebuild
     # The build tree is not there for its users.
     rm -rf "$work/build"
 }
@@ -105,6 +106,26 @@ check_cplusplus() {
     "$work/use" || fail "use.cpp ended with status $?"
 }
 
+# import_weir FOLDER: weir.py there finds its own library and manager, with nothing set but PYTHONPATH.
+import_weir() {
+    [ -f "$1/weir.py" ] || fail "weir.py is not in $1"
+    python=/usr/bin/python3
+    [ -x $python ] || python=python3
+    said=$(env -u LD_LIBRARY_PATH -u WEIR_LIBRARY PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$1" "$python" -c 'import weir
+with weir.scope() as s:
+    print(list(s.list([1, "two"])), weir._lib._name)') || fail "weir.py of $1 does not work"
+    case $said in
+    "[1, 'two'] ${1%/lib/*}/"*) ;;
+    *) fail "weir.py of $1 says $said" ;;
+    esac
+}
+
+check_python() {
+    command -v python3 >/dev/null 2>&1 || { echo 'without python3: weir.py is not tried'; return 0; }
+    import_weir "$(pkg-config --variable=pythondir weir | sed 's|/$||')"
+    import_weir "$work/staged$(pkg-config --variable=pythondir weir | sed 's|/$||')"
+}
+
 test_prefix() {
     install_weir
     lib=$(libraries "$work/prefix")
@@ -131,6 +152,7 @@ test_prefix() {
     check_readme
     check_others
     check_cplusplus
+    check_python
 
     mkdir "$work/away"
     mv "$work/prefix" "$work/away/moved"
@@ -141,6 +163,8 @@ test_prefix() {
     export PKG_CONFIG_PATH="$lib/pkgconfig"
     compile do_work --define-variable=prefix="$work/away/moved"
     run_do_work 'compiled against a moved prefix'
+    ! command -v python3 >/dev/null 2>&1 ||
+        import_weir "$(pkg-config --define-variable=prefix="$work/away/moved" --variable=pythondir weir | sed 's|/$||')"
 
     # Without its manager the library says where it looked.
     find "$work/away" -name weir-manager -type f -exec mv {} "$work/weir-manager" \;
