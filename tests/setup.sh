@@ -47,6 +47,10 @@ has_numpy() {
     /usr/bin/python3 -c 'import numpy' >/dev/null 2>&1
 }
 
+has_joblib() {
+    /usr/bin/python3 -c 'import joblib' >/dev/null 2>&1
+}
+
 has_lmdb() {
     printf '#include <lmdb.h>\n' | cc -E -x c - >/dev/null 2>&1
 }
@@ -101,6 +105,7 @@ need_to_test() {
     need python3-numpy has_numpy
     need strace has_command strace
     need spin has_command spin
+    want python3-joblib has_joblib
     want liblmdb-dev has_lmdb
     want clang has_command clang
     want libclang-rt-dev has_fuzzer
@@ -145,6 +150,28 @@ install_missing() {
         # shellcheck disable=SC2086 # a list of words
         install $wanted || say "apt-get could not install:$wanted; going on without"
     fi
+}
+
+# find_cpython_tests FOLDER: one file of Debian's package of CPython's own tests, unpacked under FOLDER, and not installed,
+# which on a machine that is not up to date would replace its Python by a newer one. WEIR_CPYTHON_TESTS tells where;
+# without it the tests that need it are skipped.
+find_cpython_tests() {
+    has_command apt-get && has_command dpkg-deb || return 0
+    cpython=$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])') || return 0
+    tests=usr/lib/python$cpython
+    if [ ! -f "$1/$tests/test/_test_multiprocessing.py" ]; then
+        say "Unpacking one file of libpython$cpython-testsuite"
+        mkdir -p "$1" && (
+            cd "$1" && apt-get -qq -o Acquire::Retries=0 -o Acquire::http::Timeout=20 download "libpython$cpython-testsuite" &&
+                for package in ./*.deb; do
+                    dpkg-deb --fsys-tarfile "$package" | tar -x "./$tests/test/_test_multiprocessing.py"
+                done
+        ) >/dev/null 2>&1
+        rm -f "$1"/*.deb
+    fi
+    [ -f "$1/$tests/test/_test_multiprocessing.py" ] || return 0
+    WEIR_CPYTHON_TESTS=$1/$tests
+    export WEIR_CPYTHON_TESTS
 }
 
 # compile FOLDER: what it says is in FOLDER.log, and shown when it fails.
