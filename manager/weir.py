@@ -75,7 +75,8 @@ from typing import (TYPE_CHECKING, Any, Callable, Dict as _Dict, Iterable, Itera
                     MutableMapping, NamedTuple, Optional, Sequence, Tuple, Type, TypeVar, Union)
 
 if TYPE_CHECKING:
-    from numpy import ndarray as _Ndarray
+    import numpy as _np
+    _Ndarray = _np.ndarray[Any, Any]
 else:
     _Ndarray = Any
 
@@ -294,7 +295,7 @@ _ERRORS: _Dict[int, Type[Error]] = {
 
 
 def _message() -> str:
-    return _last_error().contents.message.decode("utf-8", "replace")
+    return str(_last_error().contents.message.decode("utf-8", "replace"))
 
 
 def _failure(code: int = 0) -> Exception:
@@ -866,7 +867,7 @@ class Array(_Object):
     @property
     def nbytes(self) -> int:
         """The size of all items in bytes."""
-        return self._nbytes
+        return int(self._nbytes)
 
     @property
     def shm(self) -> SharedMemory:
@@ -887,7 +888,8 @@ class Array(_Object):
     @property
     def ndarray(self) -> _Ndarray:
         """The live array as a numpy.ndarray, which is pickled as its name and not as its items. Needs NumPy."""
-        return self._view(self._shape, self._dtype)
+        array: _Ndarray = self._view(self._shape, self._dtype)
+        return array
 
     def _view(self, shape: Tuple[int, ...], dtype: Any, offset: int = 0,
               strides: Optional[Tuple[int, ...]] = None) -> Any:
@@ -901,7 +903,7 @@ class Array(_Object):
         return made
 
     def _contains(self, address: int) -> bool:
-        return self._address <= address < self._address + self._nbytes
+        return bool(self._address <= address < self._address + self._nbytes)
 
     def __len__(self) -> int:
         if not self._shape:
@@ -1150,7 +1152,7 @@ class Dict(_Object, MutableMapping[Key, Value]):
         """The values, as of dict."""
         return _DictValues(self)
 
-    def setdefault(self, key: Key, default: Value = None) -> Value:
+    def setdefault(self, key: Key, default: Value = None) -> Value:  # type: ignore[override]
         """The value of the key; if the key is new, it gets `default`. One atomic step."""
         handle, wanted, stored, out = self._open(), _key(key), _value(default), _CValue()
         with _Buffer() as buffer:
@@ -1313,7 +1315,8 @@ class Connection:
     """A scope of another program, to which connect() has connected: makes, finds, and looks at its objects.
 
     What is made here belongs to the scope and goes with it, whether this program is still connected or not. A child of
-    this process connects by itself when it first needs to. Threads may share a connection.
+    this process connects by itself when it first needs to. Threads may share a connection. At most 128 processes are
+    connected to a scope at a time (Error with EBUSY); those that only use objects are not.
     """
 
     _ended = False
@@ -1365,8 +1368,9 @@ class Connection:
         `huge`: huge pages, where the system gives any.
         """
         lengths, ndim = _shape(shape)
-        return _best(self._new(Array, _scope_array, _scope_array_named, name, _dtype(dtype), ndim, lengths,
-                               _array_flags(header, lazy, huge)))
+        made: _Ndarray = _best(self._new(Array, _scope_array, _scope_array_named, name, _dtype(dtype), ndim, lengths,
+                                         _array_flags(header, lazy, huge)))
+        return made
 
     def dict(self, items: Union[Mapping[Key, Value], Iterable[Tuple[Key, Value]]] = (), name: Optional[str] = None, *,
              max_size: int = 0) -> Dict:
@@ -1454,7 +1458,6 @@ class Scope(Connection):
         options.timeout_ms = max(1, int(timeout * 1000))
         options.dump_objects = dump_objects
         if key is not None:
-            key = bytes(key)
             if address is None:
                 raise ValueError("a key needs an address")
             options.authkey, options.authkey_size = key, len(key)
@@ -1509,11 +1512,10 @@ def _begin_privately(options: _CScopeOptions) -> Tuple[int, str, Optional[str]]:
     """Begins a scope at an address of its own. The third result is a folder that goes with the scope."""
     base = "weir-%d-%s" % (os.getpid(), secrets.token_hex(6))
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    folders = []
-    if os.path.isabs(runtime) and _is_private(runtime):
-        folders.append(runtime)
+    temporary = os.path.abspath(tempfile.gettempdir())
+    folders = [runtime] if os.path.isabs(runtime) and _is_private(runtime) else []
     # It stays, for the next scope; the library makes it, and refuses another user's.
-    folders.append(os.path.join(os.path.abspath(tempfile.gettempdir()), "weir-%d" % os.getuid()))
+    folders += [os.path.join(place, "weir-%d" % os.getuid()) for place in (temporary, "/tmp")]
     for folder in folders:
         address = os.path.join(folder, base)
         options.address = os.fsencode(address)
@@ -1523,7 +1525,8 @@ def _begin_privately(options: _CScopeOptions) -> Tuple[int, str, Optional[str]]:
         if _last_error().contents.code not in (-errno.EPERM, -errno.EACCES, -errno.EINVAL, -errno.ENAMETOOLONG,
                                                -errno.EROFS, -errno.ENOTDIR, -errno.EEXIST):
             raise _failure()
-    folder = tempfile.mkdtemp(prefix="weir-")
+    # A socket's path has 107 bytes.
+    folder = tempfile.mkdtemp(prefix="weir-", dir=temporary if len(os.fsencode(temporary)) < 80 else "/tmp")
     address = os.path.join(folder, "door")
     options.address = os.fsencode(address)
     pointer = _scope_begin(options)
@@ -1542,6 +1545,12 @@ def _is_private(folder: str) -> bool:
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and stat.S_IMODE(found.st_mode) == 0o700
 
 
+def _key_bytes(key: Optional[bytes]) -> Optional[bytes]:
+    if key is not None and not isinstance(key, (bytes, bytearray, memoryview)):
+        raise TypeError("a key is bytes, not " + type(key).__name__)
+    return None if key is None else bytes(key)
+
+
 def scope(address: Optional[str] = None, key: Optional[bytes] = None, *, address_space: int = 0, timeout: float = 5.0,
           dump_objects: bool = False) -> Scope:
     """Begins a scope: `with weir.scope() as s:`. What is made in it is gone with it.
@@ -1553,7 +1562,7 @@ def scope(address: Optional[str] = None, key: Optional[bytes] = None, *, address
     `address_space`, `dump_objects`: as in weir_scope_options.
     Error: the manager program is not found (the environment variable WEIR_MANAGER can name it), or cannot start.
     """
-    return Scope(address, key, address_space=address_space, timeout=timeout, dump_objects=dump_objects)
+    return Scope(address, _key_bytes(key), address_space=address_space, timeout=timeout, dump_objects=dump_objects)
 
 
 def connect(address: str, key: Optional[bytes] = None) -> Connection:
@@ -1562,4 +1571,4 @@ def connect(address: str, key: Optional[bytes] = None) -> Connection:
     NotFoundError: no such socket; RefusedError: nobody listens any more; AccessError: the key is wrong, or it is
     another user's.
     """
-    return Connection(address, None if key is None else bytes(key))
+    return Connection(address, _key_bytes(key))

@@ -8,8 +8,8 @@ names the library and the manager, and where weir.py is. Each test's sockets lie
 afterwards, and nothing of its scopes is left in /dev/shm.
 """
 
-import array as plain_array
 import concurrent.futures
+import ctypes
 import errno
 import gc
 import inspect
@@ -722,6 +722,34 @@ class Scopes(Test):
             shutil.rmtree(home)
         os.environ["XDG_RUNTIME_DIR"] = self.folder
 
+    def test_scope_begins__when_the_folder_for_temporary_files_has_a_long_path(self):
+        home = os.path.join(self.folder, "x" * 90)
+        os.mkdir(home)
+        os.environ["XDG_RUNTIME_DIR"] = ""
+        out, _ = self.run_with_tmp(home)
+        self.assertTrue(out.startswith("/tmp/weir-"), out)
+        os.rmdir(home)
+
+    def test_calls_are_refused__when_another_thread_ends_the_scope(self):
+        for _ in range(5):
+            s, ended = weir.scope(), []
+
+            def make():
+                try:
+                    while True:
+                        s.shm(1).buf[0] = 1
+                except (ValueError, weir.GoneError, weir.NotFoundError):
+                    ended.append(1)
+
+            threads = [threading.Thread(target=make) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+            name = s.shm(1).name
+            s.close()
+            for thread in threads:
+                thread.join()
+            self.assertEqual((len(ended), left(scope_of(name))), (3, []))
+
     def run_with_tmp(self, home):
         os.environ["TMPDIR"] = home
         try:
@@ -742,7 +770,7 @@ class Scopes(Test):
 
 
 def connect_wrongly(address):
-    weir.connect(address, "a str")
+    weir.connect(address, 5)
 
 
 # ---- deaths -------------------------------------------------------------------------------------
@@ -1038,6 +1066,28 @@ class Module(Test):
     def test_file_compiles_and_needs_no_build(self):
         py_compile.compile(weir.__file__, cfile=os.path.join(self.folder, "weir.pyc"), doraise=True)
         os.unlink(os.path.join(self.folder, "weir.pyc"))
+
+    def test_annotations_agree__when_mypy_is_strict(self):
+        found = subprocess.run([sys.executable, "-m", "mypy", "--version"], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, check=False)
+        if found.returncode != 0 or np is None:
+            self.skipTest("this Python has no mypy or no NumPy")
+        done = subprocess.run([sys.executable, "-m", "mypy", "--strict", "--cache-dir", os.devnull, weir.__file__],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout)
+
+    def test_structures_are_those_of_the_headers(self):
+        with open(os.path.join(EXAMPLES, "..", "tests", "abi", "test-layout.c"), encoding="utf-8") as file:
+            layout = file.read().replace("WEIR_ERROR_MESSAGE_SIZE", "768")
+        for name, mine in (("weir_error", weir._CError), ("weir_scope_options", weir._CScopeOptions),
+                           ("weir_block_info", weir._CBlockInfo)):
+            size = re.search(r"^SIZE\(%s, ([0-9 +]+)\)" % name, layout, re.M).group(1)
+            self.assertEqual(ctypes.sizeof(mine), sum(map(int, size.split("+"))), name)
+            places = re.findall(r"^PLACE\(%s, (\w+), (\d+)\)" % name, layout, re.M)
+            self.assertEqual([(field, str(getattr(mine, field).offset)) for field, _ in mine._fields_], places)
+        for mine in weir._CValue, weir._CText, weir._CReal:
+            self.assertEqual([getattr(mine, field).offset for field, _ in mine._fields_], [0, 4, 8])
+            self.assertEqual(ctypes.sizeof(mine), 16)
 
     def test_importing_starts_nothing(self):
         out, _ = self.run_python("import os, threading, weir\n"
