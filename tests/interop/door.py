@@ -526,6 +526,11 @@ class Dicts(Test):
                     break
             self.assertTrue(set(range(500)) <= set(seen))
             self.assertEqual(len(seen), len(set(seen)))
+            for view in shared.items(), shared.values(), shared.keys():
+                shared.update((i, "y") for i in range(10))
+                for _ in view:  # those that are gone are not looked up
+                    shared.clear()
+                self.assertFalse(shared)
 
     def test_adding_is_atomic_among_processes(self):
         with weir.scope() as s:
