@@ -139,6 +139,38 @@ matrix_multiply)
     refused 2 usage 0
     refused 1 'matrix_multiply: .' 65536
     ;;
+mandelbrot)
+    for columns in 5 24; do
+        "$program" $columns 1 >expected || fail "status $?"
+        for workers in 2 5; do
+            "$program" $columns $workers | cmp - expected || fail "$columns: $workers workers differ from one"
+        done
+        # here each point is computed another way
+        area=$(awk -v columns=$columns 'BEGIN {
+            across = columns * 4; down = int(columns * 2 / 5) * 8
+            for (row = 0; row < down; row++) {
+                cy = 1.2 - (row + 0.5) * 2.4 / down
+                for (column = 0; column < across; column++) {
+                    cx = -2.2 + (column + 0.5) * 3 / across
+                    x = y = 0
+                    for (steps = 0; steps < 1000 && x * x + y * y <= 4; steps++) {
+                        next_x = x * x - y * y + cx
+                        y = 2 * x * y + cy
+                        x = next_x
+                    }
+                    inside += steps == 1000
+                }
+            }
+            printf "%.6f", inside * 3 * 2.4 / (across * down) }')
+        # a point on the border may round otherwise
+        tail -n 1 expected | awk -v area="$area" '$1 != "area" || $2 - area > 0.05 || area - $2 > 0.05 { exit 1 }' ||
+            fail "$columns: $(tail -n 1 expected), but it is $area"
+        [ "$(sed '$d' expected | wc -l)" = $((columns * 2 / 5)) ] || fail "$(cat expected)"
+    done
+    refused 2 usage 4
+    refused 2 usage 10 -1
+    refused 1 'mandelbrot: .' 10 2000
+    ;;
 checksums)
     find /usr/include -maxdepth 1 -name '*.h' | sort >names
     : >'a name with spaces'

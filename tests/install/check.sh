@@ -104,6 +104,10 @@ check_cplusplus() {
     c++ -std=c++17 -Wall -Wextra -Wpedantic -Werror "$root/tests/install/use.cpp" \
         $(pkg-config --cflags --libs weir) -o "$work/use" || fail 'use.cpp does not compile'
     "$work/use" || fail "use.cpp ended with status $?"
+    # shellcheck disable=SC2046
+    c++ -std=c++17 -Wall -Wextra -Wpedantic -Werror "$root/examples/mandelbrot.cc" \
+        $(pkg-config --cflags --libs weir) -o "$work/mandelbrot" || fail 'mandelbrot.cc does not compile'
+    "$work/mandelbrot" 20 | grep -q '^area 1\.[45]' || fail "mandelbrot: $("$work/mandelbrot" 20)"
 }
 
 # import_weir FOLDER: weir.py there finds its own library and manager, with nothing set but PYTHONPATH.
@@ -132,7 +136,7 @@ test_prefix() {
     export PKG_CONFIG_PATH="$lib/pkgconfig" LD_LIBRARY_PATH="$lib"
     [ "$(pkg-config --modversion weir)" = "$(sed -n "s/^  version: '\(.*\)',/\1/p" "$root/meson.build")" ] ||
         fail 'weir.pc has another version than the project'
-    for header in weir.h weir-shm.h weir-scope.h weir-pool.h weir-future.h weir-map-reduce.h weir-process.h; do
+    for header in weir.h weir-shm.h weir-scope.h weir-pool.h weir-future.h weir-map-reduce.h weir-process.h weir.hpp; do
         [ -f "$work/prefix/include/$header" ] || fail "$header is not installed in include/"
     done
     for example in "$root"/examples/*.c; do
