@@ -47,7 +47,7 @@ extern "C" {
 /* A scope, with its manager process. */
 typedef struct weir_scope weir_scope;
 
-/* Zero means the default everywhere; `reserved` must be zero. */
+/* How a scope is begun. Zero means the default everywhere; `reserved` must be zero. */
 typedef struct weir_scope_options {
     /* Bytes of address space kept for the scope's objects, which it cannot pass; no memory is used
      * by it. 0: a share of the process's, by how many scopes it has already: 4 TiB for the first,
@@ -337,7 +337,7 @@ typedef struct weir_block_info {
  * They ask the manager, so they are not for an inner loop.
  * Context: the process that began the scope, or one that has connected; any thread.
  * Crash: the call is done or not done.
- * Returns: besides what is said there, -EINVAL (NULL, ended or disconnected, another process),
+ * Returns: besides what each of them says, -EINVAL (NULL, ended or disconnected, another process),
  * -ESTALE (the scope is over), -EPIPE (the manager has died, or did not answer before), -ETIMEDOUT
  * (it does not answer), -ENOMEM. */
 

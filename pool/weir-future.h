@@ -120,6 +120,7 @@ WEIR_API void weir_future_cancel(weir_future *future);
  * pool. In a forked child this only forgets the future. */
 WEIR_API void weir_future_free(weir_future *future);
 
+/* What weir_future_wait_many() waits for. */
 typedef enum weir_when {
     WEIR_WHEN_ANY = 0,     /* one has ended */
     WEIR_WHEN_ALL,         /* all have ended */
@@ -218,9 +219,9 @@ WEIR_API void weir_waiter_free(weir_waiter *waiter);
  * stream is freed. on_progress must not use the stream. */
 typedef struct weir_stream weir_stream;
 
-#define WEIR_IN_FLIGHT_MAX 1024
+#define WEIR_IN_FLIGHT_MAX 1024 /* calls of a stream that can be out at a time */
 
-/* Zero means the default everywhere; `reserved` must be zero. */
+/* How a stream is made. Zero means the default everywhere; `reserved` must be zero. */
 typedef struct weir_stream_options {
     int in_flight;  /* calls that are out at a time, up to WEIR_IN_FLIGHT_MAX; 0: four a worker */
     bool unordered; /* results as they come, not in the order of the input */

@@ -27,7 +27,7 @@ typedef struct weir_pair {
 /* What a map-reduce gives: keys with their values, in shared memory of the scope. */
 typedef struct weir_table weir_table;
 
-#define WEIR_SKIP 1 /* by reduce: the key is not to be in the table */
+#define WEIR_SKIP 1 /* what reduce returns for a key that is not to be in the table */
 
 /* A keyed map-reduce: map emits pairs, values of one key are combined, each key is reduced. `map`
  * and `value_size` and `combine` are needed, zero means the default for the rest; `reserved` must
@@ -121,7 +121,7 @@ WEIR_API void weir_sum_double(void *into, const void *from, void *arg);
  *
  * Context: any process of the scope, any thread.
  * Crash: nothing shared has changed.
- * Returns: besides what is said there, -EINVAL (NULL), -EBADMSG (the table has been
+ * Returns: besides what each of them says, -EINVAL (NULL), -EBADMSG (the table has been
  * overwritten). */
 
 /* The number of keys. */
@@ -213,6 +213,7 @@ WEIR_API const char *weir_text_path(const weir_text *text, size_t file);
  * Returns: the first byte; or NULL with weir_text_slice()'s errors. */
 WEIR_API const char *weir_text_data(const weir_text *text, size_t file, size_t *size);
 
+/* What a text is split into. */
 typedef enum weir_text_split {
     WEIR_TEXT_WORDS = 0, /* runs of ASCII letters, digits, and bytes from 0x80 (so of UTF-8) */
     WEIR_TEXT_LINES,     /* lines without their newline, empty ones too; a last one may lack it */

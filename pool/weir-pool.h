@@ -96,11 +96,13 @@ extern "C" {
 
 /* ---- making and ending a pool --------------------------------------------------------------- */
 
+/* A pool of workers, of the program that made it. */
 typedef struct weir_pool weir_pool;
 
-#define WEIR_WORKERS_MAX  1024
+#define WEIR_WORKERS_MAX  1024 /* workers that a pool can have */
 #define WEIR_WORKERS_NONE (-1) /* weir_pool_options.workers: a pool without processes */
 
+/* What becomes of calls on a pool that are made by its own tasks. */
 typedef enum weir_nested {
     WEIR_NESTED_REFUSED = 0, /* they fail with -EDEADLK */
     WEIR_NESTED_SERIAL,      /* they run in the worker, one chunk after the other; see below */
@@ -131,7 +133,7 @@ typedef enum weir_nested {
  *  - weir_pool_kill() waits for the chunks that other threads run, whose calls return -ECANCELED.
  *  - A task must not end its scope; it can make and use weir_process. */
 
-/* Zero means the default everywhere; `reserved` must be zero. */
+/* How a pool is made. Zero means the default everywhere; `reserved` must be zero. */
 typedef struct weir_pool_options {
     /* 1 to WEIR_WORKERS_MAX; 0: what WEIR_WORKERS says in the environment, else weir_cpu_count();
      * WEIR_WORKERS_NONE: tasks run in the program, see below. */
@@ -255,7 +257,7 @@ typedef struct weir_progress {
     uint64_t reserved[4]; /* zero */
 } weir_progress;
 
-#define WEIR_FAILURES_MAX 4096
+#define WEIR_FAILURES_MAX 4096 /* failures that are kept for a weir_job_report */
 
 /* What became of a job's chunks, for weir_job_options.report, as GNU parallel's --joblog. The first
  * two members are the program's; the rest is set when the job's end is noticed: then the call
@@ -286,8 +288,8 @@ typedef struct weir_job_report {
 #define WEIR_RETRIES_NONE (-1) /* weir_job_options.retries: never run a chunk again */
 #define WEIR_TIMEOUT_NONE (-1) /* weir_job_options.timeout_ms, chunk_timeout_ms: not the pool's */
 
-/* Zero means the default everywhere: what weir_pool_options.job says, and otherwise what stands
- * here. `reserved` must be zero. */
+/* How a job is run. Zero means the default everywhere: what weir_pool_options.job says, and
+ * otherwise what stands here. `reserved` must be zero. */
 typedef struct weir_job_options {
     /* Chunks that the range is cut into, at most its length. 0: 64 (map_reduce: 16), or what
      * `grain` says. Where items cost differently some 16 a worker share the work out evenly; a
@@ -490,7 +492,7 @@ WEIR_API WEIR_MUST_CHECK int weir_pool_reduce(weir_pool *pool, weir_range range,
  * got, other pools than the worker's own, and calls of a process that a task has forked.
  */
 
-#define WEIR_EACH_MAX 64
+#define WEIR_EACH_MAX 64 /* functions of weir_pool_each() that a pool keeps */
 
 /* Called once in a worker. Returns 0 for success. */
 typedef int (*weir_each_fn)(weir_task *task, void *arg);

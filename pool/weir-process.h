@@ -37,6 +37,7 @@
 extern "C" {
 #endif
 
+/* A process of a scope, which runs one function of the program. */
 typedef struct weir_process weir_process;
 
 /* Starts target(arg) in a forked process that belongs to the scope; its result is the exit status
@@ -55,7 +56,7 @@ typedef struct weir_process weir_process;
 WEIR_API WEIR_MUST_CHECK weir_process *weir_process_start(weir_scope *scope,
                                                           int (*target)(void *arg), void *arg);
 
-/* Zero means the default everywhere; `reserved` must be zero. */
+/* How a process is started. Zero means the default everywhere; `reserved` must be zero. */
 typedef struct weir_process_options {
     bool leave_started; /* processes that it has started are left alone when it ends */
     bool keep_stdin;    /* it has the program's standard input */

@@ -27,6 +27,8 @@
  *    empty. The last error is set each time. The exceptions take NULL and do nothing: what closes,
  *    frees, ends, disconnects, cancels, interrupts, resumes or kills.
  *  - A destructor cannot fail.
+ *  - gcc and clang warn where the result of a call that can fail is not used, unless the program
+ *    defines WEIR_NO_MUST_CHECK before it includes a header.
  *  - An iteration returns 1 with the next item, 0 after the last one, or a negative code.
  *  - "size" is in bytes, "count" in elements, and a unit stands in the name of everything else.
  *  - The lines of a function's manual: `Context:` says which processes and threads may call it (any
@@ -47,6 +49,7 @@
 extern "C" {
 #endif
 
+/* The version of the headers, for the preprocessor. weir_version() is that of the library. */
 #define WEIR_VERSION_MAJOR 0
 #define WEIR_VERSION_MINOR 1
 #define WEIR_VERSION_PATCH 0
@@ -57,9 +60,6 @@ extern "C" {
 #define WEIR_API
 #endif
 
-/* Marks the functions whose failure must not be overlooked: gcc and clang warn where the result of
- * a call is not used. A program that defines WEIR_NO_MUST_CHECK before it includes the header is
- * not warned. */
 #if defined(__GNUC__) && !defined(WEIR_NO_MUST_CHECK)
 #define WEIR_MUST_CHECK __attribute__((warn_unused_result))
 #else
@@ -98,7 +98,7 @@ static inline weir_range weir_range_of(int64_t length);
 #define WEIR_EACH(i, range)                                                                        \
     for (int64_t i = (range).begin, weir_end_of_##i = (range).end; i < weir_end_of_##i; i++)
 
-#define WEIR_ERROR_MESSAGE_SIZE 768
+#define WEIR_ERROR_MESSAGE_SIZE 768 /* bytes of weir_error.message, with the NUL */
 
 /* A failure of a weir call. */
 typedef struct weir_error {
@@ -201,6 +201,7 @@ WEIR_API int weir_shm_unlink(weir_shm *shm);
 
 /* ---- values --------------------------------------------------------------------------------- */
 
+/* The type of a value, as Python's None, bool, int (of 64 bits), float, str and bytes. */
 typedef enum weir_type {
     WEIR_NONE = 0,
     WEIR_BOOL,
@@ -386,7 +387,7 @@ WEIR_API size_t weir_dtype_size(weir_dtype dtype);
  * must know them. */
 typedef struct weir_array weir_array;
 
-#define WEIR_ARRAY_NDIM_MAX 16
+#define WEIR_ARRAY_NDIM_MAX 16 /* dimensions that an array can have */
 
 #define WEIR_ARRAY_LAZY WEIR_SHM_LAZY /* do not reserve the memory; see weir_array_populate() */
 #define WEIR_ARRAY_NPY  2u            /* begin with a .npy header */
@@ -553,7 +554,7 @@ typedef struct weir_dict weir_dict;
 #define WEIR_DICT_KEY_MAX   65535     /* longest str or bytes as a key, in bytes */
 #define WEIR_DICT_VALUE_MAX 134217727 /* longest str or bytes as a value, in bytes */
 
-/* Zero means the default everywhere; `reserved` must be zero. */
+/* How a dictionary is made. Zero means the default everywhere; `reserved` must be zero. */
 typedef struct weir_dict_options {
     /* Bytes that the dictionary can grow to: the size of its block, of which only the part in use
      * takes memory. From 64 KiB to 64 GiB; 0: 64 MiB. An eighth of it finds keys, and a 127th of
@@ -588,8 +589,9 @@ WEIR_API weir_shm *weir_dict_shm(const weir_dict *dict);
  *
  * Context: any thread of any process that has the dictionary open; not signal-safe.
  * Crash: the call is done or not done, unless it says otherwise.
- * Returns: besides what is said there, -EINVAL (NULL, a key of another type, a value of no type, a
- * str that is not UTF-8), -E2BIG (longer than WEIR_DICT_KEY_MAX or WEIR_DICT_VALUE_MAX), -EBADMSG.
+ * Returns: besides what each of them says, -EINVAL (NULL, a key of another type, a value of no
+ * type, a str that is not UTF-8), -E2BIG (longer than WEIR_DICT_KEY_MAX or WEIR_DICT_VALUE_MAX),
+ * -EBADMSG.
  * Calls that store something, nothing changed: -ENOSPC (max_size is reached, or /dev/shm is full;
  * the message gives the numbers), -ENOMEM (the machine or memory cgroup has too little left). */
 

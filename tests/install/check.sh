@@ -98,6 +98,23 @@ check_others() {
     "$work/cmake/build/squares" | cmp - "$work/expected" || fail 'the program that CMake built'
 }
 
+# Each name has its page or a link to one, and the program in weir(7) is one.
+check_manual() {
+    man=$work/prefix/share/man
+    [ -d "$man" ] || { echo 'without manual pages: they are not tried'; return 0; }
+    for name in $(sed -n 's/^\(weir_[a-z0-9_]*\).*/\1/p' "$root/tests/abi/symbols.txt") WEIR_SCOPE weir_pool_options; do
+        grep -q '^\.SH SYNOPSIS' "$man/man3/$name.3" || fail "there is no page of $name"
+    done
+    for name in weir weir-shm weir-scope weir-pool weir-future weir-map-reduce weir-process; do
+        [ -f "$man/man7/$name.7" ] || fail "there is no page $name(7)"
+    done
+    awk '/^#include <weir.h>/ { on = 1 } /^\.fi/ { on = 0 } on' "$man/man7/weir.7" | sed 's/\\e/\\/g; s/\\-/-/g' >"$work/manual.c"
+    # shellcheck disable=SC2046
+    $cc -Wall -Wextra -Werror "$work/manual.c" $(pkg-config --cflags --libs weir) -o "$work/manual" ||
+        fail 'the program in weir(7) does not compile'
+    [ "$("$work/manual")" = 998001 ] || fail "the program in weir(7): $("$work/manual")"
+}
+
 check_cplusplus() {
     command -v c++ >/dev/null 2>&1 || return 0
     # shellcheck disable=SC2046
@@ -155,6 +172,7 @@ test_prefix() {
 
     check_readme
     check_others
+    check_manual
     check_cplusplus
     check_python
 
