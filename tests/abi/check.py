@@ -3,6 +3,7 @@
 
  - It exports every WEIR_API function of the public headers and nothing else, and those are the functions in
    symbols.txt: one that goes missing there breaks programs that are linked already.
+ - Each has the version under which pool/weir.map has it.
  - Each symbol carries a version, the soname is libweir.so.0, and nothing is needed but libc, libuv, jansson and libsodium.
  - A program that refers to every function links and runs against the library.
 """
@@ -56,12 +57,20 @@ def exported():
         if kind == "A":
             continue  # the version node itself
         name, at, node = symbol.partition("@@")
-        if not at or not node.startswith("WEIR_"):
-            failures.append("%s carries no version of WEIR_" % symbol)
+        if not at or node != versions().get(name):
+            failures.append("%s does not carry the version of weir.map" % symbol)
         if kind not in "Ti":
             failures.append("%s is data (%s); only functions are exported" % (name, kind))
         names.add(name)
     return names
+
+
+def versions():
+    """{function: version} as pool/weir.map has it."""
+    with open(os.path.join(root, "pool/weir.map")) as file:
+        text = re.sub(r"#.*", "", file.read())
+    return {name: node for node, names in re.findall(r"(WEIR_[\d.]+) \{\s*global:(.*?)(?:local:.*?)?\}", text, re.S)
+            for name in re.findall(r"\w+", names)}
 
 
 def listed():
@@ -110,6 +119,7 @@ def check_linking(names):
 names = declared()
 compare("exported", exported(), names)
 compare("symbols.txt", listed(), names)
+compare("weir.map", set(versions()), names)
 check_dynamic()
 check_linking(names)
 for failure in failures:
