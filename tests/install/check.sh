@@ -92,10 +92,26 @@ check_others() {
         printf 'cmake_minimum_required(VERSION 3.18)\nproject(squares C)\nadd_executable(squares ../squares.c)\n'
         awk '/^```cmake$/ { on = 1; next } /^```$/ && on { exit } on' "$root/README.md"
     } >"$work/cmake/CMakeLists.txt"
-    # the compiler without what may be in front of it (ccache): CMake wants one program
-    quietly cmake -S "$work/cmake" -B "$work/cmake/build" "-DCMAKE_C_COMPILER=${cc##* }"
-    quietly cmake --build "$work/cmake/build"
+    cmake_with_prefix >"$work/log" 2>&1 || { cat "$work/log"; fail 'CMake cannot use it as README.md says'; }
     "$work/cmake/build/squares" | cmp - "$work/expected" || fail 'the program that CMake built'
+    for wanted in '' 0.1 0.1.0; do
+        sed "s/^find_package(weir.*/find_package(weir $wanted REQUIRED)/; s/weir::weir/weir::static/" "$work/cmake/CMakeLists.txt" >"$work/lists"
+        cp "$work/lists" "$work/cmake/CMakeLists.txt"
+        cmake_with_prefix >"$work/log" 2>&1 || { cat "$work/log"; fail "CMake does not find weir $wanted"; }
+        "$work/cmake/build/squares" | cmp - "$work/expected" || fail 'the program that CMake linked with libweir.a'
+    done
+    for wanted in 0.2 0.0.9 1; do
+        sed "s/^find_package(weir.*/find_package(weir $wanted REQUIRED)/" "$work/lists" >"$work/cmake/CMakeLists.txt"
+        ! cmake_with_prefix >"$work/log" 2>&1 || fail "CMake takes this for weir $wanted"
+        grep -q "requested version \"$wanted\"" "$work/log" || { cat "$work/log"; fail 'CMake says something else'; }
+    done
+}
+
+# The compiler without what may be in front of it (ccache): CMake wants one program.
+cmake_with_prefix() {
+    rm -rf "$work/cmake/build"
+    cmake -S "$work/cmake" -B "$work/cmake/build" "-DCMAKE_C_COMPILER=${cc##* }" "-DCMAKE_PREFIX_PATH=$work/prefix" &&
+        cmake --build "$work/cmake/build"
 }
 
 # Each name has its page or a link to one, and the program in weir(7) is one.
