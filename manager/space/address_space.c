@@ -645,8 +645,9 @@ static int map_stored(const struct weir__space *space, const struct wanted *want
     uint64_t offset = weir__space_offset(space, wanted->address);
     struct stat st;
 
-    if (fstat(space->store.fd, &st) < 0 || st.st_dev != space->store.device ||
-        st.st_ino != space->store.inode)
+    if (fstat(space->store.fd, &st) < 0)
+        return -errno;
+    if (st.st_dev != space->store.device || st.st_ino != space->store.inode)
         return -EBADF;
     return (uint64_t)st.st_size < offset + wanted->size
                ? -ENOENT

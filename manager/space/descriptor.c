@@ -7,8 +7,10 @@
  * of their own. All other files without a name share one, so weir keeps none of these by itself:
  * the files of a pool's event loop are known by what they watch (dispatch.c).
  *
- * Failure modes. Where a file cannot be looked at it is taken for another one, and left alone. A
- * thread that closes a descriptor between a look and a use can deceive this.
+ * Failure modes. An open file that cannot be looked at (no memory, no descriptor left, a sandbox)
+ * is no sign that the program has closed weir's: it is taken for weir's own, as the number was
+ * before; leaving it alone would make each end wait for its timeouts. A thread that closes a
+ * descriptor between a look and a use can deceive this.
  */
 #include "manager/space/descriptor.h"
 
@@ -41,22 +43,25 @@ static struct {
     struct weir__descriptor *first;
 } listed;
 
-static bool look_at(int fd, uint64_t *device, uint64_t *inode)
+/* 0 or a negative errno. */
+static int look_at(int fd, uint64_t *device, uint64_t *inode)
 {
     struct stat st;
 
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return false;
+    if (fd < 0)
+        return -EBADF;
+    if (fstat(fd, &st) < 0)
+        return -errno;
     *device = st.st_dev;
     *inode = st.st_ino;
-    return true;
+    return 0;
 }
 
 bool weir__is_file(int fd, uint64_t device, uint64_t inode)
 {
     uint64_t on = 0, number = 0;
 
-    return look_at(fd, &on, &number) && on == device && number == inode;
+    return look_at(fd, &on, &number) == 0 && on == device && number == inode;
 }
 
 /* errno stays as the call that made the descriptor has left it. */
@@ -84,8 +89,8 @@ void weir__descriptor_set_pidfd(struct weir__descriptor *own, int pidfd, pid_t p
         own->pid = pid;
 }
 
-/* By what the kernel says of the pidfd. -1 in it: the process has been reaped; but then another
- * pidfd of a reaped process says the same, and the one is as good as the other. */
+/* By what the kernel says of the pidfd, if it can be asked. -1 in it: the process has been reaped;
+ * but then another pidfd of a reaped process says the same, and the one is as good as the other. */
 static bool is_pidfd_of(int fd, pid_t pid)
 {
     char path[40], text[512];
@@ -96,17 +101,26 @@ static bool is_pidfd_of(int fd, pid_t pid)
     snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
     info = open(path, O_RDONLY | O_CLOEXEC);
     if (info < 0)
-        return false;
+        return true;
     n = read(info, text, sizeof(text) - 1);
     close(info);
-    text[n > 0 ? n : 0] = '\0';
+    if (n <= 0)
+        return true;
+    text[n] = '\0';
     found = strstr(text, "\nPid:");
     return found && sscanf(found, "\nPid:%d", &number) == 1 && (number == pid || number == -1);
 }
 
 bool weir__descriptor_is_own(const struct weir__descriptor *own)
 {
-    return weir__is_file(own->fd, own->device, own->inode) &&
+    uint64_t device = 0, inode = 0;
+    const int error = look_at(own->fd, &device, &inode);
+
+    if (error != 0)
+        return error != -EBADF;
+    if (own->device == 0 && own->inode == 0) /* it could not be looked at when it was made */
+        return true;
+    return device == own->device && inode == own->inode &&
            (own->pid == 0 || is_pidfd_of(own->fd, own->pid));
 }
 

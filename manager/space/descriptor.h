@@ -25,7 +25,7 @@ struct weir__descriptor {
 
 #define WEIR__DESCRIPTOR_NONE ((struct weir__descriptor){.fd = -1, .closed = -1})
 
-/* Whether `fd` is open, and of this file. Signal-safe. */
+/* Whether `fd` is open, and of this file; false if it cannot be looked at. Signal-safe. */
 bool weir__is_file(int fd, uint64_t device, uint64_t inode);
 
 /* Closes all numbers from `from` to `to`, or has exec close them. Needs no memory nor lock. */
@@ -40,8 +40,8 @@ int weir__above_streams(int fd);
 void weir__descriptor_set(struct weir__descriptor *own, int fd);
 void weir__descriptor_set_pidfd(struct weir__descriptor *own, int pidfd, pid_t pid);
 
-/* Whether the number still is that open file. False for none. Signal-safe, but for a pidfd before
- * Linux 6.9. */
+/* Whether the number still is that open file, as far as can be seen: true if it is open and cannot
+ * be looked at. False for none. Signal-safe, but for a pidfd before Linux 6.9. */
 bool weir__descriptor_is_own(const struct weir__descriptor *own);
 
 /* The number, or -1 if it is that of another file by now, or of none. */
