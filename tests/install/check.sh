@@ -222,6 +222,15 @@ test_static() {
     compile do_work --static
     ldd "$work/do_work" | grep -q libweir && fail 'do_work needs libweir.so'
     run_do_work 'linked with libweir.a'
+    # The archives of all else are there with Debian's packages; glibc warns of what libuv may do with names of users.
+    # shellcheck disable=SC2046
+    if pkg-config --exists libuv-static; then
+        $cc -static "$root/examples/do_work.c" $(pkg-config --static --cflags --libs weir) -o "$work/do_work" 2>"$work/log" ||
+            { cat "$work/log"; fail 'do_work cannot be linked with archives alone'; }
+        run_do_work 'linked with archives alone'
+    else
+        echo 'without an archive of libuv: a program with no shared library is not tried'
+    fi
     # An archive's private symbols are not in the way of a program's own: all are called weir_ or weir__. (DW.ref...: of the
     # compiler, for exceptions that pass through; one that several files have is one.)
     nm --defined-only -g "$lib/libweir.a" | awk 'NF == 3 && $3 !~ /^(weir_|DW\.ref\.)/ { print $3 }' >"$work/names"
