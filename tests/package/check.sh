@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: MIT
+#
+# check.sh build|install ROOT: weir as packages of Debian 12, made from a copy of the tree and debian/ beside this file.
+#
+#   build    the packages are built, lintian has nothing to say, and each has what its users look for
+#   install  a system that debootstrap makes, without weir, a compiler's cache or a build tree: installed with apt, looked up
+#            with man, compiled against, upgraded and removed, with nothing left. Needs root, and takes minutes.
+#
+# The packages are left in WEIR_PACKAGES, if that is set, and taken from there.
+
+# shellcheck disable=SC2016 # what stands in single quotes is for a shell in the other system
+set -eu
+what=$1 root=$2
+work=$(mktemp -d "${TMPDIR:-/tmp}/weir-package.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM
+
+fail() {
+    echo "$what: $*"
+    exit 1
+}
+
+skip() {
+    echo "skipped: $*"
+    exit 77
+}
+
+quietly() {
+    "$@" >"$work/log" 2>&1 || {
+        tail -n 40 "$work/log"
+        fail "failed: $*"
+    }
+}
+
+version=$(sed -n "s/^  version: '\(.*\)',/\1/p" "$root/meson.build")
+packages=${WEIR_PACKAGES:-$work/packages}
+
+build_packages() {
+    for tool in dpkg-buildpackage dh; do
+        command -v "$tool" >/dev/null 2>&1 || skip "$tool is not installed (dpkg-dev, debhelper)"
+    done
+    mkdir -p "$packages" "$work/weir"
+    (cd "$root" && tar cf - meson.build meson_options.txt README.md NEWS.md LIMITS.md LICENSE shm manager pool examples) |
+        tar xf - -C "$work/weir"
+    cp -r "$root/tests/package/debian" "$work/weir/debian"
+    # what it is built with may have come by another way than as a package
+    (cd "$work/weir" && quietly dpkg-buildpackage -b -us -uc -d)
+    mv "$work"/weir_* "$work"/*.deb "$packages"
+}
+
+deb_of() {
+    ls "$packages/$1"_*.deb
+}
+
+has_file() {
+    dpkg-deb -c "$(deb_of "$1")" | grep -q " \./$2\( -> .*\)\?$" || fail "$1 has no $2"
+}
+
+test_build() {
+    build_packages
+    grep -q "^weir ($version)" "$root/tests/package/debian/changelog" ||
+        fail "debian/changelog does not begin with version $version"
+    triplet=$(dpkg-architecture -qDEB_HOST_MULTIARCH)
+    has_file libweir0 "usr/lib/$triplet/libweir.so.0"
+    has_file libweir0 "usr/lib/$triplet/weir/weir-manager"
+    has_file python3-weir usr/lib/python3/dist-packages/weir.py
+    for file in include/weir.h include/weir.hpp "lib/$triplet/libweir.so" "lib/$triplet/libweir.a" "lib/$triplet/pkgconfig/weir.pc" \
+        "lib/$triplet/cmake/weir/weirConfig.cmake"; do
+        has_file libweir-dev "usr/$file"
+    done
+    for file in man7/weir.7.gz man7/weir-pool.7.gz man3/weir_pool_for.3.gz man3/weir_shm_size.3.gz; do
+        has_file libweir-doc "usr/share/man/$file"
+    done
+    dpkg-deb --ctrl-tarfile "$(deb_of libweir0)" | tar xOf - ./symbols | grep -q 'WEIR_0.1@WEIR_0.1' ||
+        fail 'libweir0 has no symbols'
+    command -v lintian >/dev/null 2>&1 || { echo 'without lintian: it is not asked'; return 0; }
+    lintian --allow-root --fail-on error,warning "$packages"/*.changes >"$work/log" 2>&1 ||
+        { cat "$work/log"; fail 'lintian is not content'; }
+}
+
+# The suite's mirror, as this machine's own apt has it.
+mirror() {
+    cat /etc/apt/sources.list /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list 2>/dev/null |
+        sed -n 's/^URIs: *\([^ ]*\).*/\1/p; s/^deb  *\(\[[^]]*\] *\)\?\([^ ]*\) .*/\2/p' | grep '/debian/*$' | head -n 1
+}
+
+inside() {
+    unshare --mount --pid --fork sh -c 'mount -t proc proc "$0/proc" && mount -t tmpfs tmpfs "$0/dev/shm" && exec chroot "$0" "$@"' \
+        "$work/system" "$@"
+}
+
+test_install() {
+    [ "$(id -u)" = 0 ] || skip 'a system is made by root only'
+    command -v debootstrap >/dev/null 2>&1 || skip 'debootstrap is not installed'
+    from=$(mirror)
+    [ -n "$from" ] || skip 'no mirror of Debian is known here'
+    [ -n "$(ls "$packages"/libweir0_*.deb 2>/dev/null)" ] || build_packages
+    # what weir needs, too: apt need not fetch anything any more
+    debootstrap --variant=minbase --include=gcc,libc6-dev,pkg-config,man-db,cmake,make,libuv1-dev,libjansson-dev,libsodium-dev,python3 \
+        bookworm "$work/system" "$from" >"$work/log" 2>&1 || {
+        tail -n 5 "$work/log"
+        skip 'debootstrap cannot make a system here'
+    }
+    cp "$packages"/*.deb "$work/system/root/"
+    rm -f "$work"/system/root/*dbgsym*
+    # minimal systems leave out manual pages
+    rm -f "$work"/system/etc/dpkg/dpkg.cfg.d/*
+    quietly inside sh -c 'apt-get -y --no-install-recommends install /root/*.deb'
+    quietly inside sh -c 'man weir_pool_for | grep -q "weir_pool_for"; man 3 weir_shm_size | grep -q weir_shm_buf; man weir | grep -q WEIR_WORKERS'
+    awk '/^```c$/ { on = 1; next } /^```$/ && on { exit } on' "$root/README.md" >"$work/system/root/squares.c"
+    {
+        printf 'cmake_minimum_required(VERSION 3.18)\nproject(squares C)\nadd_executable(squares ../squares.c)\n'
+        awk '/^```cmake$/ { on = 1; next } /^```$/ && on { exit } on' "$root/README.md"
+    } >"$work/lists"
+    mkdir "$work/system/root/cmake"
+    cp "$work/lists" "$work/system/root/cmake/CMakeLists.txt"
+    quietly inside sh -c 'cd /root && cc squares.c -lweir -o plain && cc squares.c $(pkg-config --cflags --libs weir) -o squares &&
+        cc -static squares.c $(pkg-config --static --cflags --libs weir) -o static &&
+        cmake -S cmake -B cmake/build && cmake --build cmake/build'
+    for program in plain squares static cmake/build/squares; do
+        [ "$(inside "/root/$program")" = 2664667000 ] || fail "$program, compiled there, does not run"
+    done
+
+    quietly inside python3 -c 'import weir
+with weir.scope() as scope:
+    numbers = scope.list([1, 2.5, "three"])
+    assert list(numbers) == [1, 2.5, "three"]'
+    [ -z "$(inside ls /dev/shm)" ] || fail 'a program left something in /dev/shm'
+
+    for package in libweir0 libweir-dev libweir-doc python3-weir; do
+        dpkg-deb -R "$(deb_of "$package")" "$work/next"
+        sed -i "s/^Version: .*/Version: $version+next/; s/(= $version)/(= $version+next)/" "$work/next/DEBIAN/control"
+        dpkg-deb -b "$work/next" "$work/system/root/${package}_next.deb" >/dev/null
+        rm -rf "$work/next"
+    done
+    quietly inside sh -c 'apt-get -y install /root/*_next.deb && /root/plain'
+    inside sh -c 'dpkg-query -W -f "\${Version}" libweir0' | grep -q '+next' || fail 'it was not upgraded'
+    quietly inside sh -c 'apt-get -y --autoremove purge libweir0 libweir-dev libweir-doc python3-weir'
+    left=$(inside sh -c 'find / -xdev -name "*weir*" -not -path "/root/*" -not -path "/proc/*"')
+    [ -z "$left" ] || fail "left after removing: $left"
+}
+
+"test_$what"
