@@ -60,11 +60,9 @@ static json_t *ask_locked(struct weir_scope *scope, json_t *request, int passed)
         return weir__fail_null(-EPIPE,
                                "the manager has not answered before, and is not asked again");
     }
-    if (!weir__descriptor_is_own(&scope->channel.socket)) {
+    if (weir__channel_check(&scope->channel) < 0) {
         json_decref(request);
-        return weir__fail_null(
-            -EBADF, "the program has closed descriptor %d, the connection to the manager",
-            scope->channel.socket.fd);
+        return NULL;
     }
     error = weir__frame_send_with(scope->channel.socket.fd, request, passed);
     if (error)

@@ -68,6 +68,14 @@ json_t *weir__channel_receive(const struct weir__channel *channel)
                            channel->timeout_ms, strerror(-result));
 }
 
+int weir__channel_check(const struct weir__channel *channel)
+{
+    if (weir__descriptor_is_own(&channel->socket))
+        return 0;
+    return weir__fail(-EBADF, "the program has closed descriptor %d, the connection to the manager",
+                      channel->socket.fd);
+}
+
 /* Where orphans come back to this process, it reaps this one child of its own; elsewhere it has
  * none. */
 static void reap(int pidfd)

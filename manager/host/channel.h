@@ -29,6 +29,9 @@ struct weir__channel {
 /* Nothing is open yet. */
 void weir__channel_init(struct weir__channel *channel, int timeout_ms);
 
+/* 0; or -EBADF, with the last error set: the program has closed the connection. */
+int weir__channel_check(const struct weir__channel *channel);
+
 /* The manager's next message, within its timeout and before its deadline. NULL with the last error
  * set. */
 json_t *weir__channel_receive(const struct weir__channel *channel);
