@@ -70,7 +70,7 @@ static int by_end(weir_scope *scope)
 static int by_exec(weir_scope *scope)
 {
     (void)scope;
-    execl("/bin/sleep", "sleep", "0.5", NULL);
+    execl("/bin/sleep", "sleep", "2", NULL);
     return 1;
 }
 
@@ -79,7 +79,7 @@ static int by_kill_with_a_child(weir_scope *scope)
 {
     (void)scope;
     if (fork() == 0) {
-        usleep(500000);
+        usleep(2000000);
         _exit(0);
     }
     raise(SIGKILL);
@@ -115,7 +115,6 @@ static void nothing_is_left__when_the_program_is_gone(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(deaths) / sizeof(*deaths); i++) {
         double worst = 0;
-        int late = 0;
 
         for (int trial = 0; trial < 10; trial++) {
             struct host host;
@@ -127,16 +126,16 @@ static void nothing_is_left__when_the_program_is_gone(void **state)
             ms = shm_clean_after_ms(5000);
             if (ms < 0)
                 fail_msg("%s: not clean after 5 s", deaths[i].name);
-            /* exec and the child with the socket: clean while they still live, for 500 ms. */
-            late += ms >= 400;
+            /* exec and the child with the socket: clean while they still live, for 2 s. */
+            assert_true(ms < 1500);
             worst = ms > worst ? ms : worst;
             assert_true(pidfd_gone(host.manager_pidfd, 5000));
+            kill(host.pid, SIGKILL); /* what it has executed */
             host_wait(&host);
         }
-        assert_true(late <= 2); /* a busy machine may be */
         print_message("%-22s clean after %.1f ms at worst\n", deaths[i].name, worst);
     }
-    usleep(500000); /* the children that held a socket */
+    usleep(2200000); /* the children that held a socket */
 }
 
 /* ---- the last thread ------------------------------------------------------------------------- */
@@ -211,7 +210,7 @@ static void next_begin_sweeps__when_all_were_killed(void **state)
     double took = 1000;
 
     (void)state;
-    for (int k = 0; k < 5 && took >= 100; k++) { /* a busy machine may be late */
+    for (int k = 0; k < 5 && took >= 500; k++) { /* a busy machine may be late */
         weir_scope *scope;
         double start;
 
@@ -230,7 +229,7 @@ static void next_begin_sweeps__when_all_were_killed(void **state)
         assert_int_equal(shm_files(), if_named(1));
         assert_int_equal(weir_scope_end(scope), 0);
     }
-    assert_true(took < 100);
+    assert_true(took < 500);
 }
 
 /* ---- at random instants ---------------------------------------------------------------------- */

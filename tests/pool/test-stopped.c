@@ -236,7 +236,7 @@ static void the_pool_ends__when_its_supervisor_cannot_go_on(void **state)
         assert_true(now_ms() - start < 20000);
         waitpid(pid, &status, __WALL); /* what a tracer owes */
         assert_int_equal(weir_scope_end(scope), 0);
-        assert_false(is_alive(worker) || is_alive(pid));
+        WAIT_UNTIL(!is_alive(worker) && !is_alive(pid), 10000); /* the worker dies of its death */
     }
 }
 
