@@ -53,7 +53,8 @@ deb_of() {
 }
 
 has_file() {
-    dpkg-deb -c "$(deb_of "$1")" | grep -q " \./$2\( -> .*\)\?$" || fail "$1 has no $2"
+    dpkg-deb -c "$(deb_of "$1")" >"$work/list"
+    grep -q " \./$2\( -> .*\)\?$" "$work/list" || fail "$1 has no $2"
 }
 
 test_build() {
