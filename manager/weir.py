@@ -1021,7 +1021,7 @@ _BUFFER_SIZE = 4096
 
 
 class _Buffer:
-    """Memory for the str and bytes of a result; larger() for a result that did not fit."""
+    """Memory for the str and bytes of a result, which are in it until the `with` block ends."""
 
     def __enter__(self) -> "_Buffer":
         try:
@@ -1035,11 +1035,15 @@ class _Buffer:
         if self.size == _BUFFER_SIZE and len(_buffers) < 16:
             _buffers.append(self.data)
 
-    def larger(self, *values: _CValue) -> None:
-        """Makes it large enough for values that a call has told the sizes of."""
-        needed = sum(value.size + 1 for value in values if value.type in (_STR, _BYTES))
-        self.size = max(needed, 2 * self.size)
-        self.data = ctypes.create_string_buffer(self.size)
+    def fill(self, call: Callable[..., int], *arguments: Any, out: Tuple[_CValue, ...]) -> int:
+        """The code of a call that gives these values; it is called again while they do not fit."""
+        while True:
+            code = call(*arguments, *out, self.data, self.size)
+            if code != -errno.ENOBUFS:
+                return code
+            needed = sum(value.size + 1 for value in out if value.type in (_STR, _BYTES))
+            self.size = max(needed, 2 * self.size)
+            self.data = ctypes.create_string_buffer(self.size)
 
 
 class _Items(collections.abc.ItemsView):  # type: ignore[type-arg]
@@ -1085,18 +1089,15 @@ class Dict(_Object, MutableMapping[Key, Value]):
         return _Part(self)
 
     def __getitem__(self, key: Key) -> Value:
-        handle, wanted, out = self._open(), _key(key), _CValue()
+        handle, out = self._open(), _CValue()
         with _Buffer() as buffer:
-            while True:
-                code = _dict_get(handle.pointer, wanted, out, buffer.data, buffer.size)
-                if code == 0:
-                    value: Value = _python(out)
-                    return value
-                if code == -errno.ENOENT:
-                    raise KeyError(key)
-                if code != -errno.ENOBUFS:
-                    raise _failure(code)
-                buffer.larger(out)
+            code = buffer.fill(_dict_get, handle.pointer, _key(key), out=(out,))
+            if code == 0:
+                value: Value = _python(out)
+                return value
+        if code == -errno.ENOENT:
+            raise KeyError(key)
+        raise _failure(code)
 
     def __setitem__(self, key: Key, value: Value) -> None:
         code = _dict_set(self._open().pointer, _key(key), _value(value))
@@ -1130,10 +1131,7 @@ class Dict(_Object, MutableMapping[Key, Value]):
         while True:
             handle = self._open()
             with _Buffer() as buffer:
-                code = _dict_next(handle.pointer, cursor, key, value, buffer.data, buffer.size)
-                while code == -errno.ENOBUFS:
-                    buffer.larger(key, value)
-                    code = _dict_next(handle.pointer, cursor, key, value, buffer.data, buffer.size)
+                code = buffer.fill(_dict_next, handle.pointer, cursor, out=(key, value))
                 if code == 0:
                     return
                 if code < 0:
@@ -1154,49 +1152,41 @@ class Dict(_Object, MutableMapping[Key, Value]):
 
     def setdefault(self, key: Key, default: Value = None) -> Value:  # type: ignore[override]
         """The value of the key; if the key is new, it gets `default`. One atomic step."""
-        handle, wanted, stored, out = self._open(), _key(key), _value(default), _CValue()
+        handle, stored, out = self._open(), _value(default), _CValue()
         with _Buffer() as buffer:
-            while True:
-                code = _dict_setdefault(handle.pointer, wanted, stored, out, buffer.data, buffer.size)
-                if code >= 0:
-                    value: Value = _python(out)
-                    return value
-                if code != -errno.ENOBUFS:
-                    raise _failure(code)
-                buffer.larger(out)
+            # of a key that is new, `out` leads to what `stored` has
+            code = buffer.fill(_dict_setdefault, handle.pointer, _key(key), stored, out=(out,))
+            if code >= 0:
+                value: Value = _python(out)
+                return value
+        raise _failure(code)
 
     def pop(self, key: Key, *default: Value) -> Value:  # type: ignore[override]
         """Removes the key and gives its value; of several processes that pop one key, one gets it. One atomic step."""
         if len(default) > 1:
             raise TypeError("pop() takes a key and a default")
-        handle, wanted, out = self._open(), _key(key), _CValue()
+        handle, out = self._open(), _CValue()
         with _Buffer() as buffer:
-            while True:
-                code = _dict_pop(handle.pointer, wanted, out, buffer.data, buffer.size)
-                if code == 0:
-                    value: Value = _python(out)
-                    return value
-                if code == -errno.ENOENT:
-                    if default:
-                        return default[0]
-                    raise KeyError(key)
-                if code != -errno.ENOBUFS:
-                    raise _failure(code)
-                buffer.larger(out)
+            code = buffer.fill(_dict_pop, handle.pointer, _key(key), out=(out,))
+            if code == 0:
+                value: Value = _python(out)
+                return value
+        if code != -errno.ENOENT:
+            raise _failure(code)
+        if default:
+            return default[0]
+        raise KeyError(key)
 
     def popitem(self) -> Tuple[Key, Value]:
         """Removes any item and gives it; KeyError if there is none."""
         handle, key, value = self._open(), _CValue(), _CValue()
         with _Buffer() as buffer:
-            while True:
-                code = _dict_popitem(handle.pointer, key, value, buffer.data, buffer.size)
-                if code == 0:
-                    return _python(key), _python(value)
-                if code == -errno.ENOENT:
-                    raise KeyError("the dictionary is empty")
-                if code != -errno.ENOBUFS:
-                    raise _failure(code)
-                buffer.larger(key, value)
+            code = buffer.fill(_dict_popitem, handle.pointer, out=(key, value))
+            if code == 0:
+                return _python(key), _python(value)
+        if code == -errno.ENOENT:
+            raise KeyError("the dictionary is empty")
+        raise _failure(code)
 
     def add(self, key: Key, delta: int = 1) -> int:
         """Adds to an int in one atomic step, and gives the sum. A key that is not there counts as 0, and is made.
