@@ -93,15 +93,6 @@ static int note_block(struct weir_scope *scope, const struct weir__entry *entry,
     return weir__scope_file_note(scope->file.fd, weir__space_index(&scope->space, entry), &record);
 }
 
-/* A manager takes the program for gone that has closed its connection, and cleans up. Then this is
- * what the program is told. */
-static int tell_cause(const struct weir_scope *scope, int error)
-{
-    if (error != -ESTALE || scope->beginner != getpid() || scope->channel.socket.fd < 0)
-        return error;
-    return weir__channel_check(&scope->channel) < 0 ? -EBADF : error;
-}
-
 /* Record, then name, unless it has none. */
 static int name_in_scope(struct weir_scope *scope, struct weir__entry *entry,
                          const struct weir__block *block, const struct plan *plan)
@@ -112,13 +103,11 @@ static int name_in_scope(struct weir_scope *scope, struct weir__entry *entry,
         /* There is no name that a cleaner could miss, so no cleaner needs to wait for this; and in
          * a scope with names nothing to be recorded. */
         error = weir__scope_file_check_open(scope->file.fd);
-        if (error || !weir__scope_is_anonymous(scope))
-            return tell_cause(scope, error);
-        return note_block(scope, entry, plan);
+        return error || !weir__scope_is_anonymous(scope) ? error : note_block(scope, entry, plan);
     }
     error = begin_creation(scope);
     if (error)
-        return tell_cause(scope, error);
+        return error;
     error = note_block(scope, entry, plan);
     if (!error) {
         /* Killed here: the record names nothing yet. */
@@ -205,6 +194,10 @@ static struct weir__entry *try_to_make(struct weir_scope *scope, const struct pl
     }
     if (!error)
         error = name_in_scope(scope, entry, &block, plan);
+    /* A manager takes a program that has closed its connection for gone, and cleans up. Then that
+     * is what the program is told. */
+    if (error == -ESTALE && scope->beginner == getpid() && scope->channel.socket.fd >= 0)
+        (void)weir__channel_check(&scope->channel);
     weir__block_close_fd(&block);
     if (error) {
         weir__space_give(&scope->space, entry);
