@@ -37,7 +37,7 @@ class Text:
         lines = comment_lines(comment)
         at = 0
         while at < len(lines):
-            text, width = lines[at]
+            text = lines[at][0]
             tag = re.match(r"(Context|Crash|Returns): *(.*)", text)
             parameter = re.match(r"((?:`\w+`(?:, )?)+): *(.*)", text)
             if not text.strip():
@@ -70,7 +70,6 @@ class Text:
                 text = tag.group(2)
             elif parameter:
                 text = parameter.group(2)
-            begin = at
             while not ends_paragraph(lines, at):
                 at += 1
                 text += " " + lines[at][0].strip()
@@ -79,7 +78,6 @@ class Text:
                 target.append(("parameter", parameter.group(1).replace("`", ""), text))
             else:
                 target.append(("paragraph", text))
-            assert at > begin
 
     def first_sentence(self):
         for kind, *rest in self.blocks:
@@ -87,6 +85,21 @@ class Text:
                 text = re.split(r"(?<=[a-z)\"0-9])[.:;] |[.:]$", rest[0])[0]
                 return re.sub(r"\s+", " ", text).rstrip(".:")
         return ""
+
+
+def comment_at(lines, at):
+    """The comment that begins at a line, and its last line."""
+    begin = at
+    while "*/" not in lines[at]:
+        at += 1
+    return "\n".join(lines[begin:at + 1]), at
+
+
+def kind_of(comment):
+    """What a comment at column 0 is: the "heading" of a section, a "remark" about the calls that are left of it, or neither."""
+    if comment.startswith("/* ----"):
+        return "heading"
+    return "remark" if re.match(r"/\*\s*In all calls below", comment) else "comment"
 
 
 def comment_lines(comment):
@@ -141,8 +154,7 @@ class Header:
             self.lines = file.read().split("\n")
         self.file = os.path.basename(path)
         self.name = self.file[:-2]
-        opening = "\n".join(self.lines[:next(i for i, line in enumerate(self.lines) if line.endswith("*/")) + 1])
-        opening = re.sub(r"^/\* SPDX[^\n]*\n \*\n", "/* ", opening).replace("/*  * ", "/* ", 1)
+        opening = re.sub(r"^/\* SPDX[^\n]*\n \*\n", "/* ", comment_at(self.lines, 0)[0]).replace("/*  * ", "/* ", 1)
         self.opening = Text(re.sub(r"^/\* %s: *" % re.escape(self.file), "/* ", opening))
         self.sections = [Section("")]
         self.read()
@@ -157,18 +169,15 @@ class Header:
         while at < len(lines):
             line = lines[at]
             if line.startswith("/*"):
-                begin = at
-                while "*/" not in lines[at]:
-                    at += 1
-                text = "\n".join(lines[begin:at + 1])
-                heading = re.match(r"/\* -+ (.*?) -+ \*/", text)
-                entry, comment = None, None
-                if heading:
-                    if heading.group(1) == "bodies":
+                text, at = comment_at(lines, at)
+                kind, entry, comment = kind_of(text), None, None
+                if kind == "heading":
+                    title = text.strip("/*- ")
+                    if title == "bodies":
                         return
-                    self.sections.append(Section(heading.group(1)))
+                    self.sections.append(Section(title))
                     remark = None
-                elif re.match(r"/\*\s*In all calls below", text):
+                elif kind == "remark":
                     remark = Text(text)
                 else:
                     comment = Text(text)
@@ -240,10 +249,7 @@ def members_of(lines):
     while at < len(lines) - 1:
         line = lines[at]
         if re.match(r"\s*/\*", line):
-            begin = at
-            while "*/" not in lines[at]:
-                at += 1
-            comment = "\n".join(lines[begin:at + 1])
+            comment, at = comment_at(lines, at)
         else:
             begin = at
             while not re.search(r"[;,{]\s*(/\*.*)?$", re.sub(r"/\*.*?\*/", "", lines[at])) and at + 1 < len(lines) - 1:
@@ -339,6 +345,8 @@ class Pages:
         """The macros for blocks. Parameters are left out."""
         out = []
         for kind, *rest in blocks:
+            if kind == "parameter":
+                continue
             if kind == "paragraph":
                 out += ([] if first else [".PP"]) + self.lines(rest[0])
             elif kind == "list":
@@ -353,8 +361,7 @@ class Pages:
         return [r".\" Made from the public headers by pool/man/pages.py.",
                 '.TH %s %d %s "weir %s" "weir manual"' % (name, section, self.date, self.version), ".SH NAME"]
 
-    def entry(self, header, entry):
-        self.header = header
+    def entry(self, entry):
         doc, about = entry.doc, entry.doc.first_sentence()
         if about[:1].isupper() and not about[1:2].isupper() and not about.startswith("WEIR_"):
             about = about[0].lower() + about[1:]
@@ -366,11 +373,9 @@ class Pages:
                 out.append("")
             out += [protected(r"\fB%s\fP" % escaped(line)) for line in code]
         out += [".fi", ".SH DESCRIPTION"]
-        body = [block for block in doc.blocks if block[0] != "parameter"]
-        out += self.blocks(body)
-        if entry.remark and entry.remark.blocks and "function" in entry.kinds:
-            remark = [block for block in entry.remark.blocks if not re.fullmatch(r"In all calls below[:,]?", block[1] if block[0] == "paragraph" else "")]
-            out += self.blocks(remark, False)
+        out += self.blocks(doc.blocks)
+        if entry.remark and "function" in entry.kinds:
+            out += self.blocks([block for block in entry.remark.blocks if block != ("paragraph", "In all calls below:")], False)
         parameters = [block for block in doc.blocks if block[0] == "parameter"]
         if parameters:
             out.append(".SH PARAMETERS")
@@ -381,19 +386,17 @@ class Pages:
             out.append(".SH MEMBERS" if "struct" in entry.code[0][0] else ".SH VALUES")
             for name, text in members:
                 out += [".TP", r"\fB%s\fP" % escaped(name)]
-                blocks = [block for block in text.blocks if block[0] != "parameter"]
-                out += self.lines(blocks[0][1]) if blocks else [""]
-                for block in blocks[1:]:
-                    out += [".IP"] + self.lines(block[1])
+                for i, block in enumerate(text.blocks):
+                    out += ([".IP"] if i else []) + self.blocks([block])
         for tag in TAGS:
             blocks = entry.text(tag)
             if blocks:
                 out.append(".SH " + TITLES[tag])
                 for i, block in enumerate(blocks):
-                    out += self.blocks(capital([block]), i == 0)
-            elif tag == "Returns" and "function" in entry.kinds and not entry.text("Returns") and not is_void(entry):
+                    out += self.blocks([capital(block)], i == 0)
+            elif tag == "Returns" and "function" in entry.kinds and not is_void(entry):
                 out += [".SH RETURN VALUE"] + self.lines(self.by_convention(entry))
-        out += [".SH SEE ALSO"] + self.see_also(header, entry)
+        out += [".SH SEE ALSO"] + self.see_also(entry)
         return out
 
     def by_convention(self, entry):
@@ -413,7 +416,7 @@ class Pages:
             what.append("false")
         return text + (" For an object that is NULL: %s, and weir_last_error() says so." % " or ".join(what) if what else "")
 
-    def see_also(self, header, entry):
+    def see_also(self, entry):
         said = " ".join(str(block) for block in entry.doc.blocks) + str(list(entry.doc.tags.values())) + " ".join(" ".join(c) for c in entry.code)
         said += " ".join(str(text.blocks) for _, text in entry.members if text)
         names = []
@@ -422,15 +425,14 @@ class Pages:
             if page and page != entry.names[0] and page not in names:
                 names.append(page)
         names = [self.reference(name) for name in sorted(names, key=str.lower)]
-        return filled(", ".join(names + [r"\fB%s\fP(7)" % escaped(header.name), r"\fBweir\fP(7)"]))
+        return filled(", ".join(names + [r"\fB%s\fP(7)" % escaped(self.header.name), r"\fBweir\fP(7)"]))
 
     def header_page(self, header):
-        self.header = header
         about = header.opening.first_sentence()
         about = about[0].lower() + about[1:] if about else "all of weir"
         out = self.start(header.name, 7)
         out.append(r"%s \- %s" % (escaped(header.name), escaped(about)))
-        out += [".SH SYNOPSIS", ".nf", r"\fB#include <weir.h>\fP", ".fi", ".SH DESCRIPTION"] + self.blocks(capital(header.opening.blocks))
+        out += [".SH SYNOPSIS", ".nf", r"\fB#include <weir.h>\fP", ".fi", ".SH DESCRIPTION"] + self.blocks([capital(header.opening.blocks[0])] + header.opening.blocks[1:])
         for section in header.sections:
             if not section.entries and not section.notes:
                 continue
@@ -440,7 +442,7 @@ class Pages:
                 out.append(".SH DEFINITIONS")
             first = True
             for note in section.notes:
-                out += self.blocks([block for block in note.blocks if block[0] != "parameter"], first)
+                out += self.blocks(note.blocks, first)
                 first = False
             for entry in section.entries:
                 about = entry.doc.first_sentence()
@@ -453,17 +455,17 @@ class Pages:
     def write(self, folder):
         os.makedirs(folder, exist_ok=True)
         for header in self.headers:
+            self.header = header
             save(folder, header.name + ".7", self.header_page(header))
             for entry in header.entries():
-                save(folder, entry.names[0] + ".3", self.entry(header, entry))
+                save(folder, entry.names[0] + ".3", self.entry(entry))
 
 
-def capital(blocks):
-    """The blocks, the first one beginning as a sentence does."""
-    kind, text = blocks[0][:2]
-    if kind == "paragraph" and re.match(r"[a-z]+[ ,.;]", text):
-        return [(kind, text[0].upper() + text[1:])] + blocks[1:]
-    return blocks
+def capital(block):
+    """The block, a paragraph beginning as a sentence does."""
+    if block[0] == "paragraph" and re.match(r"[a-z]+[ ,.;]", block[1]):
+        return ("paragraph", block[1][0].upper() + block[1][1:])
+    return block
 
 
 def is_void(entry):

@@ -22,6 +22,10 @@ import tempfile
 
 from csource import MODULES, comments_of, line_of, read
 
+# The manual pages are made by the same rules.
+sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../pool/man"))
+from pages import comment_at, kind_of  # noqa: E402
+
 TAGS = ("Context", "Crash", "Returns")
 TAG = re.compile(r"(?<![`\"])\b(Context|Crash|Returns):")  # in quotes it is a word
 AT_START = re.compile(r"^[ \t]*(?:/\*| \*|\*)?[ \t]*(Context|Crash|Returns):")
@@ -66,16 +70,10 @@ def declarations_of(path, text):
     while at < len(lines):
         line = lines[at]
         if line.startswith("/*"):
-            begin = at
-            while "*/" not in lines[at]:
-                at += 1
-            comment = "\n".join(lines[begin:at + 1])
-            if comment.startswith("/* ----"):
-                doc = section = ""
-            elif re.match(r"/\*\s*In all calls below", comment):
-                doc, section = "", comment
-            else:
-                doc = comment
+            comment, at = comment_at(lines, at)
+            kind = kind_of(comment)
+            doc = comment if kind == "comment" else ""
+            section = {"heading": "", "remark": comment}.get(kind, section)
         elif not line.strip():
             doc = ""
         elif line.startswith(("WEIR_API ", "static inline ")):
