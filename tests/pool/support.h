@@ -179,6 +179,23 @@ static inline int call_at_gate(weir_task *task, void *arg)
     return wait_at_gate(task, (weir_range){0, 1}, arg);
 }
 
+/* What tasks that wait until they are cancelled have in shared_memory(). */
+struct slow {
+    _Atomic int started, cancelled;
+};
+
+static inline int until_cancelled(weir_task *task, weir_range range, void *arg)
+{
+    struct slow *slow = arg;
+
+    (void)range;
+    slow->started++;
+    for (int i = 0; i < 100000 && !weir_task_cancelled(task); i++)
+        usleep(100);
+    slow->cancelled += weir_task_cancelled(task);
+    return 0;
+}
+
 /* Waits at most `timeout_ms` until the condition holds. */
 #define WAIT_UNTIL(condition, timeout_ms)                                                          \
     do {                                                                                           \

@@ -17,22 +17,6 @@
 
 /* ---- calls that run ------------------------------------------------------------------------- */
 
-struct slow {
-    _Atomic int started, cancelled;
-};
-
-static int until_cancelled(weir_task *task, weir_range range, void *arg)
-{
-    struct slow *slow = arg;
-
-    (void)range;
-    slow->started++;
-    for (int i = 0; i < 100000 && !weir_task_cancelled(task); i++)
-        usleep(100);
-    slow->cancelled += weir_task_cancelled(task);
-    return 0;
-}
-
 struct canceller {
     weir_pool *pool;
     struct slow *slow;
@@ -411,46 +395,35 @@ static void a_loop_of_jobs_ends__whenever_a_handler_interrupts_it(void **state)
 
 /* ---- cancels that come late ------------------------------------------------------------------ */
 
-static int wait_for_gate(weir_task *task, weir_range range, void *arg)
-{
-    struct slow *slow = arg;
-
-    (void)task;
-    (void)range;
-    slow->started++;
-    while (slow->cancelled == 0)
-        usleep(100);
-    return 0;
-}
-
 /* A handler has read where the job is, and goes on when another job has its place. */
 static void no_other_job_is_cancelled__when_its_place_is_used_again(void **state)
 {
     weir_scope *scope = begin();
-    struct slow *slow = shared_memory(4096);
+    struct gate *gate = shared_memory(sizeof *gate);
     weir_pool *pool = new_pool(scope, 1);
     weir_future *first, *second;
     uint64_t position;
 
     (void)state;
-    slow->cancelled = 1;
-    first = weir_pool_for_async(pool, (weir_range){0, 1}, wait_for_gate, slow, NULL);
+    gate->open = true;
+    first = weir_pool_for_async(pool, (weir_range){0, 1}, wait_at_gate, (void *)&gate,
+                                OPTIONS(.arg_size = sizeof gate));
     assert_non_null(first);
     position = first->position;
     assert_int_equal(weir_future_wait(first, -1), 0);
-    slow->cancelled = 0;
-    second =
-        weir_pool_for_async(pool, (weir_range){0, 4}, wait_for_gate, slow, OPTIONS(.grain = 1));
+    gate->open = false;
+    second = weir_pool_for_async(pool, (weir_range){0, 4}, wait_at_gate, (void *)&gate,
+                                 OPTIONS(.grain = 1, .arg_size = sizeof gate));
     assert_non_null(second);
     assert_int_equal(second->position % WEIR__JOBS_MAX, position % WEIR__JOBS_MAX);
     weir__job_cancel(pool, position);
-    slow->cancelled = 1;
+    gate->open = true;
     assert_int_equal(weir_future_wait(second, -1), 0);
     weir_future_free(first);
     weir_future_free(second);
     weir_pool_free(pool);
     weir_scope_end(scope);
-    munmap(slow, 4096);
+    munmap(gate, sizeof *gate);
 }
 
 struct racer {

@@ -440,22 +440,11 @@ static void calls_run_at_once__when_submitted_one_after_the_other(void **state)
 
 /* ---- cancelling and deadlines --------------------------------------------------------------- */
 
-static int wait_until_cancelled(weir_task *task, weir_range range, void *arg)
-{
-    const double until = now_ms() + GATE_S * 1000.0;
-
-    (void)range;
-    ++**(_Atomic int *const *)arg;
-    while (!weir_task_cancelled(task) && now_ms() < until)
-        usleep(200);
-    return 0;
-}
-
 static void a_cancelled_job_ends__when_its_running_chunks_are_through(void **state)
 {
     weir_scope *scope = begin();
     struct gate *gate = shared_memory(sizeof *gate);
-    _Atomic int *begun = shared_memory(sizeof *begun);
+    struct slow *slow = shared_memory(sizeof *slow);
     weir_pool *pool = new_pool(scope, 2);
     weir_future *future = held(pool, gate, 50);
 
@@ -468,18 +457,18 @@ static void a_cancelled_job_ends__when_its_running_chunks_are_through(void **sta
     assert_int_equal(gate->waiting, 2);
     weir_future_free(future);
 
-    future = weir_pool_for_async(pool, weir_range_of(50), wait_until_cancelled, (void *)&begun,
-                                 OPTIONS(.grain = 1, .arg_size = sizeof begun));
-    WAIT_UNTIL(*begun == 2, 20000);
+    future =
+        weir_pool_for_async(pool, weir_range_of(50), until_cancelled, slow, OPTIONS(.grain = 1));
+    WAIT_UNTIL(slow->started == 2, 20000);
     weir_future_free(future); /* waits for both */
     /* and the pool is as before */
     future = submit(pool, twice, 4);
     assert_int_equal(weir_future_wait(future, -1), 0);
-    assert_int_equal(*begun, 2);
+    assert_int_equal(slow->started, 2);
     weir_future_free(future);
     weir_scope_end(scope);
     munmap(gate, sizeof *gate);
-    munmap((void *)begun, sizeof *begun);
+    munmap(slow, sizeof *slow);
 }
 
 static void a_job_is_stopped__when_it_passes_its_deadline(void **state)
