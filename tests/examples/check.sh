@@ -6,16 +6,9 @@ set -eu
 what=$1 program=$(realpath "$2")
 root=$(cd "$(dirname "$0")/../.." && pwd)
 
-work=$(mktemp -d "${TMPDIR:-/tmp}/weir-example.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-trap 'exit 1' HUP INT TERM
+. "$root/tests/support/checks.sh"
 export LC_ALL=C
 cd "$work"
-
-fail() {
-    echo "$what: $*"
-    exit 1
-}
 
 # refused STATUS PATTERN ARGUMENT...: the program ends with this status, says why on stderr, prints nothing
 refused() {

@@ -12,22 +12,8 @@ set -eu
 what=$1 root=$2
 shift 2
 
-work=$(mktemp -d "${TMPDIR:-/tmp}/weir-install.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-trap 'exit 1' HUP INT TERM
+. "$root/tests/support/checks.sh"
 unset WEIR_MANAGER PKG_CONFIG_PATH LD_LIBRARY_PATH DESTDIR
-
-fail() {
-    echo "$what: $*"
-    exit 1
-}
-
-quietly() {
-    "$@" >"$work/log" 2>&1 || {
-        cat "$work/log"
-        fail "failed: $*"
-    }
-}
 
 # Under $work/prefix.
 install_weir() {
@@ -64,7 +50,7 @@ run_do_work() {
 
 # The program on README.md's first screen prints what is shown below it, and the tests that documents name exist.
 check_readme() {
-    awk '/^```c$/ { on = 1; next } /^```$/ && on { exit } on' "$root/README.md" >"$work/squares.c"
+    readme_program >"$work/squares.c"
     sed -n '/^\$ cc squares.c/{n;p;q}' "$root/README.md" >"$work/expected"
     # shellcheck disable=SC2046,SC2086
     $cc -Wall -Wextra "$work/squares.c" $(pkg-config --cflags --libs weir) -o "$work/squares" 2>"$work/log" ||
@@ -88,10 +74,7 @@ check_others() {
     ) || fail 'the program does not run with the run path that README.md gives'
     command -v cmake >/dev/null 2>&1 || { echo 'without cmake: what README.md says to it is not tried'; return 0; }
     mkdir "$work/cmake"
-    {
-        printf 'cmake_minimum_required(VERSION 3.18)\nproject(squares C)\nadd_executable(squares ../squares.c)\n'
-        awk '/^```cmake$/ { on = 1; next } /^```$/ && on { exit } on' "$root/README.md"
-    } >"$work/cmake/CMakeLists.txt"
+    readme_cmake >"$work/cmake/CMakeLists.txt"
     cmake_with_prefix >"$work/log" 2>&1 || { cat "$work/log"; fail 'CMake cannot use it as README.md says'; }
     "$work/cmake/build/squares" | cmp - "$work/expected" || fail 'the program that CMake built'
     for wanted in '' 0.1 0.1.0; do

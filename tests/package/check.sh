@@ -11,25 +11,11 @@
 # shellcheck disable=SC2016 # what stands in single quotes is for a shell in the other system
 set -eu
 what=$1 root=$2
-work=$(mktemp -d "${TMPDIR:-/tmp}/weir-package.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-trap 'exit 1' HUP INT TERM
-
-fail() {
-    echo "$what: $*"
-    exit 1
-}
+. "$root/tests/support/checks.sh"
 
 skip() {
     echo "skipped: $*"
     exit 77
-}
-
-quietly() {
-    "$@" >"$work/log" 2>&1 || {
-        tail -n 40 "$work/log"
-        fail "failed: $*"
-    }
 }
 
 version=$(sed -n "s/^  version: '\(.*\)',/\1/p" "$root/meson.build")
@@ -107,14 +93,11 @@ test_install() {
     # minimal systems leave out manual pages
     rm -f "$work"/system/etc/dpkg/dpkg.cfg.d/*
     quietly inside sh -c 'apt-get -y --no-install-recommends install /root/*.deb'
-    quietly inside sh -c 'man weir_pool_for | grep -q "weir_pool_for"; man 3 weir_shm_size | grep -q weir_shm_buf; man weir | grep -q WEIR_WORKERS'
-    awk '/^```c$/ { on = 1; next } /^```$/ && on { exit } on' "$root/README.md" >"$work/system/root/squares.c"
-    {
-        printf 'cmake_minimum_required(VERSION 3.18)\nproject(squares C)\nadd_executable(squares ../squares.c)\n'
-        awk '/^```cmake$/ { on = 1; next } /^```$/ && on { exit } on' "$root/README.md"
-    } >"$work/lists"
+    quietly inside sh -c 'man weir_pool_for | grep -q weir_pool_for && man 3 weir_shm_size | grep -q weir_shm_buf &&
+        man weir | grep -q WEIR_WORKERS'
+    readme_program >"$work/system/root/squares.c"
     mkdir "$work/system/root/cmake"
-    cp "$work/lists" "$work/system/root/cmake/CMakeLists.txt"
+    readme_cmake >"$work/system/root/cmake/CMakeLists.txt"
     quietly inside sh -c 'cd /root && cc squares.c -lweir -o plain && cc squares.c $(pkg-config --cflags --libs weir) -o squares &&
         cc -static squares.c $(pkg-config --static --cflags --libs weir) -o static &&
         cmake -S cmake -B cmake/build && cmake --build cmake/build'
