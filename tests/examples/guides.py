@@ -8,9 +8,10 @@ GUIDE is the name of a Markdown file in examples/guides/. What it says in code i
               the block is a passage of a program: the line before is `<!-- from NAME -->`, a file in the guide's
               folder. What the passage's lines are indented by in common is left out
   ```sh       each line is run
-  ```console  each line that begins with `$ ` is run, and what stands below it is what it prints, stderr included.
-              In a line … is anything, and a line of it alone any lines. A command ends with status 0, unless the
-              next one is `echo $?`. The line before can be `<!-- needs WHAT -->`: see NEEDS
+  ```console  each line that begins with `$ ` is run (with the lines below that begin with `> `, without that), and
+              what stands below it is what it prints, stderr included. In a line … is anything, and a line of it alone any
+              lines. A command ends with status 0, unless the next one is `echo $?`. The line before can be
+              `<!-- needs WHAT -->`: see NEEDS
   ```text     neither
 
 The commands of a guide are lines of one shell script, in a folder with a copy of all programs of examples/ and
@@ -45,6 +46,7 @@ NEEDS = {
     "numpy": "python3 -c 'import numpy'",
     "openmp": "echo 'int main(void) { return 0; }' | cc -fopenmp -x c - -o needs.out",
     "tbb": "printf '#include <tbb/parallel_for.h>\\nint main() { return 0; }' | c++ -x c++ - -o needs.out -ltbb",
+    "user-namespace": "unshare -rm true",
     "private-shm": '[ "$GUIDES_SHM" = private ]',
 }
 
@@ -87,6 +89,8 @@ def commands_of(block):
                 found.append([number, line, None])
         elif line.startswith("$ "):
             found.append([number, line[2:], []])
+        elif found and line.startswith("> ") and not found[-1][2]:
+            found[-1][1] += "\n" + line[2:]
         elif found:
             found[-1][2].append(line)
     return found
@@ -323,6 +327,10 @@ $ false
 $ echo $?
 1
 $ echo more
+$ cat <<END
+> one
+> END
+one
 ```
 <!-- needs nothing-of-this-name -->
 ```console
@@ -354,7 +362,7 @@ def self_test():
                   "bad.md:52: echo more"]
         assert found == wanted, found
         with open(skipped, encoding="utf-8") as file:
-            assert file.read() == "bad.md:55: without nothing-of-this-name: not tried\n"
+            assert file.read() == "bad.md:59: without nothing-of-this-name: not tried\n"
 
 
 if __name__ == "__main__":
