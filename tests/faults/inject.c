@@ -22,6 +22,7 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -40,6 +41,7 @@
 #define LIMIT_S   20
 #define MARK      0x77656972
 #define CALLS     512
+#define WAKES     (CALLS - 1) /* futex() that wakes: it cannot fail as one that waits can */
 #define PROCESSES 4096
 
 enum role { UNKNOWN, HOST, BETWEEN, MANAGER, SUPERVISOR, WORKER, CLIENT, ROLES };
@@ -142,6 +144,8 @@ static void enter(struct process *process, const struct __ptrace_syscall_info *i
 {
     int call = (int)info->entry.nr;
 
+    if (call == SYS_futex && (info->entry.args[1] & FUTEX_CMD_MASK) == FUTEX_WAKE)
+        call = WAKES;
     if (call == SYS_prctl && info->entry.args[0] == MARK && info->entry.args[1] == 2) {
         process->role = CLIENT;
         memset(process->counts, 0, sizeof process->counts);
@@ -354,6 +358,7 @@ static const struct {
     CALL(statx),
     CALL(getuid),
     CALL(umask),
+    {"futex_wake", WAKES},
 };
 
 static int call_of(const char *name)
