@@ -168,7 +168,10 @@ typedef struct weir_pool_options {
     const int *pass_descriptors; /* pass_count of them; only with close_descriptors */
     size_t pass_count;
     weir_nested nested; /* what becomes of calls on the pool that its tasks make */
-    uint64_t reserved[4];
+    /* What the pool is called by who watches it, of up to 31 bytes. Copied; NULL: the program's
+     * name. */
+    const char *name;
+    uint64_t reserved[3];
 } weir_pool_options;
 
 /* The number of CPUs that this process may use: its affinity mask, cut to its cgroups' CPU quota
@@ -324,7 +327,10 @@ typedef struct weir_job_options {
     void (*on_progress)(const weir_progress *progress, void *arg); /* draw nothing: call this */
     void *on_progress_arg;
     weir_job_report *report; /* gets what became of the chunks; must stay until the job has ended */
-    uint64_t reserved[4];
+    /* What the job is called by who watches the pool, of up to 31 bytes. Copied; NULL: as
+     * `progress`, if that is given. */
+    const char *name;
+    uint64_t reserved[3];
 } weir_job_options;
 
 /* Progress is shown by the thread that waits for the job, while it waits: in the call itself, or,

@@ -31,6 +31,7 @@
 #include "pool/control/bar.h"
 #include "pool/control/ledger.h"
 #include "pool/control/result.h"
+#include "pool/control/status.h"
 
 #define WEIR__JOBS_MAX      4096 /* jobs in flight */
 #define WEIR__CHUNKS_MAX    (INT64_C(1) << 24)
@@ -106,6 +107,17 @@ struct weir__job_data {
     struct weir__map_reduce_memory *map_reduce_memory;
 };
 
+/* What a job does, for who watches the pool. The numbers stay. */
+enum weir__job_does {
+    DOES_CALL = 1, /* the queue, or a call that is a job of its own */
+    DOES_FOR,
+    DOES_EACH,
+    DOES_MAP,
+    DOES_REDUCE,
+    DOES_MAP_REDUCE_MAP,
+    DOES_MAP_REDUCE_MERGE,
+};
+
 #define WEIR__EACH_PLACES (WEIR_EACH_MAX + 64)
 
 /* A function of weir_pool_each(). Its place goes through
@@ -142,6 +154,7 @@ struct weir__map_reduce;
  * image, which has one address in all processes of a pool, as they are forked from one another: so
  * a job's record in shared memory can point to it. What a kind does not need is NULL, but `run`. */
 struct weir__job_kind {
+    enum weir__job_does does;
     /* Worker: calls the user's function on a chunk. */
     int (*run)(struct weir_task *task, weir_range range);
     /* Where a pool has no processes: runs the chunks in the calling thread (worker/here.h). */
@@ -178,6 +191,7 @@ struct weir__job {
     bool checked; /* `argument` is to be compared */
     bool async;   /* of a future: no thread waits that would wake more workers for it */
     uint8_t each; /* place + 1 in control.each: chunk i is for worker i alone; 0: for any */
+    uint8_t does; /* enum weir__job_does */
     weir__cell *cells;
     int64_t count; /* of chunks */
 
@@ -194,10 +208,11 @@ struct weir__job {
 
     alignas(WEIR__LINE) struct weir__result result; /* of a call */
 
-    struct weir__job_data data;            /* by the host, as the first fields */
-    int64_t opened_ns;                     /* CLOCK_MONOTONIC; set if there is a deadline */
-    int64_t deadline_ns;                   /* the same; 0: none */
-    int64_t chunk_timeout_ns;              /* 0: none */
+    struct weir__job_data data;   /* by the host, as the first fields */
+    char name[WEIR__STATUS_NAME]; /* for who watches; "": it has none */
+    int64_t opened_ns;            /* CLOCK_MONOTONIC; up to a tick early without a deadline */
+    int64_t deadline_ns;          /* the same; 0: none */
+    int64_t chunk_timeout_ns;     /* 0: none */
     struct weir__failure_log *failure_log; /* NULL: nobody asks */
     _Atomic uint32_t deaths;  /* by the supervisor: of workers, each on a chunk of the job, ... */
     _Atomic uint32_t retried; /* ... after which the chunk became FREE again */
@@ -233,8 +248,9 @@ struct weir__slot {
     _Atomic uint32_t incarnation; /* supervisor, before the fork */
     _Atomic uint32_t job;  /* its worker: index + 1 of the job it is in, set before it enters */
     _Atomic int64_t chunk; /* its worker: set before it claims that chunk of `job` */
-    _Atomic int64_t started_ns; /* its worker: when it began that chunk, if the job wants to know */
-    _Atomic uint32_t killed;    /* supervisor: why it killed the worker, KILLED_... */
+    /* Its worker: when it began that chunk, as job.opened_ns; older than that: with the job. */
+    _Atomic int64_t started_ns;
+    _Atomic uint32_t killed; /* supervisor: why it killed the worker, KILLED_... */
     /* Its worker: place + 1 in control.each while it reads there. Cleared by the supervisor too. */
     _Atomic uint32_t each;
     _Atomic uint64_t each_seen; /* its worker: it has come to all functions up to this number */
@@ -278,6 +294,8 @@ struct weir__meeting {
 };
 
 struct weir__control {
+    struct weir__status status; /* for who watches the pool */
+
     /* Constant after weir_pool_new(). */
     int32_t workers;
     int32_t spinners_max;
@@ -304,7 +322,9 @@ struct weir__control {
     /* A socket to the host, the same in all processes of the pool; -1: none. Which open file it is,
      * because a process may have closed it: see bell.c. */
     int32_t event_fd;
-    uint64_t event_device, event_inode;
+    /* The file of memory in which the control block lies, in host and supervisor; -1: none. */
+    int32_t watch_fd;
+    uint64_t event_device, event_inode, watch_device, watch_inode;
 
     alignas(WEIR__LINE) _Atomic uint32_t state; /* enum weir__pool_state */
     _Atomic uint32_t cancel_epoch;              /* host; one step cancels all calls begun before */
@@ -335,9 +355,6 @@ struct weir__control {
     _Atomic uint64_t notified[WEIR__JOBS_MAX / 64];
 
     struct weir__bar bar; /* host */
-
-    /* By the supervisor, for weir_pool_get_stats(). */
-    _Atomic uint64_t workers_started, workers_died, chunks_retried;
 
     /* A weir_process, and how it ended. Supervisor: exit_status first, then ended. */
     _Atomic uint32_t ended;

@@ -2,22 +2,33 @@
  *
  * mapping.c: mapping the control block.
  *
- * The block is one anonymous shared mapping without reserve: a header with the slots, then the
- * jobs, the queue, the control heap, and the regions for results. Only what is touched takes
- * memory, also where the program locks its memory, and none of it is in a core dump. Where the
- * address space, or what may be locked, is limited the heap and the regions shrink: the heap down
- * to 1 MiB, a region to nothing, and then each larger result is a block.
+ * The block is one shared mapping without reserve: a header with the slots, then the jobs, the
+ * queue, the control heap, and the regions for results. Only what is touched takes memory, also
+ * where the program locks its memory, and none of it is in a core dump. Where the address space, or
+ * what may be locked, is limited the heap and the regions shrink: the heap down to 1 MiB, a region
+ * to nothing, and then each larger result is a block.
+ *
+ * Up to the queue it lies in a file of memory, if that can be had, in which other programs see it
+ * (status.h). The heap and the regions are anonymous: a seal that keeps others from writing would
+ * also keep the host from giving memory back.
  */
 #include "pool/control/mapping.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "pool/control/calls.h"
 #include "pool/control/piece.h"
+#include "shm/block/block.h"
 #include "shm/block/lazy.h"
+#include "shm/clock.h"
 #include "shm/error.h"
 
 #include "pool/control/no_malloc.h"
@@ -82,7 +93,112 @@ static void place_parts(struct weir__control *control, const struct layout *layo
     control->region_words = layout->region_words;
 }
 
-struct weir__control *weir__control_new(int workers, bool jobs)
+/* ---- for who watches ------------------------------------------------------------------------ */
+
+#ifndef F_SEAL_FUTURE_WRITE /* Linux 5.1 */
+#define F_SEAL_FUTURE_WRITE 0x0010
+#endif
+
+/* A file of `size` bytes; -1: there is none. Beyond its RLIMIT_FSIZE a process would get SIGXFSZ
+ * here. */
+static int make_watch_file(size_t size)
+{
+    struct rlimit limit;
+    int fd;
+
+    if (getrlimit(RLIMIT_FSIZE, &limit) < 0 || limit.rlim_cur < size)
+        return -1;
+    fd = weir__above_streams(weir__memory_file_unsealed(WEIR__STATUS_FILE));
+    if (fd >= 0 && ftruncate(fd, (off_t)size) < 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+/* From now on nobody can write it but by a mapping that exists. */
+static bool seal(int fd)
+{
+    return fchmod(fd, 0400) == 0 &&
+           fcntl(fd, F_ADD_SEALS,
+                 F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) == 0;
+}
+
+/* Puts the file in place of the mapping's first `size` bytes, which are empty. What cannot be kept
+ * is not watched; false: there is no memory there any more. */
+static bool map_watched(void *at, size_t size, struct weir__descriptor *watch)
+{
+    int fd;
+    bool mapped = true;
+
+    weir__descriptors_lock();
+    fd = make_watch_file(size);
+    if (fd >= 0) {
+        mapped = weir__map_lazily(at, size, PROT_READ | PROT_WRITE,
+                                  MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd, 0) != MAP_FAILED;
+        if (mapped && seal(fd)) {
+            weir__descriptor_set(watch, fd);
+            weir__descriptor_list(watch);
+        } else {
+            close(fd);
+        }
+    }
+    weir__descriptors_unlock();
+    return mapped;
+}
+
+uint64_t weir__status_layout(void)
+{
+    const uint64_t of_build[] = {WEIR_VERSION_MAJOR,
+                                 WEIR_VERSION_MINOR,
+                                 WEIR_VERSION_PATCH,
+                                 sizeof(struct weir__slot),
+                                 sizeof(struct weir__job),
+                                 sizeof(struct weir__queue),
+                                 sizeof(struct weir__call),
+                                 offsetof(struct weir__control, meeting),
+                                 offsetof(struct weir__control, slots)};
+    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+
+    for (size_t i = 0; i < sizeof(of_build) / sizeof(of_build[0]); i++)
+        hash = (hash ^ of_build[i]) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+static void fill_status(struct weir__control *control, size_t watched)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    control->status = (struct weir__status){
+        .version = WEIR__STATUS_VERSION,
+        .size = sizeof(control->status),
+        .layout = weir__status_layout(),
+        .base = (uintptr_t)control,
+        .mapped = watched,
+        .host_pid = getpid(),
+        .workers = (uint32_t)control->workers,
+        .began_mono_ns = weir__now_ns(),
+        .began_real_ns = now.tv_sec * INT64_C(1000000000) + now.tv_nsec,
+    };
+}
+
+void weir__control_show(struct weir__control *control, uint64_t scope, const char *name)
+{
+    struct weir__status *status = &control->status;
+    size_t size = strlen(name);
+
+    if (size >= sizeof(status->name))
+        size = sizeof(status->name) - 1;
+    status->scope = scope;
+    memcpy(status->name, name, size);
+    atomic_thread_fence(memory_order_release);
+    memcpy(status->magic, WEIR__STATUS_MAGIC, sizeof(status->magic));
+}
+
+/* ---- making and ending ---------------------------------------------------------------------- */
+
+struct weir__control *weir__control_new(int workers, bool jobs, struct weir__descriptor *watch)
 {
     struct layout layout = {
         .header = round_up(sizeof(struct weir__control) +
@@ -105,10 +221,22 @@ struct weir__control *weir__control_new(int workers, bool jobs)
         layout.heap /= 2;
         lay_regions(&layout, (size_t)workers, layout.heap);
     }
+    if (watch != NULL && !map_watched(control, layout.header + layout.jobs + layout.queue, watch)) {
+        munmap(control, layout_size(&layout));
+        return weir__fail_null(-ENOMEM, "no memory for a pool's control block%s",
+                               weir__lock_hint(errno).text);
+    }
     weir__set_dump(control, layout_size(&layout), false);
     control->workers = workers;
     control->host_pid = getpid();
     control->event_fd = -1;
+    control->watch_fd = -1;
+    if (watch != NULL) {
+        control->watch_fd = watch->fd;
+        control->watch_device = watch->device;
+        control->watch_inode = watch->inode;
+    }
+    fill_status(control, layout.header + layout.jobs + layout.queue);
     atomic_init(&control->look_ns, INT64_MAX);
     control->size = layout_size(&layout);
     if (jobs)

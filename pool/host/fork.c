@@ -159,9 +159,9 @@ struct start {
     struct weir__control *control;
     weir_scope *scope;
     const struct weir__inherited *inherited;
-    struct weir__descriptor end;   /* of the lifeline, the child's */
-    struct weir__descriptor *kept; /* what else the child keeps; NULL: nothing */
-    char *stack;                   /* of the intermediate */
+    struct weir__descriptor end;    /* of the lifeline, the child's */
+    const struct weir__keeps *kept; /* what else the child keeps */
+    char *stack;                    /* of the intermediate */
     size_t stack_size;
     volatile bool forks; /* the intermediate is within fork(): if it is gone, it was killed there */
     /* Where the child goes on. */
@@ -189,8 +189,12 @@ static void register_rseq(void)
 /* The lowest number from `from` on that stays open; INT_MAX: there is none. */
 static int next_kept(const struct start *start, int from)
 {
-    const int own[] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO, start->end.fd,
-                       start->kept != NULL ? start->kept->fd : -1};
+    const int own[] = {STDIN_FILENO,
+                       STDOUT_FILENO,
+                       STDERR_FILENO,
+                       start->end.fd,
+                       start->kept->event_end != NULL ? start->kept->event_end->fd : -1,
+                       start->kept->watch->fd};
     int next = weir__scope_next_descriptor(start->scope, from);
 
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
@@ -227,7 +231,8 @@ _Noreturn static void child_main(struct start *start)
 {
     register_rseq();
     munmap(start->stack, start->stack_size);
-    weir__descriptors_close_all((struct weir__descriptor *[]){&start->end, start->kept}, 2);
+    weir__descriptors_close_all(
+        (struct weir__descriptor *[]){&start->end, start->kept->event_end, start->kept->watch}, 3);
     reset_signals();
     weir__exit_guard_arm();
     weir__scope_after_fork_child(start->scope);
@@ -299,7 +304,7 @@ static int wait_for_hello(const struct weir__detached *detached, struct weir__he
         if (ready > 0)
             break;
         limit += paused_ns(before, tick);
-        seen = atomic_load(&detached->control->workers_started);
+        seen = atomic_load(&detached->control->status.workers_started);
         if (seen != started)
             limit = weir__now_ns() + silence;
         else if (ready == 0 && weir__now_ns() < limit)
@@ -441,7 +446,7 @@ int weir__inherited_check(const struct weir__inherited *inherited)
 }
 
 int weir__fork_supervisor(struct weir__control *control, weir_scope *scope,
-                          const struct weir__inherited *inherited, struct weir__descriptor *kept,
+                          const struct weir__inherited *inherited, const struct weir__keeps *kept,
                           struct weir__detached *out)
 {
     struct start start = {.control = control, .scope = scope, .inherited = inherited, .kept = kept};
@@ -455,6 +460,7 @@ int weir__fork_supervisor(struct weir__control *control, weir_scope *scope,
         return result;
     result = fork_child(&start);
     weir__descriptor_close(&start.end);
+    weir__descriptor_close(kept->watch);
     if (result != 0) {
         weir__descriptor_close(&out->lifeline);
         return weir__fail(-result, "cannot fork: %s", strerror(result));

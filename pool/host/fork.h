@@ -35,16 +35,22 @@ struct weir__inherited {
     size_t pass_count;
 };
 
+/* What the supervisor keeps of what weir has open in the program alone, beside its end of the
+ * lifeline. */
+struct weir__keeps {
+    struct weir__descriptor *event_end; /* and the workers; NULL: of a weir_process */
+    struct weir__descriptor *watch;     /* the program's is closed then */
+};
+
 /* Public options, for weir_pool_new() and weir_process_start_with(): 0 or -EINVAL. */
 int weir__inherited_check(const struct weir__inherited *inherited);
 
 /* Forks a process that runs weir__supervisor_main(), waits until it has said hello, and reports
  * what it said. Buffered output is flushed first. In the new process all signals are blocked,
  * dispositions are reset, and the scope is prepared (weir__scope_after_fork_child). Of what weir
- * has open in the program alone (descriptor.h) it keeps its end of the lifeline and `kept` (NULL:
- * no other). */
+ * has open in the program alone (descriptor.h) it keeps its end of the lifeline and `kept`. */
 int weir__fork_supervisor(struct weir__control *control, weir_scope *scope,
-                          const struct weir__inherited *inherited, struct weir__descriptor *kept,
+                          const struct weir__inherited *inherited, const struct weir__keeps *kept,
                           struct weir__detached *out);
 
 /* Has the process look at its words in the control block. If that is not possible it is ended

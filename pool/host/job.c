@@ -340,6 +340,18 @@ static void watch_time(weir_pool *pool, unsigned index, const struct weir__job_s
     weir__look_at(&pool->supervisor, weir__now_ns() + first);
 }
 
+/* A label is as long as the program likes. */
+static void name_job(struct weir__job *job, const struct weir__job_spec *spec)
+{
+    const char *name = spec->name != NULL ? spec->name : spec->progress.label;
+
+    job->name[0] = '\0';
+    if (name == NULL)
+        return;
+    memccpy(job->name, name, '\0', sizeof(job->name) - 1);
+    job->name[sizeof(job->name) - 1] = '\0';
+}
+
 static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spec *spec)
 {
     struct weir__job *job = &pool->control->jobs[index];
@@ -355,6 +367,7 @@ static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spe
     job->keep_going = spec->keep_going;
     job->async = spec->async;
     job->each = spec->each;
+    job->does = (uint8_t)spec->kind->does;
     job->kind = spec->kind;
     job->function = spec->function;
     job->arg = (void *)spec->arg;
@@ -367,7 +380,8 @@ static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spe
     job->range = spec->range;
     job->data = spec->data;
     job->block = private->block;
-    job->opened_ns = spec->timeout_ns > 0 ? weir__now_ns() : 0;
+    name_job(job, spec);
+    job->opened_ns = spec->timeout_ns > 0 ? weir__now_ns() : weir__now_coarse_ns();
     job->deadline_ns = spec->timeout_ns > 0 ? job->opened_ns + spec->timeout_ns : 0;
     job->chunk_timeout_ns = spec->chunk_timeout_ns;
     job->failure_log = private->log;

@@ -26,7 +26,7 @@ static struct {
 
 static weir_pool *make_pool(const weir_pool *programs)
 {
-    weir_pool *pool = weir__record_new(programs->scope, weir__self.control->workers);
+    weir_pool *pool = weir__record_new(programs->scope, weir__self.control->workers, false);
 
     if (pool == NULL)
         return NULL;

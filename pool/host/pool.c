@@ -54,6 +54,8 @@ static int check_pool_options(const weir_pool_options *options)
     if (options->nested != WEIR_NESTED_REFUSED && options->nested != WEIR_NESTED_SERIAL)
         return weir__fail(-EINVAL, "nested is %d; it must be %d or %d", (int)options->nested,
                           WEIR_NESTED_REFUSED, WEIR_NESTED_SERIAL);
+    if (weir__check_name(options->name, "weir_pool_options.name") < 0)
+        return -EINVAL;
     return options->job != NULL ? weir__check_job_defaults(options->job) : 0;
 }
 
@@ -123,7 +125,7 @@ static void begin_here(weir_pool *pool)
     pool->may_nest = control->program_pool != NULL;
     atomic_store(&control->slots[0].pid, getpid());
     atomic_store(&control->slots[0].state, SLOT_READY);
-    atomic_store(&control->workers_started, 1);
+    atomic_store(&control->status.workers_started, 1);
     weir__here.depth++;
     result = control->initializer != NULL ? control->initializer(control->arg) : 0;
     if (result == 0)
@@ -305,7 +307,7 @@ __attribute__((noinline)) weir_pool *weir_pool_new(weir_scope *scope,
     workers = choose_workers(options, cpus);
     if (workers < 0)
         return NULL;
-    pool = weir__record_new(scope, workers > 0 ? workers : 1);
+    pool = weir__record_new(scope, workers > 0 ? workers : 1, workers > 0);
     if (pool == NULL)
         return NULL;
     pool->has_job = options->job != NULL;
@@ -323,9 +325,13 @@ __attribute__((noinline)) weir_pool *weir_pool_new(weir_scope *scope,
     pool->debug = workers > 0 && weir__debug_wanted(); /* else the memory is the same */
     pool->stack_at = (uintptr_t)__builtin_dwarf_cfa();
     pool->control->spinners_max = cpus > 1 ? cpus - 1 : 0;
+    weir__control_show(pool->control, weir__scope_id(scope),
+                       options->name != NULL ? options->name : program_invocation_short_name);
     if (weir__dispatch_init(pool) < 0 ||
-        (workers > 0 && weir__fork_supervisor(pool->control, scope, &inherited,
-                                              &pool->dispatch.event_end, &pool->supervisor) < 0)) {
+        (workers > 0 &&
+         weir__fork_supervisor(pool->control, scope, &inherited,
+                               &(struct weir__keeps){&pool->dispatch.event_end, &pool->watch},
+                               &pool->supervisor) < 0)) {
         weir__record_free(pool);
         return NULL;
     }
@@ -435,9 +441,9 @@ int weir_pool_get_stats(const weir_pool *pool, weir_pool_stats *out)
         return result;
     if (out != NULL)
         *out = (weir_pool_stats){
-            .workers_started = atomic_load(&pool->control->workers_started),
-            .workers_died = atomic_load(&pool->control->workers_died),
-            .chunks_retried = atomic_load(&pool->control->chunks_retried),
+            .workers_started = atomic_load(&pool->control->status.workers_started),
+            .workers_died = atomic_load(&pool->control->status.workers_died),
+            .chunks_retried = atomic_load(&pool->control->status.chunks_retried),
         };
     weir__pool_untouch((weir_pool *)pool);
     return out != NULL ? 0 : weir__fail(-EINVAL, "the place for the stats is NULL");

@@ -33,7 +33,8 @@ struct weir_process {
     struct weir__detached supervisor;
     struct weir__on_end on_end;
     pid_t pid;
-    uint32_t mine;    /* of the process that started it */
+    struct weir__descriptor watch; /* until the supervisor is forked */
+    uint32_t mine;                 /* of the process that started it */
     uint32_t missing; /* objects that this program had found missing before it was started */
 };
 
@@ -85,19 +86,23 @@ weir_process *weir_process_start_with(weir_scope *scope, int (*target)(void *arg
     if (process == NULL)
         return weir__fail_null(-ENOMEM, "no memory for a process");
     process->scope = scope;
+    process->watch = WEIR__DESCRIPTOR_NONE;
     process->missing = atomic_load(weir__scope_found_missing(scope));
     process->mine = weir__mine();
     if (process->mine == 0)
         weir__fail(-ENOMEM, "no memory for a process");
     else
-        process->control = weir__control_new(1, false);
+        process->control = weir__control_new(1, false, &process->watch);
     if (process->control != NULL) {
+        weir__control_show(process->control, weir__scope_id(scope), "");
         process->control->process_target = target;
         process->control->arg = arg;
         process->control->leave_started = options != NULL && options->leave_started;
     }
-    if (process->control == NULL || weir__fork_supervisor(process->control, scope, &inherited, NULL,
-                                                          &process->supervisor) < 0) {
+    if (process->control == NULL ||
+        weir__fork_supervisor(process->control, scope, &inherited,
+                              &(struct weir__keeps){.watch = &process->watch},
+                              &process->supervisor) < 0) {
         weir__control_free(process->control);
         free(process);
         return NULL;

@@ -21,6 +21,7 @@ void weir__record_empty(weir_pool *pool)
 {
     weir__dispatch_free(pool);
     weir__calls_free(pool);
+    weir__descriptor_close(&pool->watch);
     weir__control_free(pool->control);
     weir__jobs_destroy(pool);
 }
@@ -31,7 +32,7 @@ void weir__record_free(weir_pool *pool)
     free(pool);
 }
 
-weir_pool *weir__record_new(weir_scope *scope, int workers)
+weir_pool *weir__record_new(weir_scope *scope, int workers, bool watched)
 {
     weir_pool *pool = calloc(1, sizeof(*pool));
     pthread_condattr_t monotonic;
@@ -46,6 +47,7 @@ weir_pool *weir__record_new(weir_scope *scope, int workers)
     pthread_cond_init(&pool->finished, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pool->supervisor = WEIR__DETACHED_NONE;
+    pool->watch = WEIR__DESCRIPTOR_NONE;
     WEIR__QUEUE_INIT(&pool->futures.list);
     WEIR__QUEUE_INIT(&pool->callbacks.ended);
     pool->dispatch.event = pool->dispatch.event_end = WEIR__DESCRIPTOR_NONE;
@@ -56,7 +58,7 @@ weir_pool *weir__record_new(weir_scope *scope, int workers)
     if (pool->mine == 0 || pool->futures.set == NULL)
         weir__fail(-ENOMEM, "no memory for a pool");
     else
-        pool->control = weir__control_new(workers, true);
+        pool->control = weir__control_new(workers, true, watched ? &pool->watch : NULL);
     if (pool->control == NULL || weir__jobs_init(pool) < 0) {
         weir__record_free(pool);
         return NULL;

@@ -7,8 +7,9 @@
 
 #include "pool/host/state.h"
 
-/* With a control block for so many workers, and without processes. NULL: the last error is set. */
-weir_pool *weir__record_new(weir_scope *scope, int workers);
+/* With a control block for so many workers, and without processes; `watched`: other programs are to
+ * see it. NULL: the last error is set. */
+weir_pool *weir__record_new(weir_scope *scope, int workers, bool watched);
 
 /* What goes with it is given back, ... */
 void weir__record_empty(weir_pool *pool);

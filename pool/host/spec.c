@@ -5,6 +5,7 @@
  * Everything is checked before anything is changed, and each message names the value and its limit.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "pool/host/spec.h"
 #include "shm/error.h"
@@ -12,10 +13,22 @@
 #define CHUNKS_DEFAULT 64
 #define RETRIES_MAX    30
 
+int weir__check_name(const char *name, const char *what)
+{
+    if (name == NULL)
+        return 0;
+    if (strnlen(name, WEIR__STATUS_NAME) == WEIR__STATUS_NAME)
+        return weir__fail(-EINVAL, "%s is \"%.40s\"%s; it can have up to %d bytes", what, name,
+                          strnlen(name, 41) > 40 ? "..." : "", WEIR__STATUS_NAME - 1);
+    return 0;
+}
+
 static int check_job_options(const weir_job_options *options)
 {
     if (weir__check_reserved(options->reserved, sizeof(options->reserved) / sizeof(uint64_t),
                              "weir_job_options") < 0)
+        return -EINVAL;
+    if (weir__check_name(options->name, "weir_job_options.name") < 0)
         return -EINVAL;
     if (options->chunks < 0 || options->grain < 0)
         return weir__fail(-EINVAL, "chunks is %lld and grain %lld; neither may be negative",
@@ -71,7 +84,7 @@ int weir__check_job_defaults(const weir_job_options *options)
         return -EINVAL;
     if (options->chunks != 0 || options->grain != 0 || options->arg_size != 0 || options->shared ||
         options->progress_lines || options->progress != NULL || options->on_progress != NULL ||
-        options->on_progress_arg != NULL || options->report != NULL)
+        options->on_progress_arg != NULL || options->report != NULL || options->name != NULL)
         return weir__fail(-EINVAL, "a pool's options for jobs can have only retries, timeout_ms, "
                                    "chunk_timeout_ms and keep_going");
     return 0;
@@ -133,6 +146,7 @@ int weir__spec_init(struct weir__job_spec *spec, const weir_pool *pool, weir_ran
         .timeout_ns = to_ns(options->timeout_ms),
         .chunk_timeout_ns = to_ns(options->chunk_timeout_ms),
         .report = options->report,
+        .name = options->name,
         .progress =
             {
                 .label = options->progress,

@@ -34,6 +34,7 @@ struct weir__job_spec {
     bool inside;           /* by job.c: the call holds the pool (hold.h), ... */
     uint32_t cancel_epoch; /* ... and when it began to */
     int64_t timeout_ns, chunk_timeout_ns;
+    const char *name; /* for who watches; NULL: progress.label */
     struct weir__progress_wish progress;
     weir_job_report *report;                    /* the caller's; NULL: nobody asks */
     const struct weir__progress_counts *counts; /* of a stream; NULL: the job's cells are counted */
@@ -47,6 +48,9 @@ struct weir__job_spec {
 int weir__spec_init(struct weir__job_spec *spec, const weir_pool *pool, weir_range range,
                     void (*function)(void), void *arg, const weir_job_options *options,
                     unsigned retries);
+
+/* A name for who watches, or NULL: 0, or -EINVAL with a message that begins with `what`. */
+int weir__check_name(const char *name, const char *what);
 
 /* What is to become the defaults of a pool's calls: 0, or -EINVAL with the last error set. */
 int weir__check_job_defaults(const weir_job_options *options);

@@ -100,15 +100,16 @@ struct weir_pool {
     weir_scope *scope;
     struct weir__control *control;
     struct weir__detached supervisor;
-    bool debug;                 /* arguments are looked at: argument.c */
-    uintptr_t stack_at;         /* of the thread that made it: what came later lies below */
-    struct weir__on_end on_end; /* stops the pool when the scope ends */
-    uint32_t mine;              /* of the process that made it (mine.h) */
-    weir_job_options job;       /* the defaults of its calls; constant */
-    bool has_job;               /* any of them is said */
-    bool here;                  /* it has no processes: tasks run in the thread that calls */
-    bool may_nest;              /* `here`: tasks may call it */
-    bool nested;                /* a worker's own (nested.c) */
+    struct weir__descriptor watch; /* until the supervisor is forked: mapping.h */
+    bool debug;                    /* arguments are looked at: argument.c */
+    uintptr_t stack_at;            /* of the thread that made it: what came later lies below */
+    struct weir__on_end on_end;    /* stops the pool when the scope ends */
+    uint32_t mine;                 /* of the process that made it (mine.h) */
+    weir_job_options job;          /* the defaults of its calls; constant */
+    bool has_job;                  /* any of them is said */
+    bool here;                     /* it has no processes: tasks run in the thread that calls */
+    bool may_nest;                 /* `here`: tasks may call it */
+    bool nested;                   /* a worker's own (nested.c) */
 
     pthread_mutex_t lock;
     pthread_cond_t idle;     /* in_use has become 0, or a job its future's; with the lock */

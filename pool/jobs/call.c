@@ -34,6 +34,7 @@ static int finish_call(weir_future *future, struct weir__job *job)
 }
 
 static const struct weir__job_kind call_kind = {
+    .does = DOES_CALL,
     .run = run_call,
     .here = weir__run_here,
     .finish = finish_call,

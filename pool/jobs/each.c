@@ -36,7 +36,7 @@ static int finish_each(weir_future *future, struct weir__job *job)
 }
 
 static const struct weir__job_kind each_kind = {
-    .run = run_each, .finish = finish_each, .here = weir__run_here};
+    .does = DOES_EACH, .run = run_each, .finish = finish_each, .here = weir__run_here};
 
 /* ---- places, with pool->lock ---------------------------------------------------------------- */
 

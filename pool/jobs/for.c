@@ -16,7 +16,8 @@ static int run_for(weir_task *task, weir_range range)
     return function(task, range, task->job->arg);
 }
 
-static const struct weir__job_kind for_kind = {.run = run_for, .here = weir__run_here};
+static const struct weir__job_kind for_kind = {
+    .does = DOES_FOR, .run = run_for, .here = weir__run_here};
 
 static int spec_for(struct weir__job_spec *spec, weir_pool **pool, weir_range range,
                     weir_task_fn function, void *arg, const weir_job_options *options)

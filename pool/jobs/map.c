@@ -70,6 +70,7 @@ static int finish_map(weir_future *future, struct weir__job *job)
 }
 
 static const struct weir__job_kind map_kind = {
+    .does = DOES_MAP,
     .run = run_map,
     .here = weir__run_here,
     .prepare = prepare_map,

@@ -105,6 +105,7 @@ static int finish_reduce(weir_future *future, struct weir__job *job)
 }
 
 static const struct weir__job_kind reduce_kind = {
+    .does = DOES_REDUCE,
     .run = run_reduce,
     .here = weir__run_here,
     .prepare = prepare_reduce,

@@ -408,6 +408,7 @@ static int finish_merge_job(weir_future *future, struct weir__job *job)
 }
 
 static const struct weir__job_kind merge_kind = {
+    .does = DOES_MAP_REDUCE_MERGE,
     .run = run_merge_chunk,
     .here = weir__run_here,
     .leave = free_combiner,
@@ -502,6 +503,7 @@ static int finish_map_job(weir_future *future, struct weir__job *job)
 /* ---- the host: the first job ---------------------------------------------------------------- */
 
 static const struct weir__job_kind map_kind = {
+    .does = DOES_MAP_REDUCE_MAP,
     .run = run_map_chunk,
     .here = weir__run_here,
     .leave = free_combiner,

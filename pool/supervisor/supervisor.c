@@ -223,11 +223,15 @@ static void report_death(struct child *child, struct weir__job *job, int64_t chu
 /* What became of a chunk whose worker died. Before its cell is changed: the job may end then. */
 static void count_death(const struct child *child, struct weir__job *job, bool again)
 {
+    struct weir__control *control = child->supervisor->control;
+
     atomic_fetch_add(&job->deaths, 1);
+    if (atomic_load(&control->slots[child->slot].killed) != KILLED_NOT)
+        atomic_fetch_add(&control->status.chunks_timed_out, 1);
     if (!again)
         return;
     atomic_fetch_add(&job->retried, 1);
-    atomic_fetch_add(&child->supervisor->control->chunks_retried, 1);
+    atomic_fetch_add(&control->status.chunks_retried, 1);
 }
 
 /* Returns whether the worker was running a chunk. */
@@ -376,6 +380,7 @@ static void note_failed_start(struct child *child)
     weir_error why;
     char how[128];
 
+    atomic_fetch_add(&child->supervisor->control->status.starts_failed, 1);
     if (++child->failed_starts <
         (WIFSIGNALED(child->status) ? KILLED_STARTS_MAX : FAILED_STARTS_MAX))
         return;
@@ -428,7 +433,7 @@ static bool clear_slot(struct child *child)
     const bool running = settle_job(child);
 
     if (running || child->status != 0)
-        atomic_fetch_add(&control->workers_died, 1);
+        atomic_fetch_add(&control->status.workers_died, 1);
     weir__piece_let_go(slot); /* what its last chunk has given is the host's */
     atomic_store(&slot->job, 0);
     atomic_store(&slot->killed, KILLED_NOT);
@@ -570,10 +575,13 @@ static void look_after_dead(struct supervisor *supervisor)
 _Noreturn static void become_worker(struct child *child)
 {
     struct supervisor *supervisor = child->supervisor;
+    const struct weir__control *control = supervisor->control;
     struct sigaction fresh = {.sa_handler = SIG_DFL};
     struct weir__tie tie;
 
     weir__tie_begin(&tie, supervisor->pid);
+    if (weir__is_file(control->watch_fd, control->watch_device, control->watch_inode))
+        close(control->watch_fd);
     if (supervisor->process_pipe[0] >= 0) {
         close(supervisor->process_pipe[1]);
         weir__tie_to_pipe(supervisor->process_pipe[0]);
@@ -615,7 +623,7 @@ static void fork_into(struct child *child)
     }
     supervisor->without_since_ns = 0;
     supervisor->alive++;
-    atomic_fetch_add(&supervisor->control->workers_started, 1);
+    atomic_fetch_add(&supervisor->control->status.workers_started, 1);
     atomic_store(&slot->pid, child->pid); /* seq_cst; pairs with process.c, open_own() */
 }
 
@@ -888,6 +896,7 @@ _Noreturn void weir__supervisor_main(struct weir__control *control, weir_scope *
                      wake = {.sa_handler = on_child_end, .sa_flags = SA_NOCLDSTOP};
     sigset_t children;
 
+    control->status.supervisor_pid = getpid();
     prctl(PR_SET_NAME, "weir-supervisor");
     sigaction(SIGTERM, &ignore, NULL);
     sigaction(SIGCHLD, &wake, NULL);

@@ -418,12 +418,19 @@ int weir__block_reserve(struct weir__block *block, size_t size, unsigned flags, 
 #define MFD_NOEXEC_SEAL 0x0008u
 #endif
 
-int weir__memory_file(const char *name)
+int weir__memory_file_unsealed(const char *name)
 {
-    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL), error;
+    const int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
 
     if (fd < 0 && errno == EINVAL) /* Linux before 6.3 */
-        fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        return memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    return fd;
+}
+
+int weir__memory_file(const char *name)
+{
+    int fd = weir__memory_file_unsealed(name), error;
+
     if (fd < 0)
         return weir__fail(-errno, "cannot make a file of memory: %s", weir_strerror(-errno));
     if (fchmod(fd, 0600) == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_SEAL) == 0)

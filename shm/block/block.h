@@ -32,6 +32,8 @@ int weir__block_reserve(struct weir__block *block, size_t size, unsigned flags, 
 /* Memory as a file that never has a name (memfd_create): mode 0600, and nobody can make it smaller.
  * `name` is for a person who looks into /proc. Returns the descriptor, or a negative error. */
 int weir__memory_file(const char *name);
+/* The same without its mode and its seals, all of which can be added; -1: errno. */
+int weir__memory_file_unsealed(const char *name);
 
 /* Makes a block in a part of such a file that is the caller's alone, from `offset` (a multiple of
  * the page size) on, and maps it at `at`: all zero whatever was there, and reserved as by

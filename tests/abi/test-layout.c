@@ -70,7 +70,8 @@ PLACE(weir_pool_options, job, 48);
 PLACE(weir_pool_options, pass_descriptors, 56);
 PLACE(weir_pool_options, pass_count, 64);
 PLACE(weir_pool_options, nested, 72);
-PLACE(weir_pool_options, reserved, 80);
+PLACE(weir_pool_options, name, 80);
+PLACE(weir_pool_options, reserved, 88);
 
 SIZE(weir_job_options, 104);
 PLACE(weir_job_options, chunks, 0);
@@ -86,7 +87,8 @@ PLACE(weir_job_options, progress, 40);
 PLACE(weir_job_options, on_progress, 48);
 PLACE(weir_job_options, on_progress_arg, 56);
 PLACE(weir_job_options, report, 64);
-PLACE(weir_job_options, reserved, 72);
+PLACE(weir_job_options, name, 72);
+PLACE(weir_job_options, reserved, 80);
 
 SIZE(weir_job_report, 96);
 PLACE(weir_job_report, failures, 0);

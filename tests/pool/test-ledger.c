@@ -265,7 +265,7 @@ static void settle_before_death(void *context, unsigned slot)
 
 static void a_worker_does_not_get_beyond_its_chunk__when_that_is_late(void **state)
 {
-    struct weir__control *control = weir__control_new(1, true);
+    struct weir__control *control = weir__control_new(1, true, NULL);
     struct weir__pauses pauses = {.count = 0};
     struct weir__job *job;
 
