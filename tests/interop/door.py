@@ -1031,7 +1031,7 @@ class Module(Test):
 
     @needs_numpy
     def test_documents_lines_do_what_they_say(self):
-        with open(os.path.join(EXAMPLES, "from-python.md"), encoding="utf-8") as file:
+        with open(os.path.join(EXAMPLES, "guides", "from-python.md"), encoding="utf-8") as file:
             section = file.read().split("\n## weir.py\n", 1)[1]
         blocks = re.findall(r"^```python\n(.*?)^```", section, re.M | re.S)
         self.assertEqual(len(blocks), 2)
