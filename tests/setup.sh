@@ -114,6 +114,7 @@ need_to_test() {
     want cppcheck has_command cppcheck
     want shellcheck has_command shellcheck
     want cmake has_command cmake
+    want abigail-tools has_command abidw
     want mandoc has_command mandoc
     want man-db has_command man
 }
