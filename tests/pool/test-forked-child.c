@@ -395,6 +395,7 @@ static void wait_for_child(pid_t child)
 
 /* ---- tests ---------------------------------------------------------------------------------- */
 
+/* path: the library's version script, with a name a line. */
 static bool names_stand(const char *path, char missing[128])
 {
     static const char *const prefixes[] = {"weir_pool_",   "weir_future_",  "weir_stream_",
@@ -402,10 +403,12 @@ static bool names_stand(const char *path, char missing[128])
                                            "weir_text_"};
     FILE *file = fopen(path, "r");
     bool all = file != NULL;
+    char line[128];
 
     snprintf(missing, 128, "%s cannot be read", path);
-    while (file != NULL && fgets(missing, 128, file) != NULL && all) {
-        missing[strcspn(missing, "\n")] = '\0';
+    while (file != NULL && fgets(line, sizeof line, file) != NULL && all) {
+        if (sscanf(line, " %127[a-z0-9_];", missing) != 1)
+            continue;
         for (size_t p = 0; p < sizeof prefixes / sizeof prefixes[0]; p++) {
             if (strncmp(missing, prefixes[p], strlen(prefixes[p])) != 0)
                 continue;
