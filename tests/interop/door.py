@@ -1032,8 +1032,8 @@ class Module(Test):
 
     @needs_numpy
     def test_documents_lines_do_what_they_say(self):
-        with open(os.path.join(EXAMPLES, "guides", "from-python.md"), encoding="utf-8") as file:
-            section = file.read().split("\n## weir.py\n", 1)[1]
+        with open(os.path.join(EXAMPLES, "guides", "numpy.md"), encoding="utf-8") as file:
+            section = file.read().split("\n## weir.py\n", 1)[1].split("\n## ")[0]
         blocks = re.findall(r"^```python\n(.*?)^```", section, re.M | re.S)
         self.assertEqual(len(blocks), 2)
         path = os.path.join(self.folder, "document.py")

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * readme PREFIX: the C side of the Python lines of examples/guides/from-python.md.
+ * readme PREFIX: the C side of the Python lines of examples/guides/numpy.md.
  *
  * Makes the three objects under their names with PREFIX in front, says "ready", and waits for the
  * end of stdin. Then prints what Python has left in them, or which of them has lost its name, and

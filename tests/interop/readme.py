@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The Python lines of examples/guides/from-python.md, run as they stand there against the objects of its C lines.
+"""The Python lines of examples/guides/numpy.md, run as they stand there against the objects of its C lines.
 
     readme.py PROGRAM DOCUMENT
 
