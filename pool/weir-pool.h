@@ -149,9 +149,12 @@ typedef struct weir_pool_options {
     int64_t chunks_per_worker;
     bool pin; /* bind worker i to the i-th CPU of the affinity mask, going round */
     /* A worker that crashes (SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT) writes where to stderr
-     * before it dies: one line a function, static ones included unless the program was stripped and
-     * its debug information is not in /usr/lib/debug. `addr2line -e FILE 0x...` gives the source
-     * line, if the program was built with -g. With musl it is the line of the crash alone. */
+     * before it dies, one that has passed a deadline before it is killed, and one that gets SIGQUIT
+     * from a process writes where it is and goes on: one line a function, static ones included
+     * unless the program was stripped and its debug information is not in /usr/lib/debug.
+     * `addr2line -e FILE 0x...` gives the source line, if the program was built with -g. With musl
+     * it is the line of the interrupted instruction alone. A deadline holds up to 0.2 s late then,
+     * for a worker that cannot write. */
     bool backtrace;
     /* Processes that workers have started are left alone when their worker dies or the pool ends;
      * see above. */

@@ -251,6 +251,8 @@ struct weir__slot {
     /* Its worker: when it began that chunk, as job.opened_ns; older than that: with the job. */
     _Atomic int64_t started_ns;
     _Atomic uint32_t killed; /* supervisor: why it killed the worker, KILLED_... */
+    _Atomic uint32_t
+        shown; /* its worker: it has written where it is; supervisor, before it asks: 0 */
     /* Its worker: place + 1 in control.each while it reads there. Cleared by the supervisor too. */
     _Atomic uint32_t each;
     _Atomic uint64_t each_seen; /* its worker: it has come to all functions up to this number */

@@ -321,6 +321,8 @@ __attribute__((noinline)) weir_pool *weir_pool_new(weir_scope *scope,
     pool->control->chunks_per_worker = options->chunks_per_worker;
     pool->control->pin = options->pin;
     pool->control->backtrace = options->backtrace;
+    if (options->backtrace)
+        pool->control->status.can |= STATUS_STACKS;
     pool->control->leave_started = options->leave_started;
     pool->debug = workers > 0 && weir__debug_wanted(); /* else the memory is the same */
     pool->stack_at = (uintptr_t)__builtin_dwarf_cfa();

@@ -71,6 +71,7 @@
 #define REAP_AGAIN_NS     INT64_C(200000)
 #define STRAYS_A_ROUND    64                /* that are reaped, beside the workers */
 #define FORKS_NS          INT64_C(10000000) /* of one round */
+#define STACKS_NS         INT64_C(200000000)
 
 #define POLL_AGAIN_NS INT64_C(10000000)
 
@@ -82,6 +83,7 @@ struct child {
     int status;        /* ... and how it ended, as waitpid() gives it */
     uint64_t mark;     /* of what it starts; strays.c */
     int failed_starts; /* in a row */
+    bool late;         /* it is to be killed for the time it took */
     struct child *next_dead;
 };
 
@@ -98,6 +100,7 @@ struct supervisor {
     int alive;
     int64_t without_since_ns; /* no worker lives since then, as none can be forked; 0: not so */
     bool ending;              /* no replacement any more */
+    bool late;                /* some children are */
     struct pollfd polled[POLLED];
     struct weir__strays strays;
     struct weir__pauses pauses;
@@ -638,6 +641,54 @@ static void kill_worker(void *context, unsigned slot)
         kill(supervisor->children[slot].pid, SIGKILL);
 }
 
+/* In a pool with `backtrace` it says first where it is. */
+static void note_late(void *context, unsigned slot)
+{
+    struct supervisor *supervisor = context;
+    struct child *child = &supervisor->children[slot];
+
+    child->late = true;
+    supervisor->late = true;
+    if (!supervisor->control->backtrace || child->pid <= 0)
+        return;
+    atomic_store(&supervisor->control->slots[slot].shown, 0);
+    kill(child->pid, SIGQUIT);
+}
+
+static bool is_showing(const struct supervisor *supervisor)
+{
+    for (int i = 0; i < supervisor->control->workers; i++) {
+        /* seq_cst; pairs with backtrace.c, on_question() */
+        if (supervisor->children[i].late && supervisor->children[i].pid > 0 &&
+            atomic_load(&supervisor->control->slots[i].shown) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Of all late workers together: one that is stopped, or holds a lock that the handler needs, writes
+ * nothing. */
+static void wait_for_stacks(const struct supervisor *supervisor)
+{
+    const struct timespec step = {.tv_nsec = REAP_AGAIN_NS};
+    const int64_t limit = weir__now_ns() + STACKS_NS;
+
+    while (is_showing(supervisor) && weir__now_ns() < limit)
+        nanosleep(&step, NULL);
+}
+
+static void kill_late(struct supervisor *supervisor)
+{
+    if (supervisor->control->backtrace)
+        wait_for_stacks(supervisor);
+    for (int i = 0; i < supervisor->control->workers; i++) {
+        if (supervisor->children[i].late)
+            kill_worker(supervisor, (unsigned)i);
+        supervisor->children[i].late = false;
+    }
+    supervisor->late = false;
+}
+
 static void kill_all(struct supervisor *supervisor)
 {
     supervisor->ending = true;
@@ -672,7 +723,9 @@ static void look_at_deadlines(struct supervisor *supervisor)
      * here finds this, and rings */
     atomic_store(&control->look_ns, INT64_MAX);
     if (atomic_load(&control->timed_jobs) > 0)
-        next = weir__deadlines_look(control, &supervisor->pauses, kill_worker, supervisor);
+        next = weir__deadlines_look(control, &supervisor->pauses, note_late, supervisor);
+    if (supervisor->late)
+        kill_late(supervisor);
     while (next < seen && !atomic_compare_exchange_weak(&control->look_ns, &seen, next))
         ;
 }

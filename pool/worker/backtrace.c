@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * backtrace.c: where a worker was when it crashed.
+ * backtrace.c: where a worker was when it crashed, or is when it is asked.
  *
  * A handler on a stack of its own (the worker's may be what has run out) writes to stderr and lets
  * the signal do its work: the worker dies of it as it would have, so the supervisor reports the
@@ -8,10 +8,15 @@
  * that the crash has left locked, end it by the default action or by SIGALRM. Names come from the
  * files themselves (symbol.c), so static functions have theirs.
  *
+ * SIGQUIT asks: the same lines, and the worker goes on. Its asker waits for slot.shown, and not for
+ * long, as what the signal has interrupted may hold the loader's lock. A terminal's SIGQUIT is
+ * passed over, as in any worker.
+ *
  * Signals that the program ignores or that the user's initializer catches later are left to them.
  */
 #include "pool/worker/backtrace.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
@@ -26,6 +31,8 @@
 #define HAS_EXECINFO 0
 #endif
 
+#include "pool/control/control.h"
+#include "pool/control/self.h"
 #include "pool/control/symbol.h"
 #include "pool/worker/log.h"
 
@@ -83,20 +90,27 @@ static void put_text(struct text *text)
     text->size = 0;
 }
 
+static void put_process(struct text *text)
+{
+    char process[16] = "worker";
+
+    prctl(PR_GET_NAME, process);
+    append(text, process);
+    append(text, " (pid ");
+    append_number(text, (uint64_t)getpid(), 10);
+    append(text, ")");
+}
+
 static void put_header(struct text *text, int number, const siginfo_t *info)
 {
     const char *name = "a signal";
-    char process[16] = "worker";
 
     for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
         if (signals[i].number == number)
             name = signals[i].name;
     }
-    prctl(PR_GET_NAME, process);
-    append(text, process);
-    append(text, " (pid ");
-    append_number(text, (uint64_t)getpid(), 10);
-    append(text, ") crashed by ");
+    put_process(text);
+    append(text, " crashed by ");
     append(text, name);
     if (info->si_code > 0 && number != SIGABRT) { /* by the kernel: a fault */
         append(text, " at address ");
@@ -168,28 +182,55 @@ static void set_limit(void)
     alarm(GIVE_UP_S);
 }
 
-static void on_crash(int number, siginfo_t *info, void *context)
+/* The calls that have led to where the signal came. Inlined, so that no frame of this file's but
+ * the handler's own is above them. */
+static inline __attribute__((always_inline)) void put_calls(struct text *text,
+                                                            const ucontext_t *context)
 {
     const uintptr_t at = interrupted(context);
     void *frames[FRAMES_MAX];
-    struct text text;
-    int count, first = 1; /* without this function */
+    const int count = find_calls(frames, FRAMES_MAX);
+    int first = 1; /* without the handler */
 
-    text.size = 0;
-    set_limit();
-    put_header(&text, number, info);
-    count = find_calls(frames, FRAMES_MAX);
     if (count == 0 && at != 0)
-        put_frame(&text, at, 0);
+        put_frame(text, at, 0);
     for (int i = first; i < count; i++) {
         if ((uintptr_t)frames[i] == at)
             first = i; /* without the signal's own frame */
     }
     for (int i = first; i < count; i++)
-        put_frame(&text, (uintptr_t)frames[i], (uintptr_t)frames[i] != at);
-    put_text(&text);
+        put_frame(text, (uintptr_t)frames[i], (uintptr_t)frames[i] != at);
+    put_text(text);
+}
+
+static void on_crash(int number, siginfo_t *info, void *context)
+{
+    struct text text;
+
+    text.size = 0;
+    set_limit();
+    put_header(&text, number, info);
+    put_calls(&text, context);
     /* The handler is reset (SA_RESETHAND), and the signal blocked until this returns. */
     raise(number);
+}
+
+static void on_question(int number, siginfo_t *info, void *context)
+{
+    const int error = errno;
+    struct text text;
+
+    (void)number;
+    if (info->si_code > 0) /* of the kernel, from a terminal */
+        return;
+    text.size = 0;
+    put_process(&text);
+    append(&text, " was asked where it is:\n");
+    put_text(&text);
+    put_calls(&text, context);
+    /* seq_cst; pairs with supervisor.c, is_showing() */
+    atomic_store(&control->slots[weir__self.index].shown, 1);
+    errno = error;
 }
 
 void weir__backtrace_install(struct weir__control *pool)
@@ -210,4 +251,8 @@ void weir__backtrace_install(struct weir__control *pool)
         if (sigaction(signals[i].number, NULL, &before) == 0 && before.sa_handler == SIG_DFL)
             sigaction(signals[i].number, &action, NULL);
     }
+    action.sa_sigaction = on_question;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;
+    if (sigaction(SIGQUIT, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+        sigaction(SIGQUIT, &action, NULL);
 }

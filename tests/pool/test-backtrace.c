@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Backtraces: a crash says where on stderr if that was asked for, and is reported the same.
+ * Backtraces: a crash says where on stderr if that was asked for, and is reported the same; so does
+ * a worker that has passed its deadline, or that is asked.
  */
 #include "support.h"
 
@@ -53,9 +54,36 @@ static int use_up_the_stack(weir_task *task, weir_range range, void *arg)
     return go_down(0, NULL);
 }
 
-/* Runs the job with stderr in a pipe. Returns what came out of it; *signal_number gets what the
- * call says that the worker died of. */
-static const char *stderr_of(weir_task_fn function, bool backtrace, int *signal_number)
+static int spin(weir_task *task, weir_range range, void *arg)
+{
+    volatile int turns = 0;
+
+    (void)range;
+    (void)arg;
+    while (!weir_task_cancelled(task) || turns < 2)
+        turns = 1;
+    return 0;
+}
+
+static int stand_still(weir_task *task, weir_range range, void *arg)
+{
+    (void)task;
+    (void)range;
+    (void)arg;
+    return raise(SIGSTOP);
+}
+
+static int ask_oneself(weir_task *task, weir_range range, void *arg)
+{
+    (void)task;
+    (void)range;
+    (void)arg;
+    return kill(getpid(), SIGQUIT) == 0 ? 0 : 1; /* not the last call: it would leave no frame */
+}
+
+/* Runs the job with stderr in a pipe. Returns what came out of it; *code gets what the call
+ * returned, or the signal that the worker died of. */
+static const char *stderr_of(weir_task_fn function, bool backtrace, int *code)
 {
     static char text[1 << 16];
     weir_scope *scope = begin();
@@ -72,8 +100,11 @@ static const char *stderr_of(weir_task_fn function, bool backtrace, int *signal_
     close(before);
     close(ends[1]);
     assert_non_null(pool);
-    assert_int_equal(weir_pool_for(pool, (weir_range){0, 1}, function, NULL, NULL), WEIR_EDIED);
-    *signal_number = weir_last_error()->signal;
+    *code = weir_pool_for(
+        pool, (weir_range){0, 1}, function, NULL,
+        OPTIONS(.chunk_timeout_ms = function == spin || function == stand_still ? 50 : 0));
+    if (*code == WEIR_EDIED)
+        *code = weir_last_error()->signal;
     weir_pool_free(pool);
     while ((got = read(ends[0], text + used, sizeof text - 1 - used)) > 0)
         used += (size_t)got;
@@ -130,12 +161,52 @@ static void nothing_is_written__when_not_asked_for_or_killed(void **state)
     assert_int_equal(number, SIGKILL);
 }
 
+static void a_late_chunk_says_where_it_is__before_its_worker_is_killed(void **state)
+{
+    int code;
+    const char *text = stderr_of(spin, true, &code);
+
+    (void)state;
+    assert_int_equal(code, -ETIMEDOUT);
+    assert_has(text, "weir-worker-0 (pid ");
+    assert_has(text, ") was asked where it is:\n");
+    assert_has(text, "\n    spin+0x");
+    assert_has(text, "\n    main+0x");
+    assert_string_equal(stderr_of(spin, false, &code), "");
+    assert_int_equal(code, -ETIMEDOUT);
+}
+
+static void a_late_worker_is_killed__when_it_cannot_say_where_it_is(void **state)
+{
+    int code;
+
+    (void)state;
+    assert_string_equal(stderr_of(stand_still, true, &code), "");
+    assert_int_equal(code, -ETIMEDOUT);
+}
+
+static void a_worker_goes_on__when_it_is_asked_where_it_is(void **state)
+{
+    int code;
+    const char *text = stderr_of(ask_oneself, true, &code);
+
+    (void)state;
+    assert_int_equal(code, 0);
+    assert_has(text, ") was asked where it is:\n");
+    assert_has(text, "\n    ask_oneself+0x");
+    assert_string_equal(stderr_of(ask_oneself, false, &code), "");
+    assert_int_equal(code, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         UNIT(a_crash_says_where__when_backtraces_are_asked_for),
         UNIT(a_crash_says_where__when_the_stack_is_used_up),
         UNIT(nothing_is_written__when_not_asked_for_or_killed),
+        UNIT(a_late_chunk_says_where_it_is__before_its_worker_is_killed),
+        UNIT(a_late_worker_is_killed__when_it_cannot_say_where_it_is),
+        UNIT(a_worker_goes_on__when_it_is_asked_where_it_is),
     };
 
     leak_isolate();
