@@ -5,7 +5,7 @@
 #   prefix      installed under a prefix that is then moved: every example compiles with cc and pkg-config
 #               alone, and runs at both places, as weir.py does; what README.md says to users of CMake
 #   static      only libweir.a is there
-#   subproject  a small meson project that has weir in subprojects/
+#   subproject  a small meson project that gets weir by weir.wrap, out of a git repository; one that has it in subprojects/
 #   narrow      a compiler for 32 bits: meson says in a sentence that this is not possible
 
 set -eu
@@ -24,6 +24,9 @@ install_weir() {
         "$work/build" "$root"
     quietly meson install -C "$work/build"
     DESTDIR="$work/staged" quietly meson install -C "$work/build" --no-rebuild
+    # Staged, the same files are there.
+    (cd "$work/prefix" && find . | sort) >"$work/files"
+    (cd "$work/staged$work/prefix" && find . | sort) | diff "$work/files" - || fail 'DESTDIR gets other files than the prefix'
     # The build tree is not there for its users.
     rm -rf "$work/build"
 }
@@ -243,15 +246,35 @@ test_narrow() {
     }
 }
 
+# A git repository of the tree as it is, at $1.
+make_repository() {
+    mkdir "$1"
+    (cd "$root" && tar cf - meson.build meson_options.txt shm manager pool) | tar xf - -C "$1"
+    (cd "$1" && quietly git init -q && git add -A && quietly git -c user.name=weir -c user.email=weir@weir.invalid commit -qm weir)
+}
+
 test_subproject() {
     mkdir -p "$work/project/subprojects"
-    ln -s "$root" "$work/project/subprojects/weir"
     cp "$root/examples/do_work.c" "$work/project/program.c"
     cat >"$work/project/meson.build" <<'END'
 project('program', 'c', meson_version: '>= 1.0.0')
-executable('program', 'program.c', dependencies: dependency('weir', fallback: 'weir'))
+executable('program', 'program.c', dependencies: dependency('weir'))
 END
-    quietly meson setup --wrap-mode=nodownload "$work/build" "$work/project"
+    fallback=
+    ! pkg-config --exists weir || fallback=--force-fallback-for=weir # installed on this machine
+    ln -s "$root" "$work/project/subprojects/weir"
+    # shellcheck disable=SC2086 # a word, or none
+    quietly meson setup --wrap-mode=nodownload $fallback "$work/build" "$work/project"
+    if command -v git >/dev/null 2>&1; then
+        rm -rf "$work/build" "$work/project/subprojects/weir"
+        make_repository "$work/repository"
+        sed "s|^url = .*|url = file://$work/repository|" "$root/weir.wrap" >"$work/project/subprojects/weir.wrap"
+        # shellcheck disable=SC2086
+        quietly meson setup $fallback "$work/build" "$work/project"
+        [ -d "$work/project/subprojects/weir/.git" ] || fail 'weir.wrap did not bring weir'
+    else
+        echo 'without git: weir.wrap is not tried'
+    fi
     quietly ninja -C "$work/build"
     "$work/build/program" >"$work/out" || fail "the program ended with status $?"
     [ "$(grep -c ': 2664667000$' "$work/out")" = 2 ] || fail "the program: $(cat "$work/out")"

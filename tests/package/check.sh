@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 #
-# check.sh build|install ROOT: weir as packages of Debian 12, made from a copy of the tree and debian/ beside this file.
+# check.sh build|install|dist ROOT: weir as packages of Debian 12, made from a copy of the tree and debian/ beside this file;
+# and as a tarball.
 #
 #   build    the packages are built, lintian has nothing to say, and each has what its users look for
 #   install  a system that debootstrap makes, without weir, a compiler's cache or a build tree: installed with apt, looked up
-#            with man, compiled against, upgraded and removed, with nothing left. Needs root, and takes minutes.
+#            with man, compiled against, upgraded, removed and purged, with nothing left. Needs root, and takes minutes.
+#   dist     `meson dist` makes a tarball of what is committed, which a project gets by a wrap file, builds, and installs
 #
 # The packages are left in WEIR_PACKAGES, if that is set, and taken from there.
 
@@ -119,11 +121,46 @@ with weir.scope() as scope:
     done
     quietly inside sh -c 'apt-get -y install /root/*_next.deb && /root/plain'
     inside sh -c 'dpkg-query -W -f "\${Version}" libweir0' | grep -q '+next' || fail 'it was not upgraded'
+    # removed, they leave nothing to be purged
+    quietly inside sh -c 'apt-get -y remove libweir0 libweir-dev libweir-doc python3-weir'
+    ! inside dpkg -l '*weir*' 2>"$work/log" | grep '^rc' || fail 'something is left to be purged'
     quietly inside sh -c 'apt-get -y --autoremove purge libweir0 libweir-dev libweir-doc python3-weir'
     # what man keeps of pages that were shown is man's, and the folder of weir.py's sockets the user's
     left=$(inside sh -c 'find / -xdev -name "*weir*" -not -path "/root/*" -not -path "/proc/*" -not -path "/var/cache/man/*" \
         -not -path "/tmp/weir-0"')
     [ -z "$left" ] || fail "left after removing: $left"
+    [ "$(inside ls /dev/shm)" = '' ] || fail 'something is left in /dev/shm'
+}
+
+test_dist() {
+    git -C "$root" rev-parse HEAD >/dev/null 2>&1 || skip 'the tree is no git repository'
+    quietly git clone -q "$root" "$work/clone"
+    quietly meson setup -Dtests=false "$work/build" "$work/clone"
+    quietly meson dist -C "$work/build" --formats gztar --no-tests
+    tarball=$work/build/meson-dist/weir-$version.tar.gz
+    [ -f "$tarball" ] || fail "there is no $tarball"
+    mkdir -p "$work/project/subprojects"
+    cat >"$work/project/subprojects/weir.wrap" <<END
+[wrap-file]
+directory = weir-$version
+source_url = file://$tarball
+source_filename = weir-$version.tar.gz
+source_hash = $(sha256sum "$tarball" | cut -d ' ' -f 1)
+[provide]
+dependency_names = weir
+END
+    readme_program >"$work/project/squares.c"
+    cat >"$work/project/meson.build" <<'END'
+project('squares', 'c')
+executable('squares', 'squares.c', dependencies: dependency('weir'))
+END
+    quietly meson setup --force-fallback-for=weir "$work/project/build" "$work/project"
+    quietly ninja -C "$work/project/build"
+    [ "$("$work/project/build/squares")" = 2664667000 ] || fail 'a program with weir from a tarball does not run'
+    DESTDIR="$work/staged" quietly meson install -C "$work/project/build"
+    for file in weir.h weir.pc libweir.so.0 weir-manager; do
+        [ -n "$(find "$work/staged" -name $file)" ] || fail "$file is not installed from a tarball"
+    done
 }
 
 "test_$what"
