@@ -43,6 +43,9 @@ BOUND = 240  # seconds, for all commands of a guide
 SHM = 256  # MiB of the commands' own /dev/shm
 # What can be missing: a shell command that succeeds where it is there. Any other word is the name of a program.
 NEEDS = {
+    "gdb": "gdb -q -batch -p $$ -ex bt | grep -q '^#0'",  # where it may attach
+    "asan": "echo 'int main(void) { return 0; }' | cc -fsanitize=address -x c - -o needs.out && ./needs.out",
+    "core-files": "[ $(cat /proc/sys/kernel/core_pattern) = core ]",
     "numpy": "python3 -c 'import numpy'",
     "openmp": "echo 'int main(void) { return 0; }' | cc -fopenmp -x c - -o needs.out",
     "tbb": "printf '#include <tbb/parallel_for.h>\\nint main() { return 0; }' | c++ -x c++ - -o needs.out -ltbb",
@@ -137,7 +140,7 @@ def static_findings(root, name):
 
 def script_of(name, blocks, skipped):
     """The shell script of a guide's commands, and a list of them: line, command, what it prints."""
-    script, listed = ["set -u"], []
+    script, listed = ["set -u; ulimit -S -c 0"], []
     for block in blocks:
         if block.language not in SHELL:
             continue
