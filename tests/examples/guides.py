@@ -47,6 +47,8 @@ NEEDS = {
     "asan": "echo 'int main(void) { return 0; }' | cc -fsanitize=address -x c - -o needs.out && ./needs.out",
     "core-files": "[ $(cat /proc/sys/kernel/core_pattern) = core ]",
     "numpy": "python3 -c 'import numpy'",
+    "openmpi": "mpirun --version | grep -q 'Open MPI' && command -v mpicc",
+    "mpich": "mpiexec --version | grep -q HYDRA && command -v mpicc",
     "openmp": "echo 'int main(void) { return 0; }' | cc -fopenmp -x c - -o needs.out",
     "tbb": "printf '#include <tbb/parallel_for.h>\\nint main() { return 0; }' | c++ -x c++ - -o needs.out -ltbb",
     "user-namespace": "unshare -rm true",
@@ -249,7 +251,10 @@ def check(root, build, name, compiler):
                                 env=dict(os.environ, PKG_CONFIG_PATH=pc), check=False).stdout.strip()
         environment.update(PATH=commands + ":/usr/bin:" + os.environ["PATH"], PKG_CONFIG_PATH=pc, LD_LIBRARY_PATH=lib,
                            LC_ALL="C.UTF-8", PYTHONPATH=python, PYTHONDONTWRITEBYTECODE="1",
-                           GUIDES_SHM="private" if wrapper else "")
+                           GUIDES_SHM="private" if wrapper else "",
+                           # Open MPI asks twice before it runs for root, and wants a CPU for each rank
+                           OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1",
+                           OMPI_MCA_rmaps_base_oversubscribe="1")
         found += run_findings(root, name, folder, environment, wrapper, skipped)
         print("\n".join(found))
         if found:
