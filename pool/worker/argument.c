@@ -12,8 +12,8 @@
 #include <string.h>
 
 #include "pool/control/argument.h"
+#include "pool/control/log.h"
 #include "pool/control/maps.h"
-#include "pool/worker/log.h"
 
 /* A number with a fraction whose upper half alone has changed, as 0.5 and 0.25 have. */
 static bool could_be_double(uint64_t bits)

@@ -32,9 +32,9 @@
 #endif
 
 #include "pool/control/control.h"
+#include "pool/control/log.h"
 #include "pool/control/self.h"
 #include "pool/control/symbol.h"
-#include "pool/worker/log.h"
 
 #define STACK_SIZE ((size_t)128 << 10)
 #define FRAMES_MAX 64

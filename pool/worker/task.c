@@ -18,8 +18,8 @@
 #include "manager/internal.h"
 #include "pool/control/calls.h"
 #include "pool/control/failure.h"
+#include "pool/control/log.h"
 #include "pool/control/result.h"
-#include "pool/worker/log.h"
 #include "pool/worker/piece.h"
 #include "shm/error.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * log.h: a worker's lines on stderr, above the bar if there is one.
+ * log.h: lines of a worker or the supervisor on stderr, above the bar if there is one.
  */
 #ifndef WEIR_LOG_H
 #define WEIR_LOG_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * log.c: a worker's lines on stderr, above the bar if there is one.
+ * log.c: lines on stderr, above the bar if there is one.
  *
  * While a bar is on the terminal that is this worker's stderr, one write() clears the bar, writes
  * the lines where it was, and draws it again behind them (control/bar.h). So no line of another
@@ -10,7 +10,7 @@
  * The frame may have become old between the look at it and the write; the next one replaces it. If
  * the bar was taken away in that moment, the copy stays as a line of its own.
  */
-#include "pool/worker/log.h"
+#include "pool/control/log.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -22,6 +22,8 @@
 #include "pool/control/control.h"
 #include "pool/control/put.h"
 #include "shm/value.h"
+
+#include "pool/control/no_malloc.h"
 
 #define TEXT_MAX ((size_t)1024) /* of weir__log_format(), with the NUL: so says weir-pool.h */
 #define CUT      "..."
