@@ -72,6 +72,11 @@
  * ends by itself: an idle one within 1 s, one with work after its chunk. Deadlines of chunks cannot
  * be enforced on it.
  *
+ * With WEIR_LOG=stderr in the environment when a pool or a process is made its supervisor writes a
+ * line to stderr for each worker that starts or ends, with the range that a worker that died was
+ * on, whether that is run again, and which deadline it had passed. A stderr that nobody reads then
+ * holds the supervisor up. A program that runs with raised privileges does not look there.
+ *
  * A task must not be left by a C++ exception or by longjmp(). By an exception the worker aborts,
  * with a line on stderr, and none of the program's handlers on the stack sees it. After a longjmp()
  * to where the program was before it made the pool the worker would go on as a second program.
@@ -193,7 +198,7 @@ WEIR_API int weir_cpu_count(void);
  * Context: any thread of the program that began the scope; blocks for the time of forking.
  * Crash: the workers end with the program.
  * Returns: the pool, to be freed with weir_pool_free(); or NULL: EINVAL (scope is NULL or has
- * ended, options, or WEIR_WORKERS in the environment is no number from 0 to 1024), E2BIG (more
+ * ended, options, or WEIR_WORKERS or WEIR_LOG in the environment is wrong), E2BIG (more
  * workers than WEIR_WORKERS_MAX), EAGAIN, ENOMEM, EMFILE (fork, descriptors), EDEADLK (called in
  * a worker), EBADF (the program has closed descriptors of the scope's), ENOSYS or EPERM
  * (pidfd_open(): the kernel does not have it, or a sandbox refuses it), WEIR_EDIED (while

@@ -308,6 +308,7 @@ struct weir__control {
     int64_t chunks_per_worker;
     bool pin;
     bool backtrace;
+    bool log;                         /* the supervisor says on stderr what happens: tell.h */
     bool leave_started;               /* what workers have started lives on; supervisor/strays.c */
     int (*process_target)(void *arg); /* weir_process: the one worker runs this and ends */
     /* The program's record, of which workers have a copy; NULL: calls are not nested (nested.c). */

@@ -114,3 +114,14 @@ int weir__log_format(struct weir__control *control, const char *format, va_list 
     text[size++] = '\n';
     return weir__log_put(control, text, size);
 }
+
+int weir__log_line(struct weir__control *control, const char *format, ...)
+{
+    va_list args;
+    int error;
+
+    va_start(args, format);
+    error = weir__log_format(control, format, args);
+    va_end(args);
+    return error;
+}

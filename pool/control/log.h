@@ -20,5 +20,7 @@ int weir__log_put(struct weir__control *control, const char *lines, size_t size)
  * valid) or a negative errno. */
 int weir__log_format(struct weir__control *control, const char *format, va_list args)
     __attribute__((format(printf, 2, 0)));
+int weir__log_line(struct weir__control *control, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -31,6 +31,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdio_ext.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -445,15 +446,32 @@ int weir__inherited_check(const struct weir__inherited *inherited)
     return 0;
 }
 
+/* What the environment says, WEIR_LOG: 1, 0, or a negative error. */
+static int read_log(void)
+{
+    const char *said = secure_getenv("WEIR_LOG");
+
+    if (said == NULL || said[0] == '\0')
+        return 0;
+    if (strcmp(said, "stderr") == 0)
+        return 1;
+    return weir__fail(-EINVAL, "WEIR_LOG is \"%.40s\" in the environment; it can only be stderr",
+                      said);
+}
+
 int weir__fork_supervisor(struct weir__control *control, weir_scope *scope,
                           const struct weir__inherited *inherited, const struct weir__keeps *kept,
                           struct weir__detached *out)
 {
     struct start start = {.control = control, .scope = scope, .inherited = inherited, .kept = kept};
     struct weir__hello hello = {.pid = 0};
+    const int log = read_log();
     int result;
 
     *out = WEIR__DETACHED_NONE;
+    if (log < 0)
+        return log;
+    control->log = log > 0;
     out->control = control;
     result = make_lifeline(&out->lifeline, &start.end);
     if (result < 0)

@@ -59,6 +59,7 @@
 #include "pool/control/tie.h"
 #include "pool/supervisor/deadline.h"
 #include "pool/supervisor/strays.h"
+#include "pool/supervisor/tell.h"
 #include "shm/clock.h"
 
 #include "pool/control/no_malloc.h"
@@ -113,6 +114,15 @@ struct supervisor {
 static void fork_into(struct child *child);
 
 /* ---- a dead worker -------------------------------------------------------------------------- */
+
+/* Draining is known here before the host's order is read: a worker may have ended because of it. */
+static bool replaces_workers(const struct supervisor *supervisor)
+{
+    const struct weir__control *control = supervisor->control;
+
+    return !supervisor->ending && atomic_load(&control->state) != POOL_DRAINING &&
+           !(atomic_load(&control->orders) & ORDER_KILL);
+}
 
 static void describe_status(char *out, size_t size, int status)
 {
@@ -223,6 +233,56 @@ static void report_death(struct child *child, struct weir__job *job, int64_t chu
     }
 }
 
+static void tell_death_on(struct child *child, const struct weir__job *job, int64_t chunk,
+                          unsigned attempt, bool again)
+{
+    struct weir__control *control = child->supervisor->control;
+    weir_error error;
+
+    if (!control->log)
+        return;
+    fill_death_on(&error, child, job, chunk, attempt);
+    weir__tell(control, "%s; %s", error.message,
+               again ? "the range is run again" : "the range has failed");
+}
+
+/* Of a worker that has ended, and was running no chunk. Those that end with their pool are not told
+ * of one by one. */
+static void tell_end(const struct child *child, bool ready)
+{
+    struct weir__control *control = child->supervisor->control;
+    char how[128];
+
+    if (!control->log || (control->process_target == NULL && !replaces_workers(child->supervisor)))
+        return;
+    describe_status(how, sizeof(how), child->status);
+    weir__tell(control, "worker %u (pid %d) %s%s", child->slot, (int)child->died, how,
+               ready ? "" : ", before it was ready");
+}
+
+static void tell_end_of_pool(const struct supervisor *supervisor, const char *why)
+{
+    const struct weir__status *status = &supervisor->control->status;
+
+    weir__tell(supervisor->control,
+               "%s: %llu workers were started, %llu died, and %llu ranges were run again", why,
+               (unsigned long long)atomic_load(&status->workers_started),
+               (unsigned long long)atomic_load(&status->workers_died),
+               (unsigned long long)atomic_load(&status->chunks_retried));
+}
+
+static void tell_start(const struct child *child)
+{
+    struct weir__control *control = child->supervisor->control;
+    const uint32_t incarnation = atomic_load(&control->slots[child->slot].incarnation);
+
+    if (incarnation <= 1)
+        weir__tell(control, "worker %u (pid %d) was started", child->slot, (int)child->pid);
+    else
+        weir__tell(control, "worker %u (pid %d) was started, process %u of this worker",
+                   child->slot, (int)child->pid, incarnation);
+}
+
 /* What became of a chunk whose worker died. Before its cell is changed: the job may end then. */
 static void count_death(const struct child *child, struct weir__job *job, bool again)
 {
@@ -258,6 +318,7 @@ static bool reclaim_chunk(struct child *child, struct weir__job *job)
     /* described before the cell is final: a process that sees FAILED finds the reason */
     attempt = weir__cell_attempt(atomic_load(cell));
     count_death(child, job, attempt <= retries);
+    tell_death_on(child, job, chunk, attempt, attempt <= retries);
     if (attempt > retries) {
         report_death(child, job, chunk, attempt);
         if (!job->keep_going)
@@ -310,17 +371,9 @@ static void repair(struct weir__control *control)
 
 /* ---- forking -------------------------------------------------------------------------------- */
 
-/* Draining is known here before the host's order is read: a worker may have ended because of it. */
-static bool replaces_workers(const struct supervisor *supervisor)
-{
-    const struct weir__control *control = supervisor->control;
-
-    return !supervisor->ending && atomic_load(&control->state) != POOL_DRAINING &&
-           !(atomic_load(&control->orders) & ORDER_KILL);
-}
-
 static void give_up(struct weir__control *control, const weir_error *why)
 {
+    weir__tell(control, "%s", why->message);
     control->broken = *why;
     /* seq_cst; pairs with pool/host/result.h, weir__is_without_workers(): `broken` is read after
      * the state */
@@ -460,11 +513,17 @@ static void look_after(struct child *child)
 
     supervisor->alive--;
     if (control->process_target != NULL) {
+        tell_end(child, true);
         note_process_end(control, child->status);
         supervisor->ending = true;
         return;
     }
-    if (clear_slot(child) || ready)
+    if (clear_slot(child)) {
+        child->failed_starts = 0;
+        return;
+    }
+    tell_end(child, ready);
+    if (ready)
         child->failed_starts = 0;
     else if (!supervisor->ending)
         note_failed_start(child);
@@ -628,6 +687,7 @@ static void fork_into(struct child *child)
     supervisor->alive++;
     atomic_fetch_add(&supervisor->control->status.workers_started, 1);
     atomic_store(&slot->pid, child->pid); /* seq_cst; pairs with process.c, open_own() */
+    tell_start(child);
 }
 
 /* ---- the loop ------------------------------------------------------------------------------- */
@@ -744,6 +804,7 @@ _Noreturn static void end_with_host(struct supervisor *supervisor, bool scope_li
     kill_all(supervisor);
     reap_all(supervisor);
     weir__strays_end(&supervisor->strays, false);
+    tell_end_of_pool(supervisor, scope_lives ? "the pool has ended" : "the program has ended");
     if (!scope_lives)
         weir__scope_clean_after_host(supervisor->scope);
     _exit(0);
@@ -869,6 +930,8 @@ static void supervise(struct supervisor *supervisor)
     }
     weir__strays_end(&supervisor->strays,
                      !(atomic_load(&supervisor->control->orders) & ORDER_KILL));
+    if (supervisor->control->process_target == NULL)
+        tell_end_of_pool(supervisor, "the pool has ended");
 }
 
 /* ---- the start ------------------------------------------------------------------------------ */
