@@ -365,6 +365,9 @@ static bool make_busy(struct weir__space *space, struct weir__entry *entry, uint
             (struct weir__place){entry->address, entry->span};
         set_missing(space, weir__space_index(space, entry), false, false);
         taken = true;
+        /* release fence: a process that copies what the caller writes into the entry sees that the
+         * word has changed; pairs with address_space.c, map_entry */
+        atomic_thread_fence(memory_order_release);
     }
     weir__private_unlock(&space->lock);
     return taken;
@@ -671,7 +674,8 @@ static int map_entry(struct weir__entry *entry, const struct weir__space *space,
     int fd, error;
 
     memcpy(name, entry->shm.name, sizeof(name));
-    /* acquire fence: the copies above are of this incarnation if the word is still the same. */
+    /* acquire fence: the copies above are of this incarnation if the word is still the same;
+     * pairs with address_space.c, make_busy. */
     atomic_thread_fence(memory_order_acquire);
     if (atomic_load_explicit(&entry->word, memory_order_relaxed) != word)
         return 1;

@@ -30,7 +30,9 @@ static void insert(struct weir__awaited *awaited, bool ended)
     awaited->ended = ended;
     WEIR__QUEUE_PUT(list_of(awaited), awaited, link);
     if (ended)
-        atomic_fetch_add_explicit(&awaited->waiter->ended_count, 1, memory_order_relaxed);
+        /* seq_cst, before weir__awaited_end() looks who listens; pairs with waiter.c,
+         * has_ended() */
+        atomic_fetch_add(&awaited->waiter->ended_count, 1);
 }
 
 /* With set->lock. */
@@ -38,7 +40,7 @@ static void take_out(struct weir__awaited *awaited)
 {
     WEIR__QUEUE_REMOVE(list_of(awaited), awaited, link);
     if (awaited->ended)
-        atomic_fetch_sub_explicit(&awaited->waiter->ended_count, 1, memory_order_relaxed);
+        atomic_fetch_sub(&awaited->waiter->ended_count, 1);
 }
 
 void weir__awaited_add(struct weir__awaited *awaited, bool ended)

@@ -129,7 +129,8 @@ static weir_future *take_ended(weir_waiter *waiter, void **arg, bool *empty)
 
 static bool has_ended(const weir_waiter *waiter)
 {
-    return atomic_load_explicit(&waiter->ended_count, memory_order_relaxed) > 0;
+    /* seq_cst, after mark_waiter() has said that it listens; pairs with awaited.c, insert() */
+    return atomic_load(&waiter->ended_count) > 0;
 }
 
 static bool is_waiter_over(weir_pool *pool, void *what)

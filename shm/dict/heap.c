@@ -261,10 +261,11 @@ static bool retire(const weir_dict *dict, uint32_t ref, unsigned class, bool nod
         uint32_t life =
             weir__make_life(class, atomic_load_explicit(&at->life, memory_order_relaxed) + 1);
 
-        /* relaxed: the bits release them. */
+        /* relaxed, then release: a late reader of this word sees the new life too. Pairs with
+         * value.c, weir__dict_load and same_life. */
         atomic_store_explicit(&at->life, life, memory_order_relaxed);
         atomic_store_explicit(&at->value, weir__word_inline(WEIR__WORD_DEAD, life, 0),
-                              memory_order_relaxed);
+                              memory_order_release);
         pass_clock(chunk, life & WEIR__INCARNATION_MASK, 24);
         pass_clock(chunk, weir__link_tag(atomic_load_explicit(&at->next, memory_order_relaxed)),
                    WEIR__TAG_BITS);
@@ -380,8 +381,11 @@ uint32_t weir__dict_take_node(const weir_dict *dict, uint32_t key_size)
         return 0;
     node = weir__dict_at(dict, ref);
     life = atomic_load_explicit(&node->life, memory_order_relaxed);
-    /* relaxed: the value word that is stored next (release) publishes it. */
+    /* release fence: a late reader of the key that is written next sees, after its acquire fence,
+     * the new life; of the new life alone, by the fence before, that it was led there by what has
+     * changed. Pairs with value.c, same_life. */
     atomic_store_explicit(&node->life, weir__make_life(class, life + 1), memory_order_relaxed);
+    atomic_thread_fence(memory_order_release);
     return ref;
 }
 

@@ -24,9 +24,10 @@
 
 static bool same_life(const struct weir__dict_place *place)
 {
-    /* acquire fence: pairs with the release of the value word in dict.c, write_node, before which
-     * the next incarnation was stored: a reader of that word finds another life here. The same
-     * fence pairs with heap.c, take_memory: so does a reader of what else the memory became. */
+    /* acquire fence: pairs with the releases of the value word in dict.c, write_node, and heap.c,
+     * retire, before which the next incarnation was stored: a reader of that word finds another
+     * life here. The same fence pairs with heap.c, weir__dict_take_node: so does a reader of the
+     * next key; and with take_memory: so does a reader of what else the memory became. */
     atomic_thread_fence(memory_order_acquire);
     return atomic_load_explicit(&place->node->life, memory_order_relaxed) == place->life;
 }
@@ -40,7 +41,8 @@ static bool unchanged(const struct weir__dict_place *place, uint64_t word)
 
 int weir__dict_load(const weir_dict *dict, const struct weir__dict_place *place, uint64_t *word)
 {
-    /* acquire: pairs with dict.c, write_node, replace_value and remove_place. */
+    /* acquire: pairs with dict.c, write_node, replace_value and remove_place, and with heap.c,
+     * retire. */
     uint64_t found = atomic_load_explicit(&place->node->value, memory_order_acquire);
     enum weir__dict_word kind = weir__word_kind(found);
 
