@@ -54,7 +54,7 @@ run_do_work() {
 # The program on README.md's first screen prints what is shown below it, and the tests that documents name exist.
 check_readme() {
     readme_program >"$work/squares.c"
-    sed -n '/^\$ cc squares.c/{n;p;q}' "$root/README.md" >"$work/expected"
+    readme_output >"$work/expected"
     # shellcheck disable=SC2046,SC2086
     $cc -Wall -Wextra "$work/squares.c" $(pkg-config --cflags --libs weir) -o "$work/squares" 2>"$work/log" ||
         fail "README.md's program does not compile: $(cat "$work/log")"

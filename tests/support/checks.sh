@@ -26,6 +26,11 @@ readme_program() {
     awk '/^```c$/ { on = 1; next } /^```$/ && on { exit } on' "$root/README.md"
 }
 
+# What it prints, as README.md shows it.
+readme_output() {
+    sed -n '/^\$ cc squares.c/{n;p;q}' "$root/README.md"
+}
+
 readme_cmake() {
     printf 'cmake_minimum_required(VERSION 3.18)\nproject(squares C)\nadd_executable(squares ../squares.c)\n'
     awk '/^```cmake$/ { on = 1; next } /^```$/ && on { exit } on' "$root/README.md"
