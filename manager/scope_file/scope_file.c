@@ -400,6 +400,41 @@ int weir__scope_file_read(int fd, uint64_t id, size_t *entry, const char *name,
     return 0;
 }
 
+int weir__scope_file_read_header(int fd, uint64_t id, struct weir__scope_header *header)
+{
+    char text[WEIR__RECORD_SIZE + 1] = "", expected[64];
+    ssize_t n = TEMP_FAILURE_RETRY(pread(fd, text, WEIR__RECORD_SIZE, 0));
+    int pid, end = 0;
+    size_t size;
+
+    if (n < 0)
+        return -errno;
+    header->closed = text[HEADER_CLOSED] == '1';
+    if (n == WEIR__RECORD_SIZE && header->closed)
+        text[HEADER_CLOSED] = '0';
+    size = (size_t)snprintf(expected, sizeof(expected),
+                            HEADER_START "\"weir\":1,\"id\":\"%016" PRIx64 "\",\"pid\":", id);
+    if (n != WEIR__RECORD_SIZE || memcmp(text, expected, size) != 0 ||
+        sscanf(text + size, "%9d}%n", &pid, &end) != 1 || end == 0 || pid <= 0)
+        return -EBADMSG;
+    header->pid = pid;
+    return 0;
+}
+
+int weir__scope_file_read_address(int fd, char address[WEIR__RECORD_SIZE])
+{
+    char text[WEIR__RECORD_SIZE];
+    struct weir__record_fields fields;
+    ssize_t n = TEMP_FAILURE_RETRY(pread(fd, text, sizeof(text), record_at(WEIR__RECORD_ADDRESS)));
+
+    if (n < 0)
+        return -errno;
+    if (n != WEIR__RECORD_SIZE || !weir__scope_file_parse_record(text, &fields) || !*fields.address)
+        return 0;
+    memcpy(address, fields.address, WEIR__RECORD_SIZE);
+    return 1;
+}
+
 /* ---- unlinking all -------------------------------------------------------------------------- */
 
 struct cleaner {
@@ -535,7 +570,7 @@ bool weir__scope_file_is_clean(int fd)
 
 /* ---- the sweep ------------------------------------------------------------------------------ */
 
-static bool parse_scope_name(const char *name, uint64_t *id)
+bool weir__scope_file_parse_name(const char *name, uint64_t *id)
 {
     char expected[WEIR__SCOPE_FILE_NAME_SIZE];
     unsigned long long value;
@@ -548,22 +583,31 @@ static bool parse_scope_name(const char *name, uint64_t *id)
 }
 
 /* Locked means alive; the lock of a dead scope is taken, and then this process cleans it. */
-static bool sweep_one(int dir, const char *name, uint64_t id)
+int weir__scope_file_sweep_one(int dir, uint64_t id, struct weir__cleaning *cleaning)
 {
-    struct weir__cleaning cleaning = {0};
+    char name[WEIR__SCOPE_FILE_NAME_SIZE];
     struct stat st;
-    int fd = openat(dir, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    int fd, result = 0;
 
+    weir__scope_file_name(name, id);
+    fd = openat(dir, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
-        return false;
+        return errno == ENOENT || errno == EACCES || errno == EPERM ? 0 : -errno;
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
         flock(fd, LOCK_EX | LOCK_NB) == 0) {
         /* Another process may have cleaned it between the open and the lock here. */
-        if (fstat(fd, &st) == 0 && st.st_nlink == 1)
-            weir__scope_file_unlink_all(fd, id, 0, &cleaning);
+        if (fstat(fd, &st) == 0 && st.st_nlink == 1) {
+            struct weir__cleaning done = {0};
+
+            result = weir__scope_file_unlink_all(fd, id, 0, &done);
+            if (result == 0)
+                result = done.complete ? 1 : -EBUSY;
+            if (cleaning)
+                *cleaning = done;
+        }
     }
     close(fd);
-    return cleaning.complete;
+    return result;
 }
 
 int weir__scope_file_sweep(bool (*skip)(uint64_t id))
@@ -577,8 +621,8 @@ int weir__scope_file_sweep(bool (*skip)(uint64_t id))
     while ((item = readdir(dir))) {
         uint64_t id;
 
-        if (parse_scope_name(item->d_name, &id) && !skip(id) &&
-            sweep_one(dirfd(dir), item->d_name, id))
+        if (weir__scope_file_parse_name(item->d_name, &id) && !skip(id) &&
+            weir__scope_file_sweep_one(dirfd(dir), id, NULL) == 1)
             swept++;
     }
     closedir(dir);

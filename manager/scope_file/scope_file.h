@@ -40,7 +40,15 @@ struct weir__cleaning {
     bool complete;      /* the scope file has no name any more */
 };
 
+/* What the header says. */
+struct weir__scope_header {
+    bool closed; /* for creations: the scope ends, or is being cleaned */
+    int pid;     /* of the program that began the scope, as in its pid namespace */
+};
+
 void weir__scope_file_name(char name[WEIR__SCOPE_FILE_NAME_SIZE], uint64_t id);
+/* True when it is such a name; then *id is the scope's. */
+bool weir__scope_file_parse_name(const char *name, uint64_t *id);
 /* The name of the scope's block number `serial`. */
 void weir__scope_file_block_name(char name[WEIR__BLOCK_NAME_SIZE], uint64_t id, uint64_t serial);
 
@@ -93,6 +101,11 @@ int weir__scope_file_note_address(int fd, const char *address);
 int weir__scope_file_read(int fd, uint64_t id, size_t *entry, const char *name,
                           struct weir__block_record *record);
 
+/* Reads the header. 0; -EBADMSG: it is not one of scope `id`; or a negative errno. */
+int weir__scope_file_read_header(int fd, uint64_t id, struct weir__scope_header *header);
+/* Reads where the scope's manager listens. 1; 0: nowhere; or a negative errno. */
+int weir__scope_file_read_address(int fd, char address[WEIR__RECORD_SIZE]);
+
 /* Closes the scope for creations and unlinks every recorded name that still is the recorded inode;
  * then the scope file itself. Waits at most `wait_ms` for creations under way; if there still are
  * any after that, or a name could not be removed, the scope file keeps its name, so that the next
@@ -102,6 +115,11 @@ int weir__scope_file_unlink_all(int fd, uint64_t id, int wait_ms, struct weir__c
 
 /* True when the scope is closed and its file has no name: all is clean. */
 bool weir__scope_file_is_clean(int fd);
+
+/* Cleans the scope, whose file is in the open folder `dir`, if it is this user's and no process of
+ * it lives. 1: nothing of it is left; 0: it lives, is another user's, or is gone already; or a
+ * negative error: the next sweep goes on. `cleaning` may be NULL. */
+int weir__scope_file_sweep_one(int dir, uint64_t id, struct weir__cleaning *cleaning);
 
 /* Cleans every scope of this user that has no live process. `skip` says which scopes are this
  * process's own. Returns the number of scopes cleaned. Errors of one scope leave it to the next

@@ -103,6 +103,7 @@ cmake_with_prefix() {
 # Each name has its page or a link to one, and the program in weir(7) is one.
 check_manual() {
     man=$work/prefix/share/man
+    [ "$("$work/prefix/bin/weir" --version)" = "weir $(pkg-config --modversion weir)" ] || fail 'weir does not run'
     [ -d "$man" ] || { echo 'without manual pages: they are not tried'; return 0; }
     for name in $(sed -n 's/^    \(weir_[a-z0-9_]*\);/\1/p' "$root/pool/weir.map") WEIR_SCOPE weir_pool_options; do
         grep -q '^\.SH SYNOPSIS' "$man/man3/$name.3" || fail "there is no page of $name"

@@ -7,7 +7,8 @@ build folder the uses are those of the object files (nm); otherwise those in the
 
   module       pool -> manager -> shm, nothing upwards
   room         inside pool: jobs and map_reduce -> host and worker -> control; supervisor -> control; host, worker and
-               supervisor never each other. Inside manager: program only scope_file and wire; nothing needs program
+               supervisor never each other; tool only control. Inside manager: program only scope_file and wire; nothing
+               needs program or tool
   circle       no circle of files
   allocator    no allocator, and no stream of stdio, in pool/control and pool/supervisor
 """
@@ -30,13 +31,14 @@ ROOMS = {
     "pool/host": {"pool/control"},
     "pool/jobs": {"pool/control", "pool/host", "pool/worker"},
     "pool/map_reduce": {"pool/control", "pool/host", "pool/worker"},
+    "pool/tool": {"pool/control"},
     "manager/program": {"manager/scope_file", "manager/wire"},
 }
 # A forked child goes on in the main function of another room, and never comes back. That is no need of the room where fork()
 # stands; but a circle of files that goes through it is one.
 ENTRIES = {"weir__supervisor_main", "weir__worker_main"}
 # Rooms that no other room needs.
-CLOSED = {"manager/program"}
+CLOSED = {"manager/program", "pool/tool"}
 
 NO_ALLOCATOR = ("pool/control", "pool/supervisor")
 ALLOCATOR = re.compile(r"\b(malloc|calloc|realloc|reallocarray|aligned_alloc|posix_memalign|memalign|valloc|free|strdup|strndup"

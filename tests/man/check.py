@@ -34,6 +34,7 @@ def page_names():
     listed = subprocess.run([sys.executable, script, "--list"] + [os.path.join(root, header) for header in HEADERS],
                             check=True, stdout=subprocess.PIPE, text=True).stdout
     names = {words[0]: words[-1] for words in map(str.split, listed.splitlines())}
+    names["weir.1"] = "weir.1"
     names["weir.7"] = "weir.7"
     return names
 
@@ -124,7 +125,7 @@ def check_contents():
 def check_with(tool):
     """man runs groff, with few of its warnings, and takes a quarter of a second a page: it reads some pages, groff all."""
     every = [os.path.join(pages, page) for page in sorted(set(page_names().values()))]
-    some = [os.path.join(pages, page) for page in ("weir.7", "weir-pool.7", "weir_pool_options.3")]
+    some = [os.path.join(pages, page) for page in ("weir.1", "weir.7", "weir-pool.7", "weir_pool_options.3")]
     commands = {"mandoc": [["mandoc", "-T", "lint", "-W", "warning"] + every],
                 "man": [["groff", "-man", "-Tutf8", "-ww", "-z"] + every] +
                        [["man", "--warnings", "-E", "UTF-8", "-Tutf8", "-Z", "-l", page] for page in some]}[tool]

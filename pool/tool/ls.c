@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * ls.c: `weir ls`: scopes, their blocks, and what else lies in /dev/shm.
+ *
+ * Failure modes. Without /proc nobody knows who has a file; then scopes are listed with what their
+ * files say, and stderr says so.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "pool/tool/processes.h"
+#include "pool/tool/scopes.h"
+#include "pool/tool/text.h"
+#include "pool/tool/tool.h"
+#include "shm/block/block.h"
+
+struct options {
+    bool blocks, all, dead, bytes, json;
+};
+
+/* A file in /dev/shm that is of no scope. */
+struct other {
+    const char *name; /* escaped */
+    struct stat st;
+    size_t users;
+};
+
+struct shm {
+    uint64_t size, used, inodes, inodes_used;
+    uint64_t weir;  /* bytes of the scopes with names */
+    uint64_t bytes; /* of the others */
+    size_t unused;  /* others that no visible process has */
+    struct other *others;
+    size_t count, capacity;
+};
+
+struct listing {
+    struct tool_heap *heap;
+    struct options options;
+    struct tool_processes processes;
+    struct tool_scopes scopes;
+    struct shm shm;
+    bool incomplete; /* a number of users was written that may be too small */
+    bool uncertain;  /* a scope was listed as dead that may live elsewhere */
+};
+
+/* ---- /dev/shm ------------------------------------------------------------------------------- */
+
+static int compare_inodes(const void *a, const void *b)
+{
+    const ino_t x = *(const ino_t *)a, y = *(const ino_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* The inodes of scope files and their blocks, sorted. */
+static ino_t *inodes_of_weir(const struct listing *listing, size_t *count)
+{
+    ino_t *inodes;
+
+    *count = 0;
+    for (size_t i = 0; i < listing->scopes.count; i++)
+        *count += 1 + listing->scopes.items[i].blocks_count;
+    inodes = tool_take(listing->heap, *count + 1, sizeof(*inodes));
+    *count = 0;
+    for (size_t i = 0; i < listing->scopes.count; i++) {
+        const struct tool_scope *scope = &listing->scopes.items[i];
+
+        if (scope->anonymous)
+            continue;
+        inodes[(*count)++] = scope->ino;
+        for (size_t block = 0; block < scope->blocks_count; block++)
+            inodes[(*count)++] = scope->blocks[block].ino;
+    }
+    qsort(inodes, *count, sizeof(*inodes), compare_inodes);
+    return inodes;
+}
+
+static void add_other(struct listing *listing, const char *name, const struct stat *st)
+{
+    struct shm *shm = &listing->shm;
+    struct other *other;
+
+    shm->others =
+        tool_grow(listing->heap, shm->others, &shm->capacity, shm->count + 1, sizeof(*shm->others));
+    other = &shm->others[shm->count++];
+    *other = (struct other){.name = tool_escape(listing->heap, name), .st = *st};
+    tool_processes_uses(&listing->processes, st->st_dev, st->st_ino, &other->users);
+    shm->bytes = tool_sum(shm->bytes, (uint64_t)st->st_blocks * 512);
+    shm->unused += other->users == 0;
+}
+
+static int compare_others(const void *a, const void *b)
+{
+    const struct other *x = a, *y = b;
+
+    if (x->st.st_blocks != y->st.st_blocks)
+        return x->st.st_blocks > y->st.st_blocks ? -1 : 1;
+    return strcmp(x->name, y->name);
+}
+
+static void look_at_shm(struct listing *listing)
+{
+    struct shm *shm = &listing->shm;
+    struct statvfs fs;
+    size_t count;
+    ino_t *inodes = inodes_of_weir(listing, &count);
+    int dir = open(WEIR__SHM_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    for (size_t i = 0; i < listing->scopes.count; i++) {
+        if (!listing->scopes.items[i].anonymous)
+            shm->weir = tool_sum(shm->weir, listing->scopes.items[i].resident);
+    }
+    if (dir < 0)
+        return;
+    if (fstatvfs(dir, &fs) == 0) {
+        shm->size = (uint64_t)fs.f_blocks * fs.f_frsize;
+        shm->used = (uint64_t)(fs.f_blocks - fs.f_bfree) * fs.f_frsize;
+        shm->inodes = fs.f_files;
+        shm->inodes_used = fs.f_files - fs.f_ffree;
+    }
+    for (size_t i = 0; i < listing->processes.names_count; i++) {
+        struct stat st;
+
+        if (fstatat(dir, listing->processes.names[i], &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+            !bsearch(&st.st_ino, inodes, count, sizeof(*inodes), compare_inodes))
+            add_other(listing, listing->processes.names[i], &st);
+    }
+    close(dir);
+    if (shm->count > 0)
+        qsort(shm->others, shm->count, sizeof(*shm->others), compare_others);
+}
+
+/* ---- text ----------------------------------------------------------------------------------- */
+
+static const char *user_name(struct tool_heap *heap, uid_t uid)
+{
+    const struct passwd *user = getpwuid(uid);
+
+    return user != NULL ? tool_escape(heap, user->pw_name) : tool_print(heap, "%u", (unsigned)uid);
+}
+
+static const char *size_of(const struct listing *listing, uint64_t bytes)
+{
+    return bytes == UINT64_MAX ? "-" : tool_size(listing->heap, bytes, listing->options.bytes);
+}
+
+static const char *users_text(struct listing *listing, size_t users)
+{
+    const bool more = listing->processes.hidden > 0 || !listing->processes.seen;
+
+    listing->incomplete |= more;
+    return tool_print(listing->heap, "%zu%s", users, more ? "+" : "");
+}
+
+static const char *remark_on(struct listing *listing, const struct tool_scope *scope)
+{
+    if (scope->command != NULL)
+        return scope->command;
+    if (scope->state == TOOL_FOREIGN)
+        return tool_print(listing->heap, "(of user %s)", user_name(listing->heap, scope->uid));
+    if (scope->pid != 0)
+        return "?";
+    if (scope->uid != geteuid())
+        return tool_print(listing->heap, "(gone; weir sweep of user %s removes it)",
+                          user_name(listing->heap, scope->uid));
+    return "(gone; weir sweep removes it)";
+}
+
+static void add_scope_row(struct listing *listing, struct tool_table *table,
+                          const struct tool_scope *scope)
+{
+    struct tool_heap *heap = listing->heap;
+    const bool foreign = scope->state == TOOL_FOREIGN;
+    const char **row = tool_table_row(table);
+
+    row[0] = tool_print(heap, "%016" PRIx64 "%s", scope->id, scope->anonymous ? "*" : "");
+    row[1] = tool_print(heap, "%s%s", tool_state_name(scope->state), scope->certain ? "" : "?");
+    row[2] = scope->pid > 0 ? tool_print(heap, "%d", scope->pid) : scope->pid == 0 ? "-" : "?";
+    row[3] = foreign ? "-" : tool_print(heap, "%zu", scope->members_count);
+    row[4] = foreign ? "-" : tool_print(heap, "%zu", scope->blocks_count);
+    row[5] = size_of(listing, scope->resident);
+    row[6] = tool_age(heap, time(NULL) - scope->began);
+    row[7] = remark_on(listing, scope);
+    listing->uncertain |= !scope->certain;
+}
+
+static const char *shape_of(struct tool_heap *heap, const struct tool_block *block)
+{
+    char *text;
+
+    if (block->count >= 0)
+        return tool_print(heap, "%s%" PRId64 " items", strcmp(block->kind, "dict") == 0 ? "~" : "",
+                          block->count);
+    if (block->dtype == NULL)
+        return "-";
+    text = tool_print(heap, "%s[", block->dtype);
+    for (int i = 0; i < block->ndim; i++)
+        text = tool_print(heap, "%s%s%" PRId64, text, i > 0 ? "," : "", block->shape[i]);
+    return tool_print(heap, "%s]", text);
+}
+
+static void add_block_rows(struct listing *listing, struct tool_table *table,
+                           const struct tool_scope *scope)
+{
+    for (size_t i = 0; i < scope->blocks_count; i++) {
+        const struct tool_block *block = &scope->blocks[i];
+        const char **row = tool_table_row(table);
+
+        row[0] = block->name;
+        row[1] = block->kind;
+        row[2] = shape_of(listing->heap, block);
+        row[3] = size_of(listing, block->size);
+        row[4] = size_of(listing, block->resident);
+        row[5] = scope->anonymous ? "-" : users_text(listing, block->users);
+        row[6] = tool_print(listing->heap, "%d", block->maker);
+        row[7] = tool_print(listing->heap, "%016" PRIx64, scope->id);
+    }
+}
+
+static void write_others(struct listing *listing)
+{
+    static const char *const heads[] = {"FILE", "OWNER", ">SIZE", ">MEMORY", ">USERS", ">AGE"};
+    struct tool_table table = {.heap = listing->heap, .heads = heads, .columns = 6};
+
+    for (size_t i = 0; i < listing->shm.count; i++) {
+        const struct other *other = &listing->shm.others[i];
+        const char **row = tool_table_row(&table);
+
+        row[0] =
+            tool_print(listing->heap, "%s%s", other->name, S_ISDIR(other->st.st_mode) ? "/" : "");
+        row[1] = user_name(listing->heap, other->st.st_uid);
+        row[2] = size_of(listing, (uint64_t)other->st.st_size);
+        row[3] = size_of(listing, (uint64_t)other->st.st_blocks * 512);
+        row[4] = users_text(listing, other->users);
+        row[5] = tool_age(listing->heap, time(NULL) - other->st.st_mtim.tv_sec);
+    }
+    tool_table_write(&table);
+}
+
+static void write_sum(struct listing *listing)
+{
+    const struct shm *shm = &listing->shm;
+    char *text = tool_print(listing->heap,
+                            WEIR__SHM_DIR "  %s of %s used: %s of weir, %s in %zu other files",
+                            size_of(listing, shm->used), size_of(listing, shm->size),
+                            size_of(listing, shm->weir), size_of(listing, shm->bytes), shm->count);
+    const int edge = tool_terminal_columns();
+
+    if (listing->options.all && shm->count > 0)
+        text = tool_print(listing->heap, "%s (%zu of no visible process)", text, shm->unused);
+    printf("%.*s\n", edge > 0 ? tool_fit(text, edge) : (int)strlen(text), text);
+}
+
+static bool is_listed(const struct listing *listing, const struct tool_scope *scope)
+{
+    return !listing->options.dead || scope->state == TOOL_DEAD ||
+           (scope->state == TOOL_DAMAGED && scope->pid == 0);
+}
+
+static void write_text(struct listing *listing)
+{
+    static const char *const scope_heads[] = {"SCOPE",   "STATE",   ">PID", ">PROCS",
+                                              ">BLOCKS", ">MEMORY", ">AGE", "COMMAND"};
+    static const char *const block_heads[] = {"NAME",    "KIND",   "SHAPE",  ">SIZE",
+                                              ">MEMORY", ">USERS", ">MAKER", "SCOPE"};
+    struct tool_table scopes = {.heap = listing->heap, .heads = scope_heads, .columns = 8};
+    struct tool_table blocks = {.heap = listing->heap, .heads = block_heads, .columns = 8};
+
+    for (size_t i = 0; i < listing->scopes.count; i++) {
+        if (is_listed(listing, &listing->scopes.items[i])) {
+            add_scope_row(listing, &scopes, &listing->scopes.items[i]);
+            add_block_rows(listing, &blocks, &listing->scopes.items[i]);
+        }
+    }
+    tool_table_write(&scopes);
+    if (listing->options.blocks)
+        tool_table_write(&blocks);
+    if (listing->options.all)
+        write_others(listing);
+    write_sum(listing);
+    if (!listing->options.blocks && !listing->options.all)
+        listing->incomplete = false;
+}
+
+/* ---- JSON ----------------------------------------------------------------------------------- */
+
+static json_t *block_json(const struct tool_scope *scope, const struct tool_block *block)
+{
+    json_t *object =
+        json_pack("{s:s, s:s, s:o, s:o, s:i, s:b}", "name", block->name, "kind", block->kind,
+                  "size", tool_json_number(block->size), "resident",
+                  block->resident == UINT64_MAX ? json_null() : tool_json_number(block->resident),
+                  "maker", block->maker, "named", (int)block->named);
+
+    json_object_set_new(object, "users",
+                        scope->anonymous ? json_null() : json_integer((json_int_t)block->users));
+    if (block->count >= 0)
+        json_object_set_new(object, "count", json_integer(block->count));
+    if (block->dtype != NULL) {
+        json_t *shape = json_array();
+
+        for (int i = 0; i < block->ndim; i++)
+            json_array_append_new(shape, json_integer(block->shape[i]));
+        json_object_set_new(object, "dtype", json_string(block->dtype));
+        json_object_set_new(object, "shape", shape);
+    }
+    return object;
+}
+
+static json_t *text_or_null(const char *text)
+{
+    return text != NULL ? json_string(text) : json_null();
+}
+
+static json_t *scope_json(struct listing *listing, const struct tool_scope *scope)
+{
+    json_t *members = json_array(), *blocks = json_array(), *object;
+
+    for (size_t i = 0; i < scope->members_count; i++)
+        json_array_append_new(members, json_integer(scope->members[i]));
+    for (size_t i = 0; i < scope->blocks_count; i++)
+        json_array_append_new(blocks, block_json(scope, &scope->blocks[i]));
+    object = json_pack(
+        "{s:s, s:s, s:b, s:b, s:o, s:I, s:o, s:o, s:s, s:o, s:o, s:o, s:o}", "id",
+        tool_print(listing->heap, "%016" PRIx64, scope->id), "state", tool_state_name(scope->state),
+        "certain", (int)scope->certain, "anonymous", (int)scope->anonymous, "pid",
+        scope->pid > 0 ? json_integer(scope->pid) : json_null(), "uid", (json_int_t)scope->uid,
+        "command", text_or_null(scope->command), "address", text_or_null(scope->address), "began",
+        tool_time(listing->heap, scope->began), "processes", members, "size",
+        tool_json_number(scope->size), "resident", tool_json_number(scope->resident), "blocks",
+        blocks);
+    return object;
+}
+
+static json_t *shm_json(const struct listing *listing)
+{
+    const struct shm *shm = &listing->shm;
+    json_t *object = json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "size", tool_json_number(shm->size), "used",
+        tool_json_number(shm->used), "inodes", tool_json_number(shm->inodes), "inodes_used",
+        tool_json_number(shm->inodes_used), "weir", tool_json_number(shm->weir), "other_files",
+        tool_json_number(shm->count), "other_bytes", tool_json_number(shm->bytes));
+    json_t *files = json_array();
+
+    for (size_t i = 0; listing->options.all && i < shm->count; i++) {
+        const struct other *other = &shm->others[i];
+
+        json_array_append_new(files,
+                              json_pack("{s:s, s:I, s:o, s:o, s:I, s:s}", "name", other->name,
+                                        "uid", (json_int_t)other->st.st_uid, "size",
+                                        tool_json_number((uint64_t)other->st.st_size), "resident",
+                                        tool_json_number((uint64_t)other->st.st_blocks * 512),
+                                        "users", (json_int_t)other->users, "changed",
+                                        tool_time(listing->heap, other->st.st_mtim.tv_sec)));
+    }
+    if (listing->options.all)
+        json_object_set(object, "files", files);
+    json_decref(files);
+    return object;
+}
+
+static void write_json(struct listing *listing)
+{
+    json_t *scopes = json_array();
+
+    for (size_t i = 0; i < listing->scopes.count; i++) {
+        if (is_listed(listing, &listing->scopes.items[i]))
+            json_array_append_new(scopes, scope_json(listing, &listing->scopes.items[i]));
+    }
+    tool_json_write(json_pack("{s:i, s:o, s:o, s:b}", "schema", 1, "scopes", scopes, "shm",
+                              shm_json(listing), "users_complete",
+                              listing->processes.seen && listing->processes.hidden == 0));
+}
+
+/* ---- the command ---------------------------------------------------------------------------- */
+
+static void write_remarks(const struct listing *listing)
+{
+    if (!listing->processes.seen)
+        tool_say("/proc shows no processes: what lives, and which process has what, is not known");
+    else if (listing->incomplete)
+        tool_say("%u processes may not be looked into: a number with + may be larger",
+                 listing->processes.hidden);
+    if (listing->uncertain)
+        tool_say("\"dead?\": no process that can be seen from here holds the scope, but one of "
+                 "another pid namespace may; weir sweep asks the lock itself");
+}
+
+static int list(struct listing *listing)
+{
+    const struct options *options = &listing->options;
+    int result =
+        tool_processes_look(&listing->processes, listing->heap, options->blocks || options->all);
+    size_t listed = 0;
+
+    if (result < 0) {
+        tool_say("cannot read " WEIR__SHM_DIR ": %s", strerror(-result));
+        return TOOL_FAILED;
+    }
+    tool_scopes_read(&listing->scopes, &listing->processes);
+    look_at_shm(listing);
+    for (size_t i = 0; i < listing->scopes.count; i++)
+        listed += is_listed(listing, &listing->scopes.items[i]);
+    if (options->json)
+        write_json(listing);
+    else
+        write_text(listing);
+    if (!options->json)
+        write_remarks(listing);
+    return options->dead && listed == 0 ? TOOL_NO : TOOL_DONE;
+}
+
+static int run(int argc, char **argv, const struct tool_command *command)
+{
+    static const struct option known[] = {
+        {"blocks", no_argument, NULL, 'B'},
+        {"all", no_argument, NULL, 'a'},
+        {"dead", no_argument, NULL, 'd'},
+        {"bytes", no_argument, NULL, 'b'},
+        {"json", no_argument, NULL, 'J'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
+    };
+    struct tool_heap heap = {0};
+    struct listing listing = {.heap = &heap};
+    int option, status;
+
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, "BadbJh", known, NULL)) != -1) {
+        switch (option) {
+        case 'B':
+            listing.options.blocks = true;
+            break;
+        case 'a':
+            listing.options.all = true;
+            break;
+        case 'd':
+            listing.options.dead = true;
+            break;
+        case 'b':
+            listing.options.bytes = true;
+            break;
+        case 'J':
+            listing.options.json = true;
+            break;
+        case 'h':
+            return tool_help(command);
+        default:
+            return tool_usage(command, tool_wrong_option(argv));
+        }
+    }
+    if (optind < argc)
+        return tool_usage(command, argv[optind]);
+    status = list(&listing);
+    tool_heap_free(&heap);
+    return status;
+}
+
+const struct tool_command tool_ls = {
+    .name = "ls",
+    .summary = "list scopes: which live, which are dead, and how large they are",
+    .usage = "[-B] [-a] [-d] [-b] [-J]",
+    .help =
+        "  -B, --blocks   the blocks too: kind, shape, memory, users, maker\n"
+        "  -a, --all      what else lies in /dev/shm too, and which processes have it\n"
+        "  -d, --dead     only scopes that no process has any more; status 1 if there are none\n"
+        "  -b, --bytes    sizes in bytes\n"
+        "  -J, --json     one JSON object\n"
+        "  -h, --help     this\n",
+    .run = run,
+};

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * main.c: the program `weir`, which shows what there is of weir on this machine.
+ *
+ * Data go to stdout and talk to stderr. A command that reads only is no participant: it takes no
+ * lock, maps nothing of another program's, and writes to no file and no process.
+ *
+ * Failure modes. A reader of stdout that has gone ends the program by SIGPIPE, as any Unix tool.
+ * What could not be written (a full disk) is reported at the end, with status 2.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "pool/tool/heap.h"
+#include "pool/tool/text.h"
+#include "pool/tool/tool.h"
+#include "shm/weir-shm.h"
+
+static const struct tool_command *const commands[] = {
+    &tool_ls,
+    NULL,
+};
+
+void tool_say(const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    fputs("weir: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+}
+
+static void write_help(FILE *to)
+{
+    fputs("usage: weir COMMAND [OPTION]...\n\n", to);
+    for (const struct tool_command *const *command = commands; *command != NULL; command++)
+        fprintf(to, "  %-8s %s\n", (*command)->name, (*command)->summary);
+    fputs("\n  weir COMMAND --help   about one of them\n"
+          "  weir --version\n",
+          to);
+}
+
+static void write_command_help(const struct tool_command *command, FILE *to)
+{
+    fprintf(to, "usage: weir %s%s%s\n%s", command->name, *command->usage ? " " : "", command->usage,
+            command->help);
+}
+
+int tool_help(const struct tool_command *command)
+{
+    printf("weir %s: %s\n", command->name, command->summary);
+    write_command_help(command, stdout);
+    return TOOL_DONE;
+}
+
+int tool_usage(const struct tool_command *command, const char *wrong)
+{
+    struct tool_heap heap = {0};
+
+    if (wrong != NULL)
+        fprintf(stderr, "weir %s: what is \"%s\"?\n", command->name, tool_escape(&heap, wrong));
+    write_command_help(command, stderr);
+    tool_heap_free(&heap);
+    return TOOL_FAILED;
+}
+
+const char *tool_wrong_option(char *const *argv)
+{
+    return optind > 1 ? argv[optind - 1] : "?";
+}
+
+/* The streams are open, so that no file that a command opens gets the number of one: what is closed
+ * becomes a descriptor that cannot be used. */
+static void keep_streams(void)
+{
+    for (int fd = 0; fd <= 2; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd)
+            _exit(TOOL_FAILED);
+    }
+}
+
+static int run_command(int argc, char **argv)
+{
+    struct tool_heap heap = {0};
+
+    if (argc < 2) {
+        write_help(stderr);
+        return TOOL_FAILED;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        write_help(stdout);
+        return TOOL_DONE;
+    }
+    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
+        printf("weir %s\n", weir_version());
+        return TOOL_DONE;
+    }
+    for (const struct tool_command *const *command = commands; *command != NULL; command++) {
+        if (strcmp(argv[1], (*command)->name) == 0)
+            return (*command)->run(argc - 1, argv + 1, *command);
+    }
+    tool_say("there is no %s \"%s\"", argv[1][0] == '-' ? "option" : "command",
+             tool_escape(&heap, argv[1]));
+    tool_heap_free(&heap);
+    write_help(stderr);
+    return TOOL_FAILED;
+}
+
+int main(int argc, char **argv)
+{
+    int status;
+
+    keep_streams();
+    status = run_command(argc, argv);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        tool_say("cannot write to stdout: %s", strerror(errno));
+        return TOOL_FAILED;
+    }
+    return status;
+}

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * text.c: what the tool writes.
+ *
+ * Invariant: no byte of another program's reaches stdout or stderr unless tool_escape_bytes() let
+ * it through. A name in /dev/shm, a command line or a comm may hold anything but a NUL.
+ */
+#include "pool/tool/text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "shm/value.h"
+
+/* ---- other programs' texts ------------------------------------------------------------------ */
+
+/* Bytes of the UTF-8 character at `bytes`; 0: there is none. */
+static size_t character_size(const unsigned char *bytes, size_t size)
+{
+    const size_t length = *bytes < 0x80 ? 1 : *bytes < 0xe0 ? 2 : *bytes < 0xf0 ? 3 : 4;
+
+    return length <= size && weir__utf8_valid((const char *)bytes, length) ? length : 0;
+}
+
+/* Control characters, separators of lines, and what turns the direction of writing. */
+static bool is_printable(const unsigned char *bytes, size_t size)
+{
+    if (size == 1)
+        return *bytes >= 0x20 && *bytes < 0x7f && *bytes != '\\';
+    if (size == 2)
+        return !(bytes[0] == 0xc2 && bytes[1] < 0xa0) && !(bytes[0] == 0xd8 && bytes[1] == 0x9c);
+    if (size == 3 && bytes[0] == 0xe2)
+        return !(bytes[1] == 0x80 && ((bytes[2] >= 0x8b && bytes[2] <= 0x8f) ||
+                                      (bytes[2] >= 0xa8 && bytes[2] <= 0xae))) &&
+               !(bytes[1] == 0x81 && bytes[2] >= 0xa0 && bytes[2] <= 0xaf);
+    return !(size == 3 && bytes[0] == 0xef && bytes[1] == 0xbb && bytes[2] == 0xbf);
+}
+
+char *tool_escape_bytes(struct tool_heap *heap, const char *bytes, size_t size)
+{
+    const unsigned char *from = (const unsigned char *)bytes;
+    char *text = tool_take(heap, size + 1, 4), *to = text;
+
+    while (size > 0) {
+        size_t length = character_size(from, size);
+
+        if (length > 0 && is_printable(from, length)) {
+            memcpy(to, from, length);
+            to += length;
+        } else if (*from == '\\') {
+            to += sprintf(to, "\\\\");
+        } else {
+            length = length > 0 ? length : 1;
+            for (size_t i = 0; i < length; i++)
+                to += sprintf(to, "\\x%02x", from[i]);
+        }
+        from += length;
+        size -= length;
+    }
+    *to = '\0';
+    return text;
+}
+
+char *tool_escape(struct tool_heap *heap, const char *text)
+{
+    return tool_escape_bytes(heap, text, strlen(text));
+}
+
+/* ---- numbers -------------------------------------------------------------------------------- */
+
+const char *tool_size(struct tool_heap *heap, uint64_t bytes, bool exact)
+{
+    const char *unit = "KMGTPE";
+    double value = (double)bytes / 1024;
+
+    if (exact || bytes < 1024)
+        return tool_print(heap, "%llu", (unsigned long long)bytes);
+    while (value >= 1023.5 && unit[1] != '\0') {
+        value /= 1024;
+        unit++;
+    }
+    return tool_print(heap, value < 9.95 ? "%.1f%c" : "%.0f%c", value, *unit);
+}
+
+const char *tool_age(struct tool_heap *heap, int64_t seconds)
+{
+    if (seconds < 0)
+        return "-";
+    if (seconds < 120)
+        return tool_print(heap, "%llds", (long long)seconds);
+    if (seconds < 120 * 60)
+        return tool_print(heap, "%lldm", (long long)seconds / 60);
+    if (seconds < 48 * 3600)
+        return tool_print(heap, "%lldh", (long long)seconds / 3600);
+    return tool_print(heap, "%lldd", (long long)seconds / 86400);
+}
+
+char *tool_time(struct tool_heap *heap, int64_t seconds)
+{
+    const time_t time = (time_t)seconds;
+    char text[64] = "";
+    struct tm tm;
+
+    if (gmtime_r(&time, &tm) != NULL)
+        strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+    return tool_copy(heap, text);
+}
+
+json_t *tool_json_number(uint64_t number)
+{
+    return json_integer(number > INT64_MAX ? INT64_MAX : (json_int_t)number);
+}
+
+/* ---- the terminal --------------------------------------------------------------------------- */
+
+int tool_terminal_columns(void)
+{
+    struct winsize size;
+
+    if (!isatty(STDOUT_FILENO))
+        return 0;
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+bool tool_coloured(void)
+{
+    const char *no = getenv("NO_COLOR"), *terminal = getenv("TERM");
+
+    return isatty(STDOUT_FILENO) && (no == NULL || *no == '\0') && terminal != NULL &&
+           strcmp(terminal, "dumb") != 0;
+}
+
+int tool_width(const char *text)
+{
+    int columns = 0;
+
+    for (; *text != '\0'; text++)
+        columns += ((unsigned char)*text & 0xc0) != 0x80;
+    return columns;
+}
+
+int tool_fit(const char *text, int columns)
+{
+    int bytes = 0;
+
+    for (; text[bytes] != '\0'; bytes++) {
+        if (((unsigned char)text[bytes] & 0xc0) != 0x80 && columns-- == 0)
+            break;
+    }
+    return bytes;
+}
+
+/* ---- tables --------------------------------------------------------------------------------- */
+
+const char **tool_table_row(struct tool_table *table)
+{
+    const char **row;
+
+    table->rows = tool_grow(table->heap, table->rows, &table->capacity, table->count + 1,
+                            sizeof(*table->rows));
+    row = table->rows[table->count++];
+    for (int i = 0; i < TOOL_COLUMNS; i++)
+        row[i] = "";
+    return row;
+}
+
+static const char *head_of(const struct tool_table *table, int column)
+{
+    return table->heads[column] + (table->heads[column][0] == '>');
+}
+
+static void write_row(const struct tool_table *table, const int *widths, const char *const *cells,
+                      int edge)
+{
+    char *line = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&line, &size);
+
+    if (out == NULL)
+        return;
+    for (int i = 0; i < table->columns; i++) {
+        const int blanks = widths[i] - tool_width(cells[i]);
+        const bool right = table->heads[i][0] == '>';
+
+        fprintf(out, "%s%*s%s", i > 0 ? "  " : "", right ? blanks : 0, "", cells[i]);
+        if (!right && i + 1 < table->columns)
+            fprintf(out, "%*s", blanks, "");
+    }
+    if (fclose(out) == 0)
+        printf("%.*s\n", edge > 0 ? tool_fit(line, edge) : (int)size, line);
+    free(line);
+}
+
+void tool_table_write(const struct tool_table *table)
+{
+    const int edge = tool_terminal_columns();
+    const char *heads[TOOL_COLUMNS];
+    int widths[TOOL_COLUMNS];
+
+    if (table->count == 0)
+        return;
+    for (int i = 0; i < table->columns; i++) {
+        heads[i] = head_of(table, i);
+        widths[i] = tool_width(heads[i]);
+        for (size_t row = 0; row < table->count; row++) {
+            const int width = tool_width(table->rows[row][i]);
+
+            widths[i] = width > widths[i] ? width : widths[i];
+        }
+    }
+    write_row(table, widths, heads, edge);
+    for (size_t row = 0; row < table->count; row++)
+        write_row(table, widths, table->rows[row], edge);
+}
+
+void tool_json_write(json_t *object)
+{
+    if (object == NULL || json_dumpf(object, stdout, JSON_INDENT(2)) < 0)
+        fputs("weir: no memory for JSON\n", stderr);
+    putchar('\n');
+    json_decref(object);
+}

@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: MIT
+"""tool.py WEIR THINGS VERSION CLASS: the program weir, one class of tests.
+
+Each runs in a /dev/shm of its own, as the tool looks at all of it; without root these are skipped."""
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+WEIR, THINGS, VERSION = sys.argv[1:4]
+COMMANDS = ("ls",)
+NOBODY = 65534
+
+libc = ctypes.CDLL(None, use_errno=True)
+CLONE_NEWNS, CLONE_NEWPID = 0x00020000, 0x20000000
+MS_NOSUID, MS_NODEV, MS_REC, MS_PRIVATE = 2, 4, 0x4000, 0x40000
+PR_SET_CHILD_SUBREAPER, PR_CAPBSET_DROP, CAP_SYS_PTRACE = 36, 24, 19
+
+isolated = libc.unshare(CLONE_NEWNS) == 0 and libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None) == 0 and \
+    libc.mount(b"tmpfs", b"/dev/shm", b"tmpfs", MS_NOSUID | MS_NODEV, b"mode=1777,size=64m") == 0
+libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
+needs_root = unittest.skipUnless(isolated, "no mount namespace (needs root)")
+
+
+def weir(*arguments, **options):
+    """Runs the tool. Returns (status, stdout, stderr)."""
+    options.setdefault("stdin", subprocess.DEVNULL)
+    options.setdefault("stdout", subprocess.PIPE)
+    done = subprocess.run([WEIR, *arguments], stderr=subprocess.PIPE, text=True, timeout=60, check=False, **options)
+    return done.returncode, done.stdout, done.stderr
+
+
+def as_nobody():
+    os.setgroups([])
+    os.setgid(NOBODY)
+    os.setuid(NOBODY)
+
+
+class Things:
+    """A program with a scope, which ends with the block."""
+
+    def __init__(self, *arguments, **options):
+        self.program = subprocess.Popen([THINGS, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                        **options)
+        name, self.manager = self.program.stdout.readline().split()
+        self.manager = int(self.manager)
+        self.anonymous = "anonymous" in arguments
+        self.pid = self.program.pid
+        if self.anonymous:
+            self.id = name.split("-")[1]
+        else:
+            self.id = [entry for entry in os.listdir("/dev/shm") if entry.endswith(".scope")][0][5:21]
+
+    def kill(self):
+        """Both at once; the scope stays behind."""
+        os.kill(self.manager, signal.SIGSTOP)
+        self.program.kill()
+        self.program.wait()
+        os.kill(self.manager, signal.SIGKILL)
+        try:
+            os.waitpid(self.manager, 0)
+        except ChildProcessError:
+            while os.path.exists("/proc/%d" % self.manager):
+                time.sleep(0.001)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.program.poll() is None:
+            self.program.stdin.close()
+            self.program.wait(30)
+        else:
+            self.program.stdin.close()
+        self.program.stdout.close()
+
+
+def clear_shm():
+    for entry in os.scandir("/dev/shm"):
+        (os.rmdir if entry.is_dir(follow_symlinks=False) else os.unlink)(entry.path)
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        if isolated:
+            clear_shm()
+
+    def tearDown(self):
+        if isolated:
+            clear_shm()
+
+    def expect(self, *arguments, status=0, **options):
+        """The tool's output; a failure unless it ends so."""
+        done, out, err = weir(*arguments, **options)
+        self.assertEqual(done, status, out + err)
+        return out
+
+    def read(self, *arguments, status=0, **options):
+        """Its JSON."""
+        found = json.loads(self.expect(*arguments, "--json", status=status, **options))
+        self.assertEqual(found["schema"], 1)
+        return found
+
+
+class Usage(Case):
+    def test_each_command_has_help_and_says_what_it_does(self):
+        status, out, err = weir("--help")
+        self.assertEqual((status, err), (0, ""))
+        for command in COMMANDS:
+            self.assertIn("\n  %-8s " % command, out)
+            own = self.expect(command, "--help")
+            self.assertIn("usage: weir " + command, own)
+            self.assertLessEqual(max(map(len, own.splitlines())), 100)
+
+    def test_the_version_is_the_libraries(self):
+        self.assertEqual(self.expect("--version"), "weir %s\n" % VERSION)
+        self.assertEqual(self.expect("-V"), "weir %s\n" % VERSION)
+
+    def test_status_2_and_what_exists__when_a_command_or_option_does_not(self):
+        for arguments in ((), ("lss",), ("--jsn",)):
+            status, out, err = weir(*arguments)
+            self.assertEqual((status, out), (2, ""), arguments)
+            for command in COMMANDS:
+                self.assertIn(command, err)
+        for command in COMMANDS:
+            status, out, err = weir(command, "--nothing")
+            self.assertEqual((status, out), (2, ""))
+            self.assertIn('"--nothing"', err)
+            self.assertIn("--help", err)
+
+    def test_no_control_character_of_an_argument_reaches_the_terminal(self):
+        for arguments in (("\x1b[2J",), ("ls", "\x1b[2J"), ("ls", "--\x1b[2J")):
+            status, _, err = weir(*arguments)
+            self.assertEqual(status, 2)
+            self.assertNotIn("\x1b", err)
+            self.assertIn("\\x1b", err)
+
+    def test_status_2__when_stdout_is_full_or_closed(self):
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            status, _, err = weir("--help", stdout=full)
+        self.assertEqual(status, 2)
+        self.assertIn("No space left on device", err)
+        status, _, err = weir("--help", stdout=None, preexec_fn=lambda: os.close(1))
+        self.assertEqual(status, 2)
+        self.assertIn("cannot write to stdout", err)
+
+    def test_quiet_and_killed_by_sigpipe__when_the_reader_is_gone(self):
+        reader, writer = os.pipe()
+        os.close(reader)
+        status, _, err = weir("ls", stdout=writer, restore_signals=True)
+        os.close(writer)
+        self.assertEqual((status, err), (-signal.SIGPIPE, ""))
+
+
+@needs_root
+class Ls(Case):
+    def find(self, things, *arguments):
+        found = [scope for scope in self.read("ls", *arguments)["scopes"] if scope["id"] == things.id]
+        self.assertEqual(len(found), 1)
+        return found[0]
+
+    def test_a_live_scope_is_listed_with_its_processes_and_blocks(self):
+        with Things() as things:
+            scope = self.find(things, "--blocks")
+            self.assertEqual((scope["state"], scope["certain"], scope["anonymous"]), ("live", True, False))
+            self.assertEqual(scope["pid"], things.pid)
+            self.assertEqual(sorted(scope["processes"]), sorted([things.pid, things.manager]))
+            self.assertTrue(scope["command"].endswith("things"))
+            blocks = {block["name"]: block for block in scope["blocks"]}
+            self.assertEqual(set(blocks), {"matrix", "prices", "bytes", "items"})
+            self.assertEqual((blocks["matrix"]["dtype"], blocks["matrix"]["shape"]), ("float64", [3, 4]))
+            self.assertEqual(blocks["items"]["count"], 3)
+            self.assertEqual(blocks["prices"]["count"], 1)
+            self.assertEqual((blocks["bytes"]["kind"], blocks["bytes"]["size"]), ("shm", 5000))
+            for block in blocks.values():
+                self.assertEqual((block["maker"], block["users"], block["named"]), (things.pid, 1, True))
+                self.assertGreater(block["resident"], 0)
+            text = self.expect("ls", "--blocks")
+            self.assertIn("float64[3,4]", text)
+            self.assertRegex(text, r"(?m)^%s  live +%d " % (things.id, things.pid))
+            self.assertIn("/dev/shm", text.splitlines()[-1])
+
+    def test_an_anonymous_scope_is_listed(self):
+        with Things("anonymous") as things:
+            scope = self.find(things)
+            self.assertEqual((scope["state"], scope["anonymous"], scope["pid"]), ("live", True, things.pid))
+            self.assertIn(things.id + "*", self.expect("ls"))
+
+    def test_a_dead_scope_is_listed_and_stays(self):
+        self.expect("ls", "--dead", status=1)
+        with Things() as things:
+            self.expect("ls", "--dead", status=1)
+            things.kill()
+            before = sorted(os.listdir("/dev/shm"))
+            scope = self.find(things, "--dead")
+            self.assertEqual((scope["state"], scope["certain"], scope["pid"], scope["processes"]), ("dead", True, None, []))
+            self.assertIn("weir sweep", self.expect("ls"))
+            self.assertEqual(sorted(os.listdir("/dev/shm")), before)
+
+    def test_closing__when_the_header_says_closed_and_a_process_has_it(self):
+        with Things() as things:
+            with open("/dev/shm/weir-%s.scope" % things.id, "r+b") as file:
+                file.seek(10)
+                file.write(b"1")
+            self.assertEqual(self.find(things)["state"], "closing")
+
+    def test_damaged__when_the_file_is_no_scope_file(self):
+        contents = (b"", b"x" * 256, b"\0" * 5000, b'{"closed":0,"weir":1,"id":"%016x","pid":' % 0 + b"9" * 300)
+        for i, text in enumerate(contents):
+            with open("/dev/shm/weir-%016x.scope" % i, "wb") as file:
+                file.write(text)
+        os.symlink("/etc/passwd", "/dev/shm/weir-%016x.scope" % len(contents))
+        os.mkfifo("/dev/shm/weir-%016x.scope" % (len(contents) + 1))
+        os.truncate("/dev/shm/weir-%016x.scope" % 2, 1 << 50)
+        scopes = self.read("ls", "-a")["scopes"]
+        self.assertEqual([scope["state"] for scope in scopes], ["damaged"] * (len(contents) + 2))
+        self.expect("ls", "-aB")
+
+    def test_what_records_claim_is_not_believed(self):
+        with Things() as things:
+            things.kill()
+            path = "/dev/shm/weir-%s.scope" % things.id
+            with open(path, "r+b") as file:
+                for i, record in enumerate((b'{"name":"../etc/passwd","ino":1,"kind":"shm","size":1,"pid":1,"named":1}',
+                                            b'{"name":"items","ino":1,"kind":"list","size":1,"pid":1,"named":1}',
+                                            b'{"name":"bytes","ino":-5,"kind":"list","size":-1,"pid":-1,"named":1}')):
+                    file.seek(256 * (1 + i))
+                    file.write(record.ljust(255) + b"\n")
+            names = [block["name"] for block in self.find(things)["blocks"]]
+            self.assertLessEqual(set(names), {"matrix", "prices", "bytes", "items"})
+
+    def test_an_objects_own_numbers_are_not_believed(self):
+        with Things():
+            for name in ("matrix", "items", "prices"):
+                with open("/dev/shm/" + name, "r+b") as file:
+                    file.write(b"\xff" * 4096)
+            for scope in self.read("ls", "-B")["scopes"]:
+                for block in scope["blocks"]:
+                    self.assertFalse({"count", "shape"} & set(block), block)
+
+    def test_other_files_are_listed_with_what_has_them(self):
+        with open("/dev/shm/psm_1", "wb") as file:
+            file.write(b"x" * 10000)
+            file.flush()
+            with open("/dev/shm/\x1b[31mevil\n", "wb"):
+                pass
+            os.mkdir("/dev/shm/folder")
+            found = self.read("ls", "--all")["shm"]
+            files = {entry["name"]: entry for entry in found["files"]}
+            self.assertEqual(set(files), {"psm_1", "\\x1b[31mevil\\x0a", "folder"})
+            self.assertEqual((files["psm_1"]["size"], files["psm_1"]["users"], files["psm_1"]["resident"]), (10000, 1, 12288))
+            self.assertEqual(found["size"], 64 << 20)
+            out = self.expect("ls", "--all")
+            self.assertNotIn("\x1b", out)
+            self.assertIn("of 64M used", out)
+        self.assertEqual({entry["users"] for entry in self.read("ls", "-a")["shm"]["files"]}, {0})
+
+    def test_another_user_sees_names_and_sizes_alone(self):
+        with Things() as things:
+            found = json.loads(self.expect("ls", "--json", preexec_fn=as_nobody))
+            scope = found["scopes"][0]
+            self.assertEqual((scope["id"], scope["state"], scope["blocks"]), (things.id, "foreign", []))
+            self.assertFalse(found["users_complete"])
+            self.assertIn("(of user root)", self.expect("ls", preexec_fn=as_nobody))
+
+    def test_a_user_sees_own_scopes__without_the_right_to_trace(self):
+        def drop():
+            libc.prctl(PR_CAPBSET_DROP, CAP_SYS_PTRACE)
+            as_nobody()
+
+        with Things(preexec_fn=as_nobody) as things:
+            scope = json.loads(self.expect("ls", "-B", "--json", preexec_fn=drop))["scopes"][0]
+            self.assertEqual((scope["id"], scope["state"], scope["pid"]), (things.id, "live", things.pid))
+            self.assertEqual(len(scope["blocks"]), 4)
+
+    def test_a_scope_of_elsewhere_may_be_dead__when_seen_from_a_pid_namespace(self):
+        inside = ["unshare", "--pid", "--fork", "--mount-proc", WEIR, "ls"]
+        if subprocess.run(inside, capture_output=True, check=False).returncode:
+            self.skipTest("no pid namespace")
+        with Things() as things:
+            out = subprocess.run(inside + ["--json"], capture_output=True, check=True).stdout
+            scope = json.loads(out)["scopes"][0]
+            self.assertEqual((scope["id"], scope["state"], scope["certain"]), (things.id, "dead", False))
+            done = subprocess.run(inside, capture_output=True, check=True, text=True)
+            self.assertIn("dead?", done.stdout)
+            self.assertIn("pid namespace", done.stderr)
+
+    def test_says_so__when_proc_is_hidden(self):
+        def hide():
+            libc.unshare(CLONE_NEWNS)
+            libc.mount(b"tmpfs", b"/proc", b"tmpfs", 0, None)
+
+        if os.environ.get("SANITIZED"):
+            self.skipTest("the sanitizers need /proc")
+        with Things() as things:
+            status, out, err = weir("ls", preexec_fn=hide)
+            self.assertEqual(status, 0)
+            self.assertIn(things.id + "  dead?", out)
+            self.assertIn("/proc shows no processes", err)
+
+    def test_takes_no_lock_and_opens_nothing_to_write(self):
+        if subprocess.run(["strace", "-V"], capture_output=True, check=False).returncode:
+            self.skipTest("no strace")
+        with Things() as things:
+            things.kill()
+            log = "/dev/shm/log"
+            subprocess.run(["strace", "-f", "-o", log, WEIR, "ls", "-aB"], capture_output=True, check=True,
+                           env=dict(os.environ, ASAN_OPTIONS="detect_leaks=0"))
+            with open(log, encoding="utf-8") as file:
+                calls = file.read()
+            self.assertIn("weir-%s.scope" % things.id, calls)
+            for call in ("flock(", "F_SETLK", "F_OFD", "F_SETLEASE", "O_RDWR", "O_WRONLY", "MAP_SHARED", "kill(", "unlink"):
+                self.assertNotIn(call, calls)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=["tool.py"] + sys.argv[4:], verbosity=2)
