@@ -53,7 +53,7 @@ static void mishap(struct shared *shared, long chunk, const char *place)
         usleep(25000);
     }
     if (is("order") && chunk == 0)
-        sleep(1); /* another program had the CPU */
+        sleep(3); /* another program had the CPU */
     if (is("later")) {
         while (shared->later == NULL)
             usleep(1000);
