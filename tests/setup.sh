@@ -55,6 +55,10 @@ has_lmdb() {
     printf '#include <lmdb.h>\n' | cc -E -x c - >/dev/null 2>&1
 }
 
+has_javascript() {
+    has_command node || has_command njs
+}
+
 # Clang with libFuzzer and the sanitizers, which are a package of their own.
 has_fuzzer() {
     has_command clang || return 1
@@ -116,6 +120,9 @@ need_to_test() {
     want cmake has_command cmake
     want abigail-tools has_command abidw
     want mandoc has_command mandoc
+    want cmark-gfm has_command cmark-gfm
+    want tidy has_command tidy
+    want njs has_javascript
     want man-db has_command man
 }
 
