@@ -104,6 +104,15 @@ cmake_with_prefix() {
 check_manual() {
     man=$work/prefix/share/man
     [ "$("$work/prefix/bin/weir" --version)" = "weir $(pkg-config --modversion weir)" ] || fail 'weir does not run'
+    pages=$work/prefix/share/doc/weir/html
+    if [ -d "$pages" ]; then
+        grep -q '"weir_pool_for", "weir_pool_for.3.html"' "$pages/search-index.js" || fail 'the search does not find weir_pool_for'
+        for page in index weir_pool_for.3 weir.7 names examples-guides; do
+            grep -q '<link rel="stylesheet" href="manual.css">' "$pages/$page.html" || fail "there is no page $page.html"
+        done
+    else
+        echo 'without the manual in HTML: it is not tried'
+    fi
     [ -d "$man" ] || { echo 'without manual pages: they are not tried'; return 0; }
     for name in $(sed -n 's/^    \(weir_[a-z0-9_]*\);/\1/p' "$root/pool/weir.map") WEIR_SCOPE weir_pool_options; do
         grep -q '^\.SH SYNOPSIS' "$man/man3/$name.3" || fail "there is no page of $name"

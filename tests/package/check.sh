@@ -24,11 +24,12 @@ version=$(sed -n "s/^  version: '\(.*\)',/\1/p" "$root/meson.build")
 packages=${WEIR_PACKAGES:-$work/packages}
 
 build_packages() {
-    for tool in dpkg-buildpackage dh; do
-        command -v "$tool" >/dev/null 2>&1 || skip "$tool is not installed (dpkg-dev, debhelper)"
+    for tool in dpkg-buildpackage dh mandoc cmark-gfm; do
+        command -v "$tool" >/dev/null 2>&1 || skip "$tool is not installed (dpkg-dev, debhelper, mandoc, cmark-gfm)"
     done
     mkdir -p "$packages" "$work/weir"
-    (cd "$root" && tar cf - meson.build meson_options.txt README.md NEWS.md LIMITS.md LICENSE shm manager pool examples) |
+    (cd "$root" && tar cf - meson.build meson_options.txt README.md NEWS.md LIMITS.md LICENSE CONTRIBUTING.md shm manager pool examples \
+        tests/README.md tests/faults/README.md tests/bench/README.md) |
         tar xf - -C "$work/weir"
     cp -r "$root/tests/package/debian" "$work/weir/debian"
     # what it is built with may have come by another way than as a package
@@ -62,6 +63,10 @@ test_build() {
     for file in man7/weir.7.gz man7/weir-pool.7.gz man3/weir_pool_for.3.gz man3/weir_shm_size.3.gz; do
         has_file libweir-doc "usr/share/man/$file"
     done
+    for file in index.html weir_pool_for.3.html examples-guides-first-program.html manual.css search.js search-index.js; do
+        has_file libweir-doc "usr/share/doc/libweir-doc/html/$file"
+    done
+    has_file libweir-doc usr/share/doc-base/libweir-doc.libweir
     dpkg-deb --ctrl-tarfile "$(deb_of libweir0)" | tar xOf - ./symbols | grep -q 'WEIR_0.1@WEIR_0.1' ||
         fail 'libweir0 has no symbols'
     command -v lintian >/dev/null 2>&1 || { echo 'without lintian: it is not asked'; return 0; }
