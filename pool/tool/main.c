@@ -24,6 +24,7 @@
 
 static const struct tool_command *const commands[] = {
     &tool_ls,
+    &tool_sweep,
     NULL,
 };
 

@@ -13,7 +13,7 @@ import time
 import unittest
 
 WEIR, THINGS, VERSION = sys.argv[1:4]
-COMMANDS = ("ls",)
+COMMANDS = ("ls", "sweep")
 NOBODY = 65534
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -316,6 +316,73 @@ class Ls(Case):
             self.assertIn("weir-%s.scope" % things.id, calls)
             for call in ("flock(", "F_SETLK", "F_OFD", "F_SETLEASE", "O_RDWR", "O_WRONLY", "MAP_SHARED", "kill(", "unlink"):
                 self.assertNotIn(call, calls)
+
+
+@needs_root
+class Sweep(Case):
+    def test_removes_a_dead_scope_and_no_live_one(self):
+        with Things() as things:
+            things.kill()
+            names = sorted(os.listdir("/dev/shm"))
+            found = self.read("sweep", "--dry-run")
+            self.assertEqual(([scope["id"] for scope in found["scopes"]], found["removed"]), ([things.id], False))
+            self.assertEqual(sorted(os.listdir("/dev/shm")), names)
+            self.assertIn("would remove scope " + things.id, self.expect("sweep", "-n"))
+            found = self.read("sweep")
+            self.assertEqual([(scope["id"], scope["blocks"]) for scope in found["scopes"]], [(things.id, 4)])
+            self.assertEqual(os.listdir("/dev/shm"), [])
+        with Things():
+            names = sorted(os.listdir("/dev/shm"))
+            self.assertEqual(self.read("sweep")["scopes"], [])
+            self.assertEqual(sorted(os.listdir("/dev/shm")), names)
+
+    def test_leaves_another_users_dead_scope(self):
+        with Things(preexec_fn=as_nobody) as things:
+            things.kill()
+            self.assertEqual(self.expect("sweep"), "")
+            self.assertIn(things.id, self.expect("ls"))
+            self.assertIn("removed scope " + things.id, self.expect("sweep", preexec_fn=as_nobody))
+            self.assertEqual(os.listdir("/dev/shm"), [])
+
+    def test_removes_a_damaged_scope_file(self):
+        with open("/dev/shm/weir-%016x.scope" % 5, "wb") as file:
+            file.write(b"x" * 3000)
+        self.assertIn("%016x" % 5, self.expect("sweep"))
+        self.assertEqual(os.listdir("/dev/shm"), [])
+
+    def test_status_2_and_nothing_removed__when_pattern_or_age_are_missing(self):
+        with open("/dev/shm/psm_1", "wb"):
+            pass
+        for arguments in (("--foreign", "psm_*"), ("--older-than", "4h"), ("--yes",), ("--foreign", "*", "--older-than", "4"),
+                          ("--foreign", "*", "--older-than", "-1h"), ("--foreign", "*", "--older-than", "9999999999d"), ("x",)):
+            status, out, err = weir("sweep", *arguments)
+            self.assertEqual((status, out), (2, ""), arguments)
+            self.assertIn("usage: weir sweep", err)
+        self.assertEqual(os.listdir("/dev/shm"), ["psm_1"])
+
+    def test_a_foreign_file_is_removed__when_it_matches_is_old_and_unused(self):
+        with Things() as things:
+            own = set(os.listdir("/dev/shm"))
+            for name in ("psm_old", "psm_open", "psm_young", "other", "psm_nobodys", "weir-x"):
+                with open("/dev/shm/" + name, "wb") as file:
+                    file.write(b"x")
+            os.chown("/dev/shm/psm_nobodys", NOBODY, NOBODY)
+            os.symlink("/etc/passwd", "/dev/shm/psm_link")
+            before = set(os.listdir("/dev/shm"))
+            arguments = ("sweep", "--foreign", "psm_*", "--older-than")
+            with open("/dev/shm/psm_open", "rb"):
+                self.assertEqual(self.read(*arguments, "1h", "--yes")["files"], [])  # ctime cannot be set back
+                listed = {file["name"] for file in self.read(*arguments, "0s")["files"]}
+                self.assertEqual(listed, {"psm_old", "psm_young"})
+                self.assertEqual(set(os.listdir("/dev/shm")), before)
+                found = self.read("sweep", "--foreign", "psm_o*", "--older-than", "0s", "--yes")
+                self.assertEqual(([file["name"] for file in found["files"]], found["spared"]), (["psm_old"], 1))
+                self.assertEqual(set(os.listdir("/dev/shm")), before - {"psm_old"})
+                found = self.read("sweep", "--foreign", "*", "--older-than", "0s", "--yes", "--dry-run")
+                self.assertFalse({file["name"] for file in found["files"]} & own)
+                self.assertFalse(found["removed"])
+            self.assertEqual(self.expect("sweep"), "")
+            self.assertEqual(things.program.poll(), None)
 
 
 if __name__ == "__main__":
