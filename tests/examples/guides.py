@@ -199,7 +199,8 @@ def install(build, folder):
     """Installs the build below the folder, and gives the folders of its pkg-config file and its library."""
     with open(os.path.join(build, "meson-logs", "guides.lock"), "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = subprocess.run(["meson", "install", "-C", build, "--no-rebuild", "--destdir", folder], text=True,
+        done = subprocess.run(["meson", "install", "-C", build, "--no-rebuild", "--destdir", folder,
+                               "--tags", "devel,runtime,python-runtime"], text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     if done.returncode != 0:
         sys.exit("weir cannot be installed:\n" + done.stdout)
