@@ -25,6 +25,7 @@
 static const struct tool_command *const commands[] = {
     &tool_ls,
     &tool_sweep,
+    &tool_doctor,
     NULL,
 };
 

@@ -7,7 +7,7 @@ build folder the uses are those of the object files (nm); otherwise those in the
 
   module       pool -> manager -> shm, nothing upwards
   room         inside pool: jobs and map_reduce -> host and worker -> control; supervisor -> control; host, worker and
-               supervisor never each other; tool only control. Inside manager: program only scope_file and wire; nothing
+               supervisor never each other; tool control and host. Inside manager: program only scope_file and wire; nothing
                needs program or tool
   circle       no circle of files
   allocator    no allocator, and no stream of stdio, in pool/control and pool/supervisor
@@ -31,7 +31,7 @@ ROOMS = {
     "pool/host": {"pool/control"},
     "pool/jobs": {"pool/control", "pool/host", "pool/worker"},
     "pool/map_reduce": {"pool/control", "pool/host", "pool/worker"},
-    "pool/tool": {"pool/control"},
+    "pool/tool": {"pool/control", "pool/host"},
     "manager/program": {"manager/scope_file", "manager/wire"},
 }
 # A forked child goes on in the main function of another room, and never comes back. That is no need of the room where fork()

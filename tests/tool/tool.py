@@ -6,6 +6,7 @@ Each runs in a /dev/shm of its own, as the tool looks at all of it; without root
 import ctypes
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import time
 import unittest
 
 WEIR, THINGS, VERSION = sys.argv[1:4]
-COMMANDS = ("ls", "sweep")
+COMMANDS = ("ls", "sweep", "doctor")
 NOBODY = 65534
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -383,6 +384,44 @@ class Sweep(Case):
                 self.assertFalse(found["removed"])
             self.assertEqual(self.expect("sweep"), "")
             self.assertEqual(things.program.poll(), None)
+
+
+@needs_root
+class Doctor(Case):
+    def find(self, what, **options):
+        status, out, err = weir("doctor", "--json", **options)
+        self.assertIn(status, (0, 1), err)
+        found = json.loads(out)
+        self.assertEqual((found["schema"], found["version"]), (1, VERSION))
+        verdicts = {check["verdict"] for check in found["checks"]}
+        self.assertEqual(status, int(verdicts != {"ok"}))
+        for check in found["checks"]:
+            self.assertEqual(check["remedy"] is None, check["verdict"] == "ok", check)
+        return next(check for check in found["checks"] if check["what"] == what)
+
+    def test_a_small_or_full_shm_is_a_warning(self):
+        self.assertIn("--shm-size", self.find("/dev/shm")["remedy"])
+        with open("/dev/shm/large", "wb") as file:
+            os.posix_fallocate(file.fileno(), 0, 60 << 20)
+        self.assertIn("weir ls --all", self.find("/dev/shm")["remedy"])
+        self.assertRegex(weir("doctor")[1], r"(?m)^warn +/dev/shm +tmpfs of 64M, ")
+
+    def test_a_dead_scope_is_a_warning(self):
+        with Things() as things:
+            self.assertEqual(self.find("dead scopes")["verdict"], "ok")
+            things.kill()
+            self.assertIn("weir sweep", self.find("dead scopes")["remedy"])
+
+    def test_a_low_limit_is_a_warning(self):
+        def limit():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))
+
+        self.assertIn("ulimit -n", self.find("descriptors (ulimit -n)", preexec_fn=limit)["remedy"])
+
+    def test_a_missing_manager_is_a_failure(self):
+        found = self.find("manager program", env=dict(os.environ, WEIR_MANAGER="/no/manager"))
+        self.assertEqual(found["verdict"], "fail")
+        self.assertEqual(self.find("manager program")["verdict"], "ok")
 
 
 if __name__ == "__main__":
