@@ -488,7 +488,8 @@ static bool clear_slot(struct child *child)
 
     const bool running = settle_job(child);
 
-    if (running || child->status != 0)
+    /* not those that the supervisor has killed to end the pool */
+    if ((running || child->status != 0) && !(atomic_load(&control->orders) & ORDER_KILL))
         atomic_fetch_add(&control->status.workers_died, 1);
     weir__piece_let_go(slot); /* what its last chunk has given is the host's */
     atomic_store(&slot->job, 0);

@@ -147,6 +147,22 @@ static void a_deadline_is_told_of__when_a_worker_was_killed_for_it(void **state)
     assert_int_equal(weir_scope_end(scope), 0);
 }
 
+static void workers_that_are_killed_with_their_pool_have_not_died__when_its_scope_ends(void **state)
+{
+    weir_scope *scope = begin();
+    weir_pool *pool;
+
+    (void)state;
+    listen_to("stderr");
+    pool = named_pool(scope, (weir_pool_options){.workers = 2});
+    assert_int_equal(weir_pool_for(pool, weir_range_of(1), die_once, NULL, OPTIONS(.retries = 1)),
+                     0);
+    assert_int_equal(weir_scope_end(scope), 0);
+    assert_told(
+        heard(), 1,
+        ": the pool has ended: [23] workers were started, 1 died, and 1 ranges were run again$");
+}
+
 static int fail_at_start(void *arg)
 {
     (void)arg;
@@ -232,6 +248,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         UNIT(starts_deaths_and_the_end_are_told__when_it_was_asked_for),
         UNIT(a_deadline_is_told_of__when_a_worker_was_killed_for_it),
+        UNIT(workers_that_are_killed_with_their_pool_have_not_died__when_its_scope_ends),
         UNIT(a_start_that_fails_is_told_of__and_that_none_can_be_made),
         UNIT(a_process_is_told_of__when_it_ends),
         UNIT(nothing_is_told__when_it_was_not_asked_for),
