@@ -34,7 +34,7 @@ build_packages() {
     cp -r "$root/tests/package/debian" "$work/weir/debian"
     # what it is built with may have come by another way than as a package
     (cd "$work/weir" && quietly dpkg-buildpackage -b -us -uc -d)
-    mv "$work"/weir_* "$work"/*.deb "$packages"
+    mv "$work"/*.deb "$work"/weir_*.changes "$work"/weir_*.buildinfo "$packages"
 }
 
 deb_of() {
