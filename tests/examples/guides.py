@@ -237,6 +237,8 @@ def check(root, build, name, compiler):
         skipped = os.path.join(work, "skipped")
         os.mkdir(commands)
         os.mkdir(folder)
+        # By their paths: "ccache cc" would find the command of that name that is made here.
+        compiler = [shutil.which(word) or word for word in compiler]
         for program, words in (("cc", " ".join(map(shlex.quote, compiler))), ("c++", shutil.which("c++") or "false")):
             path = os.path.join(commands, program)
             with open(path, "w", encoding="utf-8") as file:

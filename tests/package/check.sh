@@ -103,7 +103,7 @@ test_install() {
     rm -f "$work"/system/etc/dpkg/dpkg.cfg.d/*
     quietly inside sh -c 'apt-get -y --no-install-recommends install /root/*.deb'
     quietly inside sh -c 'man weir_pool_for | grep -q weir_pool_for && man 3 weir_shm_size | grep -q weir_shm_buf &&
-        man weir | grep -q WEIR_WORKERS'
+        man 7 weir | grep -q WEIR_WORKERS'
     readme_program >"$work/system/root/squares.c"
     mkdir "$work/system/root/cmake"
     readme_cmake >"$work/system/root/cmake/CMakeLists.txt"
@@ -119,8 +119,9 @@ with weir.scope() as scope:
     numbers = scope.list([1, 2.5, "three"])
     assert list(numbers) == [1, 2.5, "three"]'
     [ -z "$(inside ls /dev/shm)" ] || fail 'a program left something in /dev/shm'
+    inside weir ls --all | grep -q '^/dev/shm' || fail 'weir ls says nothing'
 
-    for package in libweir0 libweir-dev libweir-doc python3-weir; do
+    for package in libweir0 libweir-dev libweir-doc python3-weir weir; do
         dpkg-deb -R "$(deb_of "$package")" "$work/next"
         sed -i "s/^Version: .*/Version: $version+next/; s/(= $version)/(= $version+next)/" "$work/next/DEBIAN/control"
         dpkg-deb -b "$work/next" "$work/system/root/${package}_next.deb" >/dev/null
@@ -129,9 +130,9 @@ with weir.scope() as scope:
     quietly inside sh -c 'apt-get -y install /root/*_next.deb && /root/plain'
     inside sh -c 'dpkg-query -W -f "\${Version}" libweir0' | grep -q '+next' || fail 'it was not upgraded'
     # removed, they leave nothing to be purged
-    quietly inside sh -c 'apt-get -y remove libweir0 libweir-dev libweir-doc python3-weir'
+    quietly inside sh -c 'apt-get -y remove libweir0 libweir-dev libweir-doc python3-weir weir'
     ! inside dpkg -l '*weir*' 2>"$work/log" | grep '^rc' || fail 'something is left to be purged'
-    quietly inside sh -c 'apt-get -y --autoremove purge libweir0 libweir-dev libweir-doc python3-weir'
+    quietly inside apt-get -y --purge autoremove
     # what man keeps of pages that were shown is man's, and the folder of weir.py's sockets the user's
     left=$(inside sh -c 'find / -xdev -name "*weir*" -not -path "/root/*" -not -path "/proc/*" -not -path "/var/cache/man/*" \
         -not -path "/tmp/weir-0"')
