@@ -10,8 +10,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,17 +27,6 @@ static const struct tool_command *const commands[] = {
     NULL,
 };
 
-void tool_say(const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    fputs("weir: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
-    va_end(args);
-}
-
 static void write_help(FILE *to)
 {
     fputs("usage: weir COMMAND [OPTION]...\n\n", to);
@@ -48,35 +35,6 @@ static void write_help(FILE *to)
     fputs("\n  weir COMMAND --help   about one of them\n"
           "  weir --version\n",
           to);
-}
-
-static void write_command_help(const struct tool_command *command, FILE *to)
-{
-    fprintf(to, "usage: weir %s%s%s\n%s", command->name, *command->usage ? " " : "", command->usage,
-            command->help);
-}
-
-int tool_help(const struct tool_command *command)
-{
-    printf("weir %s: %s\n", command->name, command->summary);
-    write_command_help(command, stdout);
-    return TOOL_DONE;
-}
-
-int tool_usage(const struct tool_command *command, const char *wrong)
-{
-    struct tool_heap heap = {0};
-
-    if (wrong != NULL)
-        fprintf(stderr, "weir %s: what is \"%s\"?\n", command->name, tool_escape(&heap, wrong));
-    write_command_help(command, stderr);
-    tool_heap_free(&heap);
-    return TOOL_FAILED;
-}
-
-const char *tool_wrong_option(char *const *argv)
-{
-    return optind > 1 ? argv[optind - 1] : "?";
 }
 
 /* The streams are open, so that no file that a command opens gets the number of one: what is closed

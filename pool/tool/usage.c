@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * usage.c: what every command of `weir` says of itself and of a wrong argument.
+ */
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "pool/tool/heap.h"
+#include "pool/tool/text.h"
+#include "pool/tool/tool.h"
+
+void tool_say(const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    fputs("weir: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+}
+
+static void write_command_help(const struct tool_command *command, FILE *to)
+{
+    fprintf(to, "usage: weir %s%s%s\n%s", command->name, *command->usage ? " " : "", command->usage,
+            command->help);
+}
+
+int tool_help(const struct tool_command *command)
+{
+    printf("weir %s: %s\n", command->name, command->summary);
+    write_command_help(command, stdout);
+    return TOOL_DONE;
+}
+
+int tool_usage(const struct tool_command *command, const char *wrong)
+{
+    struct tool_heap heap = {0};
+
+    if (wrong != NULL)
+        fprintf(stderr, "weir %s: what is \"%s\"?\n", command->name, tool_escape(&heap, wrong));
+    write_command_help(command, stderr);
+    tool_heap_free(&heap);
+    return TOOL_FAILED;
+}
+
+const char *tool_wrong_option(char *const *argv)
+{
+    return optind > 1 ? argv[optind - 1] : "?";
+}
