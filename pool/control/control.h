@@ -192,6 +192,7 @@ struct weir__job {
     bool async;   /* of a future: no thread waits that would wake more workers for it */
     uint8_t each; /* place + 1 in control.each: chunk i is for worker i alone; 0: for any */
     uint8_t does; /* enum weir__job_does */
+    bool named;   /* `name` is its name */
     weir__cell *cells;
     int64_t count; /* of chunks */
 
@@ -208,16 +209,16 @@ struct weir__job {
 
     alignas(WEIR__LINE) struct weir__result result; /* of a call */
 
-    struct weir__job_data data;   /* by the host, as the first fields */
-    char name[WEIR__STATUS_NAME]; /* for who watches; "": it has none */
-    int64_t opened_ns;            /* CLOCK_MONOTONIC; up to a tick early without a deadline */
-    int64_t deadline_ns;          /* the same; 0: none */
-    int64_t chunk_timeout_ns;     /* 0: none */
+    struct weir__job_data data; /* by the host, as the first fields */
+    int64_t opened_ns;          /* CLOCK_MONOTONIC; up to a tick early without a deadline */
+    int64_t deadline_ns;        /* the same; 0: none */
+    int64_t chunk_timeout_ns;   /* 0: none */
     struct weir__failure_log *failure_log; /* NULL: nobody asks */
     _Atomic uint32_t deaths;  /* by the supervisor: of workers, each on a chunk of the job, ... */
     _Atomic uint32_t retried; /* ... after which the chunk became FREE again */
     struct weir__failure failure;
     struct weir__argument argument;
+    char name[WEIR__STATUS_NAME]; /* for who watches; only if `named` */
 };
 
 /* job.activity: bits 0-18 processes inside; 19-43 chunks settled, a hint that is lost with a worker
@@ -251,8 +252,6 @@ struct weir__slot {
     /* Its worker: when it began that chunk, as job.opened_ns; older than that: with the job. */
     _Atomic int64_t started_ns;
     _Atomic uint32_t killed; /* supervisor: why it killed the worker, KILLED_... */
-    _Atomic uint32_t
-        shown; /* its worker: it has written where it is; supervisor, before it asks: 0 */
     /* Its worker: place + 1 in control.each while it reads there. Cleared by the supervisor too. */
     _Atomic uint32_t each;
     _Atomic uint64_t each_seen; /* its worker: it has come to all functions up to this number */
@@ -266,6 +265,8 @@ struct weir__slot {
     alignas(WEIR__LINE) _Atomic uint32_t bell; /* futex its worker sleeps on; rung by all */
     _Atomic uint32_t high;  /* words of the region's map: its worker has used none above; host */
     _Atomic uint32_t freed; /* host: units freed since it has given memory of the region back */
+    /* Its worker: it has written where it is. Supervisor, before it asks: 0. */
+    _Atomic uint32_t shown;
 };
 
 enum {

@@ -345,7 +345,7 @@ static void name_job(struct weir__job *job, const struct weir__job_spec *spec)
 {
     const char *name = spec->name != NULL ? spec->name : spec->progress.label;
 
-    job->name[0] = '\0';
+    job->named = name != NULL;
     if (name == NULL)
         return;
     memccpy(job->name, name, '\0', sizeof(job->name) - 1);

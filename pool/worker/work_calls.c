@@ -15,7 +15,6 @@
 #include "pool/control/calls.h"
 #include "pool/control/park.h"
 #include "pool/control/ready.h"
-#include "shm/clock.h"
 
 #define TURN         32 /* calls, then other jobs have their turn */
 #define FEW          8  /* calls left: nearly caught up */
@@ -94,12 +93,9 @@ static bool claim_call(struct weir_task *task)
 {
     unsigned place = weir__queue_place(task->cursor);
     struct weir__queue *queue = task->control->queue;
-    struct weir__slot *slot = &task->control->slots[task->slot];
 
-    /* relaxed: for who watches alone */
-    atomic_store_explicit(&slot->started_ns, weir__now_coarse_ns(), memory_order_relaxed);
     /* release: set before the claim, for the supervisor */
-    atomic_store_explicit(&slot->chunk, place, memory_order_release);
+    atomic_store_explicit(&task->control->slots[task->slot].chunk, place, memory_order_release);
     task->attempt = weir__cell_claim(&queue->cells[place], task->slot, task->incarnation);
     task->cursor++;
     if (task->attempt == 0)
