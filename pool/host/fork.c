@@ -469,13 +469,13 @@ int weir__fork_supervisor(struct weir__control *control, weir_scope *scope,
     int result;
 
     *out = WEIR__DETACHED_NONE;
-    if (log < 0)
-        return log;
     control->log = log > 0;
     out->control = control;
-    result = make_lifeline(&out->lifeline, &start.end);
-    if (result < 0)
+    result = log < 0 ? log : make_lifeline(&out->lifeline, &start.end);
+    if (result < 0) {
+        weir__descriptor_close(kept->watch);
         return result;
+    }
     result = fork_child(&start);
     weir__descriptor_close(&start.end);
     weir__descriptor_close(kept->watch);

@@ -39,7 +39,7 @@ struct weir__inherited {
  * lifeline. */
 struct weir__keeps {
     struct weir__descriptor *event_end; /* and the workers; NULL: of a weir_process */
-    struct weir__descriptor *watch;     /* the program's is closed then */
+    struct weir__descriptor *watch;     /* the program's is closed, on failure too */
 };
 
 /* Public options, for weir_pool_new() and weir_process_start_with(): 0 or -EINVAL. */

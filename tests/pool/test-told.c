@@ -229,12 +229,14 @@ static void nothing_is_told__when_it_was_not_asked_for(void **state)
     assert_int_equal(weir_scope_end(scope), 0);
 }
 
-static void a_pool_is_refused__when_the_log_is_to_go_elsewhere(void **state)
+static void a_pool_or_process_is_refused__when_the_log_is_to_go_elsewhere(void **state)
 {
     weir_scope *scope = begin();
 
     (void)state;
     setenv("WEIR_LOG", "/tmp/log", 1);
+    assert_null(weir_process_start(scope, seven, NULL));
+    assert_int_equal(weir_last_error()->code, -EINVAL);
     assert_null(weir_pool_new(scope, &(weir_pool_options){.workers = 1}));
     unsetenv("WEIR_LOG");
     assert_int_equal(weir_last_error()->code, -EINVAL);
@@ -252,7 +254,7 @@ int main(void)
         UNIT(a_start_that_fails_is_told_of__and_that_none_can_be_made),
         UNIT(a_process_is_told_of__when_it_ends),
         UNIT(nothing_is_told__when_it_was_not_asked_for),
-        UNIT(a_pool_is_refused__when_the_log_is_to_go_elsewhere),
+        UNIT(a_pool_or_process_is_refused__when_the_log_is_to_go_elsewhere),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
