@@ -125,23 +125,25 @@ static bool seal(int fd)
 }
 
 /* Puts the file in place of the mapping's first `size` bytes, which are empty. What cannot be kept
- * is not watched; false: there is no memory there any more. */
+ * is not watched; false: there is no memory there any more (errno). */
 static bool map_watched(void *at, size_t size, struct weir__descriptor *watch)
 {
-    int fd;
     bool mapped = true;
+    int fd, error;
 
     weir__descriptors_lock();
     fd = make_watch_file(size);
     if (fd >= 0) {
         mapped = weir__map_lazily(at, size, PROT_READ | PROT_WRITE,
                                   MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd, 0) != MAP_FAILED;
+        error = errno;
         if (mapped && seal(fd)) {
             weir__descriptor_set(watch, fd);
             weir__descriptor_list(watch);
         } else {
             close(fd);
         }
+        errno = error;
     }
     weir__descriptors_unlock();
     return mapped;
@@ -186,12 +188,9 @@ static void fill_status(struct weir__control *control, size_t watched)
 void weir__control_show(struct weir__control *control, uint64_t scope, const char *name)
 {
     struct weir__status *status = &control->status;
-    size_t size = strlen(name);
 
-    if (size >= sizeof(status->name))
-        size = sizeof(status->name) - 1;
     status->scope = scope;
-    memcpy(status->name, name, size);
+    weir__status_set_name(status->name, name);
     atomic_thread_fence(memory_order_release);
     memcpy(status->magic, WEIR__STATUS_MAGIC, sizeof(status->magic));
 }
@@ -222,9 +221,10 @@ struct weir__control *weir__control_new(int workers, bool jobs, struct weir__des
         lay_regions(&layout, (size_t)workers, layout.heap);
     }
     if (watch != NULL && !map_watched(control, layout.header + layout.jobs + layout.queue, watch)) {
+        const struct weir__lock_hint hint = weir__lock_hint(errno);
+
         munmap(control, layout_size(&layout));
-        return weir__fail_null(-ENOMEM, "no memory for a pool's control block%s",
-                               weir__lock_hint(errno).text);
+        return weir__fail_null(-ENOMEM, "no memory for a pool's control block%s", hint.text);
     }
     weir__set_dump(control, layout_size(&layout), false);
     control->workers = workers;

@@ -21,6 +21,7 @@
 
 #include <stdatomic.h>
 #include <stdint.h>
+#include <string.h>
 
 #define WEIR__STATUS_FILE    "weir-pool"
 #define WEIR__STATUS_MAGIC   "WEIRPOOL" /* without a NUL */
@@ -54,5 +55,12 @@ struct weir__status {
     _Atomic uint64_t chunks_timed_out; /* their worker was killed for the time they took */
     _Atomic uint64_t starts_failed;    /* of workers that died before they were ready */
 };
+
+/* What is too long is cut off. */
+static inline void weir__status_set_name(char to[WEIR__STATUS_NAME], const char *name)
+{
+    memccpy(to, name, '\0', WEIR__STATUS_NAME - 1);
+    to[WEIR__STATUS_NAME - 1] = '\0';
+}
 
 #endif

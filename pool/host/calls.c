@@ -51,6 +51,7 @@ void weir__calls_init(struct weir__control *control)
 {
     struct weir__job *job = &control->jobs[WEIR__QUEUE_JOB];
 
+    job->does = DOES_CALL;
     job->count = WEIR__QUEUE_CALLS;
     job->cells = control->queue->cells;
     job->keep_going = true;

@@ -346,10 +346,8 @@ static void name_job(struct weir__job *job, const struct weir__job_spec *spec)
     const char *name = spec->name != NULL ? spec->name : spec->progress.label;
 
     job->named = name != NULL;
-    if (name == NULL)
-        return;
-    memccpy(job->name, name, '\0', sizeof(job->name) - 1);
-    job->name[sizeof(job->name) - 1] = '\0';
+    if (name != NULL)
+        weir__status_set_name(job->name, name);
 }
 
 static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spec *spec)

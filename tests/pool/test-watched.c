@@ -321,6 +321,7 @@ static void a_worker_shows_the_queue__while_it_runs_a_queued_call(void **state)
     weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = 1});
     const int fd = open_file(supervisor_of(pool));
     weir_future *future = weir_pool_submit(pool, call_at_gate, &gate, sizeof gate, NULL);
+    static struct weir__job job;
     struct weir__slot slot;
 
     (void)state;
@@ -328,6 +329,8 @@ static void a_worker_shows_the_queue__while_it_runs_a_queued_call(void **state)
     WAIT_UNTIL(atomic_load(&gate->waiting) == 1, 20000);
     slot = read_slot(fd, 0);
     assert_int_equal(slot.job, WEIR__QUEUE_JOB + 1);
+    read_job(fd, WEIR__QUEUE_JOB, &job);
+    assert_int_equal(job.does, DOES_CALL);
     assert_int_equal(slot.chunk, 0);
     atomic_store(&gate->open, true);
     assert_int_equal(weir_future_wait(future, 20000), 0);
