@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <glob.h>
 #include <linux/magic.h>
 #include <pwd.h>
@@ -277,18 +276,12 @@ static int run(int argc, char **argv, const struct tool_command *command)
         {"json", no_argument, NULL, 'J'}, {"help", no_argument, NULL, 'h'}, {0}};
     struct tool_heap heap = {0};
     struct doctor doctor = {.heap = &heap, .table = {.heap = &heap, .heads = heads, .columns = 3}};
-    int option;
+    int option, status;
 
-    opterr = 0;
-    while ((option = getopt_long(argc, argv, "Jh", known, NULL)) != -1) {
-        if (option == 'h')
-            return tool_help(command);
-        if (option != 'J')
-            return tool_usage(command, tool_wrong_option(argv));
+    while ((option = tool_next_option(argc, argv, "Jh", known, command, &status)) > 0)
         doctor.json = true;
-    }
-    if (optind < argc)
-        return tool_usage(command, argv[optind]);
+    if (option < 0)
+        return status;
     doctor.checks = json_array();
     check_shm(&doctor);
     check_scopes(&doctor);

@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -56,13 +55,6 @@ struct listing {
 
 /* ---- /dev/shm ------------------------------------------------------------------------------- */
 
-static int compare_inodes(const void *a, const void *b)
-{
-    const ino_t x = *(const ino_t *)a, y = *(const ino_t *)b;
-
-    return (x > y) - (x < y);
-}
-
 /* The inodes of scope files and their blocks, sorted. */
 static ino_t *inodes_of_weir(const struct listing *listing, size_t *count)
 {
@@ -82,7 +74,7 @@ static ino_t *inodes_of_weir(const struct listing *listing, size_t *count)
         for (size_t block = 0; block < scope->blocks_count; block++)
             inodes[(*count)++] = scope->blocks[block].ino;
     }
-    qsort(inodes, *count, sizeof(*inodes), compare_inodes);
+    qsort(inodes, *count, sizeof(*inodes), tool_compare_inodes);
     return inodes;
 }
 
@@ -133,7 +125,7 @@ static void look_at_shm(struct listing *listing)
         struct stat st;
 
         if (fstatat(dir, listing->processes.names[i], &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-            !bsearch(&st.st_ino, inodes, count, sizeof(*inodes), compare_inodes))
+            !bsearch(&st.st_ino, inodes, count, sizeof(*inodes), tool_compare_inodes))
             add_other(listing, listing->processes.names[i], &st);
     }
     close(dir);
@@ -436,8 +428,7 @@ static int run(int argc, char **argv, const struct tool_command *command)
     struct listing listing = {.heap = &heap};
     int option, status;
 
-    opterr = 0;
-    while ((option = getopt_long(argc, argv, "BadbJh", known, NULL)) != -1) {
+    while ((option = tool_next_option(argc, argv, "BadbJh", known, command, &status)) > 0) {
         switch (option) {
         case 'B':
             listing.options.blocks = true;
@@ -454,14 +445,12 @@ static int run(int argc, char **argv, const struct tool_command *command)
         case 'J':
             listing.options.json = true;
             break;
-        case 'h':
-            return tool_help(command);
         default:
-            return tool_usage(command, tool_wrong_option(argv));
+            break;
         }
     }
-    if (optind < argc)
-        return tool_usage(command, argv[optind]);
+    if (option < 0)
+        return status;
     status = list(&listing);
     tool_heap_free(&heap);
     return status;

@@ -41,7 +41,7 @@ static int compare_names(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static int compare_inodes(const void *a, const void *b)
+int tool_compare_inodes(const void *a, const void *b)
 {
     const ino_t x = *(const ino_t *)a, y = *(const ino_t *)b;
 
@@ -85,7 +85,7 @@ static int list_names(struct tool_processes *processes)
         qsort(processes->names, processes->names_count, sizeof(*processes->names), compare_names);
     if (processes->scope_files_count > 0)
         qsort(processes->scope_files, processes->scope_files_count, sizeof(*processes->scope_files),
-              compare_inodes);
+              tool_compare_inodes);
     return 0;
 }
 
@@ -96,7 +96,7 @@ static bool is_scope_file(const struct tool_processes *processes, dev_t dev, ino
         return strstr(target, ".scope") != NULL;
     return processes->scope_files_count > 0 &&
            bsearch(&ino, processes->scope_files, processes->scope_files_count,
-                   sizeof(*processes->scope_files), compare_inodes) != NULL;
+                   sizeof(*processes->scope_files), tool_compare_inodes) != NULL;
 }
 
 /* ---- uses ----------------------------------------------------------------------------------- */
@@ -125,21 +125,27 @@ static bool read_lock(const char *text, struct tool_lock *lock)
     return true;
 }
 
+/* A file below an open folder of /proc, to be read; NULL: it cannot be. */
+static FILE *open_text(int folder, const char *path)
+{
+    const int fd = openat(folder, path, O_RDONLY | O_CLOEXEC);
+    FILE *file = fd >= 0 ? fdopen(fd, "r") : NULL;
+
+    if (file == NULL && fd >= 0)
+        close(fd);
+    return file;
+}
+
 static bool file_is_locked(int process, const char *fd, dev_t dev, ino_t ino)
 {
     char path[64], line[256];
     bool locked = false;
     FILE *file;
-    int info;
 
     snprintf(path, sizeof(path), "fdinfo/%s", fd);
-    info = openat(process, path, O_RDONLY | O_CLOEXEC);
-    file = info >= 0 ? fdopen(info, "r") : NULL;
-    if (file == NULL) {
-        if (info >= 0)
-            close(info);
+    file = open_text(process, path);
+    if (file == NULL)
         return false;
-    }
     while (!locked && fgets(line, sizeof(line), file) != NULL) {
         struct tool_lock lock;
 
@@ -179,8 +185,7 @@ static void note_memory_file(struct tool_processes *processes, const struct tool
     processes->files = tool_grow(processes->heap, processes->files, &processes->files_capacity,
                                  processes->files_count + 1, sizeof(*processes->files));
     file = &processes->files[processes->files_count++];
-    *file =
-        (struct tool_memory_file){.dev = use->dev, .ino = use->ino, .pid = use->pid, .fd = use->fd};
+    *file = (struct tool_memory_file){.use = *use};
     snprintf(file->name, sizeof(file->name), "%.*s", (int)strcspn(name, " "), name);
 }
 
@@ -235,16 +240,12 @@ static bool look_at_descriptors(struct tool_processes *processes, int process, p
 /* "START-END PERMS OFFSET MAJOR:MINOR INODE PATH" */
 static void look_at_maps(struct tool_processes *processes, int process, pid_t pid)
 {
-    int maps = openat(process, "maps", O_RDONLY | O_CLOEXEC);
-    FILE *file = maps >= 0 ? fdopen(maps, "r") : NULL;
+    FILE *file = open_text(process, "maps");
     char *line = NULL;
     size_t capacity = 0;
 
-    if (file == NULL) {
-        if (maps >= 0)
-            close(maps);
+    if (file == NULL)
         return;
-    }
     while (getline(&line, &capacity, file) > 0) {
         unsigned major, minor;
         uint64_t ino;
@@ -319,17 +320,6 @@ static int compare_uses(const void *a, const void *b)
     return (x->pid > y->pid) - (x->pid < y->pid);
 }
 
-static int compare_files(const void *a, const void *b)
-{
-    const struct tool_memory_file *x = a, *y = b;
-
-    if (x->dev != y->dev)
-        return x->dev < y->dev ? -1 : 1;
-    if (x->ino != y->ino)
-        return x->ino < y->ino ? -1 : 1;
-    return (x->pid > y->pid) - (x->pid < y->pid);
-}
-
 /* One entry for each process and file, and for each file. */
 static void merge(struct tool_processes *processes)
 {
@@ -350,11 +340,11 @@ static void merge(struct tool_processes *processes)
     }
     processes->uses_count = kept;
     if (processes->files_count > 0)
-        qsort(processes->files, processes->files_count, sizeof(*processes->files), compare_files);
+        qsort(processes->files, processes->files_count, sizeof(*processes->files), compare_uses);
     kept = 0;
     for (size_t i = 0; i < processes->files_count; i++) {
-        if (kept == 0 || processes->files[kept - 1].dev != processes->files[i].dev ||
-            processes->files[kept - 1].ino != processes->files[i].ino)
+        if (kept == 0 || processes->files[kept - 1].use.dev != processes->files[i].use.dev ||
+            processes->files[kept - 1].use.ino != processes->files[i].use.ino)
             processes->files[kept++] = processes->files[i];
     }
     processes->files_count = kept;

@@ -32,11 +32,8 @@ struct tool_use {
 
 /* A scope file or a pool's status page that has no name. */
 struct tool_memory_file {
-    dev_t dev;
-    ino_t ino;
-    pid_t pid;
-    int fd;
-    char name[64]; /* as given to memfd_create() */
+    struct tool_use use; /* first, so that it sorts as uses do */
+    char name[64];       /* as given to memfd_create() */
 };
 
 struct tool_lock {
@@ -61,6 +58,9 @@ struct tool_processes {
     unsigned hidden; /* processes that could not be looked into */
     bool all_locks;  /* a lock that is not there does not exist */
 };
+
+/* For qsort() and bsearch(), of ino_t. */
+int tool_compare_inodes(const void *a, const void *b);
 
 /* Lists /dev/shm and looks through the processes; `maps`: their mappings too, which takes longer.
  * 0, or a negative errno of /dev/shm. */

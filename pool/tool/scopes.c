@@ -251,11 +251,9 @@ static struct tool_scope *new_scope(struct tool_scopes *scopes, struct tool_heap
         .ino = st->st_ino,
         .uid = st->st_uid,
         .began = st->st_mtim.tv_sec,
-        .file_size = (uint64_t)st->st_size,
-        .file_resident = resident_of(st),
+        .size = (uint64_t)st->st_size,
+        .resident = resident_of(st),
     };
-    scope->size = scope->file_size;
-    scope->resident = scope->file_resident;
     return scope;
 }
 
@@ -290,7 +288,7 @@ static void look_at_named(struct tool_scopes *scopes, const struct tool_processe
 }
 
 static void look_at_anonymous(struct tool_scopes *scopes, const struct tool_processes *processes,
-                              const struct tool_memory_file *file, uint64_t id)
+                              const struct tool_use *file, uint64_t id)
 {
     struct tool_scope *scope;
     char path[64];
@@ -333,7 +331,7 @@ void tool_scopes_read(struct tool_scopes *scopes, const struct tool_processes *p
     }
     for (size_t i = 0; i < processes->files_count; i++) {
         if (weir__scope_file_parse_name(processes->files[i].name, &id))
-            look_at_anonymous(scopes, processes, &processes->files[i], id);
+            look_at_anonymous(scopes, processes, &processes->files[i].use, id);
     }
     if (dir >= 0)
         close(dir);

@@ -46,7 +46,6 @@ struct tool_scope {
     int64_t began;        /* seconds since 1970 */
     const pid_t *members; /* that have its lock */
     size_t members_count;
-    uint64_t file_size, file_resident;
     struct tool_block *blocks;
     size_t blocks_count, blocks_capacity;
     uint64_t size, resident; /* of all, with the scope file */

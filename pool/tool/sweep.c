@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -246,8 +245,7 @@ static int run(int argc, char **argv, const struct tool_command *command)
     struct sweep sweep = {.heap = &heap, .options.older_than = -1};
     int option, status;
 
-    opterr = 0;
-    while ((option = getopt_long(argc, argv, "nyJh", known, NULL)) != -1) {
+    while ((option = tool_next_option(argc, argv, "nyJh", known, command, &status)) > 0) {
         switch (option) {
         case 'n':
             sweep.options.dry = true;
@@ -268,14 +266,12 @@ static int run(int argc, char **argv, const struct tool_command *command)
         case 'J':
             sweep.options.json = true;
             break;
-        case 'h':
-            return tool_help(command);
         default:
-            return tool_usage(command, tool_wrong_option(argv));
+            break;
         }
     }
-    if (optind < argc)
-        return tool_usage(command, argv[optind]);
+    if (option < 0)
+        return status;
     status = check(&sweep.options, command);
     if (status == TOOL_DONE)
         status = sweep_all(&sweep);

@@ -14,30 +14,17 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "pool/control/put.h"
 #include "shm/value.h"
 
 /* ---- other programs' texts ------------------------------------------------------------------ */
 
-/* Bytes of the UTF-8 character at `bytes`; 0: there is none. */
-static size_t character_size(const unsigned char *bytes, size_t size)
+/* Not control characters, separators of lines, and what has no width or turns the direction. */
+static bool is_printable(uint32_t code)
 {
-    const size_t length = *bytes < 0x80 ? 1 : *bytes < 0xe0 ? 2 : *bytes < 0xf0 ? 3 : 4;
-
-    return length <= size && weir__utf8_valid((const char *)bytes, length) ? length : 0;
-}
-
-/* Control characters, separators of lines, and what turns the direction of writing. */
-static bool is_printable(const unsigned char *bytes, size_t size)
-{
-    if (size == 1)
-        return *bytes >= 0x20 && *bytes < 0x7f && *bytes != '\\';
-    if (size == 2)
-        return !(bytes[0] == 0xc2 && bytes[1] < 0xa0) && !(bytes[0] == 0xd8 && bytes[1] == 0x9c);
-    if (size == 3 && bytes[0] == 0xe2)
-        return !(bytes[1] == 0x80 && ((bytes[2] >= 0x8b && bytes[2] <= 0x8f) ||
-                                      (bytes[2] >= 0xa8 && bytes[2] <= 0xae))) &&
-               !(bytes[1] == 0x81 && bytes[2] >= 0xa0 && bytes[2] <= 0xaf);
-    return !(size == 3 && bytes[0] == 0xef && bytes[1] == 0xbb && bytes[2] == 0xbf);
+    return !weir__is_control(code) && code != '\\' && code != 0x61c &&
+           !(code >= 0x200b && code <= 0x200f) && !(code >= 0x2060 && code <= 0x206f) &&
+           code != 0xfeff;
 }
 
 char *tool_escape_bytes(struct tool_heap *heap, const char *bytes, size_t size)
@@ -46,9 +33,10 @@ char *tool_escape_bytes(struct tool_heap *heap, const char *bytes, size_t size)
     char *text = tool_take(heap, size + 1, 4), *to = text;
 
     while (size > 0) {
-        size_t length = character_size(from, size);
+        uint32_t code;
+        size_t length = weir__utf8_decode((const char *)from, size, &code);
 
-        if (length > 0 && is_printable(from, length)) {
+        if (length > 0 && is_printable(code)) {
             memcpy(to, from, length);
             to += length;
         } else if (*from == '\\') {

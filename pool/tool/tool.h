@@ -5,6 +5,8 @@
 #ifndef WEIR_TOOL_TOOL_H
 #define WEIR_TOOL_TOOL_H
 
+#include <getopt.h>
+
 /* Exit statuses; `weir run` has those of its command besides. */
 enum {
     TOOL_DONE = 0,
@@ -26,13 +28,13 @@ extern const struct tool_command tool_doctor, tool_ls, tool_sweep;
 /* On stderr: "weir: ...". Texts of others are to be escaped before (text.h). */
 void tool_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* For an option that getopt_long() did not take, or an operand too many: says so and what exists.
- * TOOL_FAILED. */
-int tool_usage(const struct tool_command *command, const char *wrong);
-/* The argument at which getopt_long() has just stopped. */
-const char *tool_wrong_option(char *const *argv);
+/* The next option of a command, by getopt_long(); each has -h. 0: there are no more, and nothing
+ * else is left either. -1: the command is to end with *status, as it was asked for help, or something
+ * was wrong, which has been said. */
+int tool_next_option(int argc, char **argv, const char *letters, const struct option *known,
+                     const struct tool_command *command, int *status);
 
-/* What getopt_long() returned for -h, which every command has. */
-int tool_help(const struct tool_command *command);
+/* For an argument that is wrong: says so (NULL: that has been said) and what exists. TOOL_FAILED. */
+int tool_usage(const struct tool_command *command, const char *wrong);
 
 #endif

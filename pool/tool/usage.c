@@ -27,7 +27,7 @@ static void write_command_help(const struct tool_command *command, FILE *to)
             command->help);
 }
 
-int tool_help(const struct tool_command *command)
+static int write_whole_help(const struct tool_command *command)
 {
     printf("weir %s: %s\n", command->name, command->summary);
     write_command_help(command, stdout);
@@ -45,7 +45,20 @@ int tool_usage(const struct tool_command *command, const char *wrong)
     return TOOL_FAILED;
 }
 
-const char *tool_wrong_option(char *const *argv)
+int tool_next_option(int argc, char **argv, const char *letters, const struct option *known,
+                     const struct tool_command *command, int *status)
 {
-    return optind > 1 ? argv[optind - 1] : "?";
+    int option;
+
+    opterr = 0;
+    option = getopt_long(argc, argv, letters, known, NULL);
+    if (option == 'h')
+        *status = write_whole_help(command);
+    else if (option == '?')
+        *status = tool_usage(command, optind > 1 ? argv[optind - 1] : "?");
+    else if (option == -1 && optind < argc)
+        *status = tool_usage(command, argv[optind]);
+    else
+        return option != -1 ? option : 0;
+    return -1;
 }
