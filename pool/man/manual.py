@@ -13,6 +13,7 @@ text. A link that leads to nothing ends the run. Each name of the interface, and
 stands. The same sources give the same bytes. All pages are in one folder and need neither a server nor a network."""
 
 import argparse
+import functools
 import html
 import json
 import os
@@ -235,8 +236,8 @@ class Manual:
         self.entries.append([path, file, "file", ""])
 
     def add_documents(self):
-        self.waiting = [path for _, documents in DOCUMENTS for path, _, _ in documents] + [path for path, _ in self.guides()]
-        self.waiting += [GUIDES] if self.guides() else []
+        self.waiting = [path for _, documents in DOCUMENTS for path, _, _ in documents] + [path for path, _ in self.guides]
+        self.waiting += [GUIDES] if self.guides else []
         done = set()
         while self.waiting:
             path = self.waiting.pop(0)
@@ -249,6 +250,7 @@ class Manual:
         if self.missing:
             sys.exit("links to nothing:\n" + "\n".join(self.missing))
 
+    @functools.cached_property
     def guides(self):
         """(document, title) in the order of their index; every guide is to be there."""
         if not os.path.exists(os.path.join(self.root, GUIDES)):
@@ -288,7 +290,7 @@ class Manual:
         readme = self.pages["readme.html"].body
         out = [re.split(r"<pre>|<h2", readme)[0].replace(' id="weir"', "")]
         out.append('<p><a href="readme.html">A first program, and how to install it</a></p>')
-        if self.guides():
+        if self.guides:
             out.append('<h2 id="guides">Guides</h2>\n' + re.search(
                 r"<[ou]l>.*</[ou]l>\n", self.pages[page_name(GUIDES)].body, re.S).group(0))
         out.append('<h2 id="reference">Reference</h2>\n<p><a href="weir.7.html">weir</a> has the model on a page, environment, files '
@@ -310,8 +312,8 @@ class Manual:
     def navigation(self, own):
         groups = [(group, [(page_name(path), label) for path, label, _ in documents]) for group, documents in DOCUMENTS]
         groups[0][1].insert(0, ("index.html", "Overview"))
-        if self.guides():
-            groups.insert(1, ("Guides", [(page_name(path), title) for path, title in self.guides()]))
+        if self.guides:
+            groups.insert(1, ("Guides", [(page_name(path), title) for path, title in self.guides]))
         reference = [(name + ".html", "%s(%s)" % (name[:-2], name[-1])) for name in sorted(self.written, reverse=True)]
         reference += [(header.name + ".7.html", header.file) for header in self.headers] + [("names.html", "All names")]
         groups.insert(-1, ("Reference", reference))
@@ -325,7 +327,7 @@ class Manual:
 
     def beside(self, page):
         """The guides before and after a guide."""
-        listed = [(page_name(path), title) for path, title in self.guides()]
+        listed = [(page_name(path), title) for path, title in self.guides]
         at = next((i for i, (file, _) in enumerate(listed) if file == page.file), None)
         if at is None:
             return ""
@@ -333,9 +335,7 @@ class Manual:
                  for rel, word, i in (("prev", "Before", at - 1), ("next", "Next", at + 1)) if 0 <= i < len(listed)]
         return '<p class="beside">%s</p>\n' % " ".join(links)
 
-    def framed(self, page):
-        with open(os.path.join(HERE, "frame.html"), encoding="utf-8") as file:
-            frame = file.read()
+    def framed(self, page, frame):
         crumb = '<p class="crumb"><a href="%s">%s</a></p>\n' % page.crumb if page.crumb else ""
         values = {
             "title": html.escape(page.title if page.title == "weir" else page.title + " - weir"),
@@ -348,9 +348,11 @@ class Manual:
     def write(self, folder):
         shutil.rmtree(folder, ignore_errors=True)
         os.makedirs(folder)
+        with open(os.path.join(HERE, "frame.html"), encoding="utf-8") as file:
+            frame = file.read()
         for page in self.pages.values():
             with open(os.path.join(folder, page.file), "w", encoding="utf-8") as file:
-                file.write(self.framed(page))
+                file.write(self.framed(page, frame))
         for name in ASSETS:
             shutil.copyfile(os.path.join(HERE, name), os.path.join(folder, name))
         with open(os.path.join(folder, "search-index.js"), "w", encoding="utf-8") as file:

@@ -29,12 +29,13 @@ extern const struct tool_command tool_doctor, tool_ls, tool_sweep;
 void tool_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* The next option of a command, by getopt_long(); each has -h. 0: there are no more, and nothing
- * else is left either. -1: the command is to end with *status, as it was asked for help, or something
- * was wrong, which has been said. */
+ * else is left either. -1: the command is to end with *status, as it was asked for help, or
+ * something was wrong, which has been said. */
 int tool_next_option(int argc, char **argv, const char *letters, const struct option *known,
                      const struct tool_command *command, int *status);
 
-/* For an argument that is wrong: says so (NULL: that has been said) and what exists. TOOL_FAILED. */
+/* For an argument that is wrong: says so (NULL: that has been said) and what exists.
+ * TOOL_FAILED. */
 int tool_usage(const struct tool_command *command, const char *wrong);
 
 #endif

@@ -83,3 +83,15 @@ def tree_of(files):
             with open(os.path.join(root, path), "w", encoding="utf-8") as file:
                 file.write(text)
         yield root
+
+
+def wrong_rules(violations, good, broken):
+    """A script's own test: what its `violations(root)` says of a good tree; and each (rule, path, old, new) that it does not
+    find, by a line with the rule in it, when the file has new in place of old."""
+    def found_in(files):
+        with tree_of(files) as root:
+            return violations(root)
+
+    return ["the good tree: " + line for line in found_in(good)] + \
+        ["%s: not found with %r in place of %r" % (rule, new, old) for rule, path, old, new in broken
+         if not any(rule in line for line in found_in({**good, path: good[path].replace(old, new)}))]

@@ -17,7 +17,7 @@ import os
 import re
 import sys
 
-from csource import code_of, comments_of, files_of, functions_of, line_of, read, tree_of
+from csource import code_of, comments_of, files_of, functions_of, line_of, read, wrong_rules
 
 REMARK = re.compile(r"\b[Pp]airs with\b(.*?)(?=\bpairs with\b|$)", re.S)
 FILE = re.compile(r"\b[\w/-]+\.[ch]\b")
@@ -148,22 +148,9 @@ BROKEN = [
 ]
 
 
-def violations_in(files):
-    with tree_of(files) as root:
-        return Tree(root).violations()
-
-
-def self_test():
-    wrong = ["the good tree: " + line for line in violations_in(PAIR)]
-    for rule, path, old, new in BROKEN:
-        if not any(rule in line for line in violations_in({**PAIR, path: PAIR[path].replace(old, new)})):
-            wrong.append("%s: not found with %r in place of %r" % (rule, new, old))
-    return wrong
-
-
 def main(arguments):
     if arguments == ["--self-test"]:
-        found = self_test()
+        found = wrong_rules(lambda root: Tree(root).violations(), PAIR, BROKEN)
     else:
         found = Tree(os.path.abspath(arguments[0] if arguments else ".")).violations()
     for line in found:

@@ -14,7 +14,7 @@ import os
 import re
 import sys
 
-from csource import MODULES, code_of, files_of, functions_of, line_of, read, tree_of
+from csource import MODULES, code_of, files_of, functions_of, line_of, read, wrong_rules
 
 CALL = re.compile(r"\batomic_(?:load|store|exchange|fetch_\w+|compare_exchange_\w+)_explicit\s*\(")
 ROW = re.compile(r"^\| (`[^|]*`) \| ([^|]*\.[ch]: [^|]*) \| ([^|]*[^| ][^|]*) \|$", re.M)
@@ -124,25 +124,12 @@ BROKEN = [
 ]
 
 
-def violations_in(files):
-    with tree_of(files) as root:
-        return violations(root)
-
-
-def self_test():
-    wrong = ["the good tree: " + line for line in violations_in(GOOD)]
-    for rule, path, old, new in BROKEN:
-        if not any(rule in line for line in violations_in({**GOOD, path: GOOD[path].replace(old, new)})):
-            wrong.append("%s: not found with %r in place of %r" % (rule, new, old))
-    return wrong
-
-
 def main(arguments):
     if arguments == ["--list"]:
         listing(".")
         return 0
     if arguments == ["--self-test"]:
-        found = self_test()
+        found = wrong_rules(violations, GOOD, BROKEN)
     else:
         found = violations(os.path.abspath(arguments[0] if arguments else "."))
     for line in found:

@@ -9,34 +9,24 @@
 
 With a tool's name: each page is read by it without a warning."""
 
-import glob
 import os
 import re
 import shutil
 import subprocess
 import sys
 
+from public import headers_of, page_names, read
+
 INTERNAL = re.compile(r"WEIR_(API|MUST_CHECK|NO_MUST_CHECK|H|[A-Z_]+_H)$|weir__|weir_end_of_")
 
 pages, root = sys.argv[1:3]
-HEADERS = [os.path.relpath(path, root) for path in sorted(glob.glob(os.path.join(root, "*/weir-*.h")))]
+HEADERS = headers_of(root)
 failures = []
 
 
-def read(*path):
-    with open(os.path.join(*path), encoding="utf-8") as file:
-        return file.read()
-
-
-def page_names():
+def every_page():
     """{name: its page's}, as they are to be installed."""
-    script = os.path.join(root, "pool/man/pages.py")
-    listed = subprocess.run([sys.executable, script, "--list"] + [os.path.join(root, header) for header in HEADERS],
-                            check=True, stdout=subprocess.PIPE, text=True).stdout
-    names = {words[0]: words[-1] for words in map(str.split, listed.splitlines())}
-    names["weir.1"] = "weir.1"
-    names["weir.7"] = "weir.7"
-    return names
+    return {**page_names(root), "weir.1": "weir.1", "weir.7": "weir.7"}
 
 
 def public_names(text):
@@ -102,7 +92,7 @@ def check_words(header, text, everything):
 
 
 def check_contents():
-    names = page_names()
+    names = every_page()
     wanted = {name: "function" for name in re.findall(r"^    (weir_\w+);$", read(root, "pool/weir.map"), re.M)}
     for header in HEADERS:
         wanted.update(public_names(read(root, header)))
@@ -124,7 +114,7 @@ def check_contents():
 
 def check_with(tool):
     """man runs groff, with few of its warnings, and takes a quarter of a second a page: it reads some pages, groff all."""
-    every = [os.path.join(pages, page) for page in sorted(set(page_names().values()))]
+    every = [os.path.join(pages, page) for page in sorted(set(every_page().values()))]
     some = [os.path.join(pages, page) for page in ("weir.1", "weir.7", "weir-pool.7", "weir_pool_options.3")]
     commands = {"mandoc": [["mandoc", "-T", "lint", "-W", "warning"] + every],
                 "man": [["groff", "-man", "-Tutf8", "-ww", "-z"] + every] +

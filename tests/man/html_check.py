@@ -21,24 +21,17 @@ import subprocess
 import sys
 import tempfile
 
+from public import headers_of, page_names, read
+
 VOID = {"meta", "link", "input", "br", "hr", "img"}
 folder, root = sys.argv[1:3]
-HEADERS = [os.path.relpath(path, root) for path in sorted(glob.glob(os.path.join(root, "*/weir-*.h")))]
+HEADERS = headers_of(root)
 failures = []
-
-
-def read(*path):
-    with open(os.path.join(*path), encoding="utf-8") as file:
-        return file.read()
 
 
 def interface():
     """{name: its page} of the manual pages."""
-    script = os.path.join(root, "pool/man/pages.py")
-    listed = subprocess.run([sys.executable, script, "--list"] + [os.path.join(root, header) for header in HEADERS],
-                            check=True, stdout=subprocess.PIPE, text=True).stdout
-    names = {words[0]: words[-1] + ".html" for words in map(str.split, listed.splitlines())}
-    return {name[:-2]: page for name, page in names.items() if name.endswith(".3")}
+    return {name[:-2]: page + ".html" for name, page in page_names(root).items() if name.endswith(".3")}
 
 
 class Page(html.parser.HTMLParser):

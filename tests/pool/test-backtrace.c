@@ -3,10 +3,10 @@
  * Backtraces: a crash says where on stderr if that was asked for, and is reported the same; so does
  * a worker that has passed its deadline, or that is asked.
  */
+#include "ear.h"
 #include "support.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -85,20 +85,13 @@ static int ask_oneself(weir_task *task, weir_range range, void *arg)
  * returned, or the signal that the worker died of. */
 static const char *stderr_of(weir_task_fn function, bool backtrace, int *code)
 {
-    static char text[1 << 16];
+    static struct ear ear;
     weir_scope *scope = begin();
-    size_t used = 0;
-    int ends[2], before;
     weir_pool *pool;
-    ssize_t got;
 
-    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-    before = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
-    dup2(ends[1], STDERR_FILENO);
+    ear_open(&ear);
     pool = weir_pool_new(scope, &(weir_pool_options){.workers = 1, .backtrace = backtrace});
-    dup2(before, STDERR_FILENO);
-    close(before);
-    close(ends[1]);
+    ear_close(&ear);
     assert_non_null(pool);
     *code = weir_pool_for(
         pool, (weir_range){0, 1}, function, NULL,
@@ -106,12 +99,8 @@ static const char *stderr_of(weir_task_fn function, bool backtrace, int *code)
     if (*code == WEIR_EDIED)
         *code = weir_last_error()->signal;
     weir_pool_free(pool);
-    while ((got = read(ends[0], text + used, sizeof text - 1 - used)) > 0)
-        used += (size_t)got;
-    text[used] = '\0';
-    close(ends[0]);
     weir_scope_end(scope);
-    return text;
+    return ear_read(&ear);
 }
 
 static void assert_has(const char *text, const char *part)

@@ -3,6 +3,7 @@
  * WEIR_DEBUG: an argument that points to private memory is compared between program and worker.
  * What has changed is refused, what has not passes, and a task that writes there is told.
  */
+#include "ear.h"
 #include "sanitizer.h"
 #include "support.h"
 
@@ -308,30 +309,19 @@ static int write_there(weir_task *task, weir_range range, void *arg)
 /* What comes out on stderr while two jobs of one worker write to `arg`. */
 static const char *stderr_of_writing(void *arg)
 {
-    static char text[1 << 14];
+    static struct ear ear;
     weir_scope *scope = begin();
-    size_t used = 0;
-    int ends[2], before;
     weir_pool *pool;
-    ssize_t got;
 
-    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-    before = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
-    dup2(ends[1], STDERR_FILENO);
+    ear_open(&ear);
     setenv("WEIR_DEBUG", "1", 1);
     pool = new_pool(scope, 1);
     unsetenv("WEIR_DEBUG");
-    dup2(before, STDERR_FILENO);
-    close(before);
-    close(ends[1]);
+    ear_close(&ear);
     for (int i = 0; i < 2; i++)
         assert_int_equal(weir_pool_for(pool, some, write_there, arg, NULL), 0);
     end(scope, pool);
-    while ((got = read(ends[0], text + used, sizeof text - 1 - used)) > 0)
-        used += (size_t)got;
-    text[used] = '\0';
-    close(ends[0]);
-    return text;
+    return ear_read(&ear);
 }
 
 /* One line, with all of this in it. */

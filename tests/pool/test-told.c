@@ -2,48 +2,29 @@
  *
  * What the supervisor says on stderr with WEIR_LOG=stderr, of workers, deaths, deadlines and ends.
  */
+#include "ear.h"
 #include "support.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <regex.h>
 #include <signal.h>
 
-/* stderr in a pipe, from here on until heard() */
-struct ear {
-    int before, from;
-    char text[1 << 16];
-};
-
 static struct ear ear;
 
+/* stderr in a pipe, from here on until heard() */
 static void listen_to(const char *said)
 {
-    int ends[2];
-
     if (said != NULL)
         setenv("WEIR_LOG", said, 1);
-    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-    ear.before = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
-    ear.from = ends[0];
-    dup2(ends[1], STDERR_FILENO);
-    close(ends[1]);
+    ear_open(&ear);
 }
 
 /* All that was written, when all processes have ended that could write. */
 static const char *heard(void)
 {
-    size_t used = 0;
-    ssize_t got;
-
     unsetenv("WEIR_LOG");
-    dup2(ear.before, STDERR_FILENO);
-    close(ear.before);
-    while ((got = read(ear.from, ear.text + used, sizeof ear.text - 1 - used)) > 0)
-        used += (size_t)got;
-    ear.text[used] = '\0';
-    close(ear.from);
-    return ear.text;
+    ear_close(&ear);
+    return ear_read(&ear);
 }
 
 /* How often the pattern is in the text. */
