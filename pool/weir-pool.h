@@ -159,7 +159,8 @@ typedef struct weir_pool_options {
      * unless the program was stripped and its debug information is not in /usr/lib/debug.
      * `addr2line -e FILE 0x...` gives the source line, if the program was built with -g. With musl
      * it is the line of the interrupted instruction alone. A deadline holds up to 0.2 s late then,
-     * for a worker that cannot write. */
+     * for a worker that cannot write. SIGQUIT is caught even if the program ignores it, as one that
+     * a shell has started in the background does, so what tasks execute has its default. */
     bool backtrace;
     /* Processes that workers have started are left alone when their worker dies or the pool ends;
      * see above. */

@@ -10,9 +10,11 @@
  *
  * SIGQUIT asks: the same lines, and the worker goes on. Its asker waits for slot.shown, and not for
  * long, as what the signal has interrupted may hold the loader's lock. A terminal's SIGQUIT is
- * passed over, as in any worker.
+ * passed over, as in any worker. A shell has what it starts in the background ignore SIGQUIT, and
+ * that is where hung jobs are, so an ignored one is caught, too.
  *
- * Signals that the program ignores or that the user's initializer catches later are left to them.
+ * Other signals that the program ignores, and any that the user's initializer catches later, are
+ * left to them.
  */
 #include "pool/worker/backtrace.h"
 
@@ -253,6 +255,5 @@ void weir__backtrace_install(struct weir__control *pool)
     }
     action.sa_sigaction = on_question;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;
-    if (sigaction(SIGQUIT, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
-        sigaction(SIGQUIT, &action, NULL);
+    sigaction(SIGQUIT, &action, NULL);
 }

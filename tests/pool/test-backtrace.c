@@ -187,6 +187,20 @@ static void a_worker_goes_on__when_it_is_asked_where_it_is(void **state)
     assert_int_equal(code, 0);
 }
 
+/* As in what a shell starts in the background. */
+static void a_worker_says_where_it_is__when_the_program_ignores_the_signal(void **state)
+{
+    int code;
+
+    (void)state;
+    signal(SIGQUIT, SIG_IGN);
+    assert_has(stderr_of(ask_oneself, true, &code), ") was asked where it is:\n");
+    assert_int_equal(code, 0);
+    assert_has(stderr_of(spin, true, &code), ") was asked where it is:\n");
+    assert_int_equal(code, -ETIMEDOUT);
+    assert_true(signal(SIGQUIT, SIG_DFL) == SIG_IGN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -196,6 +210,7 @@ int main(void)
         UNIT(a_late_chunk_says_where_it_is__before_its_worker_is_killed),
         UNIT(a_late_worker_is_killed__when_it_cannot_say_where_it_is),
         UNIT(a_worker_goes_on__when_it_is_asked_where_it_is),
+        UNIT(a_worker_says_where_it_is__when_the_program_ignores_the_signal),
     };
 
     leak_isolate();

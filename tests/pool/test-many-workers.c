@@ -158,6 +158,10 @@ static void a_worker_costs_the_others_no_descriptor(void **state)
     weir_pool *few = new_pool(scope, 1), *many = new_pool(scope, WORKERS);
 
     (void)state;
+    /* a worker that has begun has closed what is the supervisor's */
+    WAIT_UNTIL(atomic_load(&few->control->slots[0].state) == SLOT_READY &&
+                   atomic_load(&many->control->slots[WORKERS - 1].state) == SLOT_READY,
+               60000);
     assert_int_equal(descriptors_of(weir_pool_supervisor_pid(many)),
                      descriptors_of(weir_pool_supervisor_pid(few)));
     assert_int_equal(descriptors_of(weir_pool_worker_pid(many, WORKERS - 1)),
