@@ -5,7 +5,8 @@
 
 BUILD.results in the folder stands for a test log: a line "NAME passed|failed|skipped REASON" a check, as tests/lint/run writes them.
 A program of cmocka's or of Python's unittest counts as the cases it ran, any other test as one. A test that ends badly counts as at
-least one failure, and so does a build without a test log, unless BUILD.skipped says why there is none. Each skip is printed with its reason: what the
+least one failure, and so does a build without a test log, unless BUILD.skipped says why there is none. A failure is printed with the last lines of
+what the test said, a skip with its reason: what the
 test said before it skipped. What the cases of tests/faults measured is printed too.
 """
 
@@ -16,6 +17,7 @@ import sys
 
 CASE = re.compile(r"\[ +(OK|FAILED|SKIPPED|ERROR) +\] (\w+)$")
 RUN = re.compile(r"\[ RUN +\] (\w+)$")
+REASON_LINES, REASON_COLUMNS = 20, 400
 UNITTEST = re.compile(r"(test\w*) \(.*\.\.\. (?:(ok|FAIL|ERROR)|skipped (['\"])(.*)\3)$")
 
 
@@ -51,6 +53,12 @@ def output(test):
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
+def reasons(test):
+    """What a test that failed said last, without its cases that passed."""
+    said = [line for line in output(test) if not (CASE.match(line) or RUN.match(line) or line.startswith("[==="))]
+    return [line[:REASON_COLUMNS] for line in said[-REASON_LINES:]]
+
+
 def tally(build, test, count):
     """Adds one test to count, and prints it unless it passed."""
     name = "%s: %s" % (build, test["name"])
@@ -75,6 +83,8 @@ def tally(build, test, count):
         count["passed"] += passed
         count["failed"] += max(1, len(failed))
         print("FAILED %s (%s)%s" % (name, result, "".join("\n    " + case[1] for case in failed)))
+        for line in reasons(test):
+            print("    | " + line)
 
 
 def tally_results(build, lines, count):
