@@ -7,10 +7,15 @@
 
 #include "ops.h"
 
+/* Of a scope whose manager is dead already the names may stay until the next program cleans. */
 static void note_ending(struct lane *lane, const char *how)
 {
     say(lane, "the program ends: %s", how);
     atomic_store(&world.record->ends_itself, 1);
+    for (int s = 0; s < SCOPES; s++) {
+        if (world.scopes[s].scope != NULL && world.scopes[s].manager_gone)
+            atomic_store(&world.record->all_killed, 1);
+    }
 }
 
 static void ends_by_exit(struct lane *lane, const struct op *op)

@@ -49,7 +49,7 @@ struct record {
     char where[64]; /* file and line */
     char what[2000];
     _Atomic int ends_itself; /* the sequence ends without weir_scope_end() on purpose */
-    _Atomic int all_killed;  /* and kills its managers with it: the next begin sweeps */
+    _Atomic int all_killed;  /* and a manager is killed, before or with it: the next begin sweeps */
     struct {
         _Atomic unsigned next;
         char lines[TRACE_LINES][TRACE_SIZE];
