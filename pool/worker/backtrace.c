@@ -8,7 +8,8 @@
  * that the crash has left locked, end it by the default action or by SIGALRM. Names come from the
  * files themselves (symbol.c), so static functions have theirs.
  *
- * SIGQUIT asks: the same lines, and the worker goes on. Its asker waits for slot.shown, and not for
+ * SIGQUIT asks: the same lines, and the worker goes on. They are one write, unless there are very
+ * many, as several workers are asked at once. Its asker waits for slot.shown, and not for
  * long, as what the signal has interrupted may hold the loader's lock. A terminal's SIGQUIT is
  * passed over, as in any worker. A shell has what it starts in the background ignore SIGQUIT, and
  * that is where hung jobs are, so an ignored one is caught, too.
@@ -52,6 +53,11 @@ static const struct {
                {SIGABRT, "SIGABRT"}};
 
 static struct weir__control *control; /* of the pool; set before the handler is */
+
+/* The calls by which the program came to make the pool, which a worker has below its own, as it was
+ * forked there: they say nothing. How many they are, and the first of them. */
+static int calls_before;
+static const void *call_before;
 
 /* Everything here is for a signal handler: no stdio. */
 
@@ -191,8 +197,11 @@ static inline __attribute__((always_inline)) void put_calls(struct text *text,
 {
     const uintptr_t at = interrupted(context);
     void *frames[FRAMES_MAX];
-    const int count = find_calls(frames, FRAMES_MAX);
+    int count = find_calls(frames, FRAMES_MAX);
     int first = 1; /* without the handler */
+
+    if (count > calls_before && calls_before > 0 && frames[count - calls_before] == call_before)
+        count -= calls_before;
 
     if (count == 0 && at != 0)
         put_frame(text, at, 0);
@@ -228,25 +237,37 @@ static void on_question(int number, siginfo_t *info, void *context)
     text.size = 0;
     put_process(&text);
     append(&text, " was asked where it is:\n");
-    put_text(&text);
     put_calls(&text, context);
     /* seq_cst; pairs with supervisor.c, is_showing() */
     atomic_store(&control->slots[weir__self.index].shown, 1);
     errno = error;
 }
 
+/* In weir__worker_main(), whose caller is the first of these. Also loads what find_calls() needs,
+ * which a handler must not. */
+static __attribute__((noinline)) void note_calls_before(void)
+{
+    enum { OWN = 3 }; /* this function, the one below, and weir__worker_main() */
+    void *frames[FRAMES_MAX];
+    const int count = find_calls(frames, FRAMES_MAX);
+
+    if (count > OWN && count < FRAMES_MAX) {
+        calls_before = count - OWN;
+        call_before = frames[OWN];
+    }
+}
+
 void weir__backtrace_install(struct weir__control *pool)
 {
     struct sigaction before, action = {.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESETHAND};
     stack_t stack = {.ss_size = STACK_SIZE};
-    void *frame;
 
     stack.ss_sp =
         mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (stack.ss_sp == MAP_FAILED || sigaltstack(&stack, NULL) < 0)
         return;
     control = pool;
-    find_calls(&frame, 1); /* loads what it needs, which a handler must not */
+    note_calls_before();
     action.sa_sigaction = on_crash;
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
