@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "pool/tool/describe.h"
 #include "pool/tool/processes.h"
 #include "pool/tool/scopes.h"
 #include "pool/tool/text.h"
@@ -187,21 +188,6 @@ static void add_scope_row(struct listing *listing, struct tool_table *table,
     listing->uncertain |= !scope->certain;
 }
 
-static const char *shape_of(struct tool_heap *heap, const struct tool_block *block)
-{
-    char *text;
-
-    if (block->count >= 0)
-        return tool_print(heap, "%s%" PRId64 " items", strcmp(block->kind, "dict") == 0 ? "~" : "",
-                          block->count);
-    if (block->dtype == NULL)
-        return "-";
-    text = tool_print(heap, "%s[", block->dtype);
-    for (int i = 0; i < block->ndim; i++)
-        text = tool_print(heap, "%s%s%" PRId64, text, i > 0 ? "," : "", block->shape[i]);
-    return tool_print(heap, "%s]", text);
-}
-
 static void add_block_rows(struct listing *listing, struct tool_table *table,
                            const struct tool_scope *scope)
 {
@@ -211,7 +197,7 @@ static void add_block_rows(struct listing *listing, struct tool_table *table,
 
         row[0] = block->name;
         row[1] = block->kind;
-        row[2] = shape_of(listing->heap, block);
+        row[2] = tool_block_shape(listing->heap, block);
         row[3] = size_of(listing, block->size);
         row[4] = size_of(listing, block->resident);
         row[5] = scope->anonymous ? "-" : users_text(listing, block->users);
@@ -287,54 +273,6 @@ static void write_text(struct listing *listing)
 
 /* ---- JSON ----------------------------------------------------------------------------------- */
 
-static json_t *block_json(const struct tool_scope *scope, const struct tool_block *block)
-{
-    json_t *object =
-        json_pack("{s:s, s:s, s:o, s:o, s:i, s:b}", "name", block->name, "kind", block->kind,
-                  "size", tool_json_number(block->size), "resident",
-                  block->resident == UINT64_MAX ? json_null() : tool_json_number(block->resident),
-                  "maker", block->maker, "named", (int)block->named);
-
-    json_object_set_new(object, "users",
-                        scope->anonymous ? json_null() : json_integer((json_int_t)block->users));
-    if (block->count >= 0)
-        json_object_set_new(object, "count", json_integer(block->count));
-    if (block->dtype != NULL) {
-        json_t *shape = json_array();
-
-        for (int i = 0; i < block->ndim; i++)
-            json_array_append_new(shape, json_integer(block->shape[i]));
-        json_object_set_new(object, "dtype", json_string(block->dtype));
-        json_object_set_new(object, "shape", shape);
-    }
-    return object;
-}
-
-static json_t *text_or_null(const char *text)
-{
-    return text != NULL ? json_string(text) : json_null();
-}
-
-static json_t *scope_json(struct listing *listing, const struct tool_scope *scope)
-{
-    json_t *members = json_array(), *blocks = json_array(), *object;
-
-    for (size_t i = 0; i < scope->members_count; i++)
-        json_array_append_new(members, json_integer(scope->members[i]));
-    for (size_t i = 0; i < scope->blocks_count; i++)
-        json_array_append_new(blocks, block_json(scope, &scope->blocks[i]));
-    object = json_pack(
-        "{s:s, s:s, s:b, s:b, s:o, s:I, s:o, s:o, s:s, s:o, s:o, s:o, s:o}", "id",
-        tool_print(listing->heap, "%016" PRIx64, scope->id), "state", tool_state_name(scope->state),
-        "certain", (int)scope->certain, "anonymous", (int)scope->anonymous, "pid",
-        scope->pid > 0 ? json_integer(scope->pid) : json_null(), "uid", (json_int_t)scope->uid,
-        "command", text_or_null(scope->command), "address", text_or_null(scope->address), "began",
-        tool_time(listing->heap, scope->began), "processes", members, "size",
-        tool_json_number(scope->size), "resident", tool_json_number(scope->resident), "blocks",
-        blocks);
-    return object;
-}
-
 static json_t *shm_json(const struct listing *listing)
 {
     const struct shm *shm = &listing->shm;
@@ -368,7 +306,8 @@ static void write_json(struct listing *listing)
 
     for (size_t i = 0; i < listing->scopes.count; i++) {
         if (is_listed(listing, &listing->scopes.items[i]))
-            json_array_append_new(scopes, scope_json(listing, &listing->scopes.items[i]));
+            json_array_append_new(scopes,
+                                  tool_scope_json(listing->heap, &listing->scopes.items[i]));
     }
     tool_json_write(json_pack("{s:i, s:o, s:o, s:b}", "schema", 1, "scopes", scopes, "shm",
                               shm_json(listing), "users_complete",

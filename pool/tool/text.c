@@ -87,6 +87,19 @@ const char *tool_age(struct tool_heap *heap, int64_t seconds)
     return tool_print(heap, "%lldd", (long long)seconds / 86400);
 }
 
+const char *tool_duration(struct tool_heap *heap, int64_t ns)
+{
+    const int64_t ms = ns / 1000000;
+
+    if (ns < 0)
+        return "-";
+    if (ms < 1000)
+        return tool_print(heap, "%dms", (int)ms);
+    if (ms < 100000)
+        return tool_print(heap, "%d.%ds", (int)(ms / 1000), (int)(ms / 100 % 10));
+    return tool_age(heap, ms / 1000);
+}
+
 char *tool_time(struct tool_heap *heap, int64_t seconds)
 {
     const time_t time = (time_t)seconds;
@@ -178,8 +191,11 @@ static void write_row(const struct tool_table *table, const int *widths, const c
         if (!right && i + 1 < table->columns)
             fprintf(out, "%*s", blanks, "");
     }
-    if (fclose(out) == 0)
+    if (fclose(out) == 0) {
+        while (size > 0 && line[size - 1] == ' ')
+            line[--size] = '\0';
         printf("%.*s\n", edge > 0 ? tool_fit(line, edge) : (int)size, line);
+    }
     free(line);
 }
 

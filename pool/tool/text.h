@@ -21,6 +21,8 @@ char *tool_escape_bytes(struct tool_heap *heap, const char *bytes, size_t size);
 const char *tool_size(struct tool_heap *heap, uint64_t bytes, bool exact);
 /* "12s", "4m", "3h", "9d"; "-" when it is negative. */
 const char *tool_age(struct tool_heap *heap, int64_t seconds);
+/* "12ms", "4.1s", then as an age; "-" when it is negative. */
+const char *tool_duration(struct tool_heap *heap, int64_t ns);
 /* ISO 8601 in UTC. */
 char *tool_time(struct tool_heap *heap, int64_t seconds);
 

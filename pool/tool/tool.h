@@ -6,6 +6,7 @@
 #define WEIR_TOOL_TOOL_H
 
 #include <getopt.h>
+#include <stdbool.h>
 
 /* Exit statuses; `weir run` has those of its command besides. */
 enum {
@@ -19,18 +20,19 @@ struct tool_command {
     const char *summary; /* a line */
     const char *usage;   /* what stands behind "weir NAME" */
     const char *help;    /* the options, a line each */
+    bool operands;       /* it has some behind the options, from optind on */
     /* Gets its own arguments, from the command's name on. Returns the exit status. */
     int (*run)(int argc, char **argv, const struct tool_command *command);
 };
 
-extern const struct tool_command tool_doctor, tool_ls, tool_sweep;
+extern const struct tool_command tool_doctor, tool_ls, tool_show, tool_sweep;
 
 /* On stderr: "weir: ...". Texts of others are to be escaped before (text.h). */
 void tool_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* The next option of a command, by getopt_long(); each has -h. 0: there are no more, and nothing
- * else is left either. -1: the command is to end with *status, as it was asked for help, or
- * something was wrong, which has been said. */
+ * else is left either, but for a command with operands. -1: the command is to end with *status, as
+ * it was asked for help, or something was wrong, which has been said. */
 int tool_next_option(int argc, char **argv, const char *letters, const struct option *known,
                      const struct tool_command *command, int *status);
 

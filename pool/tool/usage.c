@@ -56,7 +56,7 @@ int tool_next_option(int argc, char **argv, const char *letters, const struct op
         *status = write_whole_help(command);
     else if (option == '?')
         *status = tool_usage(command, optind > 1 ? argv[optind - 1] : "?");
-    else if (option == -1 && optind < argc)
+    else if (option == -1 && optind < argc && !command->operands)
         *status = tool_usage(command, argv[optind]);
     else
         return option != -1 ? option : 0;

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""tool.py WEIR THINGS VERSION CLASS: the program weir, one class of tests.
+"""tool.py WEIR THINGS MILL VERSION CLASS: the program weir, one class of tests.
 
-Each runs in a /dev/shm of its own, as the tool looks at all of it; without root these are skipped."""
+Each runs in a /dev/shm of its own, as the tool looks at all of it; without root these are skipped. Anonymous scopes of other programs
+that run meanwhile are seen all the same."""
 
 import ctypes
 import json
@@ -13,8 +14,8 @@ import sys
 import time
 import unittest
 
-WEIR, THINGS, VERSION = sys.argv[1:4]
-COMMANDS = ("ls", "sweep", "doctor")
+WEIR, THINGS, MILL, VERSION = sys.argv[1:5]
+COMMANDS = ("ls", "show", "sweep", "doctor")
 NOBODY = 65534
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -79,6 +80,28 @@ class Things:
         else:
             self.program.stdin.close()
         self.program.stdout.close()
+
+
+class Mill:
+    """A program whose job stands still, with what it has said on stderr."""
+
+    def __init__(self, *arguments, **options):
+        self.program = subprocess.Popen([MILL, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, text=True, **options)
+        self.supervisor = int(self.program.stdout.readline())
+        self.pid = self.program.pid
+
+    def end(self):
+        """Its stderr, when it has ended."""
+        _, err = self.program.communicate("", timeout=60)
+        return err
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.program.poll() is None:
+            self.end()
 
 
 def clear_shm():
@@ -183,7 +206,7 @@ class Ls(Case):
                 self.assertGreater(block["resident"], 0)
             text = self.expect("ls", "--blocks")
             self.assertIn("float64[3,4]", text)
-            self.assertRegex(text, r"(?m)^%s  live +%d " % (things.id, things.pid))
+            self.assertRegex(text, r"(?m)^%s +live +%d " % (things.id, things.pid))
             self.assertIn("/dev/shm", text.splitlines()[-1])
 
     def test_an_anonymous_scope_is_listed(self):
@@ -219,7 +242,7 @@ class Ls(Case):
         os.mkfifo("/dev/shm/weir-%016x.scope" % (len(contents) + 1))
         os.truncate("/dev/shm/weir-%016x.scope" % 2, 1 << 50)
         scopes = self.read("ls", "-a")["scopes"]
-        self.assertEqual([scope["state"] for scope in scopes], ["damaged"] * (len(contents) + 2))
+        self.assertEqual([scope["state"] for scope in scopes if not scope["anonymous"]], ["damaged"] * (len(contents) + 2))
         self.expect("ls", "-aB")
 
     def test_what_records_claim_is_not_believed(self):
@@ -316,6 +339,137 @@ class Ls(Case):
                 calls = file.read()
             self.assertIn("weir-%s.scope" % things.id, calls)
             for call in ("flock(", "F_SETLK", "F_OFD", "F_SETLEASE", "O_RDWR", "O_WRONLY", "MAP_SHARED", "kill(", "unlink"):
+                self.assertNotIn(call, calls)
+
+
+@needs_root
+class Show(Case):
+    def show(self, what, *arguments, **options):
+        found = self.read("show", str(what), *arguments, **options)
+        self.assertEqual(len(found["pools"]), 1)
+        return found["scope"], found["pools"][0]
+
+    def test_a_pool_is_shown_with_what_each_worker_does(self):
+        with Mill() as mill:
+            scope, pool = self.show(mill.pid)
+            self.assertEqual((scope["pid"], scope["state"]), (mill.pid, "live"))
+            self.assertEqual((pool["name"], pool["supervisor"], pool["size"]), ("mill", mill.supervisor, 3))
+            self.assertEqual((pool["unknown"], pool["pids_are_ours"], pool["stacks"]), (None, True, True))
+            self.assertEqual((pool["workers_started"], pool["workers_died"], pool["chunks_retried"]), (4, 1, 1))
+            job = next(job for job in pool["jobs"] if job["name"] == "grind")
+            self.assertEqual((job["kind"], job["total"], job["done"], job["running"], job["waiting"]), ("for", 6, 0, 3, 3))
+            self.assertEqual((job["deaths"], job["retried"], job["range"]), (1, 1, [0, 600]))
+            self.assertEqual((job["chunk_timeout_ns"], job["deadline_in_ns"]), (600 * 10**9, None))
+            chunks = {worker["chunk"]: worker for worker in pool["workers"]}
+            self.assertEqual(len(chunks), 3)
+            self.assertEqual(chunks[0]["attempt"], 2)
+            for chunk, worker in chunks.items():
+                self.assertEqual((worker["state"], worker["label"]), ("run", "grind"))
+                self.assertEqual((worker["begin"], worker["end"]), (chunk * 100, chunk * 100 + 100))
+                self.assertIn(worker["pid"], scope["processes"])
+                with open("/proc/%d/stat" % worker["pid"], encoding="utf-8") as file:
+                    self.assertEqual(int(file.read().split(")")[1].split()[1]), mill.supervisor)
+            self.assertGreater(self.show(mill.pid)[1]["workers"][1]["for_ns"], pool["workers"][1]["for_ns"])
+
+    def test_a_scope_is_found_by_its_id_and_by_each_of_its_processes(self):
+        with Mill() as mill:
+            scope, pool = self.show(mill.supervisor)
+            for what in [scope["id"], scope["id"].upper()] + scope["processes"]:
+                self.assertEqual(self.show(what)[1]["supervisor"], mill.supervisor)
+            text = self.expect("show", scope["id"])
+            self.assertIn("scope " + scope["id"], text)
+            self.assertRegex(text, r"(?m)^grind +for +0 +6 +3 +3 +1 +1 ")
+            self.assertRegex(text, r"(?m)^ +0 +\d+ +2 +run +grind +\d+ +\[")
+            self.assertFalse([line for line in text.splitlines() if line.endswith(" ")])
+
+    def test_a_worker_is_stopped__when_the_kernel_says_so(self):
+        with Mill() as mill:
+            worker = self.show(mill.pid)[1]["workers"][1]
+            os.kill(worker["pid"], signal.SIGSTOP)
+            while True:
+                with open("/proc/%d/stat" % worker["pid"], encoding="utf-8") as file:
+                    if file.read().split(")")[1].split()[0] == "T":
+                        break
+            self.assertEqual(self.show(mill.pid)[1]["workers"][1]["state"], "stop")
+            os.kill(worker["pid"], signal.SIGCONT)
+
+    def test_each_worker_writes_its_stack__when_asked(self):
+        with Mill() as mill:
+            found = self.read("show", str(mill.pid), "--stack")
+            pids = {worker["pid"] for worker in found["pools"][0]["workers"]}
+            self.assertEqual(set(found["asked"]), pids)
+            time.sleep(0.5)
+            said = mill.end()
+            self.assertEqual(mill.program.returncode, 0)
+            stacks = said.split(" was asked where it is:\n")
+            self.assertEqual(len(stacks), 4)
+            for stack in stacks[1:]:
+                self.assertIn("\n    grind+0x", stack)
+                self.assertEqual(stack.count("grind+0x"), 1)
+
+    def test_no_worker_is_asked__when_its_pool_does_not_say_that_it_answers(self):
+        with Mill("plain") as mill:
+            status, out, err = weir("show", str(mill.pid), "--stack", "--json")
+            self.assertEqual((status, json.loads(out)["asked"]), (0, []))
+            self.assertIn("backtrace", err)
+            self.assertEqual(mill.end(), "")
+            self.assertEqual(mill.program.returncode, 0)
+
+    def test_status_1_and_a_reason__when_there_is_no_such_thing(self):
+        for what, reason in (("0123456789abcdef", "no scope"), ("999999999", "no process 999999999"), ("x\x1b[2J", "x\\x1b"),
+                             (str(os.getpid()), "has no scope")):
+            status, out, err = weir("show", what)
+            self.assertEqual((status, out), (1, ""))
+            self.assertIn(reason, err)
+        for arguments in ((), ("1", "2")):
+            status, out, err = weir("show", *arguments)
+            self.assertEqual((status, out), (2, ""))
+            self.assertIn("usage: weir show", err)
+
+    def test_status_2__when_a_process_may_not_be_looked_into(self):
+        with Mill() as mill:
+            status, out, err = weir("show", str(mill.pid), preexec_fn=as_nobody)
+            self.assertEqual((status, out), (2, ""))
+            self.assertIn("may not be looked into", err)
+
+    def test_the_owner_sees_a_pool__without_the_right_to_trace(self):
+        def drop():
+            libc.prctl(PR_CAPBSET_DROP, CAP_SYS_PTRACE)
+            as_nobody()
+
+        with Mill(preexec_fn=as_nobody) as mill:
+            pool = self.show(mill.pid, preexec_fn=drop)[1]
+            self.assertEqual(pool["jobs"][-1]["name"], "grind")
+            self.assertEqual({worker["state"] for worker in pool["workers"]}, {"run"})
+
+    def test_numbers_are_another_namespaces__when_the_program_runs_in_one(self):
+        inside = ["unshare", "--pid", "--fork", "--mount-proc", MILL]
+        if subprocess.run(inside[:-1] + ["true"], capture_output=True, check=False).returncode:
+            self.skipTest("no pid namespace")
+        program = subprocess.Popen(inside, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        program.stdout.readline()
+        name = next(name for name in os.listdir("/dev/shm") if name.endswith(".scope"))
+        status, out, err = weir("show", name[5:21], "--stack", "--json")
+        self.assertEqual(status, 0, err)
+        pool = json.loads(out)["pools"][0]
+        self.assertEqual((pool["pids_are_ours"], json.loads(out)["asked"]), (False, []))
+        self.assertIn("pid namespace", err)
+        self.assertEqual([worker["state"] for worker in pool["workers"]], ["run"] * 3)
+        _, said = program.communicate("", timeout=60)
+        self.assertEqual((program.returncode, said), (0, ""))
+
+    def test_takes_no_lock_writes_nothing_and_sends_no_signal(self):
+        if subprocess.run(["strace", "-V"], capture_output=True, check=False).returncode:
+            self.skipTest("no strace")
+        with Mill() as mill:
+            log = "/dev/shm/log"
+            subprocess.run(["strace", "-f", "-o", log, WEIR, "show", str(mill.pid)], capture_output=True, check=True,
+                           env=dict(os.environ, ASAN_OPTIONS="detect_leaks=0"))
+            with open(log, encoding="utf-8") as file:
+                calls = file.read()
+            self.assertIn("weir-", calls)
+            for call in ("flock(", "F_SETLK", "F_OFD", "F_SETLEASE", "O_RDWR", "O_WRONLY", "MAP_SHARED", "kill(", "unlink",
+                         "pidfd_send_signal"):
                 self.assertNotIn(call, calls)
 
 
@@ -425,4 +579,4 @@ class Doctor(Case):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=["tool.py"] + sys.argv[4:], verbosity=2)
+    unittest.main(argv=["tool.py"] + sys.argv[5:], verbosity=2)

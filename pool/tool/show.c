@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * show.c: `weir show`: one scope with its pools, their jobs and workers.
+ *
+ * With --stack the workers are asked where they are, by the signal that pools with `backtrace`
+ * handle. Nothing else is ever sent a signal: a worker is asked only if its pool's page says that
+ * it answers, it is a child of the process that has that page, and the kernel says that it has a
+ * handler. All that is looked at through a descriptor of the process, so no other one can have its
+ * number by then.
+ *
+ * Failure modes. What ends while it is looked at is left out.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "pool/tool/describe.h"
+#include "pool/tool/pools.h"
+#include "pool/tool/processes.h"
+#include "pool/tool/scopes.h"
+#include "pool/tool/text.h"
+#include "pool/tool/tool.h"
+#include "shm/block/block.h"
+
+struct options {
+    bool stack, json;
+};
+
+struct show {
+    struct tool_heap *heap;
+    struct options options;
+    struct tool_processes processes;
+    struct tool_scopes scopes;
+    struct tool_pools pools;
+};
+
+/* ---- stacks --------------------------------------------------------------------------------- */
+
+/* Whether a process handles SIGQUIT, and who its parent is. */
+static bool handles_sigquit(pid_t pid, pid_t parent)
+{
+    char text[4096];
+    const char *caught, *of;
+    uint64_t mask;
+
+    if (tool_process_read(pid, "status", text, sizeof(text)) <= 0)
+        return false;
+    caught = strstr(text, "\nSigCgt:");
+    of = strstr(text, "\nPPid:");
+    return caught != NULL && of != NULL && sscanf(caught, "\nSigCgt: %" SCNx64, &mask) == 1 &&
+           mask & UINT64_C(1) << (SIGQUIT - 1) && atoi(of + strlen("\nPPid:")) == parent;
+}
+
+/* Opened first: what is then seen under the number is that process, or nothing, if the descriptor
+ * can still be used afterwards. */
+static bool ask_worker(const struct tool_pool *pool, pid_t pid)
+{
+    const int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    bool asked = false;
+
+    if (fd < 0)
+        return false;
+    if (handles_sigquit(pid, pool->supervisor))
+        asked = syscall(SYS_pidfd_send_signal, fd, SIGQUIT, NULL, 0) == 0;
+    close(fd);
+    return asked;
+}
+
+/* Says on stderr what became of it, and returns the workers that were asked. */
+static json_t *ask_for_stacks(struct show *show, const struct tool_pool *pool)
+{
+    json_t *asked = json_array();
+    char path[64], to[PATH_MAX] = "?";
+
+    if (!(pool->status.can & STATUS_STACKS)) {
+        tool_say("pool \"%s\" shows no stacks: it was made without weir_pool_options.backtrace",
+                 pool->name);
+        return asked;
+    }
+    if (!pool->pids_are_ours) {
+        tool_say("pool \"%s\" shows no stacks: it runs in another pid namespace", pool->name);
+        return asked;
+    }
+    for (size_t i = 0; i < pool->workers_count; i++) {
+        const pid_t pid = pool->workers[i].pid;
+        ssize_t size;
+
+        if (pid <= 0 || !ask_worker(pool, pid))
+            continue;
+        json_array_append_new(asked, json_integer(pid));
+        snprintf(path, sizeof(path), "/proc/%d/fd/2", (int)pid);
+        size = readlink(path, to, sizeof(to) - 1);
+        if (size > 0)
+            to[size] = '\0';
+    }
+    if (json_array_size(asked) > 0)
+        tool_say("%zu workers of pool \"%s\" write their stacks to their stderr: %s",
+                 json_array_size(asked), pool->name, tool_escape(show->heap, to));
+    else
+        tool_say("no worker of pool \"%s\" could be asked for its stack", pool->name);
+    return asked;
+}
+
+/* ---- a scope -------------------------------------------------------------------------------- */
+
+static void write_scope(const struct show *show, const struct tool_scope *scope)
+{
+    struct tool_heap *heap = show->heap;
+
+    printf("scope %016" PRIx64 "%s  %s%s, since %s (%s)\n", scope->id, scope->anonymous ? "*" : "",
+           tool_state_name(scope->state), scope->certain ? "" : "?", tool_time(heap, scope->began),
+           tool_age(heap, time(NULL) - scope->began));
+    if (scope->pid > 0)
+        printf("  program    %d  %s\n", scope->pid, scope->command != NULL ? scope->command : "?");
+    if (scope->members_count > 0) {
+        printf("  processes ");
+        for (size_t i = 0; i < scope->members_count; i++)
+            printf(" %d", (int)scope->members[i]);
+        putchar('\n');
+    }
+    if (scope->address != NULL)
+        printf("  address    %s\n", scope->address);
+    if (scope->state != TOOL_FOREIGN)
+        printf("  blocks     %zu, %s of memory\n", scope->blocks_count,
+               tool_size(heap, scope->resident, false));
+}
+
+static void write_blocks(const struct show *show, const struct tool_scope *scope)
+{
+    static const char *const heads[] = {"BLOCK", "KIND", "SHAPE", ">SIZE", ">MEMORY", ">MAKER"};
+    struct tool_table table = {.heap = show->heap, .heads = heads, .columns = 6};
+
+    for (size_t i = 0; i < scope->blocks_count; i++) {
+        const struct tool_block *block = &scope->blocks[i];
+        const char **row = tool_table_row(&table);
+
+        row[0] = block->name;
+        row[1] = block->kind;
+        row[2] = tool_block_shape(show->heap, block);
+        row[3] = tool_size(show->heap, block->size, false);
+        row[4] =
+            block->resident == UINT64_MAX ? "-" : tool_size(show->heap, block->resident, false);
+        row[5] = tool_print(show->heap, "%d", block->maker);
+    }
+    tool_table_write(&table);
+}
+
+/* ---- a pool --------------------------------------------------------------------------------- */
+
+static uint64_t counter(const _Atomic uint64_t *counter)
+{
+    return *counter;
+}
+
+static void write_page(const struct show *show, const struct tool_pool *pool)
+{
+    const struct weir__status *status = &pool->status;
+
+    if (pool->name[0] != '\0')
+        printf("pool \"%s\"", pool->name);
+    else
+        printf("process");
+    printf("  supervisor %d, since %s%s%s\n", (int)pool->supervisor,
+           tool_time(show->heap, status->began_real_ns / 1000000000),
+           pool->broken ? ", broken: no worker can be started" : "",
+           pool->draining ? ", ending" : "");
+    printf("  workers    %u, %" PRIu64 " started, %" PRIu64 " died, %" PRIu64
+           " died at the start\n",
+           status->workers, counter(&status->workers_started), counter(&status->workers_died),
+           counter(&status->starts_failed));
+    printf("  chunks     %" PRIu64 " retried, %" PRIu64 " took too long\n",
+           counter(&status->chunks_retried), counter(&status->chunks_timed_out));
+    if (pool->why != NULL)
+        printf("  no more is known: %s\n", pool->why);
+    else if (!pool->pids_are_ours)
+        printf("  its processes are numbered as in another pid namespace\n");
+}
+
+static const char *number(const struct show *show, int64_t value)
+{
+    return tool_print(show->heap, "%" PRId64, value);
+}
+
+static void write_jobs(const struct show *show, const struct tool_pool *pool)
+{
+    static const char *const heads[] = {"JOB",   "KIND",     ">DONE", ">OF",       ">RUN",  ">WAIT",
+                                        ">DIED", ">RETRIED", ">FOR",  ">DEADLINE", "REMARK"};
+    struct tool_table table = {.heap = show->heap, .heads = heads, .columns = 11};
+
+    for (size_t i = 0; i < pool->jobs_count; i++) {
+        const struct tool_job *job = &pool->jobs[i];
+        const char **row;
+
+        if (job->queue && job->total == 0)
+            continue; /* there was never a call */
+        row = tool_table_row(&table);
+        row[0] = tool_job_label(show->heap, job);
+        row[1] = job->kind;
+        row[2] = number(show, job->done);
+        row[3] = number(show, job->total);
+        row[4] = number(show, job->running);
+        row[5] = number(show, job->waiting);
+        row[6] = job->queue ? "-" : number(show, job->deaths);
+        row[7] = job->queue ? "-" : number(show, job->retried);
+        row[8] = tool_duration(show->heap, job->for_ns);
+        row[9] = tool_duration(show->heap, job->left_ns > 0 ? job->left_ns : -1);
+        row[10] = job->queue      ? ""
+                  : job->stopping ? "stopping"
+                  : job->failed   ? "a chunk failed"
+                  : job->chunk_timeout_ns > 0
+                      ? tool_print(show->heap, "%s a chunk at most",
+                                   tool_duration(show->heap, job->chunk_timeout_ns))
+                      : "";
+    }
+    tool_table_write(&table);
+}
+
+static void write_workers(const struct show *show, const struct tool_pool *pool)
+{
+    static const char *const heads[] = {">WORKER", ">PID",  ">LIFE", "STATE", "JOB",
+                                        ">CHUNK",  "RANGE", ">TRY",  ">FOR"};
+    struct tool_table table = {.heap = show->heap, .heads = heads, .columns = 9};
+
+    for (size_t i = 0; i < pool->workers_count; i++) {
+        const struct tool_worker *worker = &pool->workers[i];
+        const struct tool_job *job = worker->job >= 0 ? &pool->jobs[worker->job] : NULL;
+        const char **row = tool_table_row(&table);
+
+        row[0] = number(show, (int64_t)i);
+        row[1] = worker->pid > 0 ? number(show, worker->pid) : "-";
+        row[2] = number(show, worker->life);
+        row[3] = tool_work_name(worker->work);
+        if (job == NULL || worker->work == TOOL_IDLE)
+            continue;
+        row[4] = tool_job_label(show->heap, job);
+        if (job->queue)
+            continue;
+        row[5] = number(show, worker->chunk);
+        row[6] = tool_range(show->heap, worker->range);
+        row[7] = worker->attempt > 0 ? number(show, worker->attempt) : "-";
+        row[8] = tool_duration(show->heap, worker->for_ns);
+    }
+    tool_table_write(&table);
+}
+
+static int show_scope(struct show *show, const struct tool_scope *scope)
+{
+    json_t *pools = json_array(), *stacks = json_array();
+
+    if (!show->options.json) {
+        write_scope(show, scope);
+        write_blocks(show, scope);
+    }
+    for (size_t i = 0; i < show->pools.count; i++) {
+        const struct tool_pool *pool = &show->pools.items[i];
+
+        if (!tool_pool_is_of(pool, scope))
+            continue;
+        if (show->options.json) {
+            json_array_append_new(pools, tool_pool_json(show->heap, pool));
+        } else {
+            write_page(show, pool);
+            write_jobs(show, pool);
+            write_workers(show, pool);
+        }
+        if (show->options.stack) {
+            json_t *asked = ask_for_stacks(show, pool);
+
+            json_array_extend(stacks, asked);
+            json_decref(asked);
+        }
+    }
+    if (show->options.json) {
+        json_t *object = json_pack("{s:i, s:o, s:O}", "schema", 1, "scope",
+                                   tool_scope_json(show->heap, scope), "pools", pools);
+
+        if (object != NULL && show->options.stack)
+            json_object_set(object, "asked", stacks);
+        tool_json_write(object);
+    }
+    json_decref(pools);
+    json_decref(stacks);
+    return TOOL_DONE;
+}
+
+/* ---- what is meant -------------------------------------------------------------------------- */
+
+static const struct tool_scope *scope_of_id(const struct show *show, const char *text)
+{
+    char *end;
+    uint64_t id;
+
+    if (strlen(text) != 16 || strspn(text, "0123456789abcdefABCDEF") != 16)
+        return NULL;
+    id = strtoull(text, &end, 16);
+    for (size_t i = 0; i < show->scopes.count; i++) {
+        if (show->scopes.items[i].id == id)
+            return &show->scopes.items[i];
+    }
+    return NULL;
+}
+
+static const struct tool_scope *scope_of_process(const struct show *show, pid_t pid)
+{
+    for (size_t i = 0; i < show->scopes.count; i++) {
+        const struct tool_scope *scope = &show->scopes.items[i];
+
+        for (size_t member = 0; member < scope->members_count; member++) {
+            if (scope->members[member] == pid)
+                return scope;
+        }
+    }
+    return NULL;
+}
+
+/* 0: it is no such number. */
+static pid_t parse_pid(const char *text)
+{
+    if (strlen(text) > 9 || strspn(text, "0123456789") != strlen(text))
+        return 0;
+    return (pid_t)atoi(text);
+}
+
+/* A process that has no scope: why. */
+static int refuse_process(const struct show *show, pid_t pid)
+{
+    const char *command = tool_process_command(show->heap, pid);
+    char path[64];
+
+    snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+    if (command == NULL) {
+        tool_say("there is no process %d", (int)pid);
+        return TOOL_NO;
+    }
+    if (access(path, R_OK) < 0) {
+        tool_say("process %d (%s) may not be looked into: %s", (int)pid, command, strerror(errno));
+        return TOOL_FAILED;
+    }
+    tool_say("process %d (%s) has no scope", (int)pid, command);
+    return TOOL_NO;
+}
+
+static int show_it(struct show *show, const char *what)
+{
+    const pid_t pid = parse_pid(what);
+    const struct tool_scope *scope = scope_of_id(show, what);
+
+    if (scope == NULL && pid > 0)
+        scope = scope_of_process(show, pid);
+    if (scope != NULL)
+        return show_scope(show, scope);
+    if (pid > 0)
+        return refuse_process(show, pid);
+    tool_say("there is no scope \"%s\"", tool_escape(show->heap, what));
+    return TOOL_NO;
+}
+
+/* ---- the command ---------------------------------------------------------------------------- */
+
+static int run(int argc, char **argv, const struct tool_command *command)
+{
+    static const struct option known[] = {
+        {"stack", no_argument, NULL, 's'},
+        {"json", no_argument, NULL, 'J'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
+    };
+    struct tool_heap heap = {0};
+    struct show show = {.heap = &heap};
+    int option, status, result;
+
+    while ((option = tool_next_option(argc, argv, "sJh", known, command, &status)) > 0) {
+        show.options.stack |= option == 's';
+        show.options.json |= option == 'J';
+    }
+    if (option < 0)
+        return status;
+    if (optind + 1 != argc)
+        return tool_usage(command, optind < argc ? argv[optind + 1] : NULL);
+    result = tool_processes_look(&show.processes, &heap, true);
+    if (result < 0) {
+        tool_say("cannot read " WEIR__SHM_DIR ": %s", strerror(-result));
+        return TOOL_FAILED;
+    }
+    tool_scopes_read(&show.scopes, &show.processes);
+    tool_pools_read(&show.pools, &show.processes);
+    status = show_it(&show, argv[optind]);
+    tool_heap_free(&heap);
+    return status;
+}
+
+const struct tool_command tool_show = {
+    .name = "show",
+    .summary = "show a scope with its pools, jobs and workers",
+    .usage = "[-s] [-J] SCOPE|PID",
+    .help =
+        "  SCOPE         a scope's 16 digits, as weir ls has them\n"
+        "  PID           a process of the scope\n"
+        "  -s, --stack   ask each worker of a pool with a backtrace for its stack, on its stderr\n"
+        "  -J, --json    one JSON object\n"
+        "  -h, --help    this\n",
+    .operands = true,
+    .run = run,
+};
