@@ -21,10 +21,11 @@ void weir__callback_set(weir_pool *pool, weir_future *future, weir_then_fn callb
 
 bool weir__callback_queue(weir_pool *pool, weir_future *future)
 {
-    if (future->callback == NULL)
-        return false;
+    /* also if it has none any more: a waiter that was freed has taken it away */
     if (future->index >= 0 && pool->jobs.private[future->index].called == future)
         pool->jobs.private[future->index].called = NULL;
+    if (future->callback == NULL)
+        return false;
     if (weir__is_awaited(future)) {
         weir__awaited_end(pool, future);
         return false;
@@ -39,7 +40,8 @@ static void forget_callback(weir_pool *pool, weir_future *future)
 {
     if (future->queued)
         WEIR__QUEUE_REMOVE(&pool->callbacks.ended, future, link);
-    if (future->pool == pool && pool->jobs.private[future->index].called == future)
+    if (future->pool == pool && future->index >= 0 &&
+        pool->jobs.private[future->index].called == future)
         pool->jobs.private[future->index].called = NULL;
     future->queued = false;
     future->caller = NULL;

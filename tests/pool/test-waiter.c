@@ -329,6 +329,40 @@ static void futures_come__when_the_pool_has_ended(void **state)
     }
 }
 
+static weir_future *start_nap_on_range(weir_pool *pool, useconds_t *ms)
+{
+    weir_future *future = weir_pool_for_async(pool, weir_range_of(1), nap_on_range, ms,
+                                              OPTIONS(.arg_size = sizeof *ms));
+
+    assert_non_null(future);
+    return future;
+}
+
+static void a_future_ends_once__when_its_waiter_was_freed_before(void **state)
+{
+    weir_scope *scope = begin();
+    weir_pool *pool = new_pool(scope, 2);
+    weir_waiter *waiter = new_waiter(pool);
+    weir_future *first = start_nap_on_range(pool, &(useconds_t){60}), *future;
+    weir_future *second;
+
+    (void)state;
+    assert_int_equal(weir_waiter_add(waiter, first, NULL), 0);
+    assert_int_equal(weir_waiter_next(waiter, &future, NULL, 1), -ETIMEDOUT);
+    weir_waiter_free(waiter);
+    second = start_nap_on_range(pool, &(useconds_t){300});
+    assert_int_equal(weir_future_wait(first, -1), 0);
+    waiter = new_waiter(pool);
+    assert_int_equal(weir_waiter_add(waiter, second, NULL), 0);
+    assert_ptr_equal(next(waiter, NULL), second); /* and sees that the first one was noted */
+    assert_int_equal(weir_future_wait(first, 0), 0);
+    weir_future_free(first);
+    weir_future_free(second);
+    weir_waiter_free(waiter);
+    weir_pool_free(pool);
+    weir_scope_end(scope);
+}
+
 static void *echo_in_a_thread(void *arg)
 {
     weir_pool *pool = arg;
@@ -378,6 +412,7 @@ int main(void)
         UNIT(a_future_leaves_its_waiter__when_it_is_freed),
         UNIT(cancelled_futures_come_too),
         UNIT(futures_come__when_the_pool_has_ended),
+        UNIT(a_future_ends_once__when_its_waiter_was_freed_before),
         UNIT(each_thread_gets_its_own__when_others_wait_and_dispatch),
     };
 
