@@ -60,21 +60,36 @@ static void init_job_future(struct weir__job_future *job, weir_pool *pool,
 }
 
 /* With pool->lock. Has the callback of the future queued at its job's end; at once if that has
- * come. */
+ * come. Between two jobs that is left to the thread that opens the next one. */
 static void watch_job(weir_pool *pool, weir_future *future)
 {
+    if (future->index < 0)
+        return;
     pool->jobs.private[future->index].called = future;
     if (weir__job_mark(pool, future->index,
                        weir__is_awaited(future) ? WAITING_NOTED : WAITING_EVENT))
         weir__host_ring(pool->control, &pool->control->jobs[future->index]);
 }
 
-/* The future goes on with another job than `before`. */
-static void move_callback(weir_pool *pool, weir_future *future, int before)
+/* The future has no job from here on: its place may soon be another one's. Nor has it when a
+ * function of the program's is left by an exception before the next one is open. */
+static void close_job(weir_pool *pool, weir_future *future)
+{
+    const int index = future->index;
+
+    pthread_mutex_lock(&pool->lock);
+    if (pool->jobs.private[index].called == future)
+        pool->jobs.private[index].called = NULL;
+    future->index = -1;
+    pthread_mutex_unlock(&pool->lock);
+    weir__job_close(pool, index, false);
+}
+
+/* It goes on with the job of this index; negative: with none. */
+static void take_job(weir_pool *pool, weir_future *future, int index)
 {
     pthread_mutex_lock(&pool->lock);
-    if (pool->jobs.private[before].called == future)
-        pool->jobs.private[before].called = NULL;
+    future->index = index;
     if (future->callback != NULL)
         watch_job(pool, future);
     pthread_mutex_unlock(&pool->lock);
@@ -98,25 +113,25 @@ static bool go_on(weir_future *future)
     struct weir__job_future *job = weir__job_future_of(future);
     struct weir__job_spec spec = *job->then;
     weir_pool *pool = future->pool;
-    const int before = future->index;
+    int index;
 
     /* Cancelled when all of this job was done: then the one that follows is. */
-    if (atomic_load(&pool->control->jobs[before].stop) & STOP_CANCEL)
+    if (atomic_load(&pool->control->jobs[future->index].stop) & STOP_CANCEL)
         spec.cancel_epoch--;
     spec.inside = true;
     job->then = NULL;
-    weir__job_close(pool, future->index, false);
+    close_job(pool, future);
     weir__progress_go_on(future->progress);
     job->kind = spec.kind;
-    future->index = open_at_last(pool, &spec);
-    if (future->index < 0) {
-        future->code = future->index;
+    index = open_at_last(pool, &spec);
+    if (index >= 0) /* a thread that waits for several futures has said so at the job before */
+        atomic_store(&pool->control->jobs[index].waiting, WAITING_ASLEEP);
+    take_job(pool, future, index);
+    if (index < 0) {
+        future->code = index;
         return false;
     }
     note_position(pool, future);
-    /* A thread that waits for several futures has said so at the job before this one. */
-    atomic_store(&pool->control->jobs[future->index].waiting, WAITING_ASLEEP);
-    move_callback(pool, future, before);
     return true;
 }
 
