@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""report.py TESTLOG LIST PASSED FAILED: what meson's testlog.json says, with the failures in LIST as skips; the counts before."""
+"""report.py TESTLOG LIST PASSED FAILED SKIPPED: what meson's testlog.json says, with the failures in LIST as skips; the counts before."""
 
 import json
 import os
 import re
 import sys
 
-log, known, passed, failed = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-skipped = 0
+log, known = sys.argv[1:3]
+passed, failed, skipped = map(int, sys.argv[3:])
 with open(known, encoding="utf-8") as file:
     reasons = {tuple(line.split(": ", 1)[0].split(" ")): line.split(": ", 1)[1].strip()
                for line in file if ": " in line and not line.startswith("#")}

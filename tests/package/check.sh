@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: MIT
 #
-# check.sh build|install|dist ROOT: weir as packages of Debian 12, made from a copy of the tree and debian/ beside this file;
-# and as a tarball.
+# check.sh build|install|dist|cross ROOT: weir as packages of Debian 12, made from a copy of the tree and debian/ beside this
+# file; and as a tarball.
 #
 #   build    the packages are built, lintian has nothing to say, and each has what its users look for
 #   install  a system that debootstrap makes, without weir, a compiler's cache or a build tree: installed with apt, looked up
 #            with man, compiled against, upgraded, removed and purged, with nothing left. Needs root, and takes minutes.
+#   cross    the packages for arm64, built here: their programs are of that machine, they depend on what this machine's packages
+#            depend on, and can be installed beside these. A program that is compiled with them runs. By tests/cross/run, which
+#            lets this system run programs of arm64 and makes the folder WEIR_CROSS: deb/ has Debian's packages that weir needs
+#            on arm64, and root/ has them unpacked.
 #   dist     `meson dist` makes a tarball of what is committed, which a project gets by a wrap file, builds, and installs
 #
-# The packages are left in WEIR_PACKAGES, if that is set, and taken from there.
+# The packages are left in WEIR_PACKAGES, if that is set, and taken from there; those for arm64 in arm64/ there.
 
 # shellcheck disable=SC2016 # what stands in single quotes is for a shell in the other system
 set -eu
@@ -23,15 +27,21 @@ skip() {
 version=$(sed -n "s/^  version: '\(.*\)',/\1/p" "$root/meson.build")
 packages=${WEIR_PACKAGES:-$work/packages}
 
-build_packages() {
-    for tool in dpkg-buildpackage dh mandoc cmark-gfm; do
-        command -v "$tool" >/dev/null 2>&1 || skip "$tool is not installed (dpkg-dev, debhelper, mandoc, cmark-gfm)"
-    done
-    mkdir -p "$packages" "$work/weir"
+copy_tree() {
+    rm -rf "$work/weir"
+    mkdir "$work/weir"
     (cd "$root" && tar cf - meson.build meson_options.txt README.md NEWS.md LIMITS.md LICENSE CONTRIBUTING.md shm manager pool examples \
         tests/README.md tests/faults/README.md tests/bench/README.md) |
         tar xf - -C "$work/weir"
     cp -r "$root/tests/package/debian" "$work/weir/debian"
+}
+
+build_packages() {
+    for tool in dpkg-buildpackage dh mandoc cmark-gfm; do
+        command -v "$tool" >/dev/null 2>&1 || skip "$tool is not installed (dpkg-dev, debhelper, mandoc, cmark-gfm)"
+    done
+    mkdir -p "$packages"
+    copy_tree
     # what it is built with may have come by another way than as a package
     (cd "$work/weir" && quietly dpkg-buildpackage -b -us -uc -d)
     mv "$work"/*.deb "$work"/weir_*.changes "$work"/weir_*.buildinfo "$packages"
@@ -138,6 +148,95 @@ with weir.scope() as scope:
         -not -path "/tmp/weir-0"')
     [ -z "$left" ] || fail "left after removing: $left"
     [ "$(inside ls /dev/shm)" = '' ] || fail 'something is left in /dev/shm'
+}
+
+# What pkg-config says of the packages in that folder for arm64.
+make_pkg_config() {
+    printf '#!/bin/sh\nPKG_CONFIG_LIBDIR="%s" PKG_CONFIG_SYSROOT_DIR="%s" exec pkg-config "$@"\n' \
+        "$2/usr/lib/aarch64-linux-gnu/pkgconfig" "$2" >"$1"
+    chmod +x "$1"
+}
+
+# Into the folder $packages. Debian's packages for arm64 are unpacked, but not installed: compiler and linker are told where
+# their files are, and dpkg-shlibdeps finds of which package a library is, and from which version on, in a folder for each.
+build_cross_packages() {
+    libraries=$WEIR_CROSS/root/usr/lib/aarch64-linux-gnu folders=
+    for package in "$WEIR_CROSS"/deb/*.deb; do
+        folder=$work/needed/$(dpkg-deb -f "$package" Package)
+        mkdir -p "$work/needed"
+        dpkg-deb -R "$package" "$folder"
+        folders="$folders -S$folder"
+    done
+    mkdir -p "$packages" "$work/bin"
+    make_pkg_config "$work/bin/aarch64-linux-gnu-pkg-config" "$WEIR_CROSS/root"
+    copy_tree
+    printf '\noverride_dh_shlibdeps:\n\tdh_shlibdeps --%s\n' "$folders" >>"$work/weir/debian/rules"
+    (
+        cd "$work/weir"
+        PATH=$work/bin:$PATH DEB_CFLAGS_APPEND="-isystem $WEIR_CROSS/root/usr/include" \
+            DEB_LDFLAGS_APPEND="-L$libraries -Wl,-rpath-link=$libraries" \
+            quietly dpkg-buildpackage -B -aarm64 -Pcross,nocheck -us -uc -d
+    ) || exit 1
+    mv "$work"/*.deb "$packages"
+}
+
+# depends_of PACKAGE: the names of the packages that it depends on
+depends_of() {
+    dpkg-deb -f "$(deb_of "$1")" Pre-Depends Depends | sed 's/^[A-Z][A-Za-z-]*: //' | tr ',' '\n' | sed 's/^ *\([^ ]*\).*/\1/' | sort
+}
+
+# With the library of the package, beside which it finds the manager, and what else it needs in the system.
+run_cross() {
+    LD_LIBRARY_PATH="$work/cross/libweir0/usr/lib/aarch64-linux-gnu" QEMU_LD_PREFIX="$work/system" "$@"
+}
+
+test_cross() {
+    [ -n "$(ls "$packages"/libweir0_*.deb 2>/dev/null)" ] || build_packages
+    mkdir "$work/native" "$work/cross"
+    for package in libweir0 libweir-dev weir; do
+        dpkg-deb -x "$(deb_of $package)" "$work/native/$package"
+        depends_of $package >"$work/native/$package.depends"
+    done
+    packages=$packages/arm64
+    [ -n "$(ls "$packages"/libweir0_*.deb 2>/dev/null)" ] || build_cross_packages
+    for package in libweir0 libweir-dev weir; do
+        [ "$(dpkg-deb -f "$(deb_of $package)" Architecture)" = arm64 ] || fail "there is no $package for arm64"
+        dpkg-deb -x "$(deb_of $package)" "$work/cross/$package"
+        depends_of $package >"$work/cross/$package.depends"
+        diff "$work/native/$package.depends" "$work/cross/$package.depends" || fail "$package for arm64 depends on other packages"
+    done
+    # what both have is the same in both, to the byte, or dpkg refuses the second
+    for package in libweir0 libweir-dev; do
+        [ "$(dpkg-deb -f "$(deb_of $package)" Multi-Arch)" = same ] || fail "$package cannot be installed for two machines"
+        (cd "$work/cross/$package" && find . -type f -o -type l) >"$work/files"
+        while read -r file; do
+            [ ! -e "$work/native/$package/$file" ] || cmp "$work/cross/$package/$file" "$work/native/$package/$file" ||
+                fail "$package for arm64 has another $file"
+        done <"$work/files"
+    done
+    mkdir "$work/system"
+    for package in libweir0 libweir-dev weir; do
+        cp -a "$work/cross/$package/." "$work/system"
+    done
+    libraries=$work/system/usr/lib/aarch64-linux-gnu
+    for file in "$libraries/libweir.so.0" "$libraries/libweir.so" "$libraries/libweir.a" "$libraries/weir/weir-manager" \
+        "$work/system/usr/bin/weir"; do
+        [ -f "$file" ] || fail "there is no $file"
+        readelf -h "$file" >"$work/list"
+        grep -q 'Machine:' "$work/list" || fail "$file is no program"
+        ! grep 'Machine:' "$work/list" | grep -v AArch64 || fail "$file is not of arm64"
+    done
+
+    cp -a "$WEIR_CROSS/root/." "$work/system"
+    readme_program >"$work/squares.c"
+    make_pkg_config "$work/pkg-config" "$work/system"
+    quietly sh -c 'aarch64-linux-gnu-gcc -isystem "$1/usr/include" "$1/../squares.c" $("$1/../pkg-config" --cflags --libs weir) \
+        -Wl,-rpath-link="$1/usr/lib/aarch64-linux-gnu" -o "$1/squares"' sh "$work/system"
+    [ "$(run_cross "$work/system/squares")" = "$(readme_output)" ] ||
+        fail 'a program that was compiled with the packages for arm64 does not run'
+    run_cross "$work/cross/weir/usr/bin/weir" --version >"$work/log" 2>&1 && grep -q "$version" "$work/log" ||
+        { cat "$work/log"; fail 'the program weir of the package for arm64 does not run'; }
+    [ -z "$(ls /dev/shm)" ] || fail 'it left something in /dev/shm'
 }
 
 test_dist() {
