@@ -4,9 +4,9 @@
  *
  * The files are read, not mapped: who made one may shrink it at any time. A record is read twice,
  * and counts if it is of the same job, or of the same process, both times: the program goes on
- * meanwhile. These are copies, which nobody else writes. What a page says is anybody's: each place is compared with the size of the file, each
- * count with what weir allows, and a process's number is shown and looked up, but nothing is done
- * to that process.
+ * meanwhile. These are copies, which nobody else writes. What a page says is anybody's: each place
+ * is compared with the size of the file, each count with what weir allows, and a process's number
+ * is shown and looked up, but nothing is done to that process.
  *
  * Failure modes. A page of another build of weir is known, but not what lies behind it. A pool that
  * ends while it is looked at is left out, or has workers without a process.
