@@ -297,8 +297,14 @@ WEIR_API pid_t weir_scope_manager_pid(const weir_scope *scope);
 /* Connects to the scope that another program of the same user began with this
  * weir_scope_options.address.
  *
+ * `address`: NULL means what the environment variable WEIR_ADDRESS says. `weir run` sets it for the
+ * command that it runs, and so for all programs that this starts.
  * `authkey`: the scope's key, `authkey_size` bytes; NULL, with a size of 0, when it has none. Both
- * sides prove that they know the key, without telling it.
+ * sides prove that they know the key, without telling it. If both `address` and `authkey` are NULL
+ * and the environment variable WEIR_KEY_FILE is set, the key is all of what the file that it names
+ * holds, a newline too. That file must be the user's, and nobody else's to open.
+ *
+ * A program that runs with raised privileges does not look at either variable.
  *
  * Connecting does not make the caller a process of the scope: it has no part in the common
  * addresses and the pool, and cannot end the scope. On the result work all calls that make a block,
@@ -310,11 +316,14 @@ WEIR_API pid_t weir_scope_manager_pid(const weir_scope *scope);
  * Context: any thread; waits up to 4 s. Threads may share the result; a child that is forked must
  * connect itself.
  * Crash: the manager notices; nothing is left but what belongs to the scope.
- * Returns: the scope, to be given to weir_scope_disconnect(); or NULL: EINVAL, ENAMETOOLONG
- * (address or key), ENOENT (no such socket), ECONNREFUSED (nobody listens any more), EPERM (another
- * user's), EACCES (the key is wrong, or only one side has one), EBUSY (128 programs are connected),
+ * Returns: the scope, to be given to weir_scope_disconnect(); or NULL: EINVAL (address or key; no
+ * address, and WEIR_ADDRESS is not set; a key file that is empty or too long), ENAMETOOLONG, ENOENT
+ * (no such socket or key file), ECONNREFUSED (nobody listens any more), EPERM (another user's
+ * scope, or a key file that is another user's or that others may open), EACCES (the key is wrong,
+ * only one side has one, or the key file cannot be opened), EBUSY (128 programs are connected),
  * ETIMEDOUT, EPROTO (the peer is not a manager of weir's), ENOTSUP (a key, but weir was built
- * without libsodium), ENOMEM, EMFILE. */
+ * without libsodium), ENOMEM, EMFILE. If it is about a variable of the environment, the message
+ * names it. */
 WEIR_API WEIR_MUST_CHECK weir_scope *weir_scope_connect(const char *address, const void *authkey,
                                                         size_t authkey_size);
 

@@ -41,6 +41,7 @@ Other programs
     with weir.scope(address="/run/user/1000/prices/door", key=b"secret") as s: ...      # one program
     with weir.connect("/run/user/1000/prices/door", key=b"secret") as s:                # another one
         d = s.attach("weir-4f47061b3000b605-1f")
+    with weir.connect() as s:       # in what `weir run` has started, the scope of that: WEIR_ADDRESS names it
 
     text = d.handle()               # a line of JSON, which C programs read too
     d = weir.from_handle(text)      # the same object, or weir.NotFoundError when it is gone
@@ -1291,7 +1292,7 @@ def _block_info(block: _CBlockInfo) -> BlockInfo:
 class _Client:
     """A connection of this process to a manager, closed when nobody uses it."""
 
-    def __init__(self, address: bytes, key: Optional[bytes]) -> None:
+    def __init__(self, address: Optional[bytes], key: Optional[bytes]) -> None:
         self.pid = os.getpid()
         self.pointer = _made(_scope_connect(address, key, len(key) if key else 0))
 
@@ -1312,7 +1313,15 @@ class Connection:
     _ended = False
     _client_: Optional[_Client] = None
 
-    def __init__(self, address: str, key: Optional[bytes] = None) -> None:
+    def __init__(self, address: Optional[str] = None, key: Optional[bytes] = None) -> None:
+        if address is None:
+            # The library looks at the environment, and checks the key file; a child connects as was connected here.
+            self._client_ = _Client(None, key)
+            address = os.environ.get("WEIR_ADDRESS", "")
+            file = os.environ.get("WEIR_KEY_FILE")
+            if key is None and file:
+                with open(file, "rb") as opened:
+                    key = opened.read()
         self._address = address
         self._key = key
         self._client()
@@ -1555,10 +1564,13 @@ def scope(address: Optional[str] = None, key: Optional[bytes] = None, *, address
     return Scope(address, _key_bytes(key), address_space=address_space, timeout=timeout, dump_objects=dump_objects)
 
 
-def connect(address: str, key: Optional[bytes] = None) -> Connection:
+def connect(address: Optional[str] = None, key: Optional[bytes] = None) -> Connection:
     """Connects to the scope of another program of this user, Python's or C's, by its address and key.
 
-    NotFoundError: no such socket; RefusedError: nobody listens any more; AccessError: the key is wrong, or it is
-    another user's.
+    Without an address it is what the environment variable WEIR_ADDRESS says, which `weir run` sets for the command that
+    it runs; and if there is no key either, the key is what the file holds that WEIR_KEY_FILE names, if that is set.
+    NotFoundError: no such socket or key file; RefusedError: nobody listens any more; AccessError: the key is wrong, it
+    is another user's, or others may open the key file; ValueError: WEIR_ADDRESS is not set, or the key file is empty or
+    too long.
     """
     return Connection(address, _key_bytes(key))

@@ -1793,10 +1793,13 @@ class scope : public any_scope
 };
 
 /* A connection to another program's scope; disconnected with this object. What is made here belongs
- * to that scope, and is closed here with its owner. */
+ * to that scope, and is closed here with its owner. Without an address it is that which the
+ * environment variable WEIR_ADDRESS says, as weir_scope_connect() has it with NULL. */
 class connection : public any_scope
 {
   public:
+    connection() : connection(nullptr) {}
+
     explicit connection(const detail::name &address, span<const unsigned char> authkey = {})
         : any_scope(
               detail::check_made(weir_scope_connect(address.get(), authkey.data(), authkey.size())))

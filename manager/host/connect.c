@@ -14,12 +14,14 @@
 #include "manager/host/connect.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "manager/host/ask.h"
+#include "manager/host/key_file.h"
 #include "manager/host/member.h"
 #include "manager/host/registry.h"
 #include "manager/scope_file/address.h"
@@ -228,28 +230,82 @@ static int open_connection(struct weir_scope *scope, const char *address,
     return error;
 }
 
-weir_scope *weir_scope_connect(const char *address, const void *authkey, size_t authkey_size)
+/* NULL with the last error set. */
+static struct weir_scope *connect_with(const char *address, const struct weir__auth_key *key)
 {
-    struct weir_scope *scope;
-    struct weir__auth_key key = {.size = authkey_size};
-    int error;
+    struct weir_scope *scope = weir__scope_new(CONNECT_MS);
 
-    if (!address)
-        return weir__fail_null(-EINVAL, "the address is NULL");
-    if (check_authkey(authkey, authkey_size) || weir__address_check(address))
-        return NULL;
-    scope = weir__scope_new(CONNECT_MS);
     if (!scope)
         return NULL;
-    if (authkey)
-        memcpy(key.bytes, authkey, authkey_size);
-    error = open_connection(scope, address, &key);
-    explicit_bzero(&key, sizeof(key));
-    if (error) {
+    if (open_connection(scope, address, key)) {
         weir__scope_forget(scope);
         return NULL;
     }
     weir__scope_register(scope);
+    return scope;
+}
+
+/* ---- what the environment says -------------------------------------------------------------- */
+
+/* NULL when it is not set, or not to be looked at. */
+static const char *said(const char *name)
+{
+    const char *value = secure_getenv(name);
+
+    return value && *value ? value : NULL;
+}
+
+static void *fail_without_address(void)
+{
+    const char *hidden = getenv("WEIR_ADDRESS");
+
+    return weir__fail_null(
+        -EINVAL, "no address was given, and %s",
+        hidden && *hidden
+            ? "this program runs with raised privileges, so it does not look at WEIR_ADDRESS in "
+              "its environment"
+            : "WEIR_ADDRESS is not set in the environment (weir run sets it)");
+}
+
+/* The message of a failure says which variable it is about. A program that was left behind finds no
+ * socket, as that goes with the scope. */
+static void *fail_about(const char *variable)
+{
+    const weir_error error = *weir_last_error();
+    const bool ended = strcmp(variable, "WEIR_ADDRESS") == 0 &&
+                       (error.code == -ENOENT || error.code == -ECONNREFUSED);
+
+    return weir__fail_null(error.code, "%s in the environment: %s%s", variable, error.message,
+                           ended ? "; its scope has ended" : "");
+}
+
+/* The key that was given to the call is preferred to that of the environment. */
+static struct weir_scope *connect_by_environment(struct weir__auth_key *key)
+{
+    const char *address = said("WEIR_ADDRESS"), *file = said("WEIR_KEY_FILE");
+    struct weir_scope *scope;
+
+    if (!address)
+        return fail_without_address();
+    if (!key->size && file && weir__key_file_read(file, key) < 0)
+        return fail_about("WEIR_KEY_FILE");
+    if (weir__address_check(address) || check_authkey(key->size ? key->bytes : NULL, key->size))
+        return fail_about("WEIR_ADDRESS");
+    scope = connect_with(address, key);
+    return scope ? scope : fail_about("WEIR_ADDRESS");
+}
+
+weir_scope *weir_scope_connect(const char *address, const void *authkey, size_t authkey_size)
+{
+    struct weir__auth_key key = {.size = authkey_size};
+    struct weir_scope *scope;
+
+    if (check_authkey(authkey, authkey_size) || (address && weir__address_check(address)))
+        return NULL;
+    if (authkey)
+        memcpy(key.bytes, authkey, authkey_size);
+    scope = address ? connect_with(address, &key) : connect_by_environment(&key);
+    explicit_bzero(&key, sizeof(key));
     return scope;
 }
 

@@ -672,6 +672,50 @@ class Scopes(Test):
         self.assertFalse(exists(name))
         self.assertRaises(weir.NotFoundError, weir.connect, address)
 
+    def test_environment_names_the_scope(self):
+        address = self.folder + "/door"
+        os.environ.pop("WEIR_ADDRESS", None)
+        with self.assertRaisesRegex(ValueError, "WEIR_ADDRESS is not set"):
+            weir.connect()
+        os.environ["WEIR_ADDRESS"] = address
+        self.addCleanup(os.environ.pop, "WEIR_ADDRESS")
+        with weir.scope(address=address) as s:
+            with weir.connect() as c:
+                self.assertEqual(c.address, address)
+                made = c.list([5])
+                self.assertEqual(s.attach(made.name)[0], 5)
+                self.assertEqual(pickle.loads(pickle.dumps(c)).attach(made.name)[0], 5)
+            out, _ = self.run_python("import sys, weir; print(weir.connect().attach(sys.argv[1])[0])", made.name)
+            self.assertEqual(out, "5\n")
+        with self.assertRaisesRegex(weir.NotFoundError, "WEIR_ADDRESS.*has ended"):
+            weir.connect()
+
+    def test_environment_names_the_key_file(self):
+        address, file = self.folder + "/door", self.folder + "/key"
+        os.environ.update(WEIR_ADDRESS=address, WEIR_KEY_FILE=file)
+        self.addCleanup(os.environ.pop, "WEIR_ADDRESS")
+        self.addCleanup(os.environ.pop, "WEIR_KEY_FILE")
+        try:
+            s = weir.scope(address=address, key=KEY)
+        except weir.Error as error:
+            self.assertEqual(error.errno, errno.ENOTSUP)
+            self.skipTest("built without libsodium")
+        with s:
+            self.assertRaises(weir.NotFoundError, weir.connect)
+            with open(file, "wb", opener=lambda *args: os.open(*args, 0o644)) as opened:
+                opened.write(KEY)
+            with self.assertRaisesRegex(PermissionError, "WEIR_KEY_FILE"):
+                weir.connect()
+            os.chmod(file, 0o600)
+            with weir.connect() as c:
+                self.assertRaises(TypeError, pickle.dumps, c)
+                child = os.fork()
+                if child == 0:
+                    os.unlink(file)
+                    os._exit(c.list([5])[0])
+                self.assertEqual(os.waitpid(child, 0)[1], 5 << 8)
+            self.assertRaises(weir.AccessError, weir.connect, address)
+
     def test_key_is_needed__when_there_is_one(self):
         address = self.folder + "/door"
         try:

@@ -435,6 +435,10 @@ static void another_program_connects__and_what_it_makes_belongs_to_the_scope(voi
         assert_int_equal(connection.blocks().size(), 5);
         assert_true(scope.release_block(tracked.name()));
         assert_false(scope.release_block(tracked.name()));
+        assert_int_equal(setenv("WEIR_ADDRESS", address.c_str(), 1), 0);
+        assert_int_equal(weir::connection().attach_list(list)[0].as_int(), 1);
+        assert_int_equal(unsetenv("WEIR_ADDRESS"), 0);
+        error_of(-EINVAL, [&] { weir::connection(); });
         error_of(-ENOENT, [&] { scope.attach_list("nothing"); });
         scope.sync();
 
