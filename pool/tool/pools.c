@@ -112,6 +112,15 @@ static int64_t since(int64_t now, int64_t then)
     return then > 0 && !__builtin_sub_overflow(now, then, &difference) ? positive(difference) : -1;
 }
 
+/* A truth value that may be any byte. */
+static bool is_set(const bool *value)
+{
+    unsigned char byte;
+
+    memcpy(&byte, value, 1);
+    return byte != 0;
+}
+
 static void describe_job(struct tool_job *out, struct tool_heap *heap, const struct weir__job *job,
                          int64_t now)
 {
@@ -119,7 +128,7 @@ static void describe_job(struct tool_job *out, struct tool_heap *heap, const str
 
     *out = (struct tool_job){
         .number = stop >> STOP_NUMBER_SHIFT,
-        .name = job->named ? name_of(heap, job->name) : "",
+        .name = is_set(&job->named) ? name_of(heap, job->name) : "",
         .kind = kind_name(job->does),
         .stopping = (stop & STOP_ANY) != 0,
         .failed =
@@ -161,7 +170,6 @@ static bool read_job(struct tool_pool *pool, struct tool_heap *heap, const struc
     activity = weir__activity_settled(job.activity);
     out->total = job.count > 0 && job.count <= WEIR__CHUNKS_MAX ? job.count : 0;
     out->done = (int64_t)activity < out->total ? (int64_t)activity : out->total;
-    out->waiting = out->total - out->done; /* what runs is taken off with the workers */
     return true;
 }
 
@@ -222,8 +230,9 @@ static void read_chunk(const struct worker_reader *reader, struct tool_worker *w
         if (is_at(cell, number, worker->life))
             worker->attempt = weir__cell_attempt(cell);
     }
+    if (started >= record.opened_ns) /* of this job, and so is the count */
+        job->done += slot->uncounted;
     job->running++;
-    job->waiting -= job->waiting > 0;
 }
 
 static void read_worker(const struct worker_reader *reader, struct tool_worker *worker,
@@ -287,6 +296,18 @@ static void count_spinning(struct tool_pool *pool, const struct source *source)
         pool->spinning += __builtin_popcountll(meeting[i].spinning);
 }
 
+/* While they were read the job went on: no number is larger than it can be. */
+static void settle_numbers(struct tool_job *job)
+{
+    if (job->queue)
+        return;
+    if (job->running > job->total)
+        job->running = job->total;
+    if (job->done > job->total - job->running)
+        job->done = job->total - job->running;
+    job->waiting = job->total - job->done - job->running;
+}
+
 static const char *read_records(struct tool_pool *pool, struct tool_heap *heap,
                                 const struct source *source)
 {
@@ -311,10 +332,12 @@ static const char *read_records(struct tool_pool *pool, struct tool_heap *heap,
         for (uint32_t i = 0; i < used && i < WEIR__JOBS_MAX; i++)
             read_job(pool, heap, source, reader.jobs_at, reader.queue_at, i);
     }
-    pool->workers_count = (size_t)control.workers;
+    pool->workers_count = (size_t)control.workers; /* they add what they have not counted yet */
     pool->workers = tool_take(heap, pool->workers_count, sizeof(*pool->workers));
     for (size_t i = 0; i < pool->workers_count; i++)
         read_worker(&reader, &pool->workers[i], offsetof(struct weir__control, slots), i);
+    for (size_t i = 0; i < pool->jobs_count; i++)
+        settle_numbers(&pool->jobs[i]);
     return NULL;
 }
 
@@ -374,6 +397,7 @@ static void look_at_workers(struct tool_pool *pool)
         if (worker->pid <= 0 || !pool->pids_are_ours ||
             !read_stat(worker->pid, &state, &parent, &ticks) || parent != pool->supervisor)
             continue;
+        worker->found = true;
         worker->cpu_ticks = ticks;
         if (state == 'T' || state == 't')
             worker->work = TOOL_STOPPED;

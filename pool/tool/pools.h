@@ -32,7 +32,8 @@ struct tool_worker {
     weir_range range;   /* of the chunk; of a call: empty */
     int64_t for_ns;     /* how long it has been at the chunk; -1: not known */
     unsigned attempt;   /* from 1; 0: not known */
-    uint64_t cpu_ticks; /* that its process has used; if the page's numbers are good here */
+    bool found;         /* the process is there, a child of the supervisor; and then ... */
+    uint64_t cpu_ticks; /* ... what it has used */
 };
 
 struct tool_job {
@@ -43,7 +44,7 @@ struct tool_job {
     bool queue;                            /* the queue of calls: chunks are calls */
     bool stopping;                         /* no further chunk is started */
     bool failed;                           /* a chunk has failed */
-    int64_t total, done, running, waiting; /* chunks; done may be too low for a moment */
+    int64_t total, done, running, waiting; /* chunks; too few are done after a death */
     uint32_t deaths, retried;              /* of workers on its chunks; chunks after that */
     int64_t for_ns;                        /* since it was opened; -1: not known */
     int64_t left_ns, chunk_timeout_ns;     /* until its deadline; per chunk; 0: none */

@@ -452,3 +452,10 @@ char *tool_process_command(struct tool_heap *heap, pid_t pid)
     }
     return tool_escape_bytes(heap, text, (size_t)size);
 }
+
+pid_t tool_process_parse(const char *text)
+{
+    if (strlen(text) > 9 || strspn(text, "0123456789") != strlen(text))
+        return 0;
+    return (pid_t)atoi(text);
+}

@@ -72,6 +72,8 @@ bool tool_processes_locked(const struct tool_processes *processes, dev_t dev, in
 const struct tool_use *tool_processes_uses(const struct tool_processes *processes, dev_t dev,
                                            ino_t ino, size_t *count);
 
+/* 0: the text is no number of a process. */
+pid_t tool_process_parse(const char *text);
 /* What a file /proc/PID/NAME holds, at most `capacity` - 1 bytes, with a NUL; the size or a
  * negative errno. */
 int tool_process_read(pid_t pid, const char *name, char *text, size_t capacity);

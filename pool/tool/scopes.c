@@ -338,3 +338,41 @@ void tool_scopes_read(struct tool_scopes *scopes, const struct tool_processes *p
     if (scopes->count > 0)
         qsort(scopes->items, scopes->count, sizeof(*scopes->items), compare_scopes);
 }
+
+/* ---- finding one ---------------------------------------------------------------------------- */
+
+static const struct tool_scope *scope_of_id(const struct tool_scopes *scopes, const char *text)
+{
+    char *end;
+    uint64_t id;
+
+    if (strlen(text) != 16 || strspn(text, "0123456789abcdefABCDEF") != 16)
+        return NULL;
+    id = strtoull(text, &end, 16);
+    for (size_t i = 0; i < scopes->count; i++) {
+        if (scopes->items[i].id == id)
+            return &scopes->items[i];
+    }
+    return NULL;
+}
+
+static const struct tool_scope *scope_of_process(const struct tool_scopes *scopes, pid_t pid)
+{
+    for (size_t i = 0; i < scopes->count; i++) {
+        const struct tool_scope *scope = &scopes->items[i];
+
+        for (size_t member = 0; member < scope->members_count; member++) {
+            if (scope->members[member] == pid)
+                return scope;
+        }
+    }
+    return NULL;
+}
+
+const struct tool_scope *tool_scope_find(const struct tool_scopes *scopes, const char *what)
+{
+    const pid_t pid = tool_process_parse(what);
+    const struct tool_scope *scope = scope_of_id(scopes, what);
+
+    return scope == NULL && pid > 0 ? scope_of_process(scopes, pid) : scope;
+}

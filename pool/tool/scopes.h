@@ -58,6 +58,9 @@ struct tool_scopes {
 
 const char *tool_state_name(enum tool_state state);
 
+/* By its 16 digits, or by the number of one of its processes; NULL: there is none. */
+const struct tool_scope *tool_scope_find(const struct tool_scopes *scopes, const char *what);
+
 void tool_scopes_read(struct tool_scopes *scopes, const struct tool_processes *processes);
 
 #endif

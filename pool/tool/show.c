@@ -294,42 +294,6 @@ static int show_scope(struct show *show, const struct tool_scope *scope)
 
 /* ---- what is meant -------------------------------------------------------------------------- */
 
-static const struct tool_scope *scope_of_id(const struct show *show, const char *text)
-{
-    char *end;
-    uint64_t id;
-
-    if (strlen(text) != 16 || strspn(text, "0123456789abcdefABCDEF") != 16)
-        return NULL;
-    id = strtoull(text, &end, 16);
-    for (size_t i = 0; i < show->scopes.count; i++) {
-        if (show->scopes.items[i].id == id)
-            return &show->scopes.items[i];
-    }
-    return NULL;
-}
-
-static const struct tool_scope *scope_of_process(const struct show *show, pid_t pid)
-{
-    for (size_t i = 0; i < show->scopes.count; i++) {
-        const struct tool_scope *scope = &show->scopes.items[i];
-
-        for (size_t member = 0; member < scope->members_count; member++) {
-            if (scope->members[member] == pid)
-                return scope;
-        }
-    }
-    return NULL;
-}
-
-/* 0: it is no such number. */
-static pid_t parse_pid(const char *text)
-{
-    if (strlen(text) > 9 || strspn(text, "0123456789") != strlen(text))
-        return 0;
-    return (pid_t)atoi(text);
-}
-
 /* A process that has no scope: why. */
 static int refuse_process(const struct show *show, pid_t pid)
 {
@@ -351,11 +315,9 @@ static int refuse_process(const struct show *show, pid_t pid)
 
 static int show_it(struct show *show, const char *what)
 {
-    const pid_t pid = parse_pid(what);
-    const struct tool_scope *scope = scope_of_id(show, what);
+    const pid_t pid = tool_process_parse(what);
+    const struct tool_scope *scope = tool_scope_find(&show->scopes, what);
 
-    if (scope == NULL && pid > 0)
-        scope = scope_of_process(show, pid);
     if (scope != NULL)
         return show_scope(show, scope);
     if (pid > 0)

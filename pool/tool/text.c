@@ -7,6 +7,7 @@
  */
 #include "pool/tool/text.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,6 +128,50 @@ int tool_terminal_columns(void)
     return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
+/* Lines that are left on the screen; negative: it is no screen. */
+static int lines_left = -1;
+
+void tool_screen_begin(void)
+{
+    struct winsize size;
+
+    lines_left =
+        ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 1 ? size.ws_row - 1 : 23;
+    fputs("\033[H", stdout);
+}
+
+void tool_screen_end(void)
+{
+    lines_left = -1;
+    fputs("\033[J", stdout);
+}
+
+/* What is behind the text goes: it is of another frame. */
+static void write_line(const char *text, int edge)
+{
+    const int bytes = edge > 0 ? tool_fit(text, edge) : (int)strlen(text);
+
+    if (lines_left != 0)
+        printf("%.*s%s\n", bytes, text, lines_left > 0 ? "\033[K" : "");
+    lines_left -= lines_left > 0;
+}
+
+void tool_line(struct tool_heap *heap, const char *format, ...)
+{
+    va_list args, again;
+    int length;
+    char *text;
+
+    va_start(args, format);
+    va_copy(again, args);
+    length = vsnprintf(NULL, 0, format, again);
+    va_end(again);
+    text = tool_take(heap, (size_t)(length > 0 ? length : 0) + 1, 1);
+    vsnprintf(text, (size_t)length + 1, format, args);
+    va_end(args);
+    write_line(text, tool_terminal_columns());
+}
+
 bool tool_coloured(void)
 {
     const char *no = getenv("NO_COLOR"), *terminal = getenv("TERM");
@@ -194,7 +239,7 @@ static void write_row(const struct tool_table *table, const int *widths, const c
     if (fclose(out) == 0) {
         while (size > 0 && line[size - 1] == ' ')
             line[--size] = '\0';
-        printf("%.*s\n", edge > 0 ? tool_fit(line, edge) : (int)size, line);
+        write_line(line, edge);
     }
     free(line);
 }

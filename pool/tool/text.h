@@ -58,6 +58,13 @@ void tool_table_write(const struct tool_table *table);
 int tool_terminal_columns(void);
 /* Whether stdout is a terminal that may be coloured: NO_COLOR and TERM=dumb forbid it. */
 bool tool_coloured(void);
+/* On a terminal: what is written from now on replaces the screen's lines, and what does not fit on
+ * it is left out. */
+void tool_screen_begin(void);
+void tool_screen_end(void);
+/* A line on stdout; on a terminal it ends at its edge. */
+void tool_line(struct tool_heap *heap, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 /* How many columns the text takes. */
 int tool_width(const char *text);
 /* How many bytes of the text take so many columns at most. */

@@ -28,12 +28,15 @@
  * that is claimed before the job is known to last has begun with the job. */
 static void start_clock(struct weir_task *task)
 {
-    _Atomic int64_t *started = &task->control->slots[task->slot].started_ns;
+    struct weir__slot *slot = &task->control->slots[task->slot];
 
     if (task->job->chunk_timeout_ns > 0 || task->job->deadline_ns > 0)
-        atomic_store_explicit(started, weir__now_ns(), memory_order_release);
+        atomic_store_explicit(&slot->started_ns, weir__now_ns(), memory_order_release);
     else if (atomic_load_explicit(&task->job->wake_more, memory_order_relaxed))
-        atomic_store_explicit(started, weir__now_coarse_ns(), memory_order_release);
+        atomic_store_explicit(&slot->started_ns, weir__now_coarse_ns(), memory_order_release);
+    else
+        return;
+    atomic_store_explicit(&slot->uncounted, (uint32_t)task->settled, memory_order_relaxed);
 }
 
 enum round {

@@ -237,5 +237,6 @@ void fuzz_seeds(const char *folder)
     seed_of(folder, "range", 0, &image.jobs[1].range, 8, (uint64_t)INT64_MIN);
     seed_of(folder, "opened", 0, &image.jobs[1].opened_ns, 8, (uint64_t)INT64_MIN);
     seed_of(folder, "name", 0, image.jobs[1].name, 4, UINT64_C(0x1b1b1b1b));
+    seed_of(folder, "named", 0, &image.jobs[1].named, 1, 196);
     seed_of(folder, "tail", 0, &image.queue.tail, 8, UINT64_MAX);
 }

@@ -5,17 +5,21 @@ Each runs in a /dev/shm of its own, as the tool looks at all of it; without root
 that run meanwhile are seen all the same."""
 
 import ctypes
+import fcntl
 import json
 import os
+import pty
 import resource
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 import unittest
 
 WEIR, THINGS, MILL, VERSION = sys.argv[1:5]
-COMMANDS = ("ls", "show", "sweep", "doctor")
+COMMANDS = ("ls", "show", "top", "sweep", "doctor")
 NOBODY = 65534
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -471,6 +475,119 @@ class Show(Case):
             for call in ("flock(", "F_SETLK", "F_OFD", "F_SETLEASE", "O_RDWR", "O_WRONLY", "MAP_SHARED", "kill(", "unlink",
                          "pidfd_send_signal"):
                 self.assertNotIn(call, calls)
+
+
+@needs_root
+class Top(Case):
+    def frames(self, pid, count, delay="0.3"):
+        """The JSON of each frame."""
+        out = self.expect("top", "-p", str(pid), "-n", str(count), "-d", delay, "--json")
+        frames = [json.loads(line) for line in out.splitlines()]
+        self.assertEqual([frame["schema"] for frame in frames], [1] * count)
+        return frames
+
+    def test_a_frame_says_what_each_worker_does_and_how_busy_it_is(self):
+        with Mill() as mill:
+            first, second = self.frames(mill.pid, 2)
+            self.assertEqual((first["name"], first["supervisor"], first["workers_died"]), ("mill", mill.supervisor, 1))
+            self.assertGreater(second["t"], first["t"])
+            for before, worker in zip(first["workers"], second["workers"]):
+                self.assertEqual((worker["state"], worker["label"], worker["busy"]), ("run", "grind", 1.0))
+                self.assertGreater(worker["for_ns"], before["for_ns"])
+                self.assertGreater(worker["private"], 0)
+                self.assertIsNone(before["cpu"])
+                self.assertLess(worker["cpu"], 0.9)
+
+    def test_an_idle_worker_is_not_busy_and_a_job_has_a_rate(self):
+        with Mill("uneven") as mill:
+            time.sleep(1)
+            frame = self.frames(mill.pid, 3)[-1]
+            self.assertEqual(sorted(worker["busy"] for worker in frame["workers"]), [0.0, 0.0, 1.0])
+            job = next(job for job in frame["jobs"] if job["name"] == "grind")
+            self.assertEqual((job["done"], job["running"], job["waiting"], job["rate"]), (59, 1, 0, 0.0))
+
+    def test_a_warning__when_a_chunk_runs_for_many_times_the_mean(self):
+        mill = subprocess.Popen([MILL, "uneven"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        try:
+            while weir("top", "-p", str(mill.pid), "-n", "1", "-d", "0.05")[0]:
+                self.assertIsNone(mill.poll())
+            frames = self.frames(mill.pid, 9, "1")
+            codes = [{warning["code"] for warning in frame["warnings"]} for frame in frames]
+            self.assertNotIn("slow-chunk", codes[0])
+            self.assertIn("slow-chunk", codes[-1])
+            warning = next(warning for warning in frames[-1]["warnings"] if warning["code"] == "slow-chunk")
+            self.assertRegex(warning["text"], r"^chunk 59 of grind runs for \S+, \d+ times the mean$")
+            self.assertEqual(frames[-1]["workers"][warning["worker"]]["chunk"], 59)
+        finally:
+            mill.communicate("", timeout=60)
+
+    def test_a_warning__when_a_job_has_fewer_chunks_than_workers(self):
+        with Mill("few") as mill:
+            texts = [warning["text"] for warning in self.frames(mill.pid, 8, "1")[-1]["warnings"]
+                     if warning["code"] == "few-chunks"]
+            self.assertEqual(texts, ["2 of 3 workers had work: grind has 2 chunks"])
+
+    def test_a_warning__when_a_worker_is_stopped_and_when_shm_is_full(self):
+        with Mill() as mill:
+            worker = self.frames(mill.pid, 1)[0]["workers"][1]
+            os.kill(worker["pid"], signal.SIGSTOP)
+            with open("/dev/shm/large", "wb") as file:
+                os.posix_fallocate(file.fileno(), 0, 60 << 20)
+            codes = {warning["code"]: warning for warning in self.frames(mill.pid, 2)[-1]["warnings"]}
+            os.kill(worker["pid"], signal.SIGCONT)
+            self.assertEqual(codes["stopped"]["worker"], 1)
+            self.assertIn("% full", codes["full-shm"]["text"])
+
+    def on_terminal(self, columns, rows, *arguments, typed=b""):
+        """What comes out on a terminal of that size, to which `typed` is written after the first output."""
+        pid, terminal = pty.fork()
+        if pid == 0:
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+            os.execv(WEIR, [WEIR, *arguments])
+        out = os.read(terminal, 4096)
+        os.write(terminal, typed)
+        while True:
+            try:
+                out += os.read(terminal, 4096)
+            except OSError:
+                break
+        os.close(terminal)
+        self.assertEqual(os.waitpid(pid, 0)[1], 0)
+        return out.decode()
+
+    def test_frames_fit_the_terminal(self):
+        with Mill() as mill:
+            for columns, rows in ((80, 24), (20, 6), (200, 50)):
+                text = self.on_terminal(columns, rows, "top", "-p", str(mill.pid), "-n", "2", "-d", "0.2")
+                self.assertTrue(text.startswith("\x1b[?25l") and text.endswith("\x1b[?25h"), repr(text))
+                for frame in text.split("\x1b[H")[1:]:
+                    lines = frame.split("\x1b[J")[0].replace("\x1b[K", "").replace("\r", "").split("\n")
+                    self.assertLessEqual(len(lines), rows)
+                    self.assertLessEqual(max(map(len, lines)), columns)
+                    self.assertIn("mill", frame)
+
+    def test_the_cursor_comes_back__when_it_is_interrupted(self):
+        with Mill() as mill:
+            text = self.on_terminal(80, 24, "top", "-p", str(mill.pid), "-d", "60", typed=b"\x03")
+            self.assertTrue(text.endswith("\x1b[?25h"), repr(text))
+
+    def test_it_ends__when_its_pool_has_ended(self):
+        mill = Mill()
+        top = subprocess.Popen([WEIR, "top", "-p", str(mill.pid), "-d", "0.1"], stdout=subprocess.PIPE, text=True)
+        while "mill" not in top.stdout.readline():
+            self.assertIsNone(top.poll())
+        mill.end()
+        top.communicate(timeout=60)
+        self.assertEqual(top.returncode, 0)
+
+    def test_status_1_or_2__when_there_is_no_pool_or_the_argument_is_wrong(self):
+        status, out, err = weir("top", "-p", str(os.getpid()))
+        self.assertEqual((status, out), (1, ""))
+        self.assertIn("no pool", err)
+        for arguments in (("-d", "0"), ("-d", "x"), ("-d", "nan"), ("-d", "1e9"), ("-n", "0"), ("-n", "-1"), ("-n", "x"), ("x",)):
+            status, out, err = weir("top", *arguments)
+            self.assertEqual((status, out), (2, ""), arguments)
+            self.assertIn('"%s"' % arguments[-1], err)
 
 
 @needs_root
