@@ -240,7 +240,7 @@ static void read_worker(const struct worker_reader *reader, struct tool_worker *
 {
     const uint64_t at = slots_at + number * sizeof(struct weir__slot);
     struct weir__slot slot, again;
-    uint32_t job;
+    uint32_t job, state;
 
     *worker = (struct tool_worker){.job = -1, .for_ns = -1};
     if (!read_at(reader->source, &again, sizeof(again), at) ||
@@ -252,7 +252,8 @@ static void read_worker(const struct worker_reader *reader, struct tool_worker *
         worker->work = TOOL_STARTING;
         return;
     }
-    switch (slot.state) {
+    state = slot.state;
+    switch (state) {
     case SLOT_STARTING:
         worker->work = TOOL_STARTING;
         return;
