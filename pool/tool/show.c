@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * show.c: `weir show`: one scope with its pools, their jobs and workers.
+ * show.c: `weir show`: one scope with its pools, their jobs and workers, or what is in a block.
  *
  * With --stack the workers are asked where they are, by the signal that pools with `backtrace`
  * handle. Nothing else is ever sent a signal: a worker is asked only if its pool's page says that
@@ -23,6 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "pool/tool/contents.h"
 #include "pool/tool/describe.h"
 #include "pool/tool/pools.h"
 #include "pool/tool/processes.h"
@@ -32,7 +33,8 @@
 #include "shm/block/block.h"
 
 struct options {
-    bool stack, json;
+    bool stack;
+    struct tool_contents_options contents;
 };
 
 struct show {
@@ -256,7 +258,7 @@ static int show_scope(struct show *show, const struct tool_scope *scope)
 {
     json_t *pools = json_array(), *stacks = json_array();
 
-    if (!show->options.json) {
+    if (!show->options.contents.json) {
         write_scope(show, scope);
         write_blocks(show, scope);
     }
@@ -265,7 +267,7 @@ static int show_scope(struct show *show, const struct tool_scope *scope)
 
         if (!tool_pool_is_of(pool, scope))
             continue;
-        if (show->options.json) {
+        if (show->options.contents.json) {
             json_array_append_new(pools, tool_pool_json(show->heap, pool));
         } else {
             write_page(show, pool);
@@ -279,7 +281,7 @@ static int show_scope(struct show *show, const struct tool_scope *scope)
             json_decref(asked);
         }
     }
-    if (show->options.json) {
+    if (show->options.contents.json) {
         json_t *object = json_pack("{s:i, s:o, s:O}", "schema", 1, "scope",
                                    tool_scope_json(show->heap, scope), "pools", pools);
 
@@ -320,9 +322,12 @@ static int show_it(struct show *show, const char *what)
 
     if (scope != NULL)
         return show_scope(show, scope);
+    if (tool_contents_exist(what))
+        return tool_contents_show(show->heap, &show->scopes, what, &show->options.contents);
     if (pid > 0)
         return refuse_process(show, pid);
-    tool_say("there is no scope \"%s\"", tool_escape(show->heap, what));
+    tool_say("there is no scope \"%s\", and no such file in " WEIR__SHM_DIR,
+             tool_escape(show->heap, what));
     return TOOL_NO;
 }
 
@@ -331,18 +336,22 @@ static int show_it(struct show *show, const char *what)
 static int run(int argc, char **argv, const struct tool_command *command)
 {
     static const struct option known[] = {
-        {"stack", no_argument, NULL, 's'},
-        {"json", no_argument, NULL, 'J'},
-        {"help", no_argument, NULL, 'h'},
-        {0},
+        {"stack", no_argument, NULL, 's'},      {"all", no_argument, NULL, 'a'},
+        {"kind", required_argument, NULL, 'k'}, {"json", no_argument, NULL, 'J'},
+        {"help", no_argument, NULL, 'h'},       {0},
     };
     struct tool_heap heap = {0};
     struct show show = {.heap = &heap};
     int option, status, result;
 
-    while ((option = tool_next_option(argc, argv, "sJh", known, command, &status)) > 0) {
+    while ((option = tool_next_option(argc, argv, "sak:Jh", known, command, &status)) > 0) {
         show.options.stack |= option == 's';
-        show.options.json |= option == 'J';
+        show.options.contents.all |= option == 'a';
+        show.options.contents.json |= option == 'J';
+        if (option == 'k' && !tool_contents_kind(optarg))
+            return tool_usage(command, optarg);
+        if (option == 'k')
+            show.options.contents.kind = optarg;
     }
     if (option < 0)
         return status;
@@ -362,14 +371,17 @@ static int run(int argc, char **argv, const struct tool_command *command)
 
 const struct tool_command tool_show = {
     .name = "show",
-    .summary = "show a scope with its pools, jobs and workers",
-    .usage = "[-s] [-J] SCOPE|PID",
-    .help =
-        "  SCOPE         a scope's 16 digits, as weir ls has them\n"
-        "  PID           a process of the scope\n"
-        "  -s, --stack   ask each worker of a pool with a backtrace for its stack, on its stderr\n"
-        "  -J, --json    one JSON object\n"
-        "  -h, --help    this\n",
+    .summary = "show a scope with its pools, jobs and workers, or what is in a block",
+    .usage = "[-s] [-a] [-k KIND] [-J] SCOPE|PID|NAME",
+    .help = "  SCOPE             a scope's 16 digits, as weir ls has them\n"
+            "  PID               a process of the scope\n"
+            "  NAME              a block in /dev/shm: a list, an array, a dictionary, or bytes\n"
+            "  -s, --stack       ask each worker of a pool with a backtrace for its stack, on its "
+            "stderr\n"
+            "  -a, --all         all items of a block, and not the first 100\n"
+            "  -k, --kind KIND   what a block is that no scope knows: list, array, dict or bytes\n"
+            "  -J, --json        one JSON object\n"
+            "  -h, --help        this\n",
     .operands = true,
     .run = run,
 };

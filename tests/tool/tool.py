@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import pty
+import random
 import resource
 import signal
 import struct
@@ -17,6 +18,7 @@ import sys
 import termios
 import time
 import unittest
+from multiprocessing import shared_memory
 
 WEIR, THINGS, MILL = map(os.path.abspath, sys.argv[1:4])  # tests run them in other folders
 VERSION = sys.argv[4]
@@ -476,6 +478,118 @@ class Show(Case):
             for call in ("flock(", "F_SETLK", "F_OFD", "F_SETLEASE", "O_RDWR", "O_WRONLY", "MAP_SHARED", "kill(", "unlink",
                          "pidfd_send_signal"):
                 self.assertNotIn(call, calls)
+
+
+@needs_root
+class Contents(Case):
+    """What weir show NAME makes of blocks, compared with what CPython and NumPy wrote."""
+
+    def lists(self, values):
+        shared = shared_memory.ShareableList(values, name="of_python")
+        try:
+            return self.expect("show", "of_python", "--kind", "list", "--all"), repr(shared)
+        finally:
+            shared.shm.close()
+            shared.shm.unlink()
+
+    def test_a_list_is_shown_as_pythons_repr(self):
+        odd = random.Random(1)
+        floats = [struct.unpack("d", odd.randbytes(8))[0] for _ in range(300)]
+        floats += [0.0, -0.0, 1.0, 1e15, 1e16, 1e17, 123456789012345678.0, 1e-4, 1e-5, 0.1, 1 / 3, 5e-324, 1.7976931348623157e308,
+                   float("inf"), float("-inf"), float("nan"), 100.0, 1e22, 1e23, 12345.678, 9007199254740993.0]
+        texts = ["", "it's", 'say "so"', "both ' and \"", "a\\b", "\t\n\r", "\x01\x7f\x80", "\u00e9\u4e2d", "\U0001f600", "\u200b"]
+        data = [b"", b"it's", b'"', b"' \"", bytes(range(1, 256))]
+        ints = [0, -1, 2**63 - 1, -2**63]
+        shown, expected = self.lists(floats + texts + data + ints + [True, False, None])
+        self.assertEqual(shown, expected + "\n")
+
+    def test_the_first_items_are_shown_and_all_when_asked(self):
+        shared = shared_memory.ShareableList(range(250), name="of_python")
+        try:
+            text = self.expect("show", "of_python", "-k", "list")
+            self.assertEqual(text, "ShareableList([%s, ... 150 more], name='of_python')\n" % ", ".join(map(str, range(100))))
+            found = self.read("show", "of_python", "-k", "list")
+            self.assertEqual((found["items"], found["count"]), (list(range(100)), 250))
+            self.assertEqual(self.read("show", "of_python", "-k", "list", "-a")["items"], list(range(250)))
+        finally:
+            shared.shm.close()
+            shared.shm.unlink()
+
+    def test_objects_of_a_scope_are_shown_as_what_they_are(self):
+        with Things():
+            self.assertEqual(self.expect("show", "items"), "ShareableList([-3, \"it's\", None], name='items')\n")
+            self.assertEqual(self.expect("show", "prices"), "{'eggs': -3}\n")
+            self.assertEqual(self.read("show", "prices")["items"], [["eggs", -3]])
+            values = [i / 2 for i in range(12)]
+            self.assertEqual(self.expect("show", "matrix"), "float64[3,4]\n%s\n" % values)
+            found = self.read("show", "matrix")
+            self.assertEqual((found["dtype"], found["shape"], found["items"]), ("float64", [3, 4], values))
+            lines = self.expect("show", "bytes").splitlines()
+            self.assertEqual((len(lines), lines[-1]), (17, "... 4744 more bytes"))
+            self.assertEqual(self.read("show", "bytes", "-a")["hex"], "00" * 5000)
+
+    def test_an_array_is_what_its_header_says(self):
+        for dtype, code, items in (("<i2", "h", [-1, 2]), ("<u8", "Q", [2**64 - 1, 1]), ("|b1", "?", [True, False]),
+                                   ("<f4", "f", [0.5, -2.0]), ("|i1", "b", [-128, 127]), ("<u4", "I", [2**32 - 1, 0])):
+            header = ("{'descr': '%s', 'fortran_order': False, 'shape': (2,), }" % dtype).ljust(117) + "\n"
+            with open("/dev/shm/numbers", "wb") as file:
+                file.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + struct.pack("<2" + code, *items))
+            self.assertEqual(self.expect("show", "numbers").split("\n")[1], str(items), dtype)
+        header = "{'descr': '<c16', 'fortran_order': False, 'shape': (2,), }".ljust(117) + "\n"
+        with open("/dev/shm/numbers", "wb") as file:
+            file.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + struct.pack("<4d", 1.5, -2, 0, 3))
+        self.assertEqual(self.expect("show", "numbers"), "complex128[2]\n[(1.5-2.0j), (0.0+3.0j)]\n")
+
+    def test_bytes_are_shown_as_hexdump_shows_them(self):
+        if subprocess.run(["hexdump", "--version"], capture_output=True, check=False).returncode:
+            self.skipTest("no hexdump")
+        for size in (1, 15, 16, 17, 255):
+            with open("/dev/shm/bytes", "wb") as file:
+                file.write(random.Random(size).randbytes(size))
+            lines = subprocess.run(["hexdump", "-Cv", "/dev/shm/bytes"], capture_output=True, text=True, check=True).stdout
+            self.assertEqual(self.expect("show", "bytes").splitlines(), lines.splitlines()[:-1])
+
+    def test_a_damaged_block_is_harmless(self):
+        odd = random.Random(2)
+        with Things():
+            for name in ("items", "prices", "matrix"):
+                with open("/dev/shm/" + name, "r+b") as file:
+                    sound = file.read(4096)
+                    for _ in range(40):
+                        bad = bytearray(sound)
+                        for _ in range(odd.choice((1, 3, 30))):
+                            bad[odd.randrange(len(bad))] = odd.choice((0, 1, 255, odd.randrange(256)))
+                        file.seek(0)
+                        file.write(bad)
+                        file.flush()
+                        status, out, err = weir("show", name, odd.choice(("--all", "--json")))
+                        self.assertIn(status, (0, 2), err)
+                        self.assertEqual(status == 2, err != "", out)
+                        self.assertNotIn("\x1b", out)
+                    file.seek(0)
+                    file.write(sound)
+
+    def test_nothing_is_shown_of_what_is_no_block(self):
+        os.mkfifo("/dev/shm/pipe")
+        os.symlink("/etc/passwd", "/dev/shm/link")
+        for name in ("pipe", "link"):
+            status, out, err = weir("show", name)
+            self.assertEqual((status, out), (2, ""))
+            self.assertIn("cannot read", err)
+        with open("/dev/shm/empty", "wb"):
+            pass
+        self.assertEqual(self.expect("show", "empty"), "")
+        for name in ("../etc/passwd", "no/name", "..", "nothing"):
+            self.assertEqual(weir("show", name)[0], 1)
+        self.assertEqual(weir("show", "empty", "--kind", "lst")[0], 2)
+        self.assertEqual(weir("show", "empty", "--kind", "list")[0], 2)
+
+    def test_another_users_block_may_not_be_read(self):
+        with open("/dev/shm/secret", "wb", opener=lambda *args: os.open(*args, 0o600)) as file:
+            file.write(b"secret")
+        status, out, err = weir("show", "secret", preexec_fn=as_nobody)
+        self.assertEqual((status, out), (2, ""))
+        self.assertIn("Permission denied", err)
 
 
 @needs_root
