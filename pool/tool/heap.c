@@ -58,19 +58,25 @@ char *tool_copy(struct tool_heap *heap, const char *text)
     return strcpy(tool_take(heap, strlen(text) + 1, 1), text);
 }
 
-char *tool_print(struct tool_heap *heap, const char *format, ...)
+char *tool_print_args(struct tool_heap *heap, const char *format, va_list args)
 {
     char *printed = NULL, *text;
-    va_list args;
-    int size;
 
-    va_start(args, format);
-    size = vasprintf(&printed, format, args);
-    va_end(args);
-    if (size < 0)
+    if (vasprintf(&printed, format, args) < 0)
         end_without_memory();
     text = tool_copy(heap, printed);
     free(printed);
+    return text;
+}
+
+char *tool_print(struct tool_heap *heap, const char *format, ...)
+{
+    va_list args;
+    char *text;
+
+    va_start(args, format);
+    text = tool_print_args(heap, format, args);
+    va_end(args);
     return text;
 }
 

@@ -7,6 +7,7 @@
 #ifndef WEIR_TOOL_HEAP_H
 #define WEIR_TOOL_HEAP_H
 
+#include <stdarg.h>
 #include <stddef.h>
 
 struct tool_chunk;
@@ -22,6 +23,8 @@ void *tool_grow(struct tool_heap *heap, void *array, size_t *capacity, size_t co
 char *tool_copy(struct tool_heap *heap, const char *text);
 char *tool_print(struct tool_heap *heap, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+char *tool_print_args(struct tool_heap *heap, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
 void tool_heap_free(struct tool_heap *heap);
 
 #endif

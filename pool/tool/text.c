@@ -157,16 +157,11 @@ static void write_line(const char *text, int edge)
 
 void tool_line(struct tool_heap *heap, const char *format, ...)
 {
-    va_list args, again;
-    int length;
-    char *text;
+    const char *text;
+    va_list args;
 
     va_start(args, format);
-    va_copy(again, args);
-    length = vsnprintf(NULL, 0, format, again);
-    va_end(again);
-    text = tool_take(heap, (size_t)(length > 0 ? length : 0) + 1, 1);
-    vsnprintf(text, (size_t)length + 1, format, args);
+    text = tool_print_args(heap, format, args);
     va_end(args);
     write_line(text, tool_terminal_columns());
 }

@@ -207,15 +207,15 @@ struct frame {
 static void __attribute__((format(printf, 4, 5)))
 warn(struct frame *frame, const char *code, int64_t worker, const char *format, ...)
 {
-    char text[256];
     va_list args;
+    char *text;
 
     va_start(args, format);
-    vsnprintf(text, sizeof(text), format, args);
+    text = tool_print_args(frame->heap, format, args);
     va_end(args);
     frame->warnings = tool_grow(frame->heap, frame->warnings, &frame->warnings_capacity,
                                 frame->warnings_count + 1, sizeof(*frame->warnings));
-    frame->warnings[frame->warnings_count++] = tool_copy(frame->heap, text);
+    frame->warnings[frame->warnings_count++] = text;
     json_array_append_new(frame->codes, json_pack("{s:s, s:o, s:s}", "code", code, "worker",
                                                   worker >= 0 ? json_integer(worker) : json_null(),
                                                   "text", text));

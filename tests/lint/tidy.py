@@ -26,8 +26,6 @@ ALLOWED = {
     ("UndefinedBinaryOperatorResult", "return text[0] == '{' &&"): ERRNO,
     ("UndefinedBinaryOperatorResult", "if (info.ino != block->ino)"): "the lookup fills it where it succeeds",
     ("valist.Uninitialized", "used = vsnprintf(record, sizeof(record), format, args);"): "va_start() is the line before",
-    ("valist.Uninitialized", "vsnprintf(text, (size_t)length + 1, format, args);"): "va_start() is above",
-    ("valist.Uninitialized", "vsnprintf(text, sizeof(text), format, args);"): "va_start() is the line before",
     ("UndefinedBinaryOperatorResult", "if (record[i] != '\\0' && record[i] != ' ' && record[i] != '\\n')"):
         "only records that were read are looked at",
     ("UndefinedBinaryOperatorResult", "if (spec.count == 0) {"): "spec_reduce() sets the count where it succeeds",
