@@ -65,9 +65,9 @@ struct follow {
 
 struct job_before {
     uint64_t job;
-    int64_t done, busy_ns; /* of all workers; since it was first seen */
-    int64_t first_done, first_ns;
-    double rate; /* chunks a second, of this frame */
+    int64_t done, busy_ns;            /* of all workers; since it was first seen */
+    int64_t first_done, first_for_ns; /* when it was first seen */
+    double rate;                      /* chunks a second, of this frame */
 };
 
 struct watched {
@@ -141,8 +141,10 @@ static struct job_before *job_before(struct watched *watched, const struct tool_
                                   watched->jobs_count + 1, sizeof(*watched->jobs));
         before = &watched->jobs[watched->jobs_count++];
     }
-    *before = (struct job_before){
-        .job = key_of(job), .done = job->done, .first_done = job->done, .first_ns = weir__now_ns()};
+    *before = (struct job_before){.job = key_of(job),
+                                  .done = job->done,
+                                  .first_done = job->done,
+                                  .first_for_ns = job->for_ns};
     return before;
 }
 
@@ -268,12 +270,20 @@ static uint64_t memory_of(struct frame *frame, size_t number)
     return follow->memory;
 }
 
-/* How long a chunk of the job takes on average; 0: not known. */
-static int64_t mean_of(const struct job_before *before, const struct tool_job *job)
+/* How long a chunk of the job takes on average; 0: not known. If none has ended since the job was
+ * first seen: at most, as if all workers had been at it until then. */
+static int64_t mean_of(const struct job_before *before, const struct tool_job *job, size_t workers)
 {
     const int64_t done = job->done - before->first_done;
 
-    return done > 0 ? before->busy_ns / done : 0;
+    int64_t mean = 0;
+
+    if (done > 0)
+        return before->busy_ns / done;
+    if (before->first_done <= 0 ||
+        __builtin_mul_overflow(before->first_for_ns / before->first_done, (int64_t)workers, &mean))
+        return 0;
+    return mean;
 }
 
 static void look_at_worker(struct frame *frame, size_t number)
@@ -290,8 +300,8 @@ static void look_at_worker(struct frame *frame, size_t number)
     if (worker->job < 0 || worker->for_ns < LATE_NS)
         return;
     job = &frame->pool->jobs[worker->job];
-    mean = mean_of(job_before(frame->watched, job), job);
-    if (!job->queue && mean > 0 && worker->for_ns > LATE_TIMES * mean)
+    mean = mean_of(job_before(frame->watched, job), job, frame->pool->workers_count);
+    if (!job->queue && mean > 0 && worker->for_ns / LATE_TIMES > mean)
         warn(frame, "slow-chunk", (int64_t)number,
              "chunk %" PRId64 " of %s runs for %s, %" PRId64 " times the mean", worker->chunk,
              tool_job_label(frame->heap, job), tool_duration(frame->heap, worker->for_ns),
