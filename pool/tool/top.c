@@ -275,7 +275,6 @@ static uint64_t memory_of(struct frame *frame, size_t number)
 static int64_t mean_of(const struct job_before *before, const struct tool_job *job, size_t workers)
 {
     const int64_t done = job->done - before->first_done;
-
     int64_t mean = 0;
 
     if (done > 0)

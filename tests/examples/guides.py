@@ -196,7 +196,7 @@ def run_findings(root, name, folder, environment, wrapper, skipped):
 
 
 def install(build, folder):
-    """Installs the build below the folder, and gives the folders of its pkg-config file and its library."""
+    """Installs the build below the folder, and gives the folders of its pkg-config file, its library and its program."""
     with open(os.path.join(build, "meson-logs", "guides.lock"), "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = subprocess.run(["meson", "install", "-C", build, "--no-rebuild", "--destdir", folder,
@@ -211,7 +211,7 @@ def install(build, folder):
                 text = file.read()
             with open(path, "w", encoding="utf-8") as file:
                 file.write(re.sub(r"^prefix=", "prefix=" + folder, text, flags=re.M))
-            return place, os.path.dirname(place)
+            return place, os.path.dirname(place), folder + re.search(r"^prefix=(.*)$", text, re.M)[1] + "/bin"
     sys.exit("no weir.pc is installed")
 
 
@@ -231,7 +231,7 @@ def private_shm():
 def check(root, build, name, compiler):
     found = list(static_findings(root, name))
     with tempfile.TemporaryDirectory(prefix="weir-guides.") as work:
-        pc, lib = install(build, os.path.join(work, "installed"))
+        pc, lib, programs = install(build, os.path.join(work, "installed"))
         commands = os.path.join(work, "bin")
         folder = os.path.join(work, "here")
         skipped = os.path.join(work, "skipped")
@@ -252,7 +252,7 @@ def check(root, build, name, compiler):
         environment = {key: value for key, value in os.environ.items() if not key.startswith("WEIR_")}
         python = subprocess.run(["pkg-config", "--variable=pythondir", "weir"], text=True, stdout=subprocess.PIPE,
                                 env=dict(os.environ, PKG_CONFIG_PATH=pc), check=False).stdout.strip()
-        environment.update(PATH=commands + ":/usr/bin:" + os.environ["PATH"], PKG_CONFIG_PATH=pc, LD_LIBRARY_PATH=lib,
+        environment.update(PATH=commands + ":" + programs + ":/usr/bin:" + os.environ["PATH"], PKG_CONFIG_PATH=pc, LD_LIBRARY_PATH=lib,
                            LC_ALL="C.UTF-8", PYTHONPATH=python, PYTHONDONTWRITEBYTECODE="1",
                            GUIDES_SHM="private" if wrapper else "",
                            # Open MPI asks twice before it runs for root, and wants a CPU for each rank
