@@ -410,21 +410,16 @@ static void look_at_workers(struct tool_pool *pool)
 static void read_pool(struct tool_pools *pools, const struct tool_processes *processes,
                       const struct tool_use *file)
 {
+    const int fd = tool_use_open(file);
     struct tool_pool *pool;
-    char path[64];
-    struct stat st;
-    int fd;
 
-    snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)file->pid, file->fd);
-    fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
         return;
     pools->items = tool_grow(processes->heap, pools->items, &pools->capacity, pools->count + 1,
                              sizeof(*pools->items));
     pool = &pools->items[pools->count];
     *pool = (struct tool_pool){.dev = file->dev, .ino = file->ino, .supervisor = file->pid};
-    if (fstat(fd, &st) == 0 && st.st_dev == file->dev && st.st_ino == file->ino &&
-        S_ISREG(st.st_mode) && tool_pool_read(pool, processes->heap, fd)) {
+    if (tool_pool_read(pool, processes->heap, fd)) {
         pool->pids_are_ours = pool->status.supervisor_pid == pool->supervisor;
         look_at_workers(pool);
         pools->count++;

@@ -411,6 +411,23 @@ bool tool_processes_locked(const struct tool_processes *processes, dev_t dev, in
     return false;
 }
 
+int tool_use_open(const struct tool_use *use)
+{
+    char path[64];
+    struct stat st;
+    int fd;
+
+    snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)use->pid, use->fd);
+    fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    if (fstat(fd, &st) == 0 && st.st_dev == use->dev && st.st_ino == use->ino &&
+        S_ISREG(st.st_mode))
+        return fd;
+    close(fd);
+    return -1;
+}
+
 int tool_process_read(pid_t pid, const char *name, char *text, size_t capacity)
 {
     size_t size = 0;

@@ -72,6 +72,10 @@ bool tool_processes_locked(const struct tool_processes *processes, dev_t dev, in
 const struct tool_use *tool_processes_uses(const struct tool_processes *processes, dev_t dev,
                                            ino_t ino, size_t *count);
 
+/* Opens the file that the process has, to read it; -1: it has another one by now, or may not be
+ * looked into. */
+int tool_use_open(const struct tool_use *use);
+
 /* 0: the text is no number of a process. */
 pid_t tool_process_parse(const char *text);
 /* What a file /proc/PID/NAME holds, at most `capacity` - 1 bytes, with a NUL; the size or a

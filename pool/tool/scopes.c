@@ -290,16 +290,13 @@ static void look_at_named(struct tool_scopes *scopes, const struct tool_processe
 static void look_at_anonymous(struct tool_scopes *scopes, const struct tool_processes *processes,
                               const struct tool_use *file, uint64_t id)
 {
+    const int fd = tool_use_open(file);
     struct tool_scope *scope;
-    char path[64];
     struct stat st;
-    int fd;
 
-    snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)file->pid, file->fd);
-    fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
         return;
-    if (fstat(fd, &st) == 0 && st.st_dev == file->dev && st.st_ino == file->ino) {
+    if (fstat(fd, &st) == 0) {
         scope = new_scope(scopes, processes->heap, id, &st);
         scope->anonymous = true;
         scope->began = birth_of(fd, &st);

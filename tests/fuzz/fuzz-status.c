@@ -116,10 +116,11 @@ static void prepare(void)
 
 /* ---- the file -------------------------------------------------------------------------------- */
 
-static void change(const uint8_t *data, size_t size)
+/* Writes the input's pieces, or what stood there before; returns where the file is to end. */
+static uint64_t put_pieces(const uint8_t *data, size_t size, bool before)
 {
     struct fuzz_input input = {data, size};
-    const uint64_t cut = fuzz_number(&input, 4);
+    const uint64_t end = fuzz_number(&input, 4);
     unsigned char piece[PIECE_MAX];
 
     while (input.left > 0) {
@@ -129,30 +130,23 @@ static void change(const uint8_t *data, size_t size)
         fuzz_take(&input, piece, length);
         if (length > sizeof image - place)
             length = sizeof image - place;
-        HOLD(pwrite(file, piece, length, (off_t)place) == (ssize_t)length);
+        HOLD(pwrite(file, before ? (const char *)&image + place : (char *)piece, length,
+                    (off_t)place) == (ssize_t)length);
     }
-    if (cut > 0 && cut < sizeof image)
-        HOLD(ftruncate(file, (off_t)cut) == 0);
+    return end > 0 && end < sizeof image ? end : sizeof image;
+}
+
+static void change(const uint8_t *data, size_t size)
+{
+    HOLD(ftruncate(file, (off_t)put_pieces(data, size, false)) == 0);
 }
 
 static void restore(const uint8_t *data, size_t size)
 {
-    struct fuzz_input input = {data, size};
-    const uint64_t cut = fuzz_number(&input, 4);
-    unsigned char piece[PIECE_MAX];
+    const uint64_t end = put_pieces(data, size, true);
 
-    if (cut > 0 && cut < sizeof image)
-        HOLD(pwrite(file, (const char *)&image + cut, sizeof image - cut, (off_t)cut) ==
-             (ssize_t)(sizeof image - cut));
-    while (input.left > 0) {
-        const uint64_t place = fuzz_number(&input, 4) % sizeof image;
-        size_t length = fuzz_number(&input, 1);
-
-        fuzz_take(&input, piece, length);
-        if (length > sizeof image - place)
-            length = sizeof image - place;
-        HOLD(pwrite(file, (const char *)&image + place, length, (off_t)place) == (ssize_t)length);
-    }
+    HOLD(pwrite(file, (const char *)&image + end, sizeof image - end, (off_t)end) ==
+         (ssize_t)(sizeof image - end));
 }
 
 /* ---- what holds ------------------------------------------------------------------------------ */
