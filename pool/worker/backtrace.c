@@ -54,10 +54,11 @@ static const struct {
 
 static struct weir__control *control; /* of the pool; set before the handler is */
 
-/* The calls by which the program came to make the pool, which a worker has below its own, as it was
- * forked there: they say nothing. How many they are, and the first of them. */
-static int calls_before;
-static const void *call_before;
+/* The calls to where the handlers are installed. Those that a later list of calls has in common
+ * with it, from the program's beginning on, led the program to weir_pool_new(), where the worker
+ * was forked: they say nothing. */
+static void *calls_before[FRAMES_MAX];
+static int calls_before_count;
 
 /* Everything here is for a signal handler: no stdio. */
 
@@ -162,6 +163,20 @@ static int find_calls(void **frames, int most)
 #endif
 }
 
+/* How many of the calls are the worker's own. */
+static int without_calls_before(void *const *frames, int count)
+{
+    int before = calls_before_count;
+
+    if (count == FRAMES_MAX)
+        return count; /* these are not all, so their end is another one */
+    while (before > 0 && count > 2 && frames[count - 1] == calls_before[before - 1]) {
+        before--;
+        count--;
+    }
+    return count;
+}
+
 /* The instruction that the signal has interrupted; 0: not known here. */
 static uintptr_t interrupted(const ucontext_t *context)
 {
@@ -197,11 +212,8 @@ static inline __attribute__((always_inline)) void put_calls(struct text *text,
 {
     const uintptr_t at = interrupted(context);
     void *frames[FRAMES_MAX];
-    int count = find_calls(frames, FRAMES_MAX);
+    const int count = without_calls_before(frames, find_calls(frames, FRAMES_MAX));
     int first = 1; /* without the handler */
-
-    if (count > calls_before && calls_before > 0 && frames[count - calls_before] == call_before)
-        count -= calls_before;
 
     if (count == 0 && at != 0)
         put_frame(text, at, 0);
@@ -243,18 +255,12 @@ static void on_question(int number, siginfo_t *info, void *context)
     errno = error;
 }
 
-/* In weir__worker_main(), whose caller is the first of these. Also loads what find_calls() needs,
- * which a handler must not. */
-static __attribute__((noinline)) void note_calls_before(void)
+/* Also loads what find_calls() needs, which a handler must not. */
+static void note_calls_before(void)
 {
-    enum { OWN = 3 }; /* this function, the one below, and weir__worker_main() */
-    void *frames[FRAMES_MAX];
-    const int count = find_calls(frames, FRAMES_MAX);
+    const int count = find_calls(calls_before, FRAMES_MAX);
 
-    if (count > OWN && count < FRAMES_MAX) {
-        calls_before = count - OWN;
-        call_before = frames[OWN];
-    }
+    calls_before_count = count < FRAMES_MAX ? count : 0; /* else they are not all */
 }
 
 void weir__backtrace_install(struct weir__control *pool)
