@@ -25,6 +25,11 @@ VERSION = sys.argv[4]
 COMMANDS = ("ls", "show", "top", "sweep", "doctor", "run")
 NOBODY = 65534
 
+# What nohup(1) and a shell's "&" ignore would be ignored by all that is started here.
+for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+    signal.signal(number, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 libc = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNS, CLONE_NEWPID = 0x00020000, 0x20000000
 MS_NOSUID, MS_NODEV, MS_REC, MS_PRIVATE = 2, 4, 0x4000, 0x40000
