@@ -351,6 +351,7 @@ class Signals(Run):
     CATCH = """if 1:
         import os, signal, sys
         def caught(number, _):
+            signal.signal(number, signal.SIG_IGN)  # a group's signal comes again from weir run
             print(signal.Signals(number).name, flush=True)
             os._exit(100 + number)
         for number in map(int, sys.argv[1:]):
