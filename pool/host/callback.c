@@ -19,11 +19,16 @@ void weir__callback_set(weir_pool *pool, weir_future *future, weir_then_fn callb
     pool->callbacks.count++;
 }
 
+void weir__callback_leave_place(weir_pool *pool, weir_future *future)
+{
+    if (future->index >= 0 && pool->jobs.private[future->index].called == future)
+        pool->jobs.private[future->index].called = NULL;
+}
+
 bool weir__callback_queue(weir_pool *pool, weir_future *future)
 {
     /* also if it has none any more: a waiter that was freed has taken it away */
-    if (future->index >= 0 && pool->jobs.private[future->index].called == future)
-        pool->jobs.private[future->index].called = NULL;
+    weir__callback_leave_place(pool, future);
     if (future->callback == NULL)
         return false;
     if (weir__is_awaited(future)) {
@@ -40,9 +45,8 @@ static void forget_callback(weir_pool *pool, weir_future *future)
 {
     if (future->queued)
         WEIR__QUEUE_REMOVE(&pool->callbacks.ended, future, link);
-    if (future->pool == pool && future->index >= 0 &&
-        pool->jobs.private[future->index].called == future)
-        pool->jobs.private[future->index].called = NULL;
+    if (future->pool == pool)
+        weir__callback_leave_place(pool, future);
     future->queued = false;
     future->caller = NULL;
     pool->callbacks.count--;

@@ -10,6 +10,10 @@
 /* With pool->lock. Gives the future, which has none, a callback. */
 void weir__callback_set(weir_pool *pool, weir_future *future, weir_then_fn callback, void *arg);
 
+/* With pool->lock. The place of the job that the future has, if it has one, does not name it any
+ * more. */
+void weir__callback_leave_place(weir_pool *pool, weir_future *future);
+
 /* With pool->lock. Of a future that has just ended: queues its callback, if it has one that is to
  * be called, or has its waiter told. Returns whether the thread that dispatches must be woken. */
 bool weir__callback_queue(weir_pool *pool, weir_future *future);

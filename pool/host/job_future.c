@@ -78,8 +78,7 @@ static void close_job(weir_pool *pool, weir_future *future)
     const int index = future->index;
 
     pthread_mutex_lock(&pool->lock);
-    if (pool->jobs.private[index].called == future)
-        pool->jobs.private[index].called = NULL;
+    weir__callback_leave_place(pool, future);
     future->index = -1;
     pthread_mutex_unlock(&pool->lock);
     weir__job_close(pool, index, false);
