@@ -690,17 +690,19 @@ class Scopes(Test):
         with self.assertRaisesRegex(weir.NotFoundError, "WEIR_ADDRESS.*has ended"):
             weir.connect()
 
+    def scope_with_key(self, address):
+        try:
+            return weir.scope(address=address, key=KEY)
+        except weir.Error as error:
+            self.assertEqual(error.errno, errno.ENOTSUP)
+            self.skipTest("built without libsodium")
+
     def test_environment_names_the_key_file(self):
         address, file = self.folder + "/door", self.folder + "/key"
         os.environ.update(WEIR_ADDRESS=address, WEIR_KEY_FILE=file)
         self.addCleanup(os.environ.pop, "WEIR_ADDRESS")
         self.addCleanup(os.environ.pop, "WEIR_KEY_FILE")
-        try:
-            s = weir.scope(address=address, key=KEY)
-        except weir.Error as error:
-            self.assertEqual(error.errno, errno.ENOTSUP)
-            self.skipTest("built without libsodium")
-        with s:
+        with self.scope_with_key(address) as s:
             self.assertRaises(weir.NotFoundError, weir.connect)
             with open(file, "wb", opener=lambda *args: os.open(*args, 0o644)) as opened:
                 opened.write(KEY)
@@ -718,12 +720,7 @@ class Scopes(Test):
 
     def test_key_is_needed__when_there_is_one(self):
         address = self.folder + "/door"
-        try:
-            s = weir.scope(address=address, key=KEY)
-        except weir.Error as error:
-            self.assertEqual(error.errno, errno.ENOTSUP)
-            self.skipTest("built without libsodium")
-        with s:
+        with self.scope_with_key(address) as s:
             self.assertRaises(weir.AccessError, weir.connect, address)
             self.assertRaises(PermissionError, weir.connect, address, KEY + b"x")
             with weir.connect(address, KEY) as c:
