@@ -54,7 +54,6 @@ struct contents {
 
 static int open_block(const char *name)
 {
-    const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
     char path[PATH_MAX];
 
     if (name[0] == '\0' || name[0] == '.' || strchr(name, '/') != NULL ||
@@ -62,7 +61,7 @@ static int open_block(const char *name)
         errno = ENOENT;
         return -1;
     }
-    return open(path, flags);
+    return tool_open_to_read(AT_FDCWD, path);
 }
 
 bool tool_contents_exist(const char *name)

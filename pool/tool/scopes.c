@@ -37,8 +37,7 @@ const char *tool_state_name(enum tool_state state)
     return names[state];
 }
 
-/* Without a change of its time of access, which only the owner may ask for. */
-static int open_to_read(int dir, const char *name)
+int tool_open_to_read(int dir, const char *name)
 {
     const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
     int fd = openat(dir, name, flags | O_NOATIME);
@@ -112,7 +111,7 @@ static bool look_at_file(struct tool_block *block, const struct tool_processes *
     block->size = (uint64_t)st.st_size;
     block->resident = resident_of(&st);
     block->users = count_users(processes, st.st_dev, st.st_ino);
-    fd = open_to_read(dir, name);
+    fd = tool_open_to_read(dir, name);
     if (fd >= 0) {
         if (fstat(fd, &st) == 0 && st.st_ino == block->ino)
             read_contents(block, processes->heap, fd);
@@ -272,7 +271,7 @@ static void look_at_named(struct tool_scopes *scopes, const struct tool_processe
         scopes->count++;
         return;
     }
-    fd = open_to_read(dir, name);
+    fd = tool_open_to_read(dir, name);
     if (fd < 0) {
         scope->state = TOOL_FOREIGN;
         scopes->count += errno != ENOENT;

@@ -58,6 +58,10 @@ struct tool_scopes {
 
 const char *tool_state_name(enum tool_state state);
 
+/* Opens what may be a block, to read it: without waiting, and without a change of its time of
+ * access, which only the owner may ask for. -1: errno. */
+int tool_open_to_read(int dir, const char *name);
+
 /* By its 16 digits, or by the number of one of its processes; NULL: there is none. */
 const struct tool_scope *tool_scope_find(const struct tool_scopes *scopes, const char *what);
 

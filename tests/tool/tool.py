@@ -574,6 +574,17 @@ class Contents(Case):
                     file.seek(0)
                     file.write(sound)
 
+    def test_a_look_is_no_access__so_that_a_sweep_by_age_finds_the_block(self):
+        path = "/dev/shm/old"
+        with open(path, "wb") as file:
+            file.write(b"x")
+        os.utime(path, (1000, 2000))  # read before it was written: any other read would count
+        self.expect("show", "old")
+        self.assertEqual(os.stat(path).st_atime, 1000)
+        with open(path, "rb") as file:
+            file.read()
+        self.assertGreater(os.stat(path).st_atime, 1000)
+
     def test_nothing_is_shown_of_what_is_no_block(self):
         os.mkfifo("/dev/shm/pipe")
         os.symlink("/etc/passwd", "/dev/shm/link")
