@@ -5,7 +5,6 @@
  * Failure modes. Without /proc nobody knows who has a file; then scopes are listed with what their
  * files say, and stderr says so.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pwd.h>
@@ -233,11 +232,9 @@ static void write_sum(struct listing *listing)
                             WEIR__SHM_DIR "  %s of %s used: %s of weir, %s in %zu other files",
                             size_of(listing, shm->used), size_of(listing, shm->size),
                             size_of(listing, shm->weir), size_of(listing, shm->bytes), shm->count);
-    const int edge = tool_terminal_columns();
-
     if (listing->options.all && shm->count > 0)
         text = tool_print(listing->heap, "%s (%zu of no visible process)", text, shm->unused);
-    printf("%.*s\n", edge > 0 ? tool_fit(text, edge) : (int)strlen(text), text);
+    tool_line(listing->heap, "%s", text);
 }
 
 static bool is_listed(const struct listing *listing, const struct tool_scope *scope)
@@ -331,14 +328,11 @@ static void write_remarks(const struct listing *listing)
 static int list(struct listing *listing)
 {
     const struct options *options = &listing->options;
-    int result =
-        tool_processes_look(&listing->processes, listing->heap, options->blocks || options->all);
     size_t listed = 0;
 
-    if (result < 0) {
-        tool_say("cannot read " WEIR__SHM_DIR ": %s", strerror(-result));
+    if (tool_processes_require(&listing->processes, listing->heap,
+                               options->blocks || options->all) != TOOL_DONE)
         return TOOL_FAILED;
-    }
     tool_scopes_read(&listing->scopes, &listing->processes);
     look_at_shm(listing);
     for (size_t i = 0; i < listing->scopes.count; i++)

@@ -181,13 +181,23 @@ struct worker_reader {
     uint64_t base, jobs_at, queue_at;
 };
 
+static int compare_places(const void *a, const void *b)
+{
+    const struct tool_job *x = a, *y = b;
+
+    return (x->place > y->place) - (x->place < y->place);
+}
+
+/* They were read in the order of their places. */
 static int64_t find_job(const struct tool_pool *pool, uint32_t place)
 {
-    for (size_t i = 0; i < pool->jobs_count; i++) {
-        if (pool->jobs[i].place == place)
-            return (int64_t)i;
-    }
-    return -1;
+    const struct tool_job wanted = {.place = place},
+                          *found = pool->jobs_count > 0
+                                       ? bsearch(&wanted, pool->jobs, pool->jobs_count,
+                                                 sizeof(wanted), compare_places)
+                                       : NULL;
+
+    return found != NULL ? found - pool->jobs : -1;
 }
 
 static bool is_at(uint64_t cell, size_t worker, uint32_t life)

@@ -26,6 +26,7 @@
 
 #include "manager/scope_file/scope_file.h"
 #include "pool/tool/text.h"
+#include "pool/tool/tool.h"
 #include "shm/block/block.h"
 #include "shm/retry.h"
 
@@ -371,6 +372,15 @@ int tool_processes_look(struct tool_processes *processes, struct tool_heap *heap
     processes->all_locks &= read_locks(processes);
     merge(processes);
     return result;
+}
+
+int tool_processes_require(struct tool_processes *processes, struct tool_heap *heap, bool maps)
+{
+    const int result = tool_processes_look(processes, heap, maps);
+
+    if (result < 0)
+        tool_say("cannot read " WEIR__SHM_DIR ": %s", strerror(-result));
+    return result < 0 ? TOOL_FAILED : TOOL_DONE;
 }
 
 const struct tool_use *tool_processes_uses(const struct tool_processes *processes, dev_t dev,

@@ -66,6 +66,9 @@ int tool_compare_inodes(const void *a, const void *b);
  * 0, or a negative errno of /dev/shm. */
 int tool_processes_look(struct tool_processes *processes, struct tool_heap *heap, bool maps);
 
+/* The same, as a status: TOOL_DONE, or TOOL_FAILED and it has been said. */
+int tool_processes_require(struct tool_processes *processes, struct tool_heap *heap, bool maps);
+
 /* Whether a process holds the file's lock. */
 bool tool_processes_locked(const struct tool_processes *processes, dev_t dev, ino_t ino);
 /* The file's uses, and how many there are. */

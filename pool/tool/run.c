@@ -165,9 +165,9 @@ static void die_as(const struct run *run, int status)
 
 /* ---- the scope ------------------------------------------------------------------------------ */
 
-static int check_name(const char *name)
+static int check_name(struct run *run)
 {
-    const char *why = NULL;
+    const char *name = run->name, *why = NULL;
 
     if (*name == '\0')
         why = "is empty";
@@ -179,7 +179,7 @@ static int check_name(const char *name)
         why = "has a slash in it";
     if (why == NULL)
         return 0;
-    tool_say("the name of a scope's socket %s", why);
+    tool_say("the name \"%s\" of a scope's socket %s", tool_escape(&run->heap, run->name), why);
     return -EINVAL;
 }
 
@@ -408,7 +408,7 @@ static int run_with(int argc, char **argv, const struct tool_command *command)
         tool_usage(command, NULL);
         return RUN_FAILED;
     }
-    if (run.name != NULL && check_name(run.name) < 0)
+    if (run.name != NULL && check_name(&run) < 0)
         return RUN_FAILED;
     run.argv = argv + optind;
     status = run_command(&run);

@@ -158,11 +158,6 @@ static void write_blocks(const struct show *show, const struct tool_scope *scope
 
 /* ---- a pool --------------------------------------------------------------------------------- */
 
-static uint64_t counter(const _Atomic uint64_t *counter)
-{
-    return *counter;
-}
-
 static void write_page(const struct show *show, const struct tool_pool *pool)
 {
     const struct weir__status *status = &pool->status;
@@ -177,19 +172,13 @@ static void write_page(const struct show *show, const struct tool_pool *pool)
            pool->draining ? ", ending" : "");
     printf("  workers    %u, %" PRIu64 " started, %" PRIu64 " died, %" PRIu64
            " died at the start\n",
-           status->workers, counter(&status->workers_started), counter(&status->workers_died),
-           counter(&status->starts_failed));
-    printf("  chunks     %" PRIu64 " retried, %" PRIu64 " took too long\n",
-           counter(&status->chunks_retried), counter(&status->chunks_timed_out));
+           status->workers, status->workers_started, status->workers_died, status->starts_failed);
+    printf("  chunks     %" PRIu64 " retried, %" PRIu64 " took too long\n", status->chunks_retried,
+           status->chunks_timed_out);
     if (pool->why != NULL)
         printf("  no more is known: %s\n", pool->why);
     else if (!pool->pids_are_ours)
         printf("  its processes are numbered as in another pid namespace\n");
-}
-
-static const char *number(const struct show *show, int64_t value)
-{
-    return tool_print(show->heap, "%" PRId64, value);
 }
 
 static void write_jobs(const struct show *show, const struct tool_pool *pool)
@@ -207,12 +196,12 @@ static void write_jobs(const struct show *show, const struct tool_pool *pool)
         row = tool_table_row(&table);
         row[0] = tool_job_label(show->heap, job);
         row[1] = job->kind;
-        row[2] = number(show, job->done);
-        row[3] = number(show, job->total);
-        row[4] = number(show, job->running);
-        row[5] = number(show, job->waiting);
-        row[6] = job->queue ? "-" : number(show, job->deaths);
-        row[7] = job->queue ? "-" : number(show, job->retried);
+        row[2] = tool_number(show->heap, job->done);
+        row[3] = tool_number(show->heap, job->total);
+        row[4] = tool_number(show->heap, job->running);
+        row[5] = tool_number(show->heap, job->waiting);
+        row[6] = job->queue ? "-" : tool_number(show->heap, job->deaths);
+        row[7] = job->queue ? "-" : tool_number(show->heap, job->retried);
         row[8] = tool_duration(show->heap, job->for_ns);
         row[9] = tool_duration(show->heap, job->left_ns > 0 ? job->left_ns : -1);
         row[10] = job->queue      ? ""
@@ -237,18 +226,18 @@ static void write_workers(const struct show *show, const struct tool_pool *pool)
         const struct tool_job *job = worker->job >= 0 ? &pool->jobs[worker->job] : NULL;
         const char **row = tool_table_row(&table);
 
-        row[0] = number(show, (int64_t)i);
-        row[1] = worker->pid > 0 ? number(show, worker->pid) : "-";
-        row[2] = number(show, worker->life);
+        row[0] = tool_number(show->heap, (int64_t)i);
+        row[1] = worker->pid > 0 ? tool_number(show->heap, worker->pid) : "-";
+        row[2] = tool_number(show->heap, worker->life);
         row[3] = tool_work_name(worker->work);
         if (job == NULL || worker->work == TOOL_IDLE)
             continue;
         row[4] = tool_job_label(show->heap, job);
         if (job->queue)
             continue;
-        row[5] = number(show, worker->chunk);
+        row[5] = tool_number(show->heap, worker->chunk);
         row[6] = tool_range(show->heap, worker->range);
-        row[7] = worker->attempt > 0 ? number(show, worker->attempt) : "-";
+        row[7] = worker->attempt > 0 ? tool_number(show->heap, worker->attempt) : "-";
         row[8] = tool_duration(show->heap, worker->for_ns);
     }
     tool_table_write(&table);
@@ -342,7 +331,7 @@ static int run(int argc, char **argv, const struct tool_command *command)
     };
     struct tool_heap heap = {0};
     struct show show = {.heap = &heap};
-    int option, status, result;
+    int option, status;
 
     while ((option = tool_next_option(argc, argv, "sak:Jh", known, command, &status)) > 0) {
         show.options.stack |= option == 's';
@@ -357,11 +346,8 @@ static int run(int argc, char **argv, const struct tool_command *command)
         return status;
     if (optind + 1 != argc)
         return tool_usage(command, optind < argc ? argv[optind + 1] : NULL);
-    result = tool_processes_look(&show.processes, &heap, true);
-    if (result < 0) {
-        tool_say("cannot read " WEIR__SHM_DIR ": %s", strerror(-result));
+    if (tool_processes_require(&show.processes, &heap, true) != TOOL_DONE)
         return TOOL_FAILED;
-    }
     tool_scopes_read(&show.scopes, &show.processes);
     tool_pools_read(&show.pools, &show.processes);
     status = show_it(&show, argv[optind]);

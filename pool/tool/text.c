@@ -74,6 +74,11 @@ const char *tool_size(struct tool_heap *heap, uint64_t bytes, bool exact)
     return tool_print(heap, value < 9.95 ? "%.1f%c" : "%.0f%c", value, *unit);
 }
 
+const char *tool_number(struct tool_heap *heap, int64_t number)
+{
+    return tool_print(heap, "%lld", (long long)number);
+}
+
 const char *tool_age(struct tool_heap *heap, int64_t seconds)
 {
     if (seconds < 0)

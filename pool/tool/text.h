@@ -22,6 +22,8 @@ char *tool_escape_bytes(struct tool_heap *heap, const char *bytes, size_t size);
 
 /* "812", "2.7K", "1.9G"; `exact`: all digits. */
 const char *tool_size(struct tool_heap *heap, uint64_t bytes, bool exact);
+/* All its digits. */
+const char *tool_number(struct tool_heap *heap, int64_t number);
 /* "12s", "4m", "3h", "9d"; "-" when it is negative. */
 const char *tool_age(struct tool_heap *heap, int64_t seconds);
 /* "12ms", "4.1s", then as an age; "-" when it is negative. */

@@ -53,7 +53,7 @@ struct options {
 /* What is known of one worker from before. */
 struct follow {
     uint32_t life;
-    uint64_t job; /* number and place of the job that it is in */
+    uint64_t job; /* key_of() the job that it is in; 0: in none */
     int64_t chunk;
     int64_t since_ns; /* when it was first seen at that chunk */
     bool has_ticks;
@@ -64,7 +64,7 @@ struct follow {
 };
 
 struct job_before {
-    uint64_t job;
+    uint64_t job;                     /* key_of() it */
     int64_t done, busy_ns;            /* of all workers; since it was first seen */
     int64_t first_done, first_for_ns; /* when it was first seen */
     double rate;                      /* chunks a second, of this frame */
@@ -77,8 +77,8 @@ struct watched {
     bool seen; /* in this frame */
     struct follow *workers;
     size_t workers_count;
-    struct job_before *jobs;
-    size_t jobs_count, jobs_capacity;
+    struct job_before *jobs; /* by place */
+    size_t jobs_capacity;
     uint64_t *ever_busy; /* a bit a worker */
 };
 
@@ -100,9 +100,10 @@ static void stop(int number)
 
 /* ---- following ------------------------------------------------------------------------------ */
 
+/* Not 0. */
 static uint64_t key_of(const struct tool_job *job)
 {
-    return job->number << 16 | job->place;
+    return (job->number << 16 | job->place) + 1;
 }
 
 static struct watched *watched_of(struct top *top, const struct tool_pool *pool)
@@ -128,23 +129,16 @@ static struct watched *watched_of(struct top *top, const struct tool_pool *pool)
 
 static struct job_before *job_before(struct watched *watched, const struct tool_job *job)
 {
-    struct job_before *before = NULL;
+    struct job_before *before;
 
-    for (size_t i = 0; i < watched->jobs_count; i++) {
-        if (watched->jobs[i].job == key_of(job))
-            return &watched->jobs[i];
-        if ((watched->jobs[i].job & 0xffff) == job->place)
-            before = &watched->jobs[i]; /* its place has another job now */
-    }
-    if (before == NULL) {
-        watched->jobs = tool_grow(&watched->heap, watched->jobs, &watched->jobs_capacity,
-                                  watched->jobs_count + 1, sizeof(*watched->jobs));
-        before = &watched->jobs[watched->jobs_count++];
-    }
-    *before = (struct job_before){.job = key_of(job),
-                                  .done = job->done,
-                                  .first_done = job->done,
-                                  .first_for_ns = job->for_ns};
+    watched->jobs = tool_grow(&watched->heap, watched->jobs, &watched->jobs_capacity,
+                              (size_t)job->place + 1, sizeof(*watched->jobs));
+    before = &watched->jobs[job->place];
+    if (before->job != key_of(job)) /* its place has another job now */
+        *before = (struct job_before){.job = key_of(job),
+                                      .done = job->done,
+                                      .first_done = job->done,
+                                      .first_for_ns = job->for_ns};
     return before;
 }
 
@@ -169,9 +163,9 @@ static void follow_worker(struct watched *watched, const struct tool_pool *pool,
     follow->busy++;
     watched->ever_busy[number / 64] |= UINT64_C(1) << number % 64;
     job_before(watched, &pool->jobs[worker->job])->busy_ns += step_ns;
-    if (follow->job != key_of(&pool->jobs[worker->job]) + 1 || follow->chunk != worker->chunk ||
+    if (follow->job != key_of(&pool->jobs[worker->job]) || follow->chunk != worker->chunk ||
         follow->life != worker->life) {
-        follow->job = key_of(&pool->jobs[worker->job]) + 1;
+        follow->job = key_of(&pool->jobs[worker->job]);
         follow->chunk = worker->chunk;
         follow->life = worker->life;
         follow->since_ns = now;
@@ -332,23 +326,16 @@ static void look_at_pool(struct frame *frame)
 static void look_at_shm(struct frame *frame)
 {
     struct statvfs fs;
-    uint64_t size, used;
+    int percent;
 
     if (statvfs(WEIR__SHM_DIR, &fs) < 0 || fs.f_blocks == 0)
         return;
-    size = (uint64_t)fs.f_blocks * fs.f_frsize;
-    used = (uint64_t)(fs.f_blocks - fs.f_bfree) * fs.f_frsize;
-    if (used / 100 * 100 >= size / 100 * FULL)
-        warn(frame, "full-shm", -1, WEIR__SHM_DIR " is %d %% full",
-             (int)((double)used / (double)size * 100));
+    percent = (int)((fs.f_blocks - fs.f_bfree) * 100 / fs.f_blocks);
+    if (percent >= FULL)
+        warn(frame, "full-shm", -1, WEIR__SHM_DIR " is %d %% full", percent);
 }
 
 /* ---- text ----------------------------------------------------------------------------------- */
-
-static const char *number_of(struct frame *frame, int64_t number)
-{
-    return tool_print(frame->heap, "%" PRId64, number);
-}
 
 static void write_head(struct frame *frame)
 {
@@ -393,12 +380,12 @@ static void write_jobs(struct frame *frame)
         row[0] = tool_job_label(frame->heap, job);
         row[1] = job->kind;
         row[2] = job->queue || job->total == 0
-                     ? number_of(frame, job->done)
+                     ? tool_number(frame->heap, job->done)
                      : tool_print(frame->heap, "%d%%",
                                   (int)((double)job->done / (double)job->total * 100));
-        row[3] = number_of(frame, job->running);
-        row[4] = number_of(frame, job->waiting);
-        row[5] = number_of(frame, job->deaths);
+        row[3] = tool_number(frame->heap, job->running);
+        row[4] = tool_number(frame->heap, job->waiting);
+        row[5] = tool_number(frame->heap, job->deaths);
         row[6] = tool_print(frame->heap, rate < 100 ? "%.1f" : "%.0f", rate);
         row[7] = tool_duration(frame->heap, job->for_ns);
         row[8] = time_left(frame, job, rate);
@@ -420,8 +407,8 @@ static void write_workers(struct frame *frame)
         const uint64_t memory = memory_of(frame, i);
         const char **row = tool_table_row(&table);
 
-        row[0] = number_of(frame, (int64_t)i);
-        row[1] = worker->pid > 0 ? number_of(frame, worker->pid) : "-";
+        row[0] = tool_number(frame->heap, (int64_t)i);
+        row[1] = worker->pid > 0 ? tool_number(frame->heap, worker->pid) : "-";
         row[2] = tool_work_name(worker->work);
         row[3] = tool_print(frame->heap, "%u%%",
                             follow->samples > 0 ? follow->busy * 100 / follow->samples : 0);
@@ -434,9 +421,9 @@ static void write_workers(struct frame *frame)
         row[10] = tool_duration(frame->heap, worker->for_ns);
         if (job->queue)
             continue;
-        row[7] = number_of(frame, worker->chunk);
+        row[7] = tool_number(frame->heap, worker->chunk);
         row[8] = tool_range(frame->heap, worker->range);
-        row[9] = worker->attempt > 0 ? number_of(frame, worker->attempt) : "-";
+        row[9] = worker->attempt > 0 ? tool_number(frame->heap, worker->attempt) : "-";
     }
     tool_table_write(&table);
 }
@@ -551,33 +538,38 @@ static void forget(struct top *top)
         top->pools[i].seen = false;
 }
 
-/* The pools that are asked for; of others *processes then has no page. */
+/* Whether the file is the page of a pool of that scope. */
+static bool is_page_of(const struct tool_use *file, const struct tool_pools *pools,
+                       const struct tool_scope *scope)
+{
+    for (size_t i = 0; i < pools->count; i++) {
+        const struct tool_pool *pool = &pools->items[i];
+
+        if (pool->ino == file->ino && pool->dev == file->dev)
+            return tool_pool_is_of(pool, scope);
+    }
+    return false;
+}
+
+/* Finds the pools that are asked for; of others *processes then has no page. */
 static int look(const struct top *top, struct tool_heap *heap, struct tool_processes *processes)
 {
-    const int result = tool_processes_look(processes, heap, false);
+    const int status = tool_processes_require(processes, heap, false);
     const struct tool_scope *scope;
     struct tool_scopes scopes;
     struct tool_pools pools;
     size_t kept = 0;
 
-    if (result < 0) {
-        tool_say("cannot read " WEIR__SHM_DIR ": %s", strerror(-result));
-        return TOOL_FAILED;
-    }
-    if (top->options.what == NULL)
-        return TOOL_DONE;
+    if (status != TOOL_DONE || top->options.what == NULL)
+        return status;
     tool_scopes_read(&scopes, processes);
-    tool_pools_read(&pools, processes);
     scope = tool_scope_find(&scopes, top->options.what);
+    if (scope == NULL)
+        return TOOL_NO;
+    tool_pools_read(&pools, processes);
     for (size_t i = 0; i < processes->files_count; i++) {
-        for (size_t pool = 0; pool < pools.count && scope != NULL; pool++) {
-            if (pools.items[pool].ino == processes->files[i].use.ino &&
-                pools.items[pool].dev == processes->files[i].use.dev &&
-                tool_pool_is_of(&pools.items[pool], scope)) {
-                processes->files[kept++] = processes->files[i];
-                break;
-            }
-        }
+        if (is_page_of(&processes->files[i].use, &pools, scope))
+            processes->files[kept++] = processes->files[i];
     }
     processes->files_count = kept;
     return kept > 0 ? TOOL_DONE : TOOL_NO;
@@ -729,8 +721,8 @@ static int run(int argc, char **argv, const struct tool_command *command)
     status = run_frames(&top);
     if (top.terminal)
         fputs("\033[?25h", stdout);
-    forget(&top);
-    forget(&top); /* the last frame's */
+    for (size_t i = 0; i < top.pools_count; i++)
+        tool_heap_free(&top.pools[i].heap);
     tool_heap_free(&top.lasting);
     return status;
 }
