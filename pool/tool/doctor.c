@@ -269,13 +269,12 @@ static void check_manager(struct doctor *doctor)
              "install it, or name it in WEIR_MANAGER");
 }
 
-static int run(int argc, char **argv, const struct tool_command *command)
+static int run(struct tool_heap *heap, int argc, char **argv, const struct tool_command *command)
 {
     static const char *const heads[] = {"", "WHAT", "FOUND"};
     static const struct option known[] = {
         {"json", no_argument, NULL, 'J'}, {"help", no_argument, NULL, 'h'}, {0}};
-    struct tool_heap heap = {0};
-    struct doctor doctor = {.heap = &heap, .table = {.heap = &heap, .heads = heads, .columns = 3}};
+    struct doctor doctor = {.heap = heap, .table = {.heap = heap, .heads = heads, .columns = 3}};
     int option, status;
 
     while ((option = tool_next_option(argc, argv, "Jh", known, command, &status)) > 0)
@@ -297,7 +296,6 @@ static int run(int argc, char **argv, const struct tool_command *command)
     else
         tool_table_write(&doctor.table);
     json_decref(doctor.checks);
-    tool_heap_free(&heap);
     return doctor.worst == FINE ? TOOL_DONE : TOOL_NO;
 }
 

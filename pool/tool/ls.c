@@ -346,7 +346,7 @@ static int list(struct listing *listing)
     return options->dead && listed == 0 ? TOOL_NO : TOOL_DONE;
 }
 
-static int run(int argc, char **argv, const struct tool_command *command)
+static int run(struct tool_heap *heap, int argc, char **argv, const struct tool_command *command)
 {
     static const struct option known[] = {
         {"blocks", no_argument, NULL, 'B'},
@@ -357,8 +357,7 @@ static int run(int argc, char **argv, const struct tool_command *command)
         {"help", no_argument, NULL, 'h'},
         {0},
     };
-    struct tool_heap heap = {0};
-    struct listing listing = {.heap = &heap};
+    struct listing listing = {.heap = heap};
     int option, status;
 
     while ((option = tool_next_option(argc, argv, "BadbJh", known, command, &status)) > 0) {
@@ -384,9 +383,7 @@ static int run(int argc, char **argv, const struct tool_command *command)
     }
     if (option < 0)
         return status;
-    status = list(&listing);
-    tool_heap_free(&heap);
-    return status;
+    return list(&listing);
 }
 
 const struct tool_command tool_ls = {

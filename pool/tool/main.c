@@ -44,10 +44,8 @@ static void keep_streams(void)
     }
 }
 
-static int run_command(int argc, char **argv)
+static int run_command(struct tool_heap *heap, int argc, char **argv)
 {
-    struct tool_heap heap = {0};
-
     if (argc < 2) {
         write_help(stderr);
         return TOOL_FAILED;
@@ -62,21 +60,22 @@ static int run_command(int argc, char **argv)
     }
     for (const struct tool_command *const *command = commands; *command != NULL; command++) {
         if (strcmp(argv[1], (*command)->name) == 0)
-            return (*command)->run(argc - 1, argv + 1, *command);
+            return (*command)->run(heap, argc - 1, argv + 1, *command);
     }
     tool_say("there is no %s \"%s\"", argv[1][0] == '-' ? "option" : "command",
-             tool_escape(&heap, argv[1]));
-    tool_heap_free(&heap);
+             tool_escape(heap, argv[1]));
     write_help(stderr);
     return TOOL_FAILED;
 }
 
 int main(int argc, char **argv)
 {
+    struct tool_heap heap = {0};
     int status;
 
     keep_streams();
-    status = run_command(argc, argv);
+    status = run_command(&heap, argc, argv);
+    tool_heap_free(&heap);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         tool_say("cannot write to stdout: %s", strerror(errno));
         return TOOL_FAILED;

@@ -71,7 +71,7 @@ struct signals {
 };
 
 struct run {
-    struct tool_heap heap;
+    struct tool_heap *heap;
     const char *name, *key_file; /* as given, or NULL */
     bool kill;
     char **argv; /* of the command */
@@ -179,7 +179,7 @@ static int check_name(struct run *run)
         why = "has a slash in it";
     if (why == NULL)
         return 0;
-    tool_say("the name \"%s\" of a scope's socket %s", tool_escape(&run->heap, run->name), why);
+    tool_say("the name \"%s\" of a scope's socket %s", tool_escape(run->heap, run->name), why);
     return -EINVAL;
 }
 
@@ -200,15 +200,15 @@ static const char *choose_address(struct run *run)
 
     if (name == NULL) {
         (void)!getrandom(&random, sizeof(random), 0);
-        name = tool_print(&run->heap, "run-%d-%08" PRIx32, (int)getpid(), random);
+        name = tool_print(run->heap, "run-%d-%08" PRIx32, (int)getpid(), random);
     }
     if (is_private(runtime)) {
-        const char *address = tool_print(&run->heap, "%s/weir/%s", runtime, name);
+        const char *address = tool_print(run->heap, "%s/weir/%s", runtime, name);
 
         if (strlen(address) <= WEIR__ADDRESS_MAX)
             return address;
     }
-    return tool_print(&run->heap, "/tmp/weir-%u/%s", (unsigned)geteuid(), name);
+    return tool_print(run->heap, "/tmp/weir-%u/%s", (unsigned)geteuid(), name);
 }
 
 static int set_key_file(const char *path)
@@ -234,7 +234,7 @@ static int set_environment(const struct run *run, const char *address)
 
 static void say_last_error(struct run *run, const char *what)
 {
-    tool_say("%s: %s", what, tool_escape(&run->heap, weir_last_error()->message));
+    tool_say("%s: %s", what, tool_escape(run->heap, weir_last_error()->message));
 }
 
 static int begin(struct run *run)
@@ -272,7 +272,7 @@ static int execute(void *arg)
         (void)!write(run->settled, &one, sizeof(one));
     execvp(run->argv[0], run->argv);
     error = errno;
-    tool_say("cannot run \"%s\": %s", tool_escape(&run->heap, run->argv[0]), strerror(error));
+    tool_say("cannot run \"%s\": %s", tool_escape(run->heap, run->argv[0]), strerror(error));
     return error == ENOENT ? RUN_NOT_FOUND : RUN_NOT_EXECUTABLE;
 }
 
@@ -374,7 +374,8 @@ static int run_command(struct run *run)
 
 /* ---- the subcommand ------------------------------------------------------------------------- */
 
-static int run_with(int argc, char **argv, const struct tool_command *command)
+static int run_with(struct tool_heap *heap, int argc, char **argv,
+                    const struct tool_command *command)
 {
     static const struct option known[] = {
         {"name", required_argument, NULL, 'n'},
@@ -383,7 +384,7 @@ static int run_with(int argc, char **argv, const struct tool_command *command)
         {"help", no_argument, NULL, 'h'},
         {0},
     };
-    struct run run = {.key_file = NULL};
+    struct run run = {.heap = heap};
     int option, status;
 
     while ((option = tool_next_option(argc, argv, "+h", known, command, &status)) > 0) {
@@ -411,9 +412,7 @@ static int run_with(int argc, char **argv, const struct tool_command *command)
     if (run.name != NULL && check_name(&run) < 0)
         return RUN_FAILED;
     run.argv = argv + optind;
-    status = run_command(&run);
-    tool_heap_free(&run.heap);
-    return status;
+    return run_command(&run);
 }
 
 const struct tool_command tool_run = {

@@ -322,15 +322,14 @@ static int show_it(struct show *show, const char *what)
 
 /* ---- the command ---------------------------------------------------------------------------- */
 
-static int run(int argc, char **argv, const struct tool_command *command)
+static int run(struct tool_heap *heap, int argc, char **argv, const struct tool_command *command)
 {
     static const struct option known[] = {
         {"stack", no_argument, NULL, 's'},      {"all", no_argument, NULL, 'a'},
         {"kind", required_argument, NULL, 'k'}, {"json", no_argument, NULL, 'J'},
         {"help", no_argument, NULL, 'h'},       {0},
     };
-    struct tool_heap heap = {0};
-    struct show show = {.heap = &heap};
+    struct show show = {.heap = heap};
     int option, status;
 
     while ((option = tool_next_option(argc, argv, "sak:Jh", known, command, &status)) > 0) {
@@ -346,13 +345,11 @@ static int run(int argc, char **argv, const struct tool_command *command)
         return status;
     if (optind + 1 != argc)
         return tool_usage(command, optind < argc ? argv[optind + 1] : NULL);
-    if (tool_processes_require(&show.processes, &heap, true) != TOOL_DONE)
+    if (tool_processes_require(&show.processes, heap, true) != TOOL_DONE)
         return TOOL_FAILED;
     tool_scopes_read(&show.scopes, &show.processes);
     tool_pools_read(&show.pools, &show.processes);
-    status = show_it(&show, argv[optind]);
-    tool_heap_free(&heap);
-    return status;
+    return show_it(&show, argv[optind]);
 }
 
 const struct tool_command tool_show = {

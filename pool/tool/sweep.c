@@ -230,7 +230,7 @@ static int check(const struct options *options, const struct tool_command *comma
     return TOOL_DONE;
 }
 
-static int run(int argc, char **argv, const struct tool_command *command)
+static int run(struct tool_heap *heap, int argc, char **argv, const struct tool_command *command)
 {
     static const struct option known[] = {
         {"dry-run", no_argument, NULL, 'n'},
@@ -241,8 +241,7 @@ static int run(int argc, char **argv, const struct tool_command *command)
         {"help", no_argument, NULL, 'h'},
         {0},
     };
-    struct tool_heap heap = {0};
-    struct sweep sweep = {.heap = &heap, .options.older_than = -1};
+    struct sweep sweep = {.heap = heap, .options.older_than = -1};
     int option, status;
 
     while ((option = tool_next_option(argc, argv, "nyJh", known, command, &status)) > 0) {
@@ -273,10 +272,7 @@ static int run(int argc, char **argv, const struct tool_command *command)
     if (option < 0)
         return status;
     status = check(&sweep.options, command);
-    if (status == TOOL_DONE)
-        status = sweep_all(&sweep);
-    tool_heap_free(&heap);
-    return status;
+    return status == TOOL_DONE ? sweep_all(&sweep) : status;
 }
 
 const struct tool_command tool_sweep = {

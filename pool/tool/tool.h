@@ -8,6 +8,8 @@
 #include <getopt.h>
 #include <stdbool.h>
 
+#include "pool/tool/heap.h"
+
 /* Exit statuses; `weir run` has those of its command besides. */
 enum {
     TOOL_DONE = 0,
@@ -21,8 +23,9 @@ struct tool_command {
     const char *usage;   /* what stands behind "weir NAME" */
     const char *help;    /* the options, a line each */
     bool operands;       /* it has some behind the options, from optind on */
-    /* Gets its own arguments, from the command's name on. Returns the exit status. */
-    int (*run)(int argc, char **argv, const struct tool_command *command);
+    /* Gets its own arguments, from the command's name on, and a heap that is freed after it, in
+     * whichever way it returns. Returns the exit status. */
+    int (*run)(struct tool_heap *heap, int argc, char **argv, const struct tool_command *command);
 };
 
 extern const struct tool_command tool_doctor, tool_ls, tool_run, tool_show, tool_sweep, tool_top;

@@ -84,7 +84,7 @@ struct watched {
 
 struct top {
     struct options options;
-    struct tool_heap lasting;
+    struct tool_heap *lasting;
     struct watched *pools;
     size_t pools_count, pools_capacity;
     int64_t frame_ns; /* when the last frame was written */
@@ -116,7 +116,7 @@ static struct watched *watched_of(struct top *top, const struct tool_pool *pool)
             watched->workers_count == pool->workers_count)
             return watched;
     }
-    top->pools = tool_grow(&top->lasting, top->pools, &top->pools_capacity, top->pools_count + 1,
+    top->pools = tool_grow(top->lasting, top->pools, &top->pools_capacity, top->pools_count + 1,
                            sizeof(*top->pools));
     watched = &top->pools[top->pools_count++];
     *watched =
@@ -693,7 +693,7 @@ static void catch_endings(void)
     sigaction(SIGHUP, &action, NULL);
 }
 
-static int run(int argc, char **argv, const struct tool_command *command)
+static int run(struct tool_heap *heap, int argc, char **argv, const struct tool_command *command)
 {
     static const struct option known[] = {
         {"pool", required_argument, NULL, 'p'},
@@ -704,7 +704,7 @@ static int run(int argc, char **argv, const struct tool_command *command)
         {"help", no_argument, NULL, 'h'},
         {0},
     };
-    struct top top = {.options = {.delay_ns = SECOND}};
+    struct top top = {.options = {.delay_ns = SECOND}, .lasting = heap};
     int option, status;
 
     while ((option = tool_next_option(argc, argv, "p:d:n:bJh", known, command, &status)) > 0) {
@@ -723,7 +723,6 @@ static int run(int argc, char **argv, const struct tool_command *command)
         fputs("\033[?25h", stdout);
     for (size_t i = 0; i < top.pools_count; i++)
         tool_heap_free(&top.pools[i].heap);
-    tool_heap_free(&top.lasting);
     return status;
 }
 
