@@ -77,6 +77,17 @@
  * on, whether that is run again, and which deadline it had passed. A stderr that nobody reads then
  * holds the supervisor up. A program that runs with raised privileges does not look there.
  *
+ * With WEIR_TRACE=FILE in the environment, or weir_pool_options.trace, each worker notes when it
+ * began and ended each chunk and call, and the supervisor writes that to FILE when the pool has
+ * ended, or the program has died: `weir trace FILE` shows it. In the variable %p stands for the
+ * program's process number; the second pool of a process writes FILE.2, and so on. A worker keeps
+ * its last 16,384 events (fewer in pools of more than 64 workers), and several chunks of less than
+ * 10 us are one event; so much the file has, and how many were lost. FILE is made, or emptied, when
+ * the pool is made, and an error is one of weir_pool_new(). It must be a regular file. A pool
+ * without processes, and a weir_process, write none. A chunk of a traced pool costs a reading of
+ * the clock more. Without a file, `weir trace` can have a pool that runs note its events for some
+ * seconds.
+ *
  * A task must not be left by a C++ exception or by longjmp(). By an exception the worker aborts,
  * with a line on stderr, and none of the program's handlers on the stack sees it. After a longjmp()
  * to where the program was before it made the pool the worker would go on as a second program.
@@ -180,7 +191,11 @@ typedef struct weir_pool_options {
     /* What the pool is called by who watches it, of up to 31 bytes. Copied; NULL: the program's
      * name. */
     const char *name;
-    uint64_t reserved[3];
+    /* A file to which the supervisor writes, when the pool ends or the program has died, what each
+     * worker did and when: `weir trace FILE` makes a summary, a picture or Perfetto's JSON of it.
+     * NULL: what WEIR_TRACE says in the environment; see below. */
+    const char *trace;
+    uint64_t reserved[2];
 } weir_pool_options;
 
 /* The number of CPUs that this process may use: its affinity mask, cut to its cgroups' CPU quota
@@ -204,7 +219,7 @@ WEIR_API int weir_cpu_count(void);
  * a worker), EBADF (the program has closed descriptors of the scope's), ENOSYS or EPERM
  * (pidfd_open(): the kernel does not have it, or a sandbox refuses it), WEIR_EDIED (while
  * forking: a pthread_atfork() handler of the program crashed there, or needs more than 8 MiB of
- * stack). */
+ * stack), or the error of opening the trace's file (EINVAL: no regular file). */
 WEIR_API WEIR_MUST_CHECK weir_pool *weir_pool_new(weir_scope *scope,
                                                   const weir_pool_options *options);
 
@@ -580,6 +595,47 @@ WEIR_API int weir_task_result(weir_task *task, const void *data, size_t size);
  * there is no SIGPIPE. */
 WEIR_API int weir_task_log(weir_task *task, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* A part of a task that a timeline shows (weir_pool_options.trace); made by weir_span_begin(). */
+typedef struct weir_span {
+    weir_task *task; /* NULL: it is not noted */
+    const char *label;
+    int64_t begin_ns; /* CLOCK_MONOTONIC */
+} weir_span;
+
+/* Begins a span with the label, of which the timeline shows 23 bytes. While the pool is not traced
+ * it costs a call and a load. WEIR_SPAN() ends it by itself.
+ * Context: the function that was given the task. In a process that a task has forked, in a pool
+ * without processes, and with NULL, nothing is noted. The label must stay until the span's end.
+ * Crash: a span that has not ended is not in the timeline.
+ * Returns: the span, to be given to weir_span_end(). */
+WEIR_API weir_span weir_span_begin(weir_task *task, const char *label);
+
+/* Ends the span, which is noted. One that has ended, and NULL, change nothing.
+ * Context: as weir_span_begin().
+ * Crash: as weir_task_count(). */
+WEIR_API void weir_span_end(weir_span *span);
+
+/* A block whose time a timeline shows, however it is left (but by longjmp() and exit()):
+ *
+ *     WEIR_SPAN (task, "parse") {
+ *         ...
+ *     }
+ *
+ * `break` and `continue` leave it. For compilers with the attribute `cleanup`: gcc, clang. */
+#define WEIR_SPAN(task, label)                WEIR__SPAN_OF_LINE(task, label, __LINE__)
+#define WEIR__SPAN_OF_LINE(task, label, line) WEIR__SPAN(task, label, line)
+#define WEIR__SPAN(task, label, line)                                                              \
+    for (weir_span weir__span_##line                                                               \
+         __attribute__((cleanup(weir_span_end))) = weir_span_begin(task, label),                   \
+         *weir__once_##line = &weir__span_##line;                                                  \
+         weir__once_##line != (weir_span *)0; weir__once_##line = (weir_span *)0)
+
+/* Notes a number for the timeline, under a label of which it shows 23 bytes: rows that were read,
+ * say. The timeline shows the sum of each label and when it grew.
+ * Context: as weir_span_begin().
+ * Crash: what was noted is in the timeline. */
+WEIR_API void weir_task_count(weir_task *task, const char *label, int64_t number);
 
 /* The index of the worker that runs the task (from 0), the number of the attempt at this chunk
  * (from 1), and the chunk's number (from 0).

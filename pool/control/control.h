@@ -32,6 +32,7 @@
 #include "pool/control/ledger.h"
 #include "pool/control/result.h"
 #include "pool/control/status.h"
+#include "pool/control/trace.h"
 
 #define WEIR__JOBS_MAX      4096 /* jobs in flight */
 #define WEIR__CHUNKS_MAX    (INT64_C(1) << 24)
@@ -332,6 +333,16 @@ struct weir__control {
     /* The file of memory in which the control block lies, in host and supervisor; -1: none. */
     int32_t watch_fd;
     uint64_t event_device, event_inode, watch_device, watch_inode;
+    /* For a timeline (trace.h): a ring a worker, then the supervisor's. NULL: the pool cannot be
+     * traced. */
+    unsigned char *rings;
+    uint32_t ring_events;                 /* of each; a power of two */
+    struct weir__job_record *job_records; /* host, with pool->lock: WEIR__JOB_RECORDS, as a ring */
+    /* The file that the supervisor writes at the end, open in host and supervisor; -1: none. Its
+     * name is in private memory, which the supervisor has a copy of. */
+    int32_t trace_fd;
+    uint64_t trace_device, trace_inode;
+    const char *trace_path;
 
     alignas(WEIR__LINE) _Atomic uint32_t state; /* enum weir__pool_state */
     _Atomic uint32_t cancel_epoch;              /* host; one step cancels all calls begun before */
@@ -339,6 +350,7 @@ struct weir__control {
     _Atomic uint32_t jobs_used;   /* host: jobs ever used are below this index */
     _Atomic uint32_t timed_jobs;  /* host: open jobs that have a deadline of a kind */
     _Atomic uint32_t orders;      /* host, supervisor: ORDER_..., supervision.h; for good */
+    _Atomic uint32_t tracing;     /* host, before the fork; then supervisor: events are noted */
     /* When the supervisor is to look at the time, CLOCK_MONOTONIC; INT64_MAX: not at all. It sleeps
      * no longer than that. Host: only earlier, and then it rings. Supervisor: INT64_MAX before it
      * looks at the jobs, then when it has to look again. */
@@ -362,6 +374,9 @@ struct weir__control {
     _Atomic uint64_t notified[WEIR__JOBS_MAX / 64];
 
     struct weir__bar bar; /* host */
+
+    _Atomic uint64_t jobs_noted; /* host: in job_records, those that it has lost too */
+    int64_t traced_ns;           /* as `tracing`: since when, CLOCK_MONOTONIC */
 
     /* A weir_process, and how it ended. Supervisor: exit_status first, then ended. */
     _Atomic uint32_t ended;

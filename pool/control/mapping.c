@@ -3,12 +3,13 @@
  * mapping.c: mapping the control block.
  *
  * The block is one shared mapping without reserve: a header with the slots, then the jobs, the
- * queue, the control heap, and the regions for results. Only what is touched takes memory, also
- * where the program locks its memory, and none of it is in a core dump. Where the address space, or
- * what may be locked, is limited the heap and the regions shrink: the heap down to 1 MiB, a region
- * to nothing, and then each larger result is a block.
+ * queue, the rings of a timeline, the control heap, and the regions for results. Only what is
+ * touched takes memory, also where the program locks its memory, and none of it is in a core dump.
+ * Where the address space, or what may be locked, is limited the rings are left out, and the pool
+ * cannot be traced; then the heap and the regions shrink: the heap down to 1 MiB, a region to
+ * nothing, and then each larger result is a block.
  *
- * Up to the queue it lies in a file of memory, if that can be had, in which other programs see it
+ * Up to the rings it lies in a file of memory, if that can be had, in which other programs see it
  * (status.h). The heap and the regions are anonymous: a seal that keeps others from writing would
  * also keep the host from giving memory back.
  */
@@ -26,6 +27,7 @@
 
 #include "pool/control/calls.h"
 #include "pool/control/piece.h"
+#include "pool/control/ring.h"
 #include "shm/block/block.h"
 #include "shm/block/lazy.h"
 #include "shm/clock.h"
@@ -38,6 +40,8 @@
 #define REGION_UNIT   ((size_t)64 << 10) /* the largest page of a Linux kernel (arm64, ppc64) */
 #define HEAP_SIZE     ((size_t)256 << 20)
 #define HEAP_SIZE_MIN ((size_t)1 << 20)
+#define RINGS_SIZE    ((size_t)64 << 20) /* of all together */
+#define RING_EVENTS   16384              /* of one at most: 1 MiB */
 
 static_assert(WEIR_WORKERS_MAX <= 2048 && REGION_MAX / WEIR__UNIT < 1 << 24,
               "a word can name every piece");
@@ -57,14 +61,42 @@ static size_t round_up(size_t size)
 
 /* The parts of the mapping, in their order. */
 struct layout {
-    size_t header, jobs, queue, heap, maps, regions;
-    uint32_t region_words;
+    size_t header, jobs, queue, rings, heap, maps, regions;
+    uint32_t ring_events, region_words;
 };
 
 static size_t layout_size(const struct layout *layout)
 {
-    return layout->header + layout->jobs + layout->queue + layout->heap + layout->maps +
-           layout->regions;
+    return layout->header + layout->jobs + layout->queue + layout->rings + layout->heap +
+           layout->maps + layout->regions;
+}
+
+/* What other programs may see. */
+static size_t layout_watched(const struct layout *layout)
+{
+    return layout->header + layout->jobs + layout->queue + layout->rings;
+}
+
+static bool may_write_file_of(size_t size)
+{
+    struct rlimit limit;
+
+    return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur >= size;
+}
+
+/* One a worker and the supervisor's, then the records of jobs. Where the file that holds them, or
+ * the one to which they are written, may not be so large there are none. */
+static void lay_rings(struct layout *layout, size_t workers)
+{
+    uint32_t events = RING_EVENTS;
+
+    while (events * (workers + 1) * sizeof(struct weir__event) > RINGS_SIZE)
+        events /= 2;
+    layout->rings = round_up((workers + 1) * weir__ring_size(events) +
+                             WEIR__JOB_RECORDS * sizeof(struct weir__job_record));
+    layout->ring_events = events;
+    if (!may_write_file_of(layout_watched(layout)))
+        layout->rings = 0;
 }
 
 static void lay_regions(struct layout *layout, size_t workers, size_t size)
@@ -85,6 +117,14 @@ static void place_parts(struct weir__control *control, const struct layout *layo
     at += layout->jobs;
     control->queue = (struct weir__queue *)at;
     at += layout->queue;
+    if (layout->rings > 0) {
+        control->rings = at;
+        control->ring_events = layout->ring_events;
+        control->job_records =
+            (struct weir__job_record *)(at + ((size_t)control->workers + 1) *
+                                                 weir__ring_size(layout->ring_events));
+    }
+    at += layout->rings;
     control->heap = at;
     control->heap_size = layout->heap;
     at += layout->heap;
@@ -103,10 +143,9 @@ static void place_parts(struct weir__control *control, const struct layout *layo
  * here. */
 static int make_watch_file(size_t size)
 {
-    struct rlimit limit;
     int fd;
 
-    if (getrlimit(RLIMIT_FSIZE, &limit) < 0 || limit.rlim_cur < size)
+    if (!may_write_file_of(size))
         return -1;
     fd = weir__above_streams(weir__memory_file_unsealed(WEIR__STATUS_FILE));
     if (fd >= 0 && ftruncate(fd, (off_t)size) < 0) {
@@ -158,6 +197,9 @@ uint64_t weir__status_layout(void)
                                  sizeof(struct weir__job),
                                  sizeof(struct weir__queue),
                                  sizeof(struct weir__call),
+                                 sizeof(struct weir__ring),
+                                 sizeof(struct weir__event),
+                                 sizeof(struct weir__job_record),
                                  offsetof(struct weir__control, meeting),
                                  offsetof(struct weir__control, slots)};
     uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
@@ -208,11 +250,17 @@ struct weir__control *weir__control_new(int workers, bool jobs, struct weir__des
     };
     struct weir__control *control;
 
+    if (jobs && watch != NULL)
+        lay_rings(&layout, (size_t)workers);
     if (jobs)
         lay_regions(&layout, (size_t)workers, REGIONS_SIZE);
     while ((control = weir__map_lazily(NULL, layout_size(&layout), PROT_READ | PROT_WRITE,
                                        MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)) ==
            MAP_FAILED) {
+        if (layout.rings > 0) {
+            layout.rings = 0;
+            continue;
+        }
         if (layout.heap / 2 < HEAP_SIZE_MIN)
             return weir__fail_null(-ENOMEM,
                                    "no address space for a pool's control block of %zu bytes%s",
@@ -220,7 +268,7 @@ struct weir__control *weir__control_new(int workers, bool jobs, struct weir__des
         layout.heap /= 2;
         lay_regions(&layout, (size_t)workers, layout.heap);
     }
-    if (watch != NULL && !map_watched(control, layout.header + layout.jobs + layout.queue, watch)) {
+    if (watch != NULL && !map_watched(control, layout_watched(&layout), watch)) {
         const struct weir__lock_hint hint = weir__lock_hint(errno);
 
         munmap(control, layout_size(&layout));
@@ -231,12 +279,13 @@ struct weir__control *weir__control_new(int workers, bool jobs, struct weir__des
     control->host_pid = getpid();
     control->event_fd = -1;
     control->watch_fd = -1;
+    control->trace_fd = -1;
     if (watch != NULL) {
         control->watch_fd = watch->fd;
         control->watch_device = watch->device;
         control->watch_inode = watch->inode;
     }
-    fill_status(control, layout.header + layout.jobs + layout.queue);
+    fill_status(control, layout_watched(&layout));
     atomic_init(&control->look_ns, INT64_MAX);
     control->size = layout_size(&layout);
     if (jobs)

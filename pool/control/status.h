@@ -31,6 +31,9 @@
 /* status.can: what the processes do if they are asked. Bits. */
 enum {
     STATUS_STACKS = 1, /* workers write their stack to stderr on SIGQUIT, and go on */
+    /* The supervisor has events noted (trace.h) for as many milliseconds as a queued SIGUSR1 says:
+     * sigqueue(), from root or its own user. */
+    STATUS_TRACE = 2,
 };
 
 /* All but the counters: the host, before the supervisor is forked; magic last. */

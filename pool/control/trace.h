@@ -99,6 +99,8 @@ struct weir__job_record {
 
 static_assert(sizeof(struct weir__job_record) == 128, "two cache lines, without holes");
 
+#define WEIR__JOB_RECORDS 8192 /* that a pool keeps; a power of two */
+
 #define WEIR__TRACE_MAGIC   "WEIRTRCE" /* without a NUL */
 #define WEIR__TRACE_VERSION 1
 

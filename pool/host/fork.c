@@ -195,7 +195,8 @@ static int next_kept(const struct start *start, int from)
                        STDERR_FILENO,
                        start->end.fd,
                        start->kept->event_end != NULL ? start->kept->event_end->fd : -1,
-                       start->kept->watch->fd};
+                       start->kept->watch->fd,
+                       start->kept->trace != NULL ? start->kept->trace->fd : -1};
     int next = weir__scope_next_descriptor(start->scope, from);
 
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
@@ -232,8 +233,10 @@ _Noreturn static void child_main(struct start *start)
 {
     register_rseq();
     munmap(start->stack, start->stack_size);
-    weir__descriptors_close_all(
-        (struct weir__descriptor *[]){&start->end, start->kept->event_end, start->kept->watch}, 3);
+    weir__descriptors_close_all((struct weir__descriptor *[]){&start->end, start->kept->event_end,
+                                                              start->kept->watch,
+                                                              start->kept->trace},
+                                4);
     reset_signals();
     weir__exit_guard_arm();
     weir__scope_after_fork_child(start->scope);

@@ -40,6 +40,7 @@ struct weir__inherited {
 struct weir__keeps {
     struct weir__descriptor *event_end; /* and the workers; NULL: of a weir_process */
     struct weir__descriptor *watch;     /* the program's is closed, on failure too */
+    struct weir__descriptor *trace;     /* NULL: of a weir_process */
 };
 
 /* Public options, for weir_pool_new() and weir_process_start_with(): 0 or -EINVAL. */

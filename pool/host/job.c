@@ -18,10 +18,12 @@
 #include "pool/control/failure.h"
 #include "pool/control/park.h"
 #include "pool/control/ready.h"
+#include "pool/control/ring.h"
 #include "pool/host/argument.h"
 #include "pool/host/hold.h"
 #include "pool/host/look.h"
 #include "pool/host/result.h"
+#include "pool/host/timeline.h"
 #include "pool/host/wait.h"
 #include "shm/block/lazy.h"
 #include "shm/clock.h"
@@ -379,7 +381,8 @@ static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spe
     job->data = spec->data;
     job->block = private->block;
     name_job(job, spec);
-    job->opened_ns = spec->timeout_ns > 0 ? weir__now_ns() : weir__now_coarse_ns();
+    job->opened_ns = spec->timeout_ns > 0 || weir__is_traced(pool->control) ? weir__now_ns()
+                                                                            : weir__now_coarse_ns();
     job->deadline_ns = spec->timeout_ns > 0 ? job->opened_ns + spec->timeout_ns : 0;
     job->chunk_timeout_ns = spec->chunk_timeout_ns;
     job->failure_log = private->log;
@@ -639,6 +642,7 @@ void weir__job_close(weir_pool *pool, int index, bool leaves)
     pool->jobs.private[index].block = NULL;
     weir__block_drop(block);
     pthread_mutex_lock(&pool->lock);
+    weir__timeline_note_job(pool, (unsigned)index);
     release_data(pool, (unsigned)index);
     release_cells_if_empty(pool, (unsigned)index);
     pool->jobs.vacant[pool->jobs.vacant_count++] = (uint16_t)index;

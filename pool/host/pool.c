@@ -30,6 +30,7 @@
 #include "pool/host/out.h"
 #include "pool/host/record.h"
 #include "pool/host/spec.h"
+#include "pool/host/timeline.h"
 #include "shm/clock.h"
 #include "shm/error.h"
 
@@ -286,6 +287,20 @@ static void stop_pool_with_scope(struct weir__on_end *on_end)
         end_pool(pool);
 }
 
+static int start(weir_pool *pool, const weir_pool_options *options,
+                 const struct weir__inherited *inherited)
+{
+    int result = weir__timeline_open(pool, options->trace);
+
+    if (result == 0)
+        result = weir__fork_supervisor(
+            pool->control, pool->scope, inherited,
+            &(struct weir__keeps){&pool->dispatch.event_end, &pool->watch, &pool->trace},
+            &pool->supervisor);
+    weir__timeline_forget(pool);
+    return result;
+}
+
 /* Not inlined: what the caller has lies above its frame (stack_at), and what comes later below. */
 __attribute__((noinline)) weir_pool *weir_pool_new(weir_scope *scope,
                                                    const weir_pool_options *options)
@@ -323,17 +338,15 @@ __attribute__((noinline)) weir_pool *weir_pool_new(weir_scope *scope,
     pool->control->backtrace = options->backtrace;
     if (options->backtrace)
         pool->control->status.can |= STATUS_STACKS;
+    if (pool->control->rings != NULL)
+        pool->control->status.can |= STATUS_TRACE;
     pool->control->leave_started = options->leave_started;
     pool->debug = workers > 0 && weir__debug_wanted(); /* else the memory is the same */
     pool->stack_at = (uintptr_t)__builtin_dwarf_cfa();
     pool->control->spinners_max = cpus > 1 ? cpus - 1 : 0;
     weir__control_show(pool->control, weir__scope_id(scope),
                        options->name != NULL ? options->name : program_invocation_short_name);
-    if (weir__dispatch_init(pool) < 0 ||
-        (workers > 0 &&
-         weir__fork_supervisor(pool->control, scope, &inherited,
-                               &(struct weir__keeps){&pool->dispatch.event_end, &pool->watch},
-                               &pool->supervisor) < 0)) {
+    if (weir__dispatch_init(pool) < 0 || (workers > 0 && start(pool, options, &inherited) < 0)) {
         weir__record_free(pool);
         return NULL;
     }

@@ -15,6 +15,7 @@
 #include "pool/host/dispatch.h"
 #include "pool/host/future_set.h"
 #include "pool/host/job.h"
+#include "pool/host/timeline.h"
 #include "shm/error.h"
 
 void weir__record_empty(weir_pool *pool)
@@ -22,6 +23,7 @@ void weir__record_empty(weir_pool *pool)
     weir__dispatch_free(pool);
     weir__calls_free(pool);
     weir__descriptor_close(&pool->watch);
+    weir__timeline_forget(pool);
     weir__control_free(pool->control);
     weir__jobs_destroy(pool);
 }
@@ -47,7 +49,7 @@ weir_pool *weir__record_new(weir_scope *scope, int workers, bool watched)
     pthread_cond_init(&pool->finished, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pool->supervisor = WEIR__DETACHED_NONE;
-    pool->watch = WEIR__DESCRIPTOR_NONE;
+    pool->watch = pool->trace = WEIR__DESCRIPTOR_NONE;
     WEIR__QUEUE_INIT(&pool->futures.list);
     WEIR__QUEUE_INIT(&pool->callbacks.ended);
     pool->dispatch.event = pool->dispatch.event_end = WEIR__DESCRIPTOR_NONE;

@@ -101,6 +101,8 @@ struct weir_pool {
     struct weir__control *control;
     struct weir__detached supervisor;
     struct weir__descriptor watch; /* until the supervisor is forked: mapping.h */
+    struct weir__descriptor trace; /* likewise: timeline.c */
+    char *trace_path;              /* NULL: there is none */
     bool debug;                    /* arguments are looked at: argument.c */
     uintptr_t stack_at;            /* of the thread that made it: what came later lies below */
     struct weir__on_end on_end;    /* stops the pool when the scope ends */

@@ -56,10 +56,12 @@
 #include "pool/control/pause.h"
 #include "pool/control/piece.h"
 #include "pool/control/ready.h"
+#include "pool/control/ring.h"
 #include "pool/control/tie.h"
 #include "pool/supervisor/deadline.h"
 #include "pool/supervisor/strays.h"
 #include "pool/supervisor/tell.h"
+#include "pool/supervisor/timeline.h"
 #include "shm/clock.h"
 
 #include "pool/control/no_malloc.h"
@@ -91,13 +93,14 @@ struct child {
 enum { POLL_LIFELINE, POLL_HOST, POLLED };
 
 struct supervisor {
-    int64_t finish_ns, fork_ns, reap_ns; /* when each is due; 0: not at all */
-    uint32_t obeyed;                     /* ORDER_... that have been carried out */
+    int64_t finish_ns, fork_ns, reap_ns, untrace_ns; /* when each is due; 0: not at all */
+    uint32_t obeyed;                                 /* ORDER_... that have been carried out */
     struct weir__control *control;
     weir_scope *scope;
     int lifeline;
     pid_t pid;
-    int process_pipe[2]; /* of a weir_process: tie.c; the end to write to stays open here */
+    struct sigaction usr1; /* what the workers have */
+    int process_pipe[2];   /* of a weir_process: tie.c; the end to write to stays open here */
     int alive;
     int64_t without_since_ns; /* no worker lives since then, as none can be forked; 0: not so */
     bool ending;              /* no replacement any more */
@@ -297,6 +300,20 @@ static void count_death(const struct child *child, struct weir__job *job, bool a
     atomic_fetch_add(&control->status.chunks_retried, 1);
 }
 
+/* NULL: of no chunk. */
+static void note_death(const struct child *child, const struct weir__job *job, int64_t chunk,
+                       unsigned attempt, bool again)
+{
+    weir__timeline_died(child->supervisor->control,
+                        &(struct weir__timeline_death){.slot = child->slot,
+                                                       .pid = child->died,
+                                                       .status = child->status,
+                                                       .job = job,
+                                                       .chunk = chunk,
+                                                       .attempt = attempt,
+                                                       .again = again});
+}
+
 /* Returns whether the worker was running a chunk. */
 static bool reclaim_chunk(struct child *child, struct weir__job *job)
 {
@@ -319,6 +336,7 @@ static bool reclaim_chunk(struct child *child, struct weir__job *job)
     attempt = weir__cell_attempt(atomic_load(cell));
     count_death(child, job, attempt <= retries);
     tell_death_on(child, job, chunk, attempt, attempt <= retries);
+    note_death(child, job, chunk, attempt, attempt <= retries);
     if (attempt > retries) {
         report_death(child, job, chunk, attempt);
         if (!job->keep_going)
@@ -488,6 +506,8 @@ static bool clear_slot(struct child *child)
 
     const bool running = settle_job(child);
 
+    if (!running && child->status != 0)
+        note_death(child, NULL, 0, 0, false);
     /* not those that the supervisor has killed to end the pool */
     if ((running || child->status != 0) && !(atomic_load(&control->orders) & ORDER_KILL))
         atomic_fetch_add(&control->status.workers_died, 1);
@@ -645,11 +665,14 @@ _Noreturn static void become_worker(struct child *child)
     weir__tie_begin(&tie, supervisor->pid);
     if (weir__is_file(control->watch_fd, control->watch_device, control->watch_inode))
         close(control->watch_fd);
+    if (weir__is_file(control->trace_fd, control->trace_device, control->trace_inode))
+        close(control->trace_fd);
     if (supervisor->process_pipe[0] >= 0) {
         close(supervisor->process_pipe[1]);
         weir__tie_to_pipe(supervisor->process_pipe[0]);
     }
     sigaction(SIGCHLD, &fresh, NULL);
+    sigaction(SIGUSR1, &supervisor->usr1, NULL);
     weir__worker_main(supervisor->control, supervisor->scope, child->slot, &tie);
 }
 
@@ -688,6 +711,7 @@ static void fork_into(struct child *child)
     supervisor->alive++;
     atomic_fetch_add(&supervisor->control->status.workers_started, 1);
     atomic_store(&slot->pid, child->pid); /* seq_cst; pairs with process.c, open_own() */
+    weir__timeline_started(supervisor->control, child->slot, child->pid);
     tell_start(child);
 }
 
@@ -808,6 +832,7 @@ _Noreturn static void end_with_host(struct supervisor *supervisor, bool scope_li
     tell_end_of_pool(supervisor, scope_lives ? "the pool has ended" : "the program has ended");
     if (!scope_lives)
         weir__scope_clean_after_host(supervisor->scope);
+    weir__timeline_write(supervisor->control, !scope_lives);
     _exit(0);
 }
 
@@ -838,6 +863,36 @@ static void obey(struct supervisor *supervisor)
         kill_all(supervisor);
 }
 
+/* ---- a timeline for who watches -------------------------------------------------------------- */
+
+/* For how many milliseconds; -1: nobody has asked. Set by the handler. */
+static _Atomic int trace_asked = -1;
+
+/* By sigqueue() alone, so a SIGUSR1 that is sent to all programs of a group says nothing. */
+static void on_trace_asked(int number, siginfo_t *info, void *context)
+{
+    (void)number;
+    (void)context;
+    if (info->si_code == SI_QUEUE && (info->si_uid == 0 || info->si_uid == geteuid()))
+        atomic_store(&trace_asked, info->si_value.sival_int);
+}
+
+/* A pool with a file of its own is traced all the time. */
+static void trace_for_watcher(struct supervisor *supervisor)
+{
+    struct weir__control *control = supervisor->control;
+    const int ms = atomic_exchange(&trace_asked, -1);
+
+    if (ms < 0 || control->rings == NULL || control->trace_fd >= 0)
+        return;
+    if (!weir__is_traced(control))
+        control->traced_ns = weir__now_ns();
+    supervisor->untrace_ns = weir__now_ns() + ms * INT64_C(1000000);
+    atomic_store(&control->tracing, ms > 0);
+}
+
+/* ---- what is due ----------------------------------------------------------------------------- */
+
 static bool is_due(int64_t *when_ns, int64_t now)
 {
     if (*when_ns == 0 || *when_ns > now)
@@ -857,13 +912,16 @@ static void do_what_is_due(struct supervisor *supervisor)
         fork_missing(supervisor);
     if (is_due(&supervisor->finish_ns, now))
         kill_all(supervisor);
+    if (is_due(&supervisor->untrace_ns, now))
+        atomic_store(&supervisor->control->tracing, 0);
 }
 
 /* Rounded up, so that what it was for is due when poll() returns; -1: nothing will be. While
  * something is to come it is a tick at most, so that a pause is seen. */
 static int next_timeout_ms(const struct supervisor *supervisor)
 {
-    const int64_t due[] = {supervisor->finish_ns, supervisor->fork_ns, supervisor->reap_ns};
+    const int64_t due[] = {supervisor->finish_ns, supervisor->fork_ns, supervisor->reap_ns,
+                           supervisor->untrace_ns};
     int64_t first = atomic_load(&supervisor->control->look_ns);
 
     for (size_t i = 0; i < sizeof(due) / sizeof(due[0]); i++) {
@@ -927,12 +985,14 @@ static void supervise(struct supervisor *supervisor)
         if (polled[POLL_HOST].revents != 0)
             end_with_host(supervisor, false);
         obey(supervisor);
+        trace_for_watcher(supervisor);
         do_what_is_due(supervisor);
     }
     weir__strays_end(&supervisor->strays,
                      !(atomic_load(&supervisor->control->orders) & ORDER_KILL));
     if (supervisor->control->process_target == NULL)
         tell_end_of_pool(supervisor, "the pool has ended");
+    weir__timeline_write(supervisor->control, false);
 }
 
 /* ---- the start ------------------------------------------------------------------------------ */
@@ -1010,8 +1070,9 @@ _Noreturn void weir__supervisor_main(struct weir__control *control, weir_scope *
     struct weir__hello hello = {.pid = getpid()};
     struct supervisor *supervisor = make_supervisor(control, scope, lifeline);
     struct sigaction ignore = {.sa_handler = SIG_IGN},
-                     wake = {.sa_handler = on_child_end, .sa_flags = SA_NOCLDSTOP};
-    sigset_t children;
+                     wake = {.sa_handler = on_child_end, .sa_flags = SA_NOCLDSTOP},
+                     asked = {.sa_sigaction = on_trace_asked, .sa_flags = SA_SIGINFO};
+    sigset_t polled;
 
     control->status.supervisor_pid = getpid();
     prctl(PR_SET_NAME, "weir-supervisor");
@@ -1023,6 +1084,7 @@ _Noreturn void weir__supervisor_main(struct weir__control *control, weir_scope *
                  strerror(errno));
     } else {
         continue_at_hosts_end(supervisor);
+        sigaction(SIGUSR1, &asked, &supervisor->usr1);
         hello.code = fork_workers(supervisor, &hello);
         control->process_pid = supervisor->children[0].pid;
     }
@@ -1030,9 +1092,10 @@ _Noreturn void weir__supervisor_main(struct weir__control *control, weir_scope *
         /* what was forked ends with this process */
         _exit(1);
     }
-    sigemptyset(&children);
-    sigaddset(&children, SIGCHLD); /* only while it polls */
-    sigprocmask(SIG_SETMASK, &children, NULL);
+    sigemptyset(&polled); /* only while it polls */
+    sigaddset(&polled, SIGCHLD);
+    sigaddset(&polled, SIGUSR1);
+    sigprocmask(SIG_SETMASK, &polled, NULL);
     supervise(supervisor);
     _exit(0);
 }

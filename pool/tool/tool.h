@@ -8,7 +8,7 @@
 #include <getopt.h>
 #include <stdbool.h>
 
-#include "pool/tool/heap.h"
+struct tool_heap;
 
 /* Exit statuses; `weir run` has those of its command besides. */
 enum {

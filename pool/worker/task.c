@@ -124,10 +124,11 @@ static void settle(struct weir_task *task, enum weir__cell_state state)
         pause();
 }
 
-void weir__task_run(struct weir_task *task, int (*run)(struct weir_task *task, weir_range range),
+bool weir__task_run(struct weir_task *task, int (*run)(struct weir_task *task, weir_range range),
                     weir_range range)
 {
     struct weir__job *job = task->job;
+    bool failed;
     int returned;
 
     task->fail_code = 0;
@@ -142,7 +143,8 @@ void weir__task_run(struct weir_task *task, int (*run)(struct weir_task *task, w
 
     if (__fpending(stdout) > 0)
         fflush(stdout);
-    if (returned == 0 && task->fail_code == 0) {
+    failed = returned != 0 || task->fail_code != 0;
+    if (!failed) {
         settle(task, task->told ? CELL_CANCELLED : CELL_DONE);
     } else {
         describe_failure(task, returned); /* it counts when the cell is FAILED */
@@ -159,6 +161,7 @@ void weir__task_run(struct weir_task *task, int (*run)(struct weir_task *task, w
     task->settled++;
     task->total++;
     weir__task_keep_tie(task);
+    return !failed;
 }
 
 static int check_task(const weir_task *task)

@@ -32,7 +32,8 @@ struct weir_task {
     uint64_t tail;                  /* of the queue, when it was looked at last */
     int64_t settled;                /* since it entered the job */
     int64_t total;                  /* chunks since it was forked */
-    weir_range at; /* what a failure is about: the chunk, or the element of a map */
+    int64_t ended_ns; /* timeline.c: when the last chunk ended, if the next one begins then; 0 */
+    weir_range at;    /* what a failure is about: the chunk, or the element of a map */
     /* map_reduce.c: its private table, while it is in a job that needs one. */
     struct weir__combiner *combiner;
     bool refused;        /* argument.c: the task was not run */
@@ -65,8 +66,8 @@ static inline void weir__task_keep_tie(struct weir_task *task)
         weir__tie_keep(task->control, task->tie);
 }
 
-/* Runs the chunk or call that the task has claimed, and settles it. */
-void weir__task_run(struct weir_task *task, int (*run)(struct weir_task *task, weir_range range),
+/* Runs the chunk or call that the task has claimed, and settles it. False: it has failed. */
+bool weir__task_run(struct weir_task *task, int (*run)(struct weir_task *task, weir_range range),
                     weir_range range);
 
 /* Whether the task is to stop, or one in which it was called. */
@@ -100,8 +101,10 @@ static inline void weir__task_wake_next(struct weir_task *task, bool more)
 
     if (((more && atomic_load_explicit(&task->job->wake_more, memory_order_relaxed)) ||
          weir__ready_other(control, (unsigned)(task->job - control->jobs))) &&
-        weir__any_parked(control))
+        weir__any_parked(control)) {
         weir__wake_one(control);
+        task->ended_ns = 0; /* waking takes as long as many a chunk */
+    }
 }
 
 #endif

@@ -15,6 +15,7 @@
 #include "pool/control/calls.h"
 #include "pool/control/park.h"
 #include "pool/control/ready.h"
+#include "pool/worker/timeline.h"
 
 #define TURN         32 /* calls, then other jobs have their turn */
 #define FEW          8  /* calls left: nearly caught up */
@@ -61,6 +62,8 @@ static void look_ahead(struct weir_task *task)
 {
     const struct weir__queue *queue = task->control->queue;
 
+    if ((task->tail >> QUEUE_POSITION_SHIFT) - task->cursor < FEW)
+        weir__timeline_pause(task);
     for (int i = 0; (task->tail >> QUEUE_POSITION_SHIFT) - task->cursor < FEW; i++) {
         task->tail = load_tail(queue);
         if (i == LINGER_LOOKS || !(task->tail & QUEUE_BULK))
@@ -112,10 +115,14 @@ static void run_claimed(struct weir_task *task)
 {
     struct weir__queue *queue = task->control->queue;
     unsigned place = (unsigned)task->chunk;
+    const int64_t begin_ns = weir__timeline_begin(task);
+    bool done;
 
     task->cell = &queue->cells[place];
     task->failures = weir__queue_failures(queue, place);
-    weir__task_run(task, run_queued_call, (weir_range){0, 1});
+    done = weir__task_run(task, run_queued_call, (weir_range){0, 1});
+    if (__builtin_expect(begin_ns != 0, 0))
+        weir__timeline_end(task, begin_ns, !done);
     task->call = NULL;
     /* pairs with calls.c, mark_call(): that sets the mark, then looks at the cell */
     atomic_thread_fence(memory_order_seq_cst);
@@ -162,5 +169,6 @@ void weir__work_calls(struct weir_task *task)
             run_claimed(task);
     }
     weir__announce_spin(control, task->slot);
+    weir__timeline_pause(task);
     atomic_store_explicit(&slot->job, 0, memory_order_release);
 }

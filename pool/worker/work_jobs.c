@@ -22,6 +22,7 @@
 #include "pool/control/park.h"
 #include "pool/control/ready.h"
 #include "pool/worker/argument.h"
+#include "pool/worker/timeline.h"
 #include "shm/clock.h"
 
 /* The supervisor looks at the time since then; without a deadline only who watches does. A chunk
@@ -92,11 +93,15 @@ bool weir__work_claim(struct weir_task *task, int64_t chunk)
 static inline void run_claimed(struct weir_task *task)
 {
     struct weir__job *job = task->job;
+    const int64_t begin_ns = weir__timeline_begin(task);
+    bool done;
 
     task->cell = &job->cells[task->chunk];
     task->failures = weir__job_failures(job, task->chunk);
-    weir__task_run(task, job->checked ? weir__argument_run : job->kind->run,
-                   weir__job_chunk(job, task->chunk));
+    done = weir__task_run(task, job->checked ? weir__argument_run : job->kind->run,
+                          weir__job_chunk(job, task->chunk));
+    if (__builtin_expect(begin_ns != 0, 0))
+        weir__timeline_end(task, begin_ns, !done);
 }
 
 /* Goes once round the cells from this worker's own region. *out: the job has been taken out of the
@@ -210,6 +215,7 @@ void weir__work_run(struct weir_task *task)
 void weir__work_leave(struct weir_task *task)
 {
     leave_job(task);
+    weir__timeline_pause(task);
     atomic_store_explicit(&task->control->slots[task->slot].job, 0, memory_order_release);
 }
 
@@ -230,6 +236,7 @@ void weir__work_on_job(struct weir_task *task, unsigned index)
         kind = job->kind; /* now: after this worker has left, the job may be another one */
     weir__announce_spin(task->control, task->slot);
     leave_job(task);
+    weir__timeline_pause(task);
     atomic_store_explicit(&slot->job, 0, memory_order_release);
     if (kind != NULL)
         kind->leave(task);

@@ -277,6 +277,9 @@ static void tasks_keep_the_rule__when_the_object_is_null(void **state)
     (void)state;
     IS_EINVAL(weir_task_fail(NULL, 7, "no"));
     IS_EINVAL(weir_task_log(NULL, "no"));
+    weir_task_count(NULL, "no", 1);
+    weir_span_end(NULL);
+    assert_null(weir_span_begin(NULL, "no").task);
     IS_EINVAL(weir_task_result(NULL, "", 1));
     IS_EINVAL(weir_task_worker(NULL));
     IS_EINVAL(weir_task_attempt(NULL));

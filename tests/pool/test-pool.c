@@ -15,7 +15,7 @@
 static void a_pool_is_refused__when_its_options_are_wrong(void **state)
 {
     weir_scope *scope = begin();
-    weir_pool_options reserved = {.reserved = {[2] = 1}};
+    weir_pool_options reserved = {.reserved = {[1] = 1}};
 
     (void)state;
     assert_null(weir_pool_new(NULL, NULL));
