@@ -273,12 +273,9 @@ static void failures_and_each_are_there(void **state)
 
 static int die_once(weir_task *task, weir_range range, void *arg)
 {
-    (void)range;
     (void)arg;
-    if (weir_task_attempt(task) > 1)
-        return 0;
     usleep(20000);
-    return raise(SIGKILL);
+    return range.begin > 0 && weir_task_attempt(task) == 1 ? raise(SIGKILL) : 0;
 }
 
 static void a_death_has_its_chunk__and_so_has_the_retry(void **state)
@@ -293,7 +290,7 @@ static void a_death_has_its_chunk__and_so_has_the_retry(void **state)
     name_file(&trace);
     pool = new_traced(scope, &trace, 1);
     assert_int_equal(weir_pool_for(pool, weir_range_of(4), die_once, NULL,
-                                   OPTIONS(.chunks = 1, .retries = 1, .name = "die")),
+                                   OPTIONS(.chunks = 2, .retries = 1, .name = "die")),
                      0);
     weir_pool_free(pool);
     read_trace(&trace);
@@ -303,13 +300,14 @@ static void a_death_has_its_chunk__and_so_has_the_retry(void **state)
     assert_non_null(death);
     assert_int_equal(death->flags, EVENT_AGAIN);
     assert_int_equal(death->attempt, 1);
-    assert_int_equal(death->worker.chunk, 0);
+    assert_int_equal(death->worker.chunk, 1);
     assert_int_equal(death->worker.slot, 0);
     assert_int_equal(death->worker.signal, SIGKILL);
     assert_true(death->end_ns - death->begin_ns >= 20 * INT64_C(1000000));
-    assert_true(death->begin_ns >= trace.jobs[0].opened_ns);
+    assert_int_equal(trace.events[0][0].chunk.first, 0);
+    assert_true(death->begin_ns >= trace.events[0][0].end_ns);
     chunks = sum_of(&trace, EVENT_CHUNK, trace.jobs[0].number);
-    assert_int_equal(chunks.events, 1);
+    assert_int_equal(chunks.events, 2);
     assert_int_equal(chunks.last->attempt, 2);
     assert_true(chunks.last->begin_ns >= death->end_ns);
     assert_int_equal(sum_of(&trace, EVENT_START, 0).events, 2);
