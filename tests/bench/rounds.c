@@ -5,18 +5,26 @@
  * Each case does what the case of the same name in peers.py or rounds-openmp.c does. A round is a
  * number of operations, timed together; where something has to happen in between, only the
  * operations are timed.
+ *
+ *     rounds CASE                 the pool is as any
+ *     rounds CASE traced          it has a timeline written
+ *     rounds CASE watched WEIR    `weir top` looks at it ten times a second
  */
 #include <weir.h>
 
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "now.h"
 
 #define LIST_COUNT 1000
 #define TASKS      10000
+#define CHUNKS     100000
 
 struct bench {
     weir_scope *scope;
@@ -54,6 +62,14 @@ static void pool_map(struct bench *bench, int i)
     (void)i;
     must(weir_pool_for(bench->pool, (weir_range){0, 16}, nothing, NULL,
                        &(weir_job_options){.grain = 1}) == 0,
+         "weir_pool_for");
+}
+
+static void chunks(struct bench *bench, int i)
+{
+    (void)i;
+    must(weir_pool_for(bench->pool, weir_range_of(CHUNKS), nothing, NULL,
+                       &(weir_job_options){.chunks = CHUNKS}) == 0,
          "weir_pool_for");
 }
 
@@ -138,6 +154,7 @@ static const struct bench_case cases[] = {
     {"pool_map", 2000, 1, 0, pool_map},
     {"pool_map_cold", 20, 1, 3000, pool_map},
     {"pool_map_cool", 100, 1, 200, pool_map},
+    {"chunks", 1, CHUNKS, 0, chunks},
     {"submit", 1, TASKS, 0, submit},
     {"manager", 5, 1, 0, manager},
     {"pool_job", 5, 1, 0, pool_job},
@@ -163,17 +180,46 @@ static double run_round(const struct bench_case *which, struct bench *bench)
     return (which->pause_us > 0 ? sum : now_us() - begin) / which->count / which->inner;
 }
 
-static void run(const struct bench_case *which)
+static weir_pool *new_pool(weir_scope *scope, const char *trace)
+{
+    weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = 2, .trace = trace});
+
+    must(pool != NULL, "weir_pool_new");
+    return pool;
+}
+
+static pid_t watch(const weir_pool *pool, const char *tool)
+{
+    char number[16];
+    pid_t watcher;
+
+    snprintf(number, sizeof number, "%d", (int)weir_pool_supervisor_pid(pool));
+    watcher = fork();
+    if (watcher == 0) {
+        dup2(open("/dev/null", O_WRONLY), STDOUT_FILENO);
+        execl(tool, "weir", "top", "-d", "0.1", "-J", "-p", number, (char *)NULL);
+        _exit(1);
+    }
+    return watcher;
+}
+
+static void run(const struct bench_case *which, bool traced, const char *tool)
 {
     static struct bench bench;
-    char line[64];
+    char line[64], trace[] = "/tmp/weir-bench-XXXXXX";
+    pid_t watcher = 0;
+    int file = -1;
 
     bench.scope = weir_scope_begin(NULL);
     must(bench.scope != NULL, "weir_scope_begin");
-    if (which->operation == pool_map || which->operation == submit) {
-        bench.pool = weir_pool_new(bench.scope, &(weir_pool_options){.workers = 2});
-        must(bench.pool != NULL, "weir_pool_new");
+    if (traced) {
+        file = mkstemp(trace);
+        must(file >= 0, "a file for the trace");
     }
+    if (which->operation == pool_map || which->operation == submit || which->operation == chunks)
+        bench.pool = new_pool(bench.scope, traced ? trace : NULL);
+    if (tool != NULL)
+        watcher = watch(bench.pool, tool);
     bench.list = weir_scope_list_range(bench.scope, 0, LIST_COUNT, 1);
     must(bench.list != NULL, "a list");
     run_round(which, &bench); /* what is done only once is done now */
@@ -181,17 +227,27 @@ static void run(const struct bench_case *which)
         printf("%.5f\n", run_round(which, &bench));
         fflush(stdout);
     }
+    if (watcher > 0 && (kill(watcher, SIGTERM) < 0 || waitpid(watcher, NULL, 0) != watcher))
+        must(false, "the watcher has ended");
     must(weir_scope_end(bench.scope) == 0, "weir_scope_end");
+    if (file >= 0) {
+        close(file);
+        unlink(trace);
+    }
 }
 
 int main(int argc, char **argv)
 {
-    for (size_t i = 0; argc == 2 && i < sizeof cases / sizeof *cases; i++) {
+    const bool traced = argc == 3 && strcmp(argv[2], "traced") == 0;
+    const char *tool = argc == 4 && strcmp(argv[2], "watched") == 0 ? argv[3] : NULL;
+
+    for (size_t i = 0; argc == 2 + traced + 2 * (tool != NULL) && i < sizeof cases / sizeof *cases;
+         i++) {
         if (strcmp(argv[1], cases[i].name) == 0) {
-            run(&cases[i]);
+            run(&cases[i], traced, tool);
             return 0;
         }
     }
-    fprintf(stderr, "usage: rounds CASE; then a line for each round\n");
+    fprintf(stderr, "usage: rounds CASE [traced | watched WEIR]; then a line for each round\n");
     return 2;
 }
