@@ -21,7 +21,7 @@
 #include "shm/weir-shm.h"
 
 static const struct tool_command *const commands[] = {
-    &tool_ls, &tool_show, &tool_top, &tool_sweep, &tool_doctor, &tool_run, NULL,
+    &tool_ls, &tool_show, &tool_top, &tool_trace, &tool_sweep, &tool_doctor, &tool_run, NULL,
 };
 
 static void write_help(FILE *to)

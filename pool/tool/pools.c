@@ -53,7 +53,7 @@ const char *tool_work_name(enum tool_work work)
 
 /* ---- jobs ----------------------------------------------------------------------------------- */
 
-static const char *kind_name(uint8_t does)
+const char *tool_kind_name(uint8_t does)
 {
     static const char *const names[] = {[DOES_CALL] = "call",
                                         [DOES_FOR] = "for",
@@ -129,7 +129,7 @@ static void describe_job(struct tool_job *out, struct tool_heap *heap, const str
     *out = (struct tool_job){
         .number = stop >> STOP_NUMBER_SHIFT,
         .name = is_set(&job->named) ? name_of(heap, job->name) : "",
-        .kind = kind_name(job->does),
+        .kind = tool_kind_name(job->does),
         .stopping = (stop & STOP_ANY) != 0,
         .failed =
             (stop & STOP_FAILED) != 0 || job->failure.task_next > 0 || job->failure.death_next > 0,

@@ -73,6 +73,8 @@ struct tool_pools {
 };
 
 const char *tool_work_name(enum tool_work work);
+/* Of a kind of job (enum weir__job_does): "for", "map", ...; "?": there is none. */
+const char *tool_kind_name(uint8_t does);
 
 /* All pools whose page can be read. */
 void tool_pools_read(struct tool_pools *pools, const struct tool_processes *processes);

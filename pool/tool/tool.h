@@ -28,7 +28,8 @@ struct tool_command {
     int (*run)(struct tool_heap *heap, int argc, char **argv, const struct tool_command *command);
 };
 
-extern const struct tool_command tool_doctor, tool_ls, tool_run, tool_show, tool_sweep, tool_top;
+extern const struct tool_command tool_doctor, tool_ls, tool_run, tool_show, tool_sweep, tool_top,
+    tool_trace;
 
 /* On stderr: "weir: ...". Texts of others are to be escaped before (text.h). */
 void tool_say(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -22,7 +22,7 @@ from multiprocessing import shared_memory
 
 WEIR, THINGS, MILL = map(os.path.abspath, sys.argv[1:4])  # tests run them in other folders
 VERSION = sys.argv[4]
-COMMANDS = ("ls", "show", "top", "sweep", "doctor", "run")
+COMMANDS = ("ls", "show", "top", "trace", "sweep", "doctor", "run")
 NOBODY = 65534
 
 # What nohup(1) and a shell's "&" ignore would be ignored by all that is started here.
