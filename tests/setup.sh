@@ -59,6 +59,11 @@ has_javascript() {
     has_command node || has_command njs
 }
 
+# A browser that draws the pages of weir trace.
+has_chromium() {
+    has_command chromium || has_command chromium-browser || has_command google-chrome
+}
+
 # Clang with libFuzzer and the sanitizers, which are a package of their own.
 has_fuzzer() {
     has_command clang || return 1
@@ -124,6 +129,7 @@ need_to_test() {
     want tidy has_command tidy
     want njs has_javascript
     want man-db has_command man
+    want chromium has_chromium
 }
 
 as_root() {

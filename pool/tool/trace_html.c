@@ -13,7 +13,7 @@
 
 #define SIZE_LIMIT ((size_t)2 << 20)
 
-enum { LETTER = 7, LEGEND_LINE = 18, HEAD = 26 };
+enum { LEGEND_LINE = 18, HEAD = 26 };
 
 typedef void write_whole(struct tool_picture *picture);
 
@@ -74,7 +74,8 @@ static void write_sample(const struct tool_picture *picture, const char *shape, 
 
 static void write_legend(const struct tool_picture *picture)
 {
-    const size_t named = tool_picture_named(picture);
+    size_t others;
+    const size_t named = tool_picture_named(picture, &others);
 
     fputs("<div class=\"legend\">\n", picture->to);
     for (size_t i = 0; i < named; i++) {
@@ -84,9 +85,9 @@ static void write_legend(const struct tool_picture *picture)
         tool_picture_text(picture->to, picture->stats->groups[i].label);
         fputs("</span>\n", picture->to);
     }
-    if (picture->stats->groups_count > named)
+    if (others > 0)
         fprintf(picture->to, "<span><i class=\"c%d\"></i>%zu others</span>\n", PICTURE_COLOURS - 1,
-                picture->stats->groups_count - named);
+                others);
     if (has_retries(picture))
         write_sample(picture,
                      "<rect width=\"14\" height=\"14\" class=\"c8\"/><rect width=\"14\" "
@@ -174,25 +175,31 @@ static void write_page(struct tool_picture *picture)
 
 /* ---- an SVG ---------------------------------------------------------------------------------- */
 
+static void write_svg_sample(const struct tool_picture *picture, int *y, unsigned colour,
+                             const char *text)
+{
+    fprintf(picture->to,
+            "<rect x=\"700\" y=\"%d\" width=\"12\" height=\"12\" class=\"c%u\"/>"
+            "<text x=\"718\" y=\"%d\">",
+            *y, colour, *y + 10);
+    tool_picture_text(picture->to, text);
+    fputs("</text>\n", picture->to);
+    *y += LEGEND_LINE;
+}
+
 /* Each a line: there may be any names. */
 static void write_svg_legend(const struct tool_picture *picture, int y)
 {
-    const size_t named = tool_picture_named(picture);
+    size_t others;
+    const size_t named = tool_picture_named(picture, &others);
 
     for (size_t i = 0; i < named; i++) {
-        fprintf(picture->to,
-                "<rect x=\"700\" y=\"%d\" width=\"12\" height=\"12\" class=\"c%zu\"/>"
-                "<text x=\"718\" y=\"%d\">",
-                y + (int)i * LEGEND_LINE, i, y + (int)i * LEGEND_LINE + 10);
-        tool_picture_text(picture->to, picture->stats->groups[i].label);
-        fputs("</text>\n", picture->to);
+        if (picture->stats->groups[i].work_count > 0)
+            write_svg_sample(picture, &y, (unsigned)i, picture->stats->groups[i].label);
     }
-    if (picture->stats->groups_count > named)
-        fprintf(picture->to,
-                "<rect x=\"700\" y=\"%d\" width=\"12\" height=\"12\" class=\"c%d\"/>"
-                "<text x=\"718\" y=\"%d\">%zu others</text>\n",
-                y + (int)named * LEGEND_LINE, PICTURE_COLOURS - 1,
-                y + (int)named * LEGEND_LINE + 10, picture->stats->groups_count - named);
+    if (others > 0)
+        write_svg_sample(picture, &y, PICTURE_COLOURS - 1,
+                         tool_print(picture->heap, "%zu others", others));
 }
 
 static void write_svg(struct tool_picture *picture)

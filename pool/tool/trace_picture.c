@@ -73,7 +73,8 @@ void tool_picture_style(FILE *to)
           ".area{fill:var(--soft);fill-opacity:.45}.dead{stroke:var(--red);stroke-width:2.5;"
           "fill:none}\n"
           ".start{stroke:var(--ink);stroke-width:1;fill:none}.span{fill:#000;fill-opacity:.5}\n"
-          "svg .in{fill:#fff;font-size:10px;pointer-events:none}\n"
+          "svg .in{fill:#fff;font-size:10px;pointer-events:none;paint-order:stroke;"
+          "stroke:#0006;stroke-width:2px}\n"
           ".over{pointer-events:none}.died{fill-opacity:.55}\n",
           to);
     for (int i = 0; i < PICTURE_COLOURS; i++)
@@ -97,11 +98,20 @@ unsigned tool_picture_colour(size_t group)
     return group < PICTURE_COLOURS - 1 ? (unsigned)group : PICTURE_COLOURS - 1;
 }
 
-size_t tool_picture_named(const struct tool_picture *picture)
+size_t tool_picture_named(const struct tool_picture *picture, size_t *others)
 {
-    const size_t count = picture->stats->groups_count;
+    size_t named = 0;
 
-    return count < PICTURE_COLOURS - 1 ? count : PICTURE_COLOURS - 1;
+    *others = 0;
+    for (size_t i = 0; i < picture->stats->groups_count; i++) {
+        if (picture->stats->groups[i].work_count == 0)
+            continue;
+        if (i < PICTURE_COLOURS - 1)
+            named = i + 1;
+        else
+            ++*others;
+    }
+    return named;
 }
 
 static double larger(double a, double b)

@@ -44,8 +44,8 @@ void tool_picture_times(struct tool_picture *picture);
 
 /* The colour of a group of jobs; of none. */
 unsigned tool_picture_colour(size_t group);
-/* How many names the legend has. */
-size_t tool_picture_named(const struct tool_picture *picture);
+/* How many groups have a colour of their own: of the first ones, those with chunks. */
+size_t tool_picture_named(const struct tool_picture *picture, size_t *others);
 /* The text with what has a meaning in HTML and XML as an entity. */
 void tool_picture_text(FILE *to, const char *text);
 
