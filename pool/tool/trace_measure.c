@@ -72,7 +72,7 @@ static void make_sums(struct sums *sums, struct tool_heap *heap, const struct to
 {
     size_t count = 0;
 
-    sums->work = tool_take(heap, trace->events_count + 1, sizeof(*sums->work));
+    sums->work = tool_take(heap, trace->events_count + 1, sizeof(void *));
     sums->before = tool_take(heap, trace->events_count + 1, sizeof(*sums->before));
     sums->first = tool_take(heap, trace->workers_count + 1, sizeof(*sums->first));
     sums->moments = tool_take(heap, 2 * trace->events_count + 1, sizeof(*sums->moments));
@@ -157,13 +157,13 @@ static void make_groups(struct measure *measure)
     const struct tool_trace *trace = measure->trace;
     struct tool_trace_stats *stats = measure->stats;
     const struct tool_traced_job **jobs =
-        tool_take(measure->heap, trace->jobs_count, sizeof(*jobs));
+        tool_take(measure->heap, trace->jobs_count, sizeof(void *));
 
     stats->groups = tool_take(measure->heap, trace->jobs_count, sizeof(*stats->groups));
     stats->group_of_job = tool_take(measure->heap, trace->jobs_count, sizeof(size_t));
     for (size_t i = 0; i < trace->jobs_count; i++)
         jobs[i] = &trace->jobs[i];
-    qsort(jobs, trace->jobs_count, sizeof(*jobs), compare_names);
+    qsort(jobs, trace->jobs_count, sizeof(void *), compare_names);
     for (size_t i = 0; i < trace->jobs_count; i++) {
         if (i == 0 || strcmp(jobs[i]->group, jobs[i - 1]->group) != 0)
             stats->groups[stats->groups_count++] =
@@ -385,7 +385,7 @@ static void sort_work(struct measure *measure)
             keyed[stats->work_count++] = (struct keyed){group, measure->sums.work[i]};
     }
     qsort(keyed, stats->work_count, sizeof(*keyed), compare_keyed);
-    stats->work = tool_take(measure->heap, count + 1, sizeof(*stats->work));
+    stats->work = tool_take(measure->heap, count + 1, sizeof(void *));
     for (size_t i = 0; i < stats->groups_count; i++)
         stats->groups[i].first_work = stats->groups[i].work_count = 0;
     for (size_t i = 0; i < stats->work_count; i++) {

@@ -245,14 +245,14 @@ static int lay_out_jobs(struct tool_picture *picture, bool write)
 {
     const struct tool_trace *trace = picture->trace;
     const struct tool_traced_job **jobs =
-        tool_take(picture->heap, trace->jobs_count, sizeof(*jobs));
+        tool_take(picture->heap, trace->jobs_count, sizeof(void *));
     const double narrowest = (double)PICTURE_WIDTH / picture->columns;
     double ends[LANES_MAX] = {0};
     int lanes = 0;
 
     for (size_t i = 1; i < trace->jobs_count; i++)
         jobs[i - 1] = &trace->jobs[i];
-    qsort(jobs, trace->jobs_count - 1, sizeof(*jobs), compare_opened);
+    qsort(jobs, trace->jobs_count - 1, sizeof(void *), compare_opened);
     for (size_t i = 0; i + 1 < trace->jobs_count; i++) {
         const struct weir__job_record *record = &jobs[i]->record;
         const double from = larger(x_of(picture, record->opened_ns), 0);

@@ -354,7 +354,7 @@ static struct note *collect_notes(const struct summary *summary, uint8_t kind, s
 {
     const struct tool_trace *trace = summary->trace;
     const struct tool_event **events =
-        tool_take(summary->heap, trace->events_count + 1, sizeof(*events));
+        tool_take(summary->heap, trace->events_count + 1, sizeof(void *));
     size_t noted = 0;
     struct note *notes;
 
@@ -364,7 +364,7 @@ static struct note *collect_notes(const struct summary *summary, uint8_t kind, s
             events[noted++] = &trace->events[i];
     }
     notes = tool_take(summary->heap, noted + 1, sizeof(*notes));
-    qsort(events, noted, sizeof(*events), compare_texts);
+    qsort(events, noted, sizeof(void *), compare_texts);
     for (size_t i = 0; i < noted; i++) {
         if (i == 0 || events[i]->text != events[i - 1]->text)
             notes[(*count)++].text = events[i]->text;

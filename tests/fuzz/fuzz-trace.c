@@ -3,8 +3,8 @@
  * A trace file of any content: what the program weir reads of it stays within what it promises, and
  * each of its outputs ends.
  *
- * Input: how long the file is (4 bytes; 0: as it is), then pieces of it: a place (4 bytes), a length
- * (1), bytes. All else is as a pool of three workers with two jobs has it.
+ * Input: how long the file is (4 bytes; 0: as it is), then pieces of it: a place (4 bytes), a
+ * length (1), bytes. All else is as a pool of three workers with two jobs has it.
  */
 #include "fuzz.h"
 
