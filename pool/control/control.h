@@ -268,8 +268,8 @@ struct weir__slot {
     _Atomic uint32_t freed; /* host: units freed since it has given memory of the region back */
     /* Its worker: it has written where it is. Supervisor, before it asks: 0. */
     _Atomic uint32_t shown;
-    /* Its worker: chunks of a job that lasts which it has settled and not counted in job.activity
-     * yet. For who watches. */
+    /* Its worker: chunks of `job` that it has settled and not counted in job.activity yet. For who
+     * watches. */
     _Atomic uint32_t uncounted;
 };
 

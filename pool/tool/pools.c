@@ -240,8 +240,7 @@ static void read_chunk(const struct worker_reader *reader, struct tool_worker *w
         if (is_at(cell, number, worker->life))
             worker->attempt = weir__cell_attempt(cell);
     }
-    if (started >= record.opened_ns) /* of this job, and so is the count */
-        job->done += slot->uncounted;
+    job->done += slot->uncounted;
     job->running++;
 }
 

@@ -35,9 +35,6 @@ static void start_clock(struct weir_task *task)
         atomic_store_explicit(&slot->started_ns, weir__now_ns(), memory_order_release);
     else if (atomic_load_explicit(&task->job->wake_more, memory_order_relaxed))
         atomic_store_explicit(&slot->started_ns, weir__now_coarse_ns(), memory_order_release);
-    else
-        return;
-    atomic_store_explicit(&slot->uncounted, (uint32_t)task->settled, memory_order_relaxed);
 }
 
 enum round {
@@ -83,6 +80,7 @@ bool weir__work_claim(struct weir_task *task, int64_t chunk)
     struct weir__slot *slot = &task->control->slots[task->slot];
 
     start_clock(task);
+    atomic_store_explicit(&slot->uncounted, (uint32_t)task->settled, memory_order_relaxed);
     /* release: set before the claim, for the supervisor */
     atomic_store_explicit(&slot->chunk, chunk, memory_order_release);
     task->attempt = weir__cell_claim(&task->job->cells[chunk], task->slot, task->incarnation);
@@ -196,6 +194,7 @@ static inline void enter_job(struct weir_task *task, unsigned index)
     weir__end_spin(task->control, task->slot);
     task->job = job;
     task->settled = 0;
+    atomic_store_explicit(&slot->uncounted, 0, memory_order_relaxed);
     /* release, before the count: a process that sees the count sees whose it is (job.c,
      * job_is_empty()) */
     atomic_store_explicit(&slot->job, index + 1, memory_order_release);

@@ -4,10 +4,14 @@
  * says the supervisor's number when that is so. By default the job "grind" has 6 chunks of 100
  * items; the first one's worker is killed once, and then three workers stand still.
  *
- *     mill [plain|uneven|few]    plain: without a backtrace, and without a name
+ *     mill [plain|uneven|few|soon]
+ *                                plain: without a backtrace, and without a name
  *                                uneven: 59 chunks of 20 ms each, and a last one that stands still
  *                                few: 2 chunks, which stand still
+ *                                soon: one worker, which stands still at once in the fourth chunk,
+ *                                and no deadline
  */
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -52,15 +56,23 @@ static int grind_few(weir_task *task, weir_range range, void *arg)
     return stand_still();
 }
 
+static int grind_soon(weir_task *task, weir_range range, void *arg)
+{
+    (void)task;
+    (void)arg;
+    return range.begin == 300 ? stand_still() : 0;
+}
+
 static const struct way {
     const char *name;
     weir_task_fn task;
-    int chunks, standing; /* that stand still in the end */
+    int workers, chunks, standing; /* that stand still in the end */
 } ways[] = {
-    {"", grind, 6, 3},
-    {"plain", grind, 6, 3},
-    {"uneven", grind_unevenly, 60, 1},
-    {"few", grind_few, 2, 2},
+    {"", grind, 3, 6, 3},
+    {"plain", grind, 3, 6, 3},
+    {"uneven", grind_unevenly, 3, 60, 1},
+    {"few", grind_few, 3, 2, 2},
+    {"soon", grind_soon, 1, 6, 1},
 };
 
 static int fail(void)
@@ -69,33 +81,53 @@ static int fail(void)
     return 1;
 }
 
+struct job {
+    const struct way *way;
+    weir_pool *pool;
+    int result;
+};
+
+/* A call that waits: unlike a future's, its job is not known to last when its chunks begin, if the
+ * worker is awake. */
+static void *run_job(void *arg)
+{
+    struct job *job = arg;
+    const bool plain = strcmp(job->way->name, "plain") == 0;
+    const weir_job_options options = {.name = plain ? NULL : "grind",
+                                      .chunks = job->way->chunks,
+                                      .retries = 2,
+                                      .chunk_timeout_ms =
+                                          job->way->task == grind_soon ? 0 : 600000};
+
+    for (int i = 0; job->way->task == grind_soon && i < 100; i++)
+        (void)!weir_pool_for(job->pool, weir_range_of(1), grind_soon, NULL, NULL);
+    job->result = weir_pool_for(job->pool, weir_range_of(600), job->way->task, NULL, &options);
+    if (job->result < 0)
+        fprintf(stderr, "mill: %s\n", weir_last_error()->message);
+    return NULL;
+}
+
 static int run(weir_scope *scope, const struct way *way)
 {
     const bool plain = strcmp(way->name, "plain") == 0;
     const weir_pool_options options = {
-        .workers = 3, .name = plain ? NULL : "mill", .backtrace = !plain};
-    const weir_job_options of_job = {.name = plain ? NULL : "grind",
-                                     .chunks = way->chunks,
-                                     .retries = 2,
-                                     .chunk_timeout_ms = 600000};
-    weir_pool *pool = weir_pool_new(scope, &options);
-    weir_future *job = pool != NULL
-                           ? weir_pool_for_async(pool, weir_range_of(600), way->task, NULL, &of_job)
-                           : NULL;
+        .workers = way->workers, .name = plain ? NULL : "mill", .backtrace = !plain};
+    struct job job = {.way = way, .pool = weir_pool_new(scope, &options)};
+    pthread_t thread;
 
-    if (job == NULL)
+    if (job.pool == NULL)
         return fail();
+    if (pthread_create(&thread, NULL, run_job, &job) != 0)
+        return 1;
     while (atomic_load(&mill->standing) < way->standing)
         usleep(1000);
-    printf("%d\n", (int)weir_pool_supervisor_pid(pool));
+    printf("%d\n", (int)weir_pool_supervisor_pid(job.pool));
     fflush(stdout);
     while (getchar() != EOF)
         ;
     atomic_store(&mill->stop, 1);
-    if (weir_future_wait(job, -1) < 0)
-        return fail();
-    weir_future_free(job);
-    return 0;
+    pthread_join(thread, NULL);
+    return job.result < 0;
 }
 
 int main(int argc, char **argv)

@@ -383,6 +383,11 @@ class Show(Case):
                     self.assertEqual(int(file.read().split(")")[1].split()[1]), mill.supervisor)
             self.assertGreater(self.show(mill.pid)[1]["workers"][1]["for_ns"], pool["workers"][1]["for_ns"])
 
+    def test_all_that_is_done_counts__when_the_job_soon_stands_still(self):
+        with Mill("soon") as mill:
+            job = next(job for job in self.show(mill.pid)[1]["jobs"] if job["name"] == "grind")
+            self.assertEqual((job["done"], job["running"], job["waiting"]), (3, 1, 2))
+
     def test_a_scope_is_found_by_its_id_and_by_each_of_its_processes(self):
         with Mill() as mill:
             scope, pool = self.show(mill.supervisor)

@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * trace_live.c: the trace of a pool that runs, for some seconds.
+ *
+ * The supervisor is asked by a signal to have events noted for that time (status.h, STATUS_TRACE);
+ * then the rings are read in the pool's file of memory. Nothing is written there, and a pool whose
+ * watcher dies is not traced any longer than was asked for. What a worker is at when the time is
+ * over has no event yet: it is taken from the worker's record, as chunks that hang are what is
+ * looked for.
+ *
+ * The processes note while this reads. An event that may have been overwritten meanwhile is left
+ * out, which the second look at `written` tells; all else that can be wrong is found by
+ * tool_trace_build().
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "pool/control/calls.h"
+#include "pool/control/ring.h"
+#include "pool/tool/pools.h"
+#include "pool/tool/text.h"
+#include "pool/tool/tool.h"
+#include "pool/tool/trace.h"
+#include "shm/clock.h"
+
+#define MILLISECOND INT64_C(1000000)
+
+/* What a ring had when the time began. */
+struct before {
+    uint64_t written, chunks;
+    int64_t busy_ns;
+};
+
+struct live {
+    struct tool_heap *heap;
+    struct tool_processes processes;
+    const struct tool_pool *pool;
+    int fd;
+    uint64_t size;
+    struct weir__control *control; /* without the slots */
+    uint64_t rings_at, records_at, jobs_at, queue_at;
+    struct before *before; /* workers + 1 */
+    int64_t from_ns, to_ns;
+};
+
+/* ---- which pool ------------------------------------------------------------------------------ */
+
+static int refuse_many(const struct live *live, const struct tool_pools *pools,
+                       const struct tool_scope *scope, const char *what)
+{
+    const char *list = "";
+
+    for (size_t i = 0; i < pools->count; i++) {
+        const struct tool_pool *pool = &pools->items[i];
+
+        if (tool_pool_is_of(pool, scope) && pool->status.can & STATUS_TRACE)
+            list = tool_print(live->heap, "%s%s%d (%s)", list, *list == '\0' ? "" : ", ",
+                              (int)pool->supervisor, pool->name);
+    }
+    tool_say("\"%s\" has several pools; name one by its supervisor: %s",
+             tool_escape(live->heap, what), list);
+    return TOOL_FAILED;
+}
+
+/* The pool of a supervisor, or the only one of a scope or process. */
+static int find_pool(struct live *live, const struct tool_pools *pools, const char *what)
+{
+    const pid_t pid = tool_process_parse(what);
+    const struct tool_scope *scope;
+    struct tool_scopes scopes;
+    size_t count = 0;
+
+    for (size_t i = 0; i < pools->count && pid > 0; i++) {
+        if (pools->items[i].supervisor == pid) {
+            live->pool = &pools->items[i];
+            return TOOL_DONE;
+        }
+    }
+    tool_scopes_read(&scopes, &live->processes);
+    scope = tool_scope_find(&scopes, what);
+    for (size_t i = 0; i < pools->count && scope != NULL; i++) {
+        if (!tool_pool_is_of(&pools->items[i], scope) || pools->items[i].name[0] == '\0')
+            continue;
+        live->pool = &pools->items[i];
+        count++;
+    }
+    if (count > 1)
+        return refuse_many(live, pools, scope, what);
+    if (count == 1)
+        return TOOL_DONE;
+    tool_say("\"%s\" has no pool that can be seen", tool_escape(live->heap, what));
+    return TOOL_NO;
+}
+
+static bool read_at(const struct live *live, void *to, size_t size, uint64_t at)
+{
+    return at <= live->size && size <= live->size - at &&
+           pread(live->fd, to, size, (off_t)at) == (ssize_t)size;
+}
+
+/* Where a pointer of the page's leads to, with so many bytes behind it. False: not into the file. */
+static bool place(const struct live *live, const void *pointer, uint64_t size, uint64_t *at)
+{
+    const uint64_t base = live->control->status.base;
+
+    *at = (uintptr_t)pointer - base;
+    return (uintptr_t)pointer >= base && *at <= live->size && size <= live->size - *at;
+}
+
+/* Why the pool cannot be traced; NULL: it can. */
+static const char *look_at_page(struct live *live)
+{
+    struct weir__control *control = live->control;
+    uint64_t rings;
+
+    if (!read_at(live, control, offsetof(struct weir__control, slots), 0) || control->workers < 1 ||
+        control->workers > WEIR_WORKERS_MAX)
+        return "its page is damaged";
+    if (!(control->status.can & STATUS_TRACE) || control->rings == NULL)
+        return "it has no memory for events (RLIMIT_FSIZE or RLIMIT_AS was too small)";
+    if (control->ring_events == 0 || control->ring_events > 1 << 20 ||
+        (control->ring_events & (control->ring_events - 1)) != 0)
+        return "its page is damaged";
+    rings = ((uint64_t)control->workers + 1) * weir__ring_size(control->ring_events);
+    if (!place(live, control->rings, rings, &live->rings_at) ||
+        !place(live, control->job_records, WEIR__JOB_RECORDS * sizeof(struct weir__job_record),
+               &live->records_at) ||
+        !place(live, control->jobs, WEIR__JOBS_MAX * sizeof(struct weir__job), &live->jobs_at) ||
+        !place(live, control->queue, sizeof(struct weir__queue), &live->queue_at))
+        return "its page is damaged";
+    return NULL;
+}
+
+static const char *open_pool(struct live *live)
+{
+    const struct tool_pool *pool = live->pool;
+    struct stat st;
+
+    if (pool->why != NULL)
+        return pool->why;
+    if (pool->name[0] == '\0')
+        return "it is a process (weir_process), and has no chunks";
+    if (!pool->pids_are_ours)
+        return "it runs in another pid namespace";
+    for (size_t i = 0; i < live->processes.files_count && live->fd < 0; i++) {
+        const struct tool_use *use = &live->processes.files[i].use;
+
+        if (use->dev == pool->dev && use->ino == pool->ino)
+            live->fd = tool_use_open(use);
+    }
+    if (live->fd < 0 || fstat(live->fd, &st) < 0)
+        return "it is gone";
+    live->size = (uint64_t)st.st_size;
+    return look_at_page(live);
+}
+
+/* ---- asking ---------------------------------------------------------------------------------- */
+
+/* A pidfd of the supervisor; -1: it is gone, or is not that process any more. */
+static int open_supervisor(const struct live *live)
+{
+    const int pidfd = (int)syscall(SYS_pidfd_open, live->pool->supervisor, 0);
+    bool same = false;
+
+    for (size_t i = 0; i < live->processes.files_count && pidfd >= 0 && !same; i++) {
+        const struct tool_use *use = &live->processes.files[i].use;
+        int fd;
+
+        if (use->dev != live->pool->dev || use->ino != live->pool->ino)
+            continue;
+        fd = tool_use_open(use); /* after the pidfd: it has the file, so it is the supervisor */
+        same = fd >= 0;
+        if (fd >= 0)
+            close(fd);
+    }
+    if (pidfd >= 0 && !same)
+        close(pidfd);
+    return same ? pidfd : -1;
+}
+
+static bool ask(int pidfd, int ms)
+{
+    siginfo_t info = {.si_signo = SIGUSR1, .si_code = SI_QUEUE};
+
+    info.si_pid = getpid();
+    info.si_uid = getuid();
+    info.si_value.sival_int = ms;
+    return syscall(SYS_pidfd_send_signal, pidfd, SIGUSR1, &info, 0) == 0;
+}
+
+static volatile sig_atomic_t stopped;
+
+static void stop(int number)
+{
+    (void)number;
+    stopped = 1;
+}
+
+/* Until the time is over, Ctrl-C, or the pool's end. */
+static void wait_for_events(const struct live *live, int pidfd, int64_t ns)
+{
+    const struct sigaction action = {.sa_handler = stop};
+    const int64_t until = live->from_ns + ns;
+    struct pollfd ended = {.fd = pidfd, .events = POLLIN};
+
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    if (isatty(STDERR_FILENO))
+        tool_say("pool \"%s\" is traced for %s; Ctrl-C ends that sooner", live->pool->name,
+                 tool_trace_time(live->heap, ns));
+    while (!stopped && ended.revents == 0) {
+        const int64_t rest = until - weir__now_ns();
+
+        if (rest <= 0)
+            break;
+        poll(&ended, 1, (int)(rest / MILLISECOND < 1000 ? rest / MILLISECOND + 1 : 1000));
+    }
+}
+
+/* ---- what was noted -------------------------------------------------------------------------- */
+
+static uint64_t ring_at(const struct live *live, size_t index)
+{
+    return live->rings_at + index * weir__ring_size(live->control->ring_events);
+}
+
+static void note_before(struct live *live)
+{
+    const size_t count = (size_t)live->control->workers + 1;
+
+    live->before = tool_take(live->heap, count, sizeof(*live->before));
+    for (size_t i = 0; i < count; i++) {
+        struct weir__ring ring = {0};
+
+        if (read_at(live, &ring, sizeof(ring), ring_at(live, i)))
+            live->before[i] = (struct before){ring.written, ring.chunks, ring.busy_ns};
+    }
+}
+
+/* The part of the event that lies in the time; false: none does. */
+static bool cut(const struct live *live, struct weir__event *event)
+{
+    if (event->end_ns < live->from_ns)
+        return false;
+    if (event->begin_ns < live->from_ns)
+        event->begin_ns = live->from_ns;
+    if (event->kind == EVENT_CHUNK && event->chunk.busy_ns > event->end_ns - event->begin_ns)
+        event->chunk.busy_ns = event->end_ns - event->begin_ns;
+    return true;
+}
+
+/* What is read first may be overwritten before the end of the reading. */
+static void read_ring(const struct live *live, struct tool_ring *out, size_t index, size_t spare)
+{
+    const uint32_t size = live->control->ring_events;
+    const struct before *before = &live->before[index];
+    struct weir__event *ring = tool_take(live->heap, size, sizeof(*ring)),
+                       *kept = tool_take(live->heap, size + spare, sizeof(*kept));
+    struct weir__ring head = {0}, again = {0};
+    uint64_t first, count = 0;
+
+    *out = (struct tool_ring){.events = kept};
+    if (!read_at(live, &head, sizeof(head), ring_at(live, index)) ||
+        !read_at(live, ring, size * sizeof(*ring),
+                 ring_at(live, index) + offsetof(struct weir__ring, events)) ||
+        !read_at(live, &again, sizeof(again), ring_at(live, index)))
+        return;
+    first = again.written < size ? 0 : again.written - size + 1;
+    out->head.lost = first > before->written ? first - before->written : 0;
+    if (first < before->written && before->written > 0)
+        first = before->written - 1; /* an event that was there may have got more chunks */
+    for (uint64_t i = first; i < head.written && i - first < size; i++) {
+        kept[count] = ring[i & (size - 1)];
+        count += cut(live, &kept[count]);
+    }
+    out->head.events = count;
+    out->head.busy_ns = again.busy_ns - before->busy_ns;
+    out->head.chunks = again.chunks - before->chunks;
+}
+
+/* Jobs that ended in the time, and those that are open. */
+static void read_jobs(struct live *live, struct tool_trace_source *source)
+{
+    struct weir__job_record *all = tool_take(live->heap, WEIR__JOB_RECORDS, sizeof(*all)),
+                            *kept = tool_take(live->heap, WEIR__JOB_RECORDS + WEIR__JOBS_MAX,
+                                              sizeof(*kept));
+    const uint32_t used = live->control->jobs_used;
+
+    source->jobs = kept;
+    if (read_at(live, all, WEIR__JOB_RECORDS * sizeof(*all), live->records_at)) {
+        for (size_t i = 0; i < WEIR__JOB_RECORDS; i++) {
+            if (all[i].number > 0 && all[i].closed_ns >= live->from_ns)
+                kept[source->jobs_count++] = all[i];
+        }
+    }
+    for (uint32_t i = 0; i < used && i < WEIR__JOBS_MAX; i++) {
+        struct weir__job job;
+
+        if (i == WEIR__QUEUE_JOB ||
+            !read_at(live, &job, sizeof(job), live->jobs_at + i * sizeof(job)) ||
+            job.state != JOB_OPEN)
+            continue;
+        weir__job_record_fill(&kept[source->jobs_count++], &job, 0);
+    }
+}
+
+/* What a worker is at. False: at nothing, or it is not known. */
+static bool read_chunk(const struct live *live, const struct tool_pool *pool, size_t index,
+                       struct weir__event *event)
+{
+    const struct tool_worker *worker = &pool->workers[index];
+    const uint64_t at = offsetof(struct weir__control, slots) + index * sizeof(struct weir__slot);
+    struct weir__slot slot;
+
+    if (worker->job < 0 || worker->pid <= 0 || worker->work == TOOL_IDLE ||
+        !read_at(live, &slot, sizeof(slot), at))
+        return false;
+    *event = (struct weir__event){
+        .begin_ns = slot.started_ns,
+        .end_ns = live->to_ns,
+        .job = pool->jobs[worker->job].queue ? 0 : pool->jobs[worker->job].number,
+        .kind = EVENT_CUT,
+        .attempt = worker->attempt > 0 ? (uint16_t)worker->attempt : 1,
+        .worker = {.chunk = worker->chunk,
+                   .slot = (uint32_t)index,
+                   .pid = worker->pid,
+                   .life = worker->life}};
+    if (worker->for_ns >= 0 && live->to_ns - worker->for_ns > event->begin_ns)
+        event->begin_ns = live->to_ns - worker->for_ns;
+    return event->begin_ns <= event->end_ns && cut(live, event);
+}
+
+static void add_chunks(const struct live *live, struct tool_ring *ring)
+{
+    struct weir__event *events = (struct weir__event *)(uintptr_t)ring->events; /* of read_ring() */
+    struct tool_pools pools;
+
+    tool_pools_read(&pools, &live->processes);
+    for (size_t i = 0; i < pools.count; i++) {
+        const struct tool_pool *pool = &pools.items[i];
+
+        if (pool->ino != live->pool->ino || pool->dev != live->pool->dev || pool->why != NULL)
+            continue;
+        for (size_t k = 0; k < pool->workers_count && k < (size_t)live->control->workers; k++)
+            ring->head.events += read_chunk(live, pool, k, &events[ring->head.events]);
+    }
+}
+
+static bool collect(struct live *live, struct tool_trace *trace, const char **why)
+{
+    const struct weir__status *status = &live->control->status;
+    const size_t workers = (size_t)live->control->workers;
+    struct tool_ring *rings = tool_take(live->heap, workers + 1, sizeof(*rings));
+    struct tool_trace_source source = {.rings = rings};
+
+    live->to_ns = weir__now_ns();
+    for (size_t i = 0; i <= workers; i++)
+        read_ring(live, &rings[i], i, i == workers ? workers : 0);
+    add_chunks(live, &rings[workers]);
+    if (!read_at(live, live->control, offsetof(struct weir__control, slots), 0)) {
+        *why = "its page cannot be read any more";
+        return false;
+    }
+    read_jobs(live, &source);
+    source.head = (struct weir__trace_head){.jobs = source.jobs_count,
+                                            .workers = (uint32_t)workers,
+                                            .host_pid = status->host_pid,
+                                            .supervisor_pid = status->supervisor_pid,
+                                            .began_mono_ns = status->began_mono_ns,
+                                            .began_real_ns = status->began_real_ns,
+                                            .traced_ns = live->from_ns,
+                                            .written_ns = weir__now_ns()};
+    memcpy(source.head.name, status->name, sizeof(source.head.name));
+    return tool_trace_build(trace, live->heap, &source, why);
+}
+
+/* ---- all together ---------------------------------------------------------------------------- */
+
+static const char *trace_pool(struct live *live, struct tool_trace *trace, int64_t ns)
+{
+    const int pidfd = open_supervisor(live);
+    const char *why = NULL;
+
+    if (pidfd < 0)
+        return "it is gone";
+    live->from_ns = weir__now_ns();
+    note_before(live);
+    if (!ask(pidfd, (int)(ns / MILLISECOND) + 1000)) {
+        why = tool_print(live->heap, "its supervisor may not be asked: %s", strerror(errno));
+    } else {
+        wait_for_events(live, pidfd, ns);
+        ask(pidfd, 0);
+        collect(live, trace, &why);
+    }
+    close(pidfd);
+    return why;
+}
+
+int tool_trace_live(struct tool_trace *trace, struct tool_heap *heap, const char *what, int64_t ns)
+{
+    struct live *live = tool_take(heap, 1, sizeof(*live));
+    struct tool_pools pools;
+    const char *why;
+    int status;
+
+    live->heap = heap;
+    live->fd = -1;
+    live->control = tool_take(heap, 1, sizeof(*live->control));
+    status = tool_processes_require(&live->processes, heap, false);
+    if (status != TOOL_DONE)
+        return status;
+    tool_pools_read(&pools, &live->processes);
+    status = find_pool(live, &pools, what);
+    if (status != TOOL_DONE)
+        return status;
+    why = open_pool(live);
+    if (why == NULL)
+        why = trace_pool(live, trace, ns);
+    if (live->fd >= 0)
+        close(live->fd);
+    if (why == NULL)
+        return TOOL_DONE;
+    tool_say("pool \"%s\" (%d) cannot be traced: %s", live->pool->name, (int)live->pool->supervisor,
+             why);
+    return TOOL_FAILED;
+}
