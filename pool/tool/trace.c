@@ -20,10 +20,14 @@
 #include "pool/tool/tool.h"
 #include "pool/tool/trace.h"
 
+#define SECONDS_MAX 3600
+
 enum format { FORMAT_NONE, FORMAT_SUMMARY, FORMAT_HTML, FORMAT_JSON, FORMAT_SVG };
 
 struct options {
-    const char *file;   /* the trace */
+    const char *file;   /* the trace; NULL: of a pool that runs */
+    const char *pool;   /* which one, */
+    int64_t for_ns;     /* and for how long */
     const char *output; /* NULL or "-": stdout */
     enum format format;
     struct tool_what_if what_if;
@@ -91,6 +95,17 @@ static bool parse_what_if(const char *text, struct tool_what_if *what_if)
     return true;
 }
 
+static bool parse_seconds(const char *text, int64_t *ns)
+{
+    char *end;
+    const double seconds = strtod(text, &end);
+
+    if (end == text || *end != '\0' || !(seconds >= 0.01) || seconds > SECONDS_MAX)
+        return false;
+    *ns = (int64_t)(seconds * 1e9);
+    return true;
+}
+
 /* False: the argument is wrong. */
 static bool take_option(struct options *options, int option)
 {
@@ -101,6 +116,11 @@ static bool take_option(struct options *options, int option)
     case 'f':
         options->format = format_of(optarg);
         return options->format != FORMAT_NONE;
+    case 'p':
+        options->pool = optarg;
+        return true;
+    case 'd':
+        return parse_seconds(optarg, &options->for_ns);
     case 'w':
         return parse_what_if(optarg, &options->what_if);
     default:
@@ -253,6 +273,8 @@ static int get_trace(struct tool_heap *heap, const struct options *options,
 {
     const char *why;
 
+    if (options->pool != NULL)
+        return tool_trace_live(trace, heap, options->pool, options->for_ns);
     if (tool_trace_read(trace, heap, options->file, &why))
         return TOOL_DONE;
     tool_say("cannot read the trace \"%s\": %s", tool_escape(heap, options->file), why);
@@ -265,22 +287,24 @@ static int run(struct tool_heap *heap, int argc, char **argv, const struct tool_
         {"output", required_argument, NULL, 'o'},
         {"format", required_argument, NULL, 'f'},
         {"what-if", required_argument, NULL, 'w'},
+        {"pool", required_argument, NULL, 'p'},
+        {"duration", required_argument, NULL, 'd'},
         {"help", no_argument, NULL, 'h'},
         {0},
     };
-    struct options options = {0};
+    struct options options = {.for_ns = INT64_C(10000000000)};
     struct tool_trace trace;
     const char *wrong;
     int option, status;
 
-    while ((option = tool_next_option(argc, argv, "o:f:w:h", known, command, &status)) > 0) {
+    while ((option = tool_next_option(argc, argv, "o:f:w:p:d:h", known, command, &status)) > 0) {
         if (!take_option(&options, option))
             return tool_usage(command, optarg);
     }
     if (option < 0)
         return status;
-    if (optind + 1 != argc)
-        return tool_usage(command, optind < argc ? argv[optind + 1] : NULL);
+    if (optind + (options.pool == NULL) != argc)
+        return tool_usage(command, optind < argc ? argv[argc - 1] : NULL);
     options.file = argv[optind];
     if (!complete(heap, &options, &wrong)) {
         tool_say("%s", wrong);
@@ -293,9 +317,13 @@ static int run(struct tool_heap *heap, int argc, char **argv, const struct tool_
 const struct tool_command tool_trace = {
     .name = "trace",
     .summary = "what the workers of a traced pool did, as text, picture or JSON",
-    .usage = "[-o OUTPUT] [-f FORMAT] [-w chunks=N,workers=M] FILE",
+    .usage = "[-o OUTPUT] [-f FORMAT] [-w chunks=N,workers=M] FILE | -p POOL [-d SECONDS]",
     .help =
         "  FILE                 a trace, as a pool has written it\n"
+        "  -p, --pool POOL      not from a file: of a pool that runs, named by its supervisor, or "
+        "by its\n"
+        "                       scope or a process of it if that has one pool\n"
+        "  -d, --duration SECONDS  for so long, 0.01 to 3600; 10 by default, Ctrl-C ends it\n"
         "  -o, --output OUTPUT  to this file, and not to stdout; its suffix says the format\n"
         "  -f, --format FORMAT  html (a page to look at), svg (its picture), json (for "
         "Perfetto and\n"
