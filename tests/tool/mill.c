@@ -4,12 +4,14 @@
  * says the supervisor's number when that is so. By default the job "grind" has 6 chunks of 100
  * items; the first one's worker is killed once, and then three workers stand still.
  *
- *     mill [plain|uneven|few|soon]
+ *     mill [plain|uneven|few|soon|turning|twin]
  *                                plain: without a backtrace, and without a name
  *                                uneven: 59 chunks of 20 ms each, and a last one that stands still
  *                                few: 2 chunks, which stand still
  *                                soon: one worker, which stands still at once in the fourth chunk,
  *                                and no deadline
+ *                                turning: one job of six chunks of a millisecond after the other
+ *                                twin: the same, beside another pool
  */
 #include <pthread.h>
 #include <signal.h>
@@ -63,6 +65,17 @@ static int grind_soon(weir_task *task, weir_range range, void *arg)
     return range.begin == 300 ? stand_still() : 0;
 }
 
+static int grind_on(weir_task *task, weir_range range, void *arg)
+{
+    (void)arg;
+    WEIR_SPAN (task, "turn") {
+        usleep(1000);
+    }
+    weir_task_count(task, "corn", range.end - range.begin);
+    atomic_store(&mill->standing, 1);
+    return 0;
+}
+
 static const struct way {
     const char *name;
     weir_task_fn task;
@@ -73,6 +86,8 @@ static const struct way {
     {"uneven", grind_unevenly, 3, 60, 1},
     {"few", grind_few, 3, 2, 2},
     {"soon", grind_soon, 1, 6, 1},
+    {"turning", grind_on, 2, 6, 1},
+    {"twin", grind_on, 1, 6, 1},
 };
 
 static int fail(void)
@@ -101,7 +116,9 @@ static void *run_job(void *arg)
 
     for (int i = 0; job->way->task == grind_soon && i < 100; i++)
         (void)!weir_pool_for(job->pool, weir_range_of(1), grind_soon, NULL, NULL);
-    job->result = weir_pool_for(job->pool, weir_range_of(600), job->way->task, NULL, &options);
+    do
+        job->result = weir_pool_for(job->pool, weir_range_of(600), job->way->task, NULL, &options);
+    while (job->way->task == grind_on && job->result == 0 && !atomic_load(&mill->stop));
     if (job->result < 0)
         fprintf(stderr, "mill: %s\n", weir_last_error()->message);
     return NULL;
@@ -115,7 +132,8 @@ static int run(weir_scope *scope, const struct way *way)
     struct job job = {.way = way, .pool = weir_pool_new(scope, &options)};
     pthread_t thread;
 
-    if (job.pool == NULL)
+    if (job.pool == NULL ||
+        (strcmp(way->name, "twin") == 0 && weir_pool_new(scope, &options) == NULL))
         return fail();
     if (pthread_create(&thread, NULL, run_job, &job) != 0)
         return 1;

@@ -491,6 +491,88 @@ class Show(Case):
 
 
 @needs_root
+class Trace(Case):
+    def trace(self, what, seconds, status=0):
+        """Perfetto's JSON of a pool that runs: its events."""
+        out = self.expect("trace", "-p", str(what), "-d", str(seconds), "-f", "json", status=status)
+        return json.loads(out)["traceEvents"]
+
+    def test_a_pool_that_runs_is_traced__by_its_supervisor_its_program_or_scope(self):
+        with Mill("turning") as mill:
+            scope = self.read("show", str(mill.pid))["scope"]["id"]
+            for what in (mill.supervisor, mill.pid, scope):
+                events = self.trace(what, 0.5)
+                chunks = [event for event in events if event["ph"] == "X" and event.get("cat") != "span"]
+                spans = [event for event in events if event["ph"] == "X" and event.get("cat") == "span"]
+                # two workers, a chunk a millisecond or more; a busy machine may give them little
+                self.assertGreater(len(chunks), 20, what)
+                self.assertGreater(len(spans), 20)
+                self.assertEqual({event["pid"] for event in events}, {mill.supervisor})
+                self.assertLess(max(event["ts"] + event["dur"] for event in chunks), 10e6)
+            text = self.expect("trace", "-p", str(mill.supervisor), "-d", "0.2")
+            self.assertIn('"grind"', text)
+            self.assertIn('"corn"', text)
+            mill.end()
+
+    def test_what_stands_still_is_there__though_it_has_not_ended(self):
+        with Mill() as mill:
+            events = self.trace(mill.pid, 0.3)
+            running = [event for event in events if event["ph"] == "X"]
+            self.assertEqual(len(running), 3)
+            for event in running:
+                self.assertGreater(event["dur"], 0.25e6)
+            mill.end()
+
+    def test_the_time_ends_sooner__at_ctrl_c_and_with_the_pool(self):
+        for end in (lambda mill, tool: tool.send_signal(signal.SIGINT), lambda mill, tool: mill.end()):
+            with Mill("turning") as mill:
+                with subprocess.Popen([WEIR, "trace", "-p", str(mill.supervisor), "-d", "600"], stdout=subprocess.PIPE,
+                                      stderr=subprocess.PIPE, text=True) as tool:
+                    time.sleep(0.5)
+                    end(mill, tool)
+                    out, err = tool.communicate(timeout=60)
+                self.assertEqual((tool.returncode, err), (0, ""))
+                self.assertIn('"grind"', out)
+                mill.end()
+
+    def test_other_signals_do_not_touch_the_supervisor(self):
+        with Mill("turning") as mill:
+            for number in (signal.SIGUSR1, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
+                os.kill(mill.supervisor, number)
+            self.assertGreater(len(self.trace(mill.pid, 0.3)), 10)
+            self.assertEqual(mill.end(), "")
+
+    def test_status_and_the_reason__when_there_is_nothing_to_trace(self):
+        for what in ("1", "nothing", "999999999", ""):
+            status, out, err = weir("trace", "-p", what, "-d", "0.1")
+            self.assertEqual((status, out), (1, ""), err)
+            self.assertIn("has no pool that can be seen", err)
+        for arguments in (("-d", "0"), ("-d", "x"), ("-d", "3601"), ("file",)):
+            status, out, err = weir("trace", "-p", "1", *arguments)
+            self.assertEqual((status, out), (2, ""), arguments)
+
+    def test_status_2_and_the_pools__when_a_scope_has_several(self):
+        with Mill("twin") as mill:
+            status, out, err = weir("trace", "-p", str(mill.pid), "-d", "0.1")
+            self.assertEqual((status, out), (2, ""))
+            self.assertIn("%d (mill)" % mill.supervisor, err)
+            self.assertGreater(len(self.trace(mill.supervisor, 0.3)), 10)
+            mill.end()
+
+    def test_a_pool_without_memory_for_events_says_so(self):
+        with Mill() as mill:
+            folder = "/proc/%d/fd" % mill.supervisor
+            size = next(os.stat(folder + "/" + fd).st_size for fd in os.listdir(folder)
+                        if "weir-pool" in os.readlink(folder + "/" + fd))
+            mill.end()
+        with Mill(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1, size - 1))) as mill:
+            status, out, err = weir("trace", "-p", str(mill.pid), "-d", "0.1")
+            self.assertEqual((status, out), (2, ""), err)
+            self.assertIn("RLIMIT_FSIZE", err)
+            mill.end()
+
+
+@needs_root
 class Contents(Case):
     """What weir show NAME makes of blocks, compared with what CPython and NumPy wrote."""
 
