@@ -134,6 +134,12 @@ class Manual:
         self.waiting.append(file)
         return page_name(file) + ("#" + anchor if anchor else "")
 
+    def picture(self, path, link, about):
+        """A document's picture, which is in the page."""
+        file = os.path.normpath(os.path.join(os.path.dirname(path), link))
+        text = re.sub(r"^<\?xml.*?\?>\s*", "", self.text_of(file)).strip()
+        return '<figure class="wide" role="img" aria-label="%s">%s</figure>' % (about, text)
+
     def program(self, path, name):
         """A file beside a document, as code that leads to it."""
         code = "<code>%s</code>" % name
@@ -211,6 +217,7 @@ class Manual:
             sys.exit("%s: has HTML, which is left out" % path)
         body = re.sub(r'<a href="([^"]*)">', lambda match: '<a href="%s">' %
                       html.escape(self.address(path, html.unescape(match.group(1)))), body)
+        body = re.sub(r'<p><img src="([^"]*\.svg)" alt="([^"]*)" /></p>', lambda match: self.picture(path, *match.groups()), body)
         body = re.sub(r"<h([1-6])>(.*?)</h\1>", lambda match: '<h%s id="%s">%s</h%s>' % (
             match.group(1), anchor_of(without_tags(match.group(2)), taken), match.group(2), match.group(1)), body, flags=re.S)
         if path.startswith("examples/"):  # programs beside it are named, not linked

@@ -14,6 +14,7 @@
 enum {
     GROUPS_MAX = 20, /* of jobs, spans or counts; the rest is one line */
     DEATHS_MAX = 10,
+    UNFINISHED_MAX = 5,
     DOUBLINGS = 9, /* chunks that are tried: from 1 to 256 a worker */
 };
 
@@ -312,6 +313,45 @@ struct note {
     int64_t times, sum, longest;
 };
 
+static int compare_times(const void *a, const void *b)
+{
+    const struct tool_event *x = *(const struct tool_event *const *)a,
+                            *y = *(const struct tool_event *const *)b;
+    const int64_t of_x = tool_event_busy(x), of_y = tool_event_busy(y);
+
+    return (of_x < of_y) - (of_x > of_y);
+}
+
+/* Chunks that were still running, those first that have run longest. */
+static void write_unfinished(const struct summary *summary)
+{
+    const struct tool_trace *trace = summary->trace;
+    const struct tool_event **running =
+        tool_take(summary->heap, trace->events_count + 1, sizeof(*running));
+    size_t count = 0;
+
+    for (size_t i = 0; i < trace->events_count; i++) {
+        if (trace->events[i].event.kind == EVENT_CUT)
+            running[count++] = &trace->events[i];
+    }
+    if (count == 0)
+        return;
+    qsort(running, count, sizeof(*running), compare_times);
+    fprintf(summary->to, "not finished: %zu chunk%s\n", count, plural((int64_t)count));
+    for (size_t i = 0; i < count && i < UNFINISHED_MAX; i++) {
+        const struct tool_traced_job *job = tool_event_job(trace, running[i]);
+        const bool before = running[i]->event.begin_ns <= trace->head.traced_ns;
+
+        fprintf(summary->to, "  worker %u (process %d): %s of %s, %s %s\n", running[i]->worker,
+                (int)running[i]->event.worker.pid,
+                tool_event_what(summary->heap, trace, running[i]),
+                job != NULL ? job->label : "a job that is not known",
+                before ? "all the time:" : "for", time_of(summary, tool_event_busy(running[i])));
+    }
+    if (count > UNFINISHED_MAX)
+        fprintf(summary->to, "  and %zu more\n", count - UNFINISHED_MAX);
+}
+
 static int compare_texts(const void *a, const void *b)
 {
     const struct tool_event *const *x = a, *const *y = b;
@@ -413,6 +453,7 @@ bool tool_trace_summary(struct tool_heap *heap, const struct tool_trace *trace,
     write_head(&summary);
     write_jobs(&summary);
     write_deaths(&summary);
+    write_unfinished(&summary);
     write_spans(&summary);
     write_counts(&summary);
     return summary.computed || (what_if.chunks == 0 && what_if.workers == 0);

@@ -270,7 +270,7 @@ def check(root, build, name, compiler):
 
 
 def index_findings(root):
-    """Guides that the index does not name, and programs that no guide has a passage of."""
+    """Guides that the index does not name, programs that no guide has a passage of, pictures that none shows."""
     names = sorted(os.listdir(os.path.join(root, FOLDER)))
     guides = [name for name in names if name.endswith(".md") and name != "README.md"]
     with open(os.path.join(root, FOLDER, "README.md"), encoding="utf-8") as file:
@@ -280,9 +280,10 @@ def index_findings(root):
         if "](%s)" % name not in index:
             yield "%s/README.md: no link to %s" % (FOLDER, name)
         with open(os.path.join(root, FOLDER, name), encoding="utf-8") as file:
-            sources.update(re.findall(r"^<!-- from (\S+) -->$", file.read(), re.M))
+            sources.update(re.findall(r"^<!-- from (\S+) -->$|^!\[[^]]*\]\((\S+)\)$", file.read(), re.M))
+    shown = {name for source in sources for name in source}
     for name in names:
-        if not name.endswith((".md", "meson.build")) and name not in sources:
+        if not name.endswith((".md", "meson.build")) and name not in shown:
             yield "%s: in no guide" % name
 
 
@@ -355,7 +356,7 @@ def self_test():
         os.makedirs(os.path.join(root, FOLDER))
         for name, text in (("bad.md", BAD), ("good.md", "# One\n# Two\n"), ("README.md", "[x](good.md)\n"),
                            ("program.c", "{\n    int one;\n    int two;\n    int three;\n}\n"), ("unused.py", "pass\n"),
-                           ("lone.c", "")):
+                           ("lone.c", ""), ("lone.svg", "")):
             with open(os.path.join(root, FOLDER, name), "w", encoding="utf-8") as file:
                 file.write(text)
         found = [finding.split("/")[-1] for finding in static_findings(root, "bad.md")]
@@ -365,7 +366,7 @@ def self_test():
         assert found == wanted, found
         assert list(static_findings(root, "good.md")) == [FOLDER + "/good.md: not one title"]
         found = list(index_findings(root))
-        wanted = [FOLDER + "/README.md: no link to bad.md", "lone.c: in no guide"]
+        wanted = [FOLDER + "/README.md: no link to bad.md", "lone.c: in no guide", "lone.svg: in no guide"]
         assert found == wanted, found
         skipped = os.path.join(root, "skipped")
         found = [finding.split("\n")[0] for finding in run_findings(root, "bad.md", root, dict(os.environ), [], skipped)]

@@ -401,10 +401,8 @@ static void chunks_that_ran_are_cut__when_the_pool_is_killed(void **state)
 static int leave_spans(weir_task *task, weir_range range, void *arg)
 {
     (void)arg;
-    WEIR_SPAN(task, "outer")
-    {
-        WEIR_SPAN(task, "a label that is longer than it may be")
-        {
+    WEIR_SPAN (task, "outer") {
+        WEIR_SPAN (task, "a label that is longer than it may be") {
             usleep(2000);
         }
         weir_task_count(task, "items", range.end - range.begin);
@@ -488,8 +486,7 @@ static int count_in_a_fork(weir_task *task, weir_range range, void *arg)
     (void)arg;
     if (child == 0) {
         weir_task_count(task, "forked", 1);
-        WEIR_SPAN(task, "forked")
-        {
+        WEIR_SPAN (task, "forked") {
         }
         _exit(0);
     }

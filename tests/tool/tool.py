@@ -521,6 +521,9 @@ class Trace(Case):
             self.assertEqual(len(running), 3)
             for event in running:
                 self.assertGreater(event["dur"], 0.25e6)
+            text = self.expect("trace", "-p", str(mill.pid), "-d", "0.2")
+            self.assertIn("not finished: 3 chunks\n", text)
+            self.assertEqual(text.count("of grind, all the time: "), 3)
             mill.end()
 
     def test_the_time_ends_sooner__at_ctrl_c_and_with_the_pool(self):
