@@ -1083,6 +1083,9 @@ _Noreturn void weir__supervisor_main(struct weir__control *control, weir_scope *
         snprintf(hello.message, sizeof(hello.message), "the supervisor cannot start: %s",
                  strerror(errno));
     } else {
+        if (control->watch_fd < 0)
+            weir__tell(control, "other programs cannot see it: there is no file of memory for its "
+                                "page (RLIMIT_FSIZE, descriptors, a sandbox, Linux before 5.1)");
         continue_at_hosts_end(supervisor);
         sigaction(SIGUSR1, &asked, &supervisor->usr1);
         hello.code = fork_workers(supervisor, &hello);

@@ -93,13 +93,13 @@ json_t *tool_scope_json(struct tool_heap *heap, const struct tool_scope *scope)
 static json_t *job_json(struct tool_heap *heap, const struct tool_job *job)
 {
     return json_pack(
-        "{s:I, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:I, s:I, s:o, s:o, s:o, s:[II]}",
+        "{s:I, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:o, s:I, s:I, s:o, s:o, s:o, s:[II]}",
         "job", (json_int_t)job->place, "label", tool_job_label(heap, job), "name", job->name,
         "kind", job->queue ? "calls" : job->kind, "total", (json_int_t)job->total, "done",
         (json_int_t)job->done, "running", (json_int_t)job->running, "waiting",
         (json_int_t)job->waiting, "stopping", (int)job->stopping, "failed", (int)job->failed,
-        "deaths", (json_int_t)job->deaths, "retried", (json_int_t)job->retried, "for_ns",
-        tool_json_duration(job->for_ns), "deadline_in_ns",
+        "failure", tool_json_text(job->failure), "deaths", (json_int_t)job->deaths, "retried",
+        (json_int_t)job->retried, "for_ns", tool_json_duration(job->for_ns), "deadline_in_ns",
         tool_json_duration(job->left_ns > 0 ? job->left_ns : -1), "chunk_timeout_ns",
         tool_json_duration(job->chunk_timeout_ns > 0 ? job->chunk_timeout_ns : -1), "range",
         (json_int_t)job->range.begin, (json_int_t)job->range.end);

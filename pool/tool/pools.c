@@ -121,6 +121,18 @@ static bool is_set(const bool *value)
     return byte != 0;
 }
 
+/* Of a task, or of a worker's death; it may be written at this moment. */
+static const char *failure_of(struct tool_heap *heap, const struct weir__failure *failure)
+{
+    const weir_error *error = failure->task_next > 0    ? &failure->task
+                              : failure->death_next > 0 ? &failure->death
+                                                        : NULL;
+
+    if (error == NULL || error->message[0] == '\0')
+        return NULL;
+    return tool_escape_bytes(heap, error->message, strnlen(error->message, sizeof(error->message)));
+}
+
 static void describe_job(struct tool_job *out, struct tool_heap *heap, const struct weir__job *job,
                          int64_t now)
 {
@@ -133,6 +145,7 @@ static void describe_job(struct tool_job *out, struct tool_heap *heap, const str
         .stopping = (stop & STOP_ANY) != 0,
         .failed =
             (stop & STOP_FAILED) != 0 || job->failure.task_next > 0 || job->failure.death_next > 0,
+        .failure = failure_of(heap, &job->failure),
         .deaths = job->deaths,
         .retried = job->retried,
         .for_ns = since(now, job->opened_ns),

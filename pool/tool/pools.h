@@ -44,6 +44,7 @@ struct tool_job {
     bool queue;                            /* the queue of calls: chunks are calls */
     bool stopping;                         /* no further chunk is started */
     bool failed;                           /* a chunk has failed */
+    const char *failure;                   /* the first one's message, escaped; NULL: not known */
     int64_t total, done, running, waiting; /* chunks; too few are done after a death */
     uint32_t deaths, retried;              /* of workers on its chunks; chunks after that */
     int64_t for_ns;                        /* since it was opened; -1: not known */

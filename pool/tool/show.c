@@ -213,6 +213,11 @@ static void write_jobs(const struct show *show, const struct tool_pool *pool)
                       : "";
     }
     tool_table_write(&table);
+    for (size_t i = 0; i < pool->jobs_count; i++) {
+        if (pool->jobs[i].failure != NULL)
+            tool_line(show->heap, "%s: %s", tool_job_label(show->heap, &pool->jobs[i]),
+                      pool->jobs[i].failure);
+    }
 }
 
 static void write_workers(const struct show *show, const struct tool_pool *pool)

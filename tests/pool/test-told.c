@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <regex.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 static struct ear ear;
 
@@ -226,9 +227,26 @@ static void a_pool_or_process_is_refused__when_the_log_is_to_go_elsewhere(void *
     assert_int_equal(weir_scope_end(scope), 0);
 }
 
+static void a_pool_that_nobody_can_see_says_so(void **state)
+{
+    weir_scope *scope = begin();
+    struct rlimit before, limit;
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    limit = (struct rlimit){.rlim_cur = 1 << 20, .rlim_max = before.rlim_max};
+    listen_to("stderr");
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    weir_pool_free(named_pool(scope, (weir_pool_options){.workers = 1}));
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_told(heard(), 1, ": other programs cannot see it: .*RLIMIT_FSIZE");
+    assert_int_equal(weir_scope_end(scope), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        UNIT(a_pool_that_nobody_can_see_says_so),
         UNIT(starts_deaths_and_the_end_are_told__when_it_was_asked_for),
         UNIT(a_deadline_is_told_of__when_a_worker_was_killed_for_it),
         UNIT(workers_that_are_killed_with_their_pool_have_not_died__when_its_scope_ends),

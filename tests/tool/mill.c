@@ -4,13 +4,14 @@
  * says the supervisor's number when that is so. By default the job "grind" has 6 chunks of 100
  * items; the first one's worker is killed once, and then three workers stand still.
  *
- *     mill [plain|uneven|few|soon|turning|twin]
+ *     mill [plain|uneven|few|soon|turning|twin|fails]
  *                                plain: without a backtrace, and without a name
  *                                uneven: 59 chunks of 20 ms each, and a last one that stands still
  *                                few: 2 chunks, which stand still
  *                                soon: one worker, which stands still at once in the fourth chunk,
  *                                and no deadline
  *                                turning: one job of six chunks of a millisecond after the other
+ *                                fails: the first of three chunks fails, the others stand still
  *                                twin: the same, beside another pool
  */
 #include <pthread.h>
@@ -76,6 +77,12 @@ static int grind_on(weir_task *task, weir_range range, void *arg)
     return 0;
 }
 
+static int grind_badly(weir_task *task, weir_range range, void *arg)
+{
+    (void)arg;
+    return range.begin == 0 ? weir_task_fail(task, 7, "no corn\033[2J") : stand_still();
+}
+
 static const struct way {
     const char *name;
     weir_task_fn task;
@@ -87,6 +94,7 @@ static const struct way {
     {"few", grind_few, 3, 2, 2},
     {"soon", grind_soon, 1, 6, 1},
     {"turning", grind_on, 2, 6, 1},
+    {"fails", grind_badly, 3, 3, 2},
     {"twin", grind_on, 1, 6, 1},
 };
 
@@ -111,6 +119,7 @@ static void *run_job(void *arg)
     const weir_job_options options = {.name = plain ? NULL : "grind",
                                       .chunks = job->way->chunks,
                                       .retries = 2,
+                                      .keep_going = job->way->task == grind_badly,
                                       .chunk_timeout_ms =
                                           job->way->task == grind_soon ? 0 : 600000};
 
@@ -119,7 +128,7 @@ static void *run_job(void *arg)
     do
         job->result = weir_pool_for(job->pool, weir_range_of(600), job->way->task, NULL, &options);
     while (job->way->task == grind_on && job->result == 0 && !atomic_load(&mill->stop));
-    if (job->result < 0)
+    if (job->result < 0 && job->way->task != grind_badly)
         fprintf(stderr, "mill: %s\n", weir_last_error()->message);
     return NULL;
 }
@@ -145,7 +154,7 @@ static int run(weir_scope *scope, const struct way *way)
         ;
     atomic_store(&mill->stop, 1);
     pthread_join(thread, NULL);
-    return job.result < 0;
+    return job.result < 0 && way->task != grind_badly;
 }
 
 int main(int argc, char **argv)

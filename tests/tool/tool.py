@@ -383,6 +383,14 @@ class Show(Case):
                     self.assertEqual(int(file.read().split(")")[1].split()[1]), mill.supervisor)
             self.assertGreater(self.show(mill.pid)[1]["workers"][1]["for_ns"], pool["workers"][1]["for_ns"])
 
+    def test_the_first_failure_is_told__when_a_job_keeps_going(self):
+        with Mill("fails") as mill:
+            job = next(job for job in self.show(mill.pid)[1]["jobs"] if job["name"] == "grind")
+            self.assertEqual((job["failed"], job["done"], job["running"]), (True, 1, 2))
+            self.assertIn("task failed on [0, 200) with code 7: no corn\\x1b[2J", job["failure"])
+            self.assertIn("\ngrind: task failed on [0, 200)", self.expect("show", str(mill.pid)))
+            mill.end()
+
     def test_all_that_is_done_counts__when_the_job_soon_stands_still(self):
         with Mill("soon") as mill:
             job = next(job for job in self.show(mill.pid)[1]["jobs"] if job["name"] == "grind")
@@ -553,6 +561,35 @@ class Trace(Case):
         for arguments in (("-d", "0"), ("-d", "x"), ("-d", "3601"), ("file",)):
             status, out, err = weir("trace", "-p", "1", *arguments)
             self.assertEqual((status, out), (2, ""), arguments)
+
+    def test_another_users_pool_is_not_seen(self):
+        with Mill("turning") as mill:
+            status, out, err = weir("trace", "-p", str(mill.supervisor), "-d", "0.1", preexec_fn=as_nobody)
+            self.assertEqual((status, out), (1, ""), err)
+            mill.end()
+
+    def test_a_users_own_pool_is_traced__without_the_right_to_trace(self):
+        def drop():
+            libc.prctl(PR_CAPBSET_DROP, CAP_SYS_PTRACE)
+            as_nobody()
+
+        with Mill("turning", preexec_fn=as_nobody) as mill:
+            out = self.expect("trace", "-p", str(mill.supervisor), "-d", "0.3", preexec_fn=drop)
+            self.assertIn('job "grind": ', out)
+            mill.end()
+
+    def test_a_pool_of_another_pid_namespace_is_refused(self):
+        inside = ["unshare", "--pid", "--fork", "--mount-proc", MILL]
+        if subprocess.run(inside[:-1] + ["true"], capture_output=True, check=False).returncode:
+            self.skipTest("no pid namespace")
+        program = subprocess.Popen(inside, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        program.stdout.readline()
+        name = next(name for name in os.listdir("/dev/shm") if name.endswith(".scope"))
+        status, out, err = weir("trace", "-p", name[5:21], "-d", "0.1")
+        self.assertEqual((status, out), (2, ""))
+        self.assertIn("another pid namespace", err)
+        _, said = program.communicate("", timeout=60)
+        self.assertEqual((program.returncode, said), (0, ""))
 
     def test_status_2_and_the_pools__when_a_scope_has_several(self):
         with Mill("twin") as mill:
