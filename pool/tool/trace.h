@@ -70,8 +70,8 @@ bool tool_trace_build(struct tool_trace *trace, struct tool_heap *heap,
 bool tool_trace_read(struct tool_trace *trace, struct tool_heap *heap, const char *path,
                      const char **why);
 
-/* Of a pool that runs, for so long: of the supervisor, or of the scope or process that has it alone.
- * A status; what is wrong has been said. */
+/* Of a pool that runs, for so long; named by its supervisor, or by its scope or a process of that
+ * if it has no other pool. A status; what is wrong has been said. */
 int tool_trace_live(struct tool_trace *trace, struct tool_heap *heap, const char *what, int64_t ns);
 
 /* The items of a chunk; of a call, and of a job that is not known: {0, 0}. */

@@ -104,7 +104,7 @@ static bool read_at(const struct live *live, void *to, size_t size, uint64_t at)
            pread(live->fd, to, size, (off_t)at) == (ssize_t)size;
 }
 
-/* Where a pointer of the page's leads to, with so many bytes behind it. False: not into the file. */
+/* Where a pointer of the page's leads to, and so many bytes behind it. False: not into the file. */
 static bool place(const struct live *live, const void *pointer, uint64_t size, uint64_t *at)
 {
     const uint64_t base = live->control->status.base;
