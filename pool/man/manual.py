@@ -13,6 +13,7 @@ text. A link that leads to nothing ends the run. Each name of the interface, and
 stands. The same sources give the same bytes. All pages are in one folder and need neither a server nor a network."""
 
 import argparse
+import base64
 import functools
 import html
 import json
@@ -135,10 +136,10 @@ class Manual:
         return page_name(file) + ("#" + anchor if anchor else "")
 
     def picture(self, path, link, about):
-        """A document's picture, which is in the page."""
-        file = os.path.normpath(os.path.join(os.path.dirname(path), link))
-        text = re.sub(r"^<\?xml.*?\?>\s*", "", self.text_of(file)).strip()
-        return '<figure class="wide" role="img" aria-label="%s">%s</figure>' % (about, text)
+        """A document's picture, which is in the page, with its styles kept to itself."""
+        text = self.text_of(os.path.normpath(os.path.join(os.path.dirname(path), link)))
+        data = base64.b64encode(text.encode()).decode()
+        return '<p><img src="data:image/svg+xml;base64,%s" alt="%s"></p>' % (data, about)
 
     def program(self, path, name):
         """A file beside a document, as code that leads to it."""
