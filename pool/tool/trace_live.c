@@ -404,6 +404,7 @@ static const char *trace_pool(struct live *live, struct tool_trace *trace, int64
 
 int tool_trace_live(struct tool_trace *trace, struct tool_heap *heap, const char *what, int64_t ns)
 {
+    static struct weir__control control; /* large, and aligned as a heap is not */
     struct live *live = tool_take(heap, 1, sizeof(*live));
     struct tool_pools pools;
     const char *why;
@@ -411,7 +412,7 @@ int tool_trace_live(struct tool_trace *trace, struct tool_heap *heap, const char
 
     live->heap = heap;
     live->fd = -1;
-    live->control = tool_take(heap, 1, sizeof(*live->control));
+    live->control = &control;
     status = tool_processes_require(&live->processes, heap, false);
     if (status != TOOL_DONE)
         return status;
