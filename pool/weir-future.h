@@ -37,9 +37,9 @@ typedef int (*weir_call_fn)(weir_task *task, void *arg);
  *
  * `arg`: `arg_size` bytes are copied; with arg_size 0 the pointer is passed as it is.
  * `options`: may be NULL; chunks and grain do not apply.
- * Calls with at most 64 bytes of argument and without retries, deadlines and progress share a
- * queue, at a tenth of a microsecond each; others are jobs of their own. When 4,096 of the one or
- * the other kind are in flight, this waits for a place.
+ * Calls with at most 64 bytes of argument and without retries, deadlines, progress and stall_ms
+ * share a queue, at a tenth of a microsecond each; others are jobs of their own. When 4,096 of the
+ * one or the other kind are in flight, this waits for a place.
  * Context: any thread of the program that made the pool.
  * Crash: when the program dies, the workers are killed.
  * Returns: the future, to be freed with weir_future_free(); or NULL with weir_pool_for()'s errors
@@ -225,7 +225,9 @@ typedef struct weir_stream weir_stream;
 typedef struct weir_stream_options {
     int in_flight;  /* calls that are out at a time, up to WEIR_IN_FLIGHT_MAX; 0: four a worker */
     bool unordered; /* results as they come, not in the order of the input */
-    const weir_job_options *job; /* of each call, as weir_pool_submit(). Copied */
+    /* Of each call, as weir_pool_submit(), but for progress and stall_ms, which are of the stream.
+     * Copied. */
+    const weir_job_options *job;
     /* Items that will be put, if it is known. Then job's progress, progress_lines or on_progress
      * show how many of them have ended. 0: not known, and no progress can be asked for. */
     uint64_t total;

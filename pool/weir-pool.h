@@ -181,9 +181,10 @@ typedef struct weir_pool_options {
      * streams, those that weir itself needs for this pool, and pass_descriptors (Python's close_fds
      * and pass_fds). */
     bool close_descriptors;
-    /* What each call on the pool takes for retries, timeout_ms and chunk_timeout_ms where its own
-     * options have 0; keep_going holds for a call if it is set in either. A zero here leaves the
-     * call's default. All other members must be zero. Copied; NULL: nothing is said. */
+    /* What each call on the pool takes for retries, timeout_ms, chunk_timeout_ms and stall_ms where
+     * its own options have 0, and for on_stall where they have NULL; keep_going holds for a call if
+     * it is set in either. A zero here leaves the call's default. All other members must be zero.
+     * Copied; NULL: nothing is said. */
     const struct weir_job_options *job;
     const int *pass_descriptors; /* pass_count of them; only with close_descriptors */
     size_t pass_count;
@@ -284,6 +285,37 @@ typedef struct weir_progress {
     uint64_t reserved[4]; /* zero */
 } weir_progress;
 
+#define WEIR_STALL_WORKERS_MAX 16 /* workers that a weir_stall names */
+
+/* A worker that has a chunk of a job of which no chunk ends. */
+typedef struct weir_stall_worker {
+    int worker;       /* its index, from 0 */
+    pid_t pid;        /* its process */
+    int64_t chunk;    /* from 0; -1 of a stream: it is at a call or a job */
+    weir_range range; /* of the chunk */
+    int64_t for_ms;   /* how long it has been at the chunk; -1: not known */
+    int attempt;      /* at the chunk, from 1; 0: not known */
+    /* Of the process, as /proc/PID/stat has it: R, S, D; T or t: it is stopped, t by a debugger; Z:
+     * it is dead. 0: not known. */
+    char state;
+    uint64_t reserved[2]; /* zero */
+} weir_stall_worker;
+
+/* What a call waits for, for weir_job_options.on_stall. All is valid during that call alone. */
+typedef struct weir_stall {
+    const char *message;     /* all of this as a line of text, without a line end */
+    const char *pool;        /* the pool's name */
+    const char *job;         /* weir_job_options.name or progress; NULL: neither was given */
+    int64_t stalled_ms;      /* no chunk has ended for so long */
+    int64_t chunks;          /* of the job; of a stream, items that have been put */
+    int64_t ended;           /* of them: done, failed or cancelled */
+    int64_t running;         /* which workers have; the rest wait for a worker */
+    bool supervisor_stopped; /* no worker that dies is replaced, and no deadline holds */
+    size_t workers_count;    /* entries of `workers`: `running`, but at most these many */
+    weir_stall_worker workers[WEIR_STALL_WORKERS_MAX]; /* those longest at their chunk come first */
+    uint64_t reserved[4];                              /* zero */
+} weir_stall;
+
 #define WEIR_FAILURES_MAX 4096 /* failures that are kept for a weir_job_report */
 
 /* What became of a job's chunks, for weir_job_options.report, as GNU parallel's --joblog. The first
@@ -314,6 +346,7 @@ typedef struct weir_job_report {
 
 #define WEIR_RETRIES_NONE (-1) /* weir_job_options.retries: never run a chunk again */
 #define WEIR_TIMEOUT_NONE (-1) /* weir_job_options.timeout_ms, chunk_timeout_ms: not the pool's */
+#define WEIR_STALL_NONE   (-1) /* weir_job_options.stall_ms: not the pool's */
 
 /* How a job is run. Zero means the default everywhere: what weir_pool_options.job says, and
  * otherwise what stands here. `reserved` must be zero. */
@@ -341,6 +374,9 @@ typedef struct weir_job_options {
     /* Each attempt at a chunk; likewise. Its worker is killed then, and the chunk is retried or
      * fails with -ETIMEDOUT. */
     int chunk_timeout_ms;
+    /* A call that has waited for so long while no chunk of its job ended says what it waits for;
+     * see below. 0 and WEIR_STALL_NONE: never. */
+    int stall_ms;
     /* Run the remaining chunks after a failure. The first one is reported; `report` has all. */
     bool keep_going;
     /* weir_pool_map(): `in` and `out` lie in memory that the workers share, though it is not the
@@ -354,7 +390,9 @@ typedef struct weir_job_options {
     /* What the job is called by who watches the pool, of up to 31 bytes. Copied; NULL: as
      * `progress`, if that is given. */
     const char *name;
-    uint64_t reserved[3];
+    void (*on_stall)(const weir_stall *stall, void *arg); /* with stall_ms: call this */
+    void *on_stall_arg;
+    uint64_t reserved[2];
 } weir_job_options;
 
 /* Progress is shown by the thread that waits for the job, while it waits: in the call itself, or,
@@ -383,6 +421,32 @@ typedef struct weir_job_options {
  * but not wait for it or free it. The label is copied; control characters in it are shown as "?".
  */
 
+/* A call that waits without an end in sight says what it waits for, if `stall_ms` is given: which
+ * worker, which process, which chunk. It is said by the thread that waits, in the calls that show
+ * progress, when it has waited for stall_ms and no chunk of the job has ended meanwhile; again when
+ * it has lasted twice as long, four times, and so on. Time in which the thread does not wait, or
+ * the program stands still, does not count, if it is half a second or more. It may be said late, by
+ * an eighth of stall_ms and by a second at most. Nothing is done about it: that is
+ * chunk_timeout_ms.
+ *
+ * It is one line on stderr, above a bar, of up to four workers, the longest at their chunk first:
+ *
+ *     weir: pool mill, job sum: no chunk has ended for 30 s (12 of 64 have); worker 3 (pid 4711)
+ *     has been at chunk 12 [768, 832) for 41 s; worker 0 (pid 4708, stopped) at chunk 13 [832, 896)
+ *     for 35 s; 50 chunks wait for a worker
+ *
+ * If no worker has a chunk of the job it says what the workers are at: another job, or their start.
+ * It says so if the supervisor is stopped. Nothing is written while stderr takes nothing, or is the
+ * terminal of a program in the background.
+ *
+ * With on_stall nothing is written: it is called instead, in the waiting thread. It may cancel the
+ * job, or kill a worker (SIGKILL), whose chunk then fails or is run again, but not wait for the job
+ * or free it. Of a stream it is said when no item that is out has ended: once for all of its calls.
+ * A pool without processes says nothing, as the thread that waits runs the tasks; nor does a wait
+ * for a place, or weir_waiter_next(). A pool for all of whose calls it is said
+ * (weir_pool_options.job) has no calls that are queued (weir_pool_submit()). Without stall_ms this
+ * costs nothing. */
+
 /* Private memory. Workers have the program's memory as it was when the pool was made, each its own
  * copy. A pointer in `arg` to what has been allocated or changed since leads to something else
  * there, and what a task writes to private memory no other process sees. Neither is an error that
@@ -401,13 +465,13 @@ typedef struct weir_job_options {
  * WEIR_DEBUG nothing of this is done, and it costs nothing.
  */
 
-/* Functions of the program that run in the program itself (on_progress, combine, callbacks) may be
- * left by a C++ exception, pthread_exit() or a cancellation, which also leaves the call that runs
- * them: it gives back what it holds, cancels its own job, and waits for the chunks that run. A
- * future that was waited for has not ended then and can be waited for again, but one whose combine
- * was left has ended with -ECANCELED. If combine leaves weir_pool_free() or weir_pool_kill(), that
- * is to be called again. Cancelling a thread (pthread_cancel()) is allowed only while it is in such
- * a function, or where it has disabled cancellation otherwise.
+/* Functions of the program that run in the program itself (on_progress, on_stall, combine,
+ * callbacks) may be left by a C++ exception, pthread_exit() or a cancellation, which also leaves
+ * the call that runs them: it gives back what it holds, cancels its own job, and waits for the
+ * chunks that run. A future that was waited for has not ended then and can be waited for again, but
+ * one whose combine was left has ended with -ECANCELED. If combine leaves weir_pool_free() or
+ * weir_pool_kill(), that is to be called again. Cancelling a thread (pthread_cancel()) is allowed
+ * only while it is in such a function, or where it has disabled cancellation otherwise.
  *
  * longjmp() out of such a function works so far that the pool and its scope end in bounded time: at
  * once if the same thread ends them, else within 2 s of the end of the last job, and then the

@@ -83,7 +83,7 @@ static int report_all(weir_pool *pool, void *items)
 
 static int run(weir_scope *scope)
 {
-    const weir_job_options options = {.chunk_timeout_ms = 1000 * limit};
+    const weir_job_options options = {.stall_ms = 1000, .chunk_timeout_ms = 1000 * limit};
     const weir_range all = weir_range_of(N);
 
     weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = 2, .backtrace = true});

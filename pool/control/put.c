@@ -9,6 +9,7 @@
 #include "pool/control/put.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -36,4 +37,13 @@ ssize_t weir__put(const char *text, size_t size)
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return put;
+}
+
+bool weir__may_put(void)
+{
+    struct pollfd output = {.fd = STDERR_FILENO, .events = POLLOUT};
+    pid_t foreground = tcgetpgrp(STDERR_FILENO); /* -1: another session's terminal */
+
+    return (foreground < 0 || foreground == getpgrp()) && poll(&output, 1, 0) == 1 &&
+           (output.revents & POLLOUT);
 }

@@ -21,4 +21,7 @@ static inline bool weir__is_control(uint32_t code)
  * or a negative errno. Signal-safe. */
 ssize_t weir__put(const char *text, size_t size);
 
+/* Whether writing a line would neither wait nor stop this process. */
+bool weir__may_put(void);
+
 #endif

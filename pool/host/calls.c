@@ -9,8 +9,8 @@
  * in pool->in_use.
  *
  * There is no place for a call when the one at the tail has not been started since the tail was
- * there last. Then the call gets a job of its own, as all calls do that ask for retries, deadlines
- * or progress, or have a large argument.
+ * there last. Then the call gets a job of its own, as all calls do that ask for retries, deadlines,
+ * progress or stall_ms, or have a large argument.
  */
 #include "pool/host/calls.h"
 
@@ -240,7 +240,9 @@ static bool is_plain(const weir_job_options *options)
     return (options->retries == 0 || options->retries == WEIR_RETRIES_NONE) &&
            is_no_timeout(options->timeout_ms) && is_no_timeout(options->chunk_timeout_ms) &&
            options->report == NULL && options->progress == NULL && options->on_progress == NULL &&
-           !options->progress_lines;
+           !options->progress_lines &&
+           (options->stall_ms == WEIR_STALL_NONE ||
+            (options->stall_ms == 0 && options->on_stall == NULL));
 }
 
 static bool is_plain_call(const weir_pool *pool, const weir_job_options *options)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * progress.c: a job's progress, shown by the thread that waits for it.
+ * progress.c: a job's progress, shown by the thread that waits for it; and if nothing of the job
+ * ends, what the thread waits for (stall.c).
  *
  * A map-reduce has two jobs and one progress: an item counts for nine tenths when it has been
  * mapped, the last tenth of all of them as tables are merged.
@@ -22,7 +23,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -34,6 +34,7 @@
 #include "pool/control/put.h"
 #include "pool/host/out.h"
 #include "pool/host/progress_text.h"
+#include "pool/host/stall.h"
 #include "shm/clock.h"
 #include "shm/error.h"
 
@@ -55,6 +56,7 @@ enum mode {
 
 struct weir__progress {
     struct weir__progress_wish wish;
+    struct weir__stall stall;
     const struct weir__progress_counts *counts; /* in place of a job; NULL: there is a job */
     enum mode mode;
     bool colour;
@@ -102,16 +104,6 @@ static int terminal_width(void)
     if (width <= 0)
         width = WIDTH_DEFAULT;
     return width < WIDTH_MAX ? (int)width : WIDTH_MAX;
-}
-
-/* Writing would neither wait nor stop this process. */
-static bool may_write(void)
-{
-    struct pollfd output = {.fd = STDERR_FILENO, .events = POLLOUT};
-    pid_t foreground = tcgetpgrp(STDERR_FILENO); /* -1: another session's terminal */
-
-    return (foreground < 0 || foreground == getpgrp()) && poll(&output, 1, 0) == 1 &&
-           (output.revents & POLLOUT);
 }
 
 /* Whether the terminal is one of the few that wrap as soon as the last column is written. */
@@ -261,7 +253,7 @@ static void replace_bar(weir_pool *pool, struct weir__progress *progress, const 
 
 static void put_frame(weir_pool *pool, struct weir__progress *progress, const weir_progress *now)
 {
-    if (!may_write())
+    if (!weir__may_put())
         return;
     if (now->ended)
         replace_bar(pool, progress, now);
@@ -271,7 +263,7 @@ static void put_frame(weir_pool *pool, struct weir__progress *progress, const we
 
 static void clear_frame(weir_pool *pool, struct weir__progress *progress)
 {
-    if (progress->drawn && may_write())
+    if (progress->drawn && weir__may_put())
         replace_bar(pool, progress, NULL);
     else if (progress->drawn)
         publish_bar(pool, 0, NULL, 0);
@@ -339,31 +331,47 @@ static const struct weir__job *job_at(weir_pool *pool, int index)
 
 int64_t weir__progress_next(const struct weir__progress *progress)
 {
-    return progress == NULL || progress->mode == MODE_QUIET ? INT64_MAX : progress->next_ns;
+    int64_t shown, said;
+
+    if (progress == NULL)
+        return INT64_MAX;
+    shown = progress->mode != MODE_QUIET ? progress->next_ns : INT64_MAX;
+    said = weir__stall_next(&progress->stall);
+    return shown < said ? shown : said;
 }
 
-int64_t weir__progress_look(weir_pool *pool, int index, struct weir__progress *progress)
+static void look_if_due(weir_pool *pool, int index, struct weir__progress *progress)
 {
-    int64_t now, next;
+    const int64_t now = weir__now_ns();
+    int64_t next;
 
-    if (progress == NULL || progress->mode == MODE_QUIET)
-        return INT64_MAX;
-    now = weir__now_ns();
-    if (now < progress->next_ns)
-        return progress->next_ns;
+    if (progress->mode == MODE_QUIET || now < progress->next_ns)
+        return;
     if (take_terminal(pool, progress)) {
         const weir_progress look = look_at(progress, job_at(pool, index));
 
         progress->begun = true;
         show_progress(pool, progress, &look);
         if (weir__out_is_lost(progress->out))
-            return INT64_MAX;
+            return;
     }
     next = weir__now_ns();
     progress->next_ns = next + FRAME_NS;
     if ((next - now) * LOOK_SHARE > FRAME_NS)
         progress->next_ns = next + (next - now) * LOOK_SHARE;
-    return progress->next_ns;
+}
+
+int64_t weir__progress_look(weir_pool *pool, int index, struct weir__progress *progress)
+{
+    if (progress == NULL)
+        return INT64_MAX;
+    look_if_due(pool, index, progress);
+    if (weir__out_is_lost(progress->out))
+        return INT64_MAX;
+    weir__stall_look(pool, job_at(pool, index), progress->counts, &progress->stall);
+    if (weir__out_is_lost(progress->out))
+        return INT64_MAX;
+    return weir__progress_next(progress);
 }
 
 bool weir__progress_wait(weir_pool *pool, int index, int64_t limit_ns,
@@ -385,7 +393,7 @@ bool weir__progress_wait(weir_pool *pool, int index, int64_t limit_ns,
 
 bool weir__progress_calls(const struct weir__progress *progress)
 {
-    return progress != NULL && progress->mode == MODE_CALL;
+    return progress != NULL && (progress->mode == MODE_CALL || progress->stall.wish.call != NULL);
 }
 
 void weir__progress_set_out(struct weir__progress *progress, const struct weir__out *out)
@@ -396,8 +404,10 @@ void weir__progress_set_out(struct weir__progress *progress, const struct weir__
 
 void weir__progress_go_on(struct weir__progress *progress)
 {
-    if (progress != NULL)
-        progress->job++;
+    if (progress == NULL)
+        return;
+    progress->job++;
+    weir__stall_go_on(&progress->stall);
 }
 
 void weir__progress_end(weir_pool *pool, int index, struct weir__progress *progress, int code)
@@ -431,7 +441,7 @@ int weir__progress_new(const struct weir__job_spec *spec, struct weir__progress 
     struct weir__progress *progress;
 
     *out = NULL;
-    if (wish->label == NULL && wish->call == NULL)
+    if (wish->label == NULL && wish->call == NULL && spec->stall.limit_ns == 0)
         return 0;
     progress = calloc(1, sizeof(*progress) + size);
     if (progress == NULL)
@@ -450,6 +460,7 @@ int weir__progress_new(const struct weir__job_spec *spec, struct weir__progress 
     progress->colour = no_colour == NULL || no_colour[0] == '\0';
     progress->start_ns = weir__now_ns();
     progress->next_ns = progress->start_ns + FRAME_NS;
+    weir__stall_init(&progress->stall, spec);
     *out = progress;
     return 0;
 }

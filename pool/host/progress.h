@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * progress.h: what a waiting thread shows of a job.
+ * progress.h: what a waiting thread shows of a job, or says of it when nothing of it ends.
  */
 #ifndef WEIR_PROGRESS_H
 #define WEIR_PROGRESS_H

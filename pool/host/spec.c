@@ -44,6 +44,11 @@ static int check_job_options(const weir_job_options *options)
                           "timeout_ms is %d and chunk_timeout_ms %d; neither may be less than %d "
                           "(none)",
                           options->timeout_ms, options->chunk_timeout_ms, WEIR_TIMEOUT_NONE);
+    if (options->stall_ms < WEIR_STALL_NONE)
+        return weir__fail(-EINVAL, "stall_ms is %d; it must not be less than %d (never)",
+                          options->stall_ms, WEIR_STALL_NONE);
+    if (options->on_stall != NULL && options->stall_ms == 0)
+        return weir__fail(-EINVAL, "on_stall needs stall_ms, which is 0");
     if (options->report != NULL && options->report->failures == NULL &&
         options->report->failures_most > 0)
         return weir__fail(-EINVAL, "the report's failures is NULL, but failures_most is %zu",
@@ -86,7 +91,7 @@ int weir__check_job_defaults(const weir_job_options *options)
         options->progress_lines || options->progress != NULL || options->on_progress != NULL ||
         options->on_progress_arg != NULL || options->report != NULL || options->name != NULL)
         return weir__fail(-EINVAL, "a pool's options for jobs can have only retries, timeout_ms, "
-                                   "chunk_timeout_ms and keep_going");
+                                   "chunk_timeout_ms, keep_going, stall_ms and on_stall");
     return 0;
 }
 
@@ -101,6 +106,12 @@ weir_job_options weir__with_defaults(const weir_pool *pool, const weir_job_optio
     if (own.chunk_timeout_ms == 0)
         own.chunk_timeout_ms = pool->job.chunk_timeout_ms;
     own.keep_going |= pool->job.keep_going;
+    if (own.stall_ms == 0)
+        own.stall_ms = pool->job.stall_ms;
+    if (own.on_stall == NULL) {
+        own.on_stall = pool->job.on_stall;
+        own.on_stall_arg = pool->job.on_stall_arg;
+    }
     return own;
 }
 
@@ -155,6 +166,12 @@ int weir__spec_init(struct weir__job_spec *spec, const weir_pool *pool, weir_ran
                 .arg = options->on_progress_arg,
             },
     };
+    if (!pool->here) /* the thread that waits runs the chunks */
+        spec->stall = (struct weir__stall_wish){
+            .limit_ns = to_ns(options->stall_ms),
+            .call = options->on_stall,
+            .arg = options->on_stall_arg,
+        };
     if (pool->nested) { /* the terminal is the program's */
         spec->progress.label = NULL;
         spec->progress.lines = false;

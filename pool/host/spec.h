@@ -18,6 +18,14 @@ struct weir__progress_wish {
 /* Of something that is not one job, kept by the thread that uses it. */
 struct weir__progress_counts {
     uint64_t done, failed, total;
+    uint64_t out; /* items whose end is waited for */
+};
+
+/* What a call that waits is to say; all zero: nothing. */
+struct weir__stall_wish {
+    int64_t limit_ns;
+    void (*call)(const weir_stall *stall, void *arg);
+    void *arg;
 };
 
 /* What a job is, before it has memory. */
@@ -36,6 +44,7 @@ struct weir__job_spec {
     int64_t timeout_ns, chunk_timeout_ns;
     const char *name; /* for who watches; NULL: progress.label */
     struct weir__progress_wish progress;
+    struct weir__stall_wish stall;
     weir_job_report *report;                    /* the caller's; NULL: nobody asks */
     const struct weir__progress_counts *counts; /* of a stream; NULL: the job's cells are counted */
     struct weir__job_data data;

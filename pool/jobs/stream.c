@@ -83,7 +83,7 @@ static size_t choose_in_flight(const weir_pool *pool, const weir_stream_options 
     return count < WEIR_IN_FLIGHT_MAX ? (size_t)count : WEIR_IN_FLIGHT_MAX;
 }
 
-/* The progress is the stream's, and not that of each call. */
+/* The progress is the stream's, and not that of each call; likewise what a call waits for. */
 static int take_progress(weir_stream *stream, const weir_stream_options *options,
                          struct weir__job_spec *spec)
 {
@@ -91,6 +91,8 @@ static int take_progress(weir_stream *stream, const weir_stream_options *options
     stream->job.progress_lines = false;
     stream->job.on_progress = NULL;
     stream->job.on_progress_arg = NULL;
+    stream->job.stall_ms = WEIR_STALL_NONE;
+    stream->job.on_stall = NULL;
     stream->counts.total = options->total;
     spec->counts = &stream->counts;
     return weir__progress_new(spec, &stream->progress);
@@ -199,7 +201,8 @@ static void show_progress(weir_stream *stream)
         return;
     if (weir__now_ns() >= weir__progress_next(stream->progress))
         note_ends(stream);
-    if (counts->done + counts->failed >= counts->total)
+    counts->out = stream->running_count;
+    if (counts->total > 0 && counts->done + counts->failed >= counts->total)
         end_progress(stream);
     else
         weir__progress_look(stream->set->pool, -1, stream->progress);

@@ -88,6 +88,8 @@ enum place {
     PROGRESS_OF_FUTURE,
     PROGRESS_OF_MANY,
     PROGRESS_AT_END,
+    STALL,
+    STALL_OF_FUTURE,
     CALLBACK,
     PLACES
 };
@@ -140,6 +142,17 @@ static void on_progress(const weir_progress *progress, void *arg)
 {
     if (progress->ended == *static_cast<bool *>(arg))
         leave();
+}
+
+static int be_slower(weir_task *, weir_range, void *)
+{
+    usleep(100000);
+    return 0;
+}
+
+static void on_stall(const weir_stall *, void *)
+{
+    leave();
 }
 
 static void on_end(weir_future *, void *)
@@ -212,6 +225,19 @@ static void run_place(trial &trial)
             (void)!weir_future_wait_many(&trial.future, 1, WEIR_WHEN_ALL, -1);
         else
             (void)!weir_future_wait(trial.future, -1);
+        break;
+    case STALL:
+    case STALL_OF_FUTURE:
+        options.stall_ms = 5;
+        options.on_stall = on_stall;
+        options.grain = 1;
+        if (trial.place == STALL) {
+            (void)!weir_pool_for(trial.pool, weir_range{0, 8}, be_slower, nullptr, &options);
+            break;
+        }
+        trial.future =
+            weir_pool_for_async(trial.pool, weir_range{0, 8}, be_slower, nullptr, &options);
+        (void)!weir_future_wait(trial.future, -1);
         break;
     default:
         if (weir_pool_fd(trial.pool) < 0)

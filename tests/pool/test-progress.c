@@ -235,6 +235,19 @@ static int program_whose_tasks_log(void)
     return run_job(nap_and_log, 25, OPTIONS(.progress = "sum"));
 }
 
+static int nap_long_once(weir_task *task, weir_range range, void *arg)
+{
+    if (range.begin == 20)
+        usleep(1500000);
+    return nap(task, range, arg);
+}
+
+static int program_that_stalls(void)
+{
+    setenv("TERM", "xterm", 1);
+    return run_job(nap_long_once, 10, OPTIONS(.progress = "sum", .stall_ms = 300));
+}
+
 static void look_on(const weir_progress *progress, void *arg)
 {
     (void)progress;
@@ -573,6 +586,20 @@ static void lines_stand_above_the_bar__when_tasks_log(void **state)
     }
 }
 
+static void what_it_waits_for_stands_above_the_bar__when_a_job_stalls(void **state)
+{
+    struct screen screen;
+
+    (void)state;
+    run_on_terminal(program_that_stalls, 400, &screen);
+    assert_in_range(screen.row, 2, 4); /* after 0.3 and 0.6 s; on a busy machine others */
+    for (int row = 0; row < screen.row - 1; row++)
+        assert_row_begins(&screen, row,
+                          "weir: pool test-progress, job sum: no chunk has ended for ");
+    assert_row_begins(&screen, screen.row - 1, "sum 100%  in 0:0");
+    assert_true(screen.bars >= 10);
+}
+
 static void lines_are_plain__when_the_program_draws_itself(void **state)
 {
     struct screen screen;
@@ -679,6 +706,7 @@ int main(void)
         UNIT(a_label_cannot_command_the_terminal__whatever_it_is),
         UNIT(output_has_lines_of_its_own__while_a_bar_is_drawn),
         UNIT(lines_stand_above_the_bar__when_tasks_log),
+        UNIT(what_it_waits_for_stands_above_the_bar__when_a_job_stalls),
         UNIT(lines_are_plain__when_the_program_draws_itself),
         UNIT(nothing_is_drawn__in_the_background_or_on_a_dumb_terminal),
         UNIT(nothing_is_written__when_stderr_is_no_terminal),
