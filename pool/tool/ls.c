@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * ls.c: `weir ls`: scopes, their blocks, and what else lies in /dev/shm.
+ * ls.c: `weir ls`: scopes, their pools and blocks, and what else lies in /dev/shm.
  *
  * Failure modes. Without /proc nobody knows who has a file; then scopes are listed with what their
  * files say, and stderr says so.
@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "pool/tool/describe.h"
+#include "pool/tool/pools.h"
 #include "pool/tool/processes.h"
 #include "pool/tool/scopes.h"
 #include "pool/tool/text.h"
@@ -48,6 +49,7 @@ struct listing {
     struct options options;
     struct tool_processes processes;
     struct tool_scopes scopes;
+    struct tool_pools pools; /* only their pages */
     struct shm shm;
     bool incomplete; /* a number of users was written that may be too small */
     bool uncertain;  /* a scope was listed as dead that may live elsewhere */
@@ -133,6 +135,44 @@ static void look_at_shm(struct listing *listing)
         qsort(shm->others, shm->count, sizeof(*shm->others), compare_others);
 }
 
+/* ---- pools ---------------------------------------------------------------------------------- */
+
+/* The scope's next pool from *place on, and *place is then behind it; NULL: there is none. A page
+ * without a name is a weir_process's. */
+static const struct tool_pool *next_pool(const struct listing *listing,
+                                         const struct tool_scope *scope, size_t *place)
+{
+    while (*place < listing->pools.count) {
+        const struct tool_pool *pool = &listing->pools.items[(*place)++];
+
+        if (pool->name[0] != '\0' && tool_pool_is_of(pool, scope))
+            return pool;
+    }
+    return NULL;
+}
+
+static size_t count_pools(const struct listing *listing, const struct tool_scope *scope)
+{
+    size_t count = 0, place = 0;
+
+    while (next_pool(listing, scope, &place) != NULL)
+        count++;
+    return count;
+}
+
+static json_t *pools_json(const struct listing *listing, const struct tool_scope *scope)
+{
+    json_t *pools = json_array();
+    const struct tool_pool *pool;
+    size_t place = 0;
+
+    while ((pool = next_pool(listing, scope, &place)) != NULL)
+        json_array_append_new(pools, json_pack("{s:s, s:I, s:I}", "name", pool->name, "supervisor",
+                                               (json_int_t)pool->supervisor, "workers",
+                                               (json_int_t)pool->status.workers));
+    return pools;
+}
+
 /* ---- text ----------------------------------------------------------------------------------- */
 
 static const char *user_name(struct tool_heap *heap, uid_t uid)
@@ -180,10 +220,11 @@ static void add_scope_row(struct listing *listing, struct tool_table *table,
     row[1] = tool_print(heap, "%s%s", tool_state_name(scope->state), scope->certain ? "" : "?");
     row[2] = scope->pid > 0 ? tool_print(heap, "%d", scope->pid) : scope->pid == 0 ? "-" : "?";
     row[3] = foreign ? "-" : tool_print(heap, "%zu", scope->members_count);
-    row[4] = foreign ? "-" : tool_print(heap, "%zu", scope->blocks_count);
-    row[5] = size_of(listing, scope->resident);
-    row[6] = tool_age(heap, time(NULL) - scope->began);
-    row[7] = remark_on(listing, scope);
+    row[4] = foreign ? "-" : tool_print(heap, "%zu", count_pools(listing, scope));
+    row[5] = foreign ? "-" : tool_print(heap, "%zu", scope->blocks_count);
+    row[6] = size_of(listing, scope->resident);
+    row[7] = tool_age(heap, time(NULL) - scope->began);
+    row[8] = remark_on(listing, scope);
     listing->uncertain |= !scope->certain;
 }
 
@@ -245,11 +286,11 @@ static bool is_listed(const struct listing *listing, const struct tool_scope *sc
 
 static void write_text(struct listing *listing)
 {
-    static const char *const scope_heads[] = {"SCOPE",   "STATE",   ">PID", ">PROCS",
+    static const char *const scope_heads[] = {"SCOPE",   "STATE",   ">PID", ">PROCS", ">POOLS",
                                               ">BLOCKS", ">MEMORY", ">AGE", "COMMAND"};
     static const char *const block_heads[] = {"NAME",    "KIND",   "SHAPE",  ">SIZE",
                                               ">MEMORY", ">USERS", ">MAKER", "SCOPE"};
-    struct tool_table scopes = {.heap = listing->heap, .heads = scope_heads, .columns = 8};
+    struct tool_table scopes = {.heap = listing->heap, .heads = scope_heads, .columns = 9};
     struct tool_table blocks = {.heap = listing->heap, .heads = block_heads, .columns = 8};
 
     for (size_t i = 0; i < listing->scopes.count; i++) {
@@ -302,9 +343,14 @@ static void write_json(struct listing *listing)
     json_t *scopes = json_array();
 
     for (size_t i = 0; i < listing->scopes.count; i++) {
-        if (is_listed(listing, &listing->scopes.items[i]))
-            json_array_append_new(scopes,
-                                  tool_scope_json(listing->heap, &listing->scopes.items[i]));
+        const struct tool_scope *scope = &listing->scopes.items[i];
+        json_t *object;
+
+        if (!is_listed(listing, scope))
+            continue;
+        object = tool_scope_json(listing->heap, scope);
+        json_object_set_new(object, "pools", pools_json(listing, scope));
+        json_array_append_new(scopes, object);
     }
     tool_json_write(json_pack("{s:i, s:o, s:o, s:b}", "schema", 1, "scopes", scopes, "shm",
                               shm_json(listing), "users_complete",
@@ -334,6 +380,7 @@ static int list(struct listing *listing)
                                options->blocks || options->all) != TOOL_DONE)
         return TOOL_FAILED;
     tool_scopes_read(&listing->scopes, &listing->processes);
+    tool_pools_read(&listing->pools, &listing->processes, false);
     look_at_shm(listing);
     for (size_t i = 0; i < listing->scopes.count; i++)
         listed += is_listed(listing, &listing->scopes.items[i]);

@@ -364,7 +364,7 @@ static const char *read_records(struct tool_pool *pool, struct tool_heap *heap,
     return NULL;
 }
 
-bool tool_pool_read(struct tool_pool *pool, struct tool_heap *heap, int fd)
+bool tool_pool_read(struct tool_pool *pool, struct tool_heap *heap, int fd, bool records)
 {
     struct source source = {.fd = fd};
     struct weir__status *status = &pool->status;
@@ -382,7 +382,7 @@ bool tool_pool_read(struct tool_pool *pool, struct tool_heap *heap, int fd)
                                status->version, (unsigned)WEIR__STATUS_VERSION);
     else if (status->layout != weir__status_layout())
         pool->why = "it runs another build of weir than this program";
-    else
+    else if (records)
         pool->why = read_records(pool, heap, &source);
     if (pool->why != NULL)
         pool->workers_count = pool->jobs_count = 0;
@@ -430,7 +430,7 @@ static void look_at_workers(struct tool_pool *pool)
 }
 
 static void read_pool(struct tool_pools *pools, const struct tool_processes *processes,
-                      const struct tool_use *file)
+                      const struct tool_use *file, bool records)
 {
     const int fd = tool_use_open(file);
     struct tool_pool *pool;
@@ -441,7 +441,7 @@ static void read_pool(struct tool_pools *pools, const struct tool_processes *pro
                              sizeof(*pools->items));
     pool = &pools->items[pools->count];
     *pool = (struct tool_pool){.dev = file->dev, .ino = file->ino, .supervisor = file->pid};
-    if (tool_pool_read(pool, processes->heap, fd)) {
+    if (tool_pool_read(pool, processes->heap, fd, records)) {
         pool->pids_are_ours = pool->status.supervisor_pid == pool->supervisor;
         look_at_workers(pool);
         pools->count++;
@@ -456,12 +456,12 @@ static int compare_pools(const void *a, const void *b)
     return (x->supervisor > y->supervisor) - (x->supervisor < y->supervisor);
 }
 
-void tool_pools_read(struct tool_pools *pools, const struct tool_processes *processes)
+void tool_pools_read(struct tool_pools *pools, const struct tool_processes *processes, bool records)
 {
     *pools = (struct tool_pools){0};
     for (size_t i = 0; i < processes->files_count; i++) {
         if (strcmp(processes->files[i].name, WEIR__STATUS_FILE) == 0)
-            read_pool(pools, processes, &processes->files[i].use);
+            read_pool(pools, processes, &processes->files[i].use, records);
     }
     if (pools->count > 0)
         qsort(pools->items, pools->count, sizeof(*pools->items), compare_pools);

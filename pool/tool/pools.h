@@ -77,10 +77,12 @@ const char *tool_work_name(enum tool_work work);
 /* Of a kind of job (enum weir__job_does): "for", "map", ...; "?": there is none. */
 const char *tool_kind_name(uint8_t does);
 
-/* All pools whose page can be read. */
-void tool_pools_read(struct tool_pools *pools, const struct tool_processes *processes);
+/* All pools whose page can be read, weir_process among them. `records`: and what lies behind the
+ * page, jobs and workers, and what the kernel knows of these. */
+void tool_pools_read(struct tool_pools *pools, const struct tool_processes *processes,
+                     bool records);
 /* What a file says that may be a pool's; any bytes are harmless. False: it is none. */
-bool tool_pool_read(struct tool_pool *pool, struct tool_heap *heap, int fd);
+bool tool_pool_read(struct tool_pool *pool, struct tool_heap *heap, int fd, bool records);
 
 /* Whether the pool is the scope's: its page says so, and its supervisor is a member. */
 bool tool_pool_is_of(const struct tool_pool *pool, const struct tool_scope *scope);

@@ -353,7 +353,7 @@ static int run(struct tool_heap *heap, int argc, char **argv, const struct tool_
     if (tool_processes_require(&show.processes, heap, true) != TOOL_DONE)
         return TOOL_FAILED;
     tool_scopes_read(&show.scopes, &show.processes);
-    tool_pools_read(&show.pools, &show.processes);
+    tool_pools_read(&show.pools, &show.processes, true);
     return show_it(&show, argv[optind]);
 }
 

@@ -566,7 +566,7 @@ static int look(const struct top *top, struct tool_heap *heap, struct tool_proce
     scope = tool_scope_find(&scopes, top->options.what);
     if (scope == NULL)
         return TOOL_NO;
-    tool_pools_read(&pools, processes);
+    tool_pools_read(&pools, processes, true);
     for (size_t i = 0; i < processes->files_count; i++) {
         if (is_page_of(&processes->files[i].use, &pools, scope))
             processes->files[kept++] = processes->files[i];
@@ -591,7 +591,7 @@ static void watch(struct top *top, const struct tool_processes *processes, int64
 
         nanosleep(&pause, NULL);
         same.heap = &heap;
-        tool_pools_read(&pools, &same);
+        tool_pools_read(&pools, &same, true);
         now = weir__now_ns();
         sample(top, &pools, now - last);
         last = now;
@@ -611,7 +611,7 @@ static int run_frame(struct top *top, struct tool_heap *heap, int64_t ns)
     watch(top, &processes, ns);
     if (stopped)
         return TOOL_DONE;
-    tool_pools_read(&pools, &processes);
+    tool_pools_read(&pools, &processes, true);
     sample(top, &pools, 0);
     write_frame(top, heap, &pools);
     forget(top);

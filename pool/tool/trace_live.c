@@ -341,7 +341,7 @@ static void add_chunks(const struct live *live, struct tool_ring *ring)
     struct weir__event *events = (struct weir__event *)(uintptr_t)ring->events; /* of read_ring() */
     struct tool_pools pools;
 
-    tool_pools_read(&pools, &live->processes);
+    tool_pools_read(&pools, &live->processes, true);
     for (size_t i = 0; i < pools.count; i++) {
         const struct tool_pool *pool = &pools.items[i];
 
@@ -416,7 +416,7 @@ int tool_trace_live(struct tool_trace *trace, struct tool_heap *heap, const char
     status = tool_processes_require(&live->processes, heap, false);
     if (status != TOOL_DONE)
         return status;
-    tool_pools_read(&pools, &live->processes);
+    tool_pools_read(&pools, &live->processes, true);
     status = find_pool(live, &pools, what);
     if (status != TOOL_DONE)
         return status;

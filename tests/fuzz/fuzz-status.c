@@ -91,7 +91,7 @@ static void hold_read(void)
     struct tool_heap heap = {0};
     struct tool_pool pool = {0};
 
-    HOLD(tool_pool_read(&pool, &heap, file) && pool.why == NULL);
+    HOLD(tool_pool_read(&pool, &heap, file, true) && pool.why == NULL);
     HOLD(pool.jobs_count == 3 && pool.workers_count == WORKERS);
     for (int i = 1; i < WORKERS; i++)
         HOLD(pool.workers[i].work == TOOL_RUNNING && pool.workers[i].job >= 0);
@@ -183,7 +183,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (file < 0)
         prepare();
     change(data, size);
-    if (tool_pool_read(&pool, &heap, file)) {
+    if (tool_pool_read(&pool, &heap, file, true)) {
         json_t *json = tool_pool_json(&heap, &pool);
 
         HOLD(json != NULL);

@@ -4,7 +4,7 @@
  * says the supervisor's number when that is so. By default the job "grind" has 6 chunks of 100
  * items; the first one's worker is killed once, and then three workers stand still.
  *
- *     mill [plain|uneven|few|soon|turning|twin|fails]
+ *     mill [plain|uneven|few|soon|turning|twin|fails|process]
  *                                plain: without a backtrace, and without a name
  *                                uneven: 59 chunks of 20 ms each, and a last one that stands still
  *                                few: 2 chunks, which stand still
@@ -12,7 +12,8 @@
  *                                and no deadline
  *                                turning: one job of six chunks of a millisecond after the other
  *                                fails: the first of three chunks fails, the others stand still
- *                                twin: the same, beside another pool
+ *                                twin: as turning, beside another pool
+ *                                process: as few, and a weir_process beside the pool
  */
 #include <pthread.h>
 #include <signal.h>
@@ -95,8 +96,15 @@ static const struct way {
     {"soon", grind_soon, 1, 6, 1},
     {"turning", grind_on, 2, 6, 1},
     {"fails", grind_badly, 3, 3, 2},
+    {"process", grind_few, 3, 2, 2},
     {"twin", grind_on, 1, 6, 1},
 };
+
+static int wait_beside(void *arg)
+{
+    (void)arg;
+    return stand_still();
+}
 
 static int fail(void)
 {
@@ -143,6 +151,8 @@ static int run(weir_scope *scope, const struct way *way)
 
     if (job.pool == NULL ||
         (strcmp(way->name, "twin") == 0 && weir_pool_new(scope, &options) == NULL))
+        return fail();
+    if (strcmp(way->name, "process") == 0 && weir_process_start(scope, wait_beside, NULL) == NULL)
         return fail();
     if (pthread_create(&thread, NULL, run_job, &job) != 0)
         return 1;

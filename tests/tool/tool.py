@@ -227,6 +227,38 @@ class Ls(Case):
             self.assertEqual((scope["state"], scope["anonymous"], scope["pid"]), ("live", True, things.pid))
             self.assertIn(things.id + "*", self.expect("ls"))
 
+    def test_a_scope_has_its_pools_and_no_others(self):
+        with Things() as things, Mill() as mill:
+            self.assertEqual(self.find(things)["pools"], [])
+            scope = next(scope for scope in self.read("ls")["scopes"] if scope["pid"] == mill.pid)
+            self.assertEqual(scope["pools"], [{"name": "mill", "supervisor": mill.supervisor, "workers": 3}])
+            text = self.expect("ls")
+            self.assertRegex(text, r"(?m)^SCOPE +STATE +PID +PROCS +POOLS +BLOCKS ")
+            self.assertRegex(text, r"(?m)^%s +live +%d +6 +1 +1 " % (scope["id"], mill.pid))
+            self.assertRegex(text, r"(?m)^%s +live +%d +2 +0 +4 " % (things.id, things.pid))
+            self.assertNotIn("pools", self.read("show", scope["id"])["scope"])
+
+    def test_a_weir_process_is_no_pool(self):
+        with Mill("process") as mill:
+            scope = next(scope for scope in self.read("ls")["scopes"] if scope["pid"] == mill.pid)
+            self.assertEqual([pool["supervisor"] for pool in scope["pools"]], [mill.supervisor])
+            self.assertEqual(len(self.read("show", str(mill.pid))["pools"]), 2)
+
+    def test_a_pool_is_not_believed__whose_page_names_a_scope_of_others(self):
+        with Mill() as mill, Things() as things:
+            with open("/proc/%d/fd/%d" % (mill.supervisor, self.page_of(mill.supervisor)), "rb") as file:
+                page = bytearray(file.read(4096))
+            page[40:48] = int(things.id, 16).to_bytes(8, sys.byteorder)
+            fd = os.memfd_create("weir-pool")
+            self.addCleanup(os.close, fd)
+            os.write(fd, page)
+            self.assertEqual(self.find(things)["pools"], [])
+
+    @staticmethod
+    def page_of(pid):
+        return next(int(fd) for fd in os.listdir("/proc/%d/fd" % pid)
+                    if "memfd:weir-pool" in os.readlink("/proc/%d/fd/%s" % (pid, fd)))
+
     def test_a_dead_scope_is_listed_and_stays(self):
         self.expect("ls", "--dead", status=1)
         with Things() as things:
@@ -301,6 +333,7 @@ class Ls(Case):
             found = json.loads(self.expect("ls", "--json", preexec_fn=as_nobody))
             scope = found["scopes"][0]
             self.assertEqual((scope["id"], scope["state"], scope["blocks"]), (things.id, "foreign", []))
+            self.assertEqual(scope["pools"], [])
             self.assertFalse(found["users_complete"])
             self.assertIn("(of user root)", self.expect("ls", preexec_fn=as_nobody))
 
