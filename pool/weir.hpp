@@ -834,6 +834,10 @@ class list_ref : public detail::reference<weir_list>
     shm_ref block() const noexcept { return shm_ref(weir_list_shm(raw_)); }
     void discard() { detail::discard_object<list_ref>(raw_, block()); }
     std::string to_json() const { return detail::take_text(weir_list_to_json(raw_)); }
+    std::string repr(std::size_t items_most = 0) const
+    {
+        return detail::take_text(weir_list_repr(raw_, items_most));
+    }
 };
 
 /* A stand-alone list. */
@@ -1088,6 +1092,10 @@ template <typename T> class array_ref : public detail::reference<weir_array>
     }
 
     std::string to_json() const { return detail::take_text(weir_array_to_json(raw_)); }
+    std::string repr(std::size_t items_most = 0) const
+    {
+        return detail::take_text(weir_array_repr(raw_, items_most));
+    }
 
   private:
     span<T> items_;
@@ -1338,6 +1346,10 @@ class dict_ref : public detail::reference<weir_dict>
     shm_ref block() const noexcept { return shm_ref(weir_dict_shm(raw_)); }
     void discard() { detail::discard_object<dict_ref>(raw_, block()); }
     std::string to_json() const { return detail::take_text(weir_dict_to_json(raw_)); }
+    std::string repr(std::size_t items_most = 0) const
+    {
+        return detail::take_text(weir_dict_repr(raw_, items_most));
+    }
 
   private:
     static void require_pairs(std::size_t keys, std::size_t others)

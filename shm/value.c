@@ -107,6 +107,13 @@ int weir__fail_type(const weir_value *value)
     return weir__fail(-EINVAL, "a value has the type %d, which does not exist", (int)value->type);
 }
 
+bool weir__is_printable(uint32_t code)
+{
+    return !weir__is_control(code) && code != '\\' && code != 0x61c &&
+           !(code >= 0x200b && code <= 0x200f) && !(code >= 0x2060 && code <= 0x206f) &&
+           code != 0xfeff;
+}
+
 int weir__value_check(const weir_value *value)
 {
     if ((unsigned)value->type > WEIR_BYTES)

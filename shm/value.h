@@ -16,6 +16,17 @@ bool weir__utf8_valid(const char *data, size_t size);
  * nothing, where `left` bytes (from 1) begin with no well-formed one. */
 size_t weir__utf8_decode(const char *text, size_t left, uint32_t *code);
 
+/* Whether a character commands a terminal, or turns the direction of its line. */
+static inline bool weir__is_control(uint32_t code)
+{
+    return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x2028 || code == 0x2029 ||
+           (code >= 0x202a && code <= 0x202e);
+}
+
+/* Not control characters, separators of lines, and what has no width or turns the direction; nor a
+ * backslash. */
+bool weir__is_printable(uint32_t code);
+
 /* Checks a value that a user gave: 0, or -EINVAL with a message. */
 int weir__value_check(const weir_value *value);
 

@@ -706,6 +706,31 @@ WEIR_API WEIR_MUST_CHECK int weir_dict_update(weir_dict *dict, const weir_dict *
  * Returns: as weir_dict_create(). */
 WEIR_API WEIR_MUST_CHECK weir_dict *weir_dict_copy(const char *name, const weir_dict *source);
 
+/* ---- objects as text ------------------------------------------------------------------------ */
+
+/* Writes what is in an object for a person, as Python's repr() does: a list as CPython's
+ * ShareableList, a dictionary as a dict, an array in NumPy's form:
+ *
+ *     ShareableList([1, 'a', None], name='psm_5f21')
+ *     {'eggs': -3, 'spam': 0.5}
+ *     array([[0.0, 0.5, 1.0],
+ *            [1.5, 2.0, 2.5]], dtype=float32)
+ *
+ * Python reads the text as the same values: a number has all the digits that it needs, and none
+ * more, in any locale. Unlike NumPy, items of an array are not padded, rounded or wrapped, and a
+ * dictionary's items are in no order. What is not UTF-8 in a str, or would command a terminal, is
+ * escaped; so the text is UTF-8 without control characters but for the line ends of an array.
+ *
+ * `items_most`: of a list or a dictionary with more items than that the first ones are written and
+ * "... 150 more"; of an array with more, three items at each end of every axis that has more than
+ * six, with "..." between. 0: all of them.
+ * What other processes change meanwhile may be written in part.
+ * Returns: the text, NUL-terminated, to be given to free(3); or NULL: EINVAL (NULL), ENOMEM,
+ * EBADMSG (the list or dictionary is damaged). */
+WEIR_API WEIR_MUST_CHECK char *weir_list_repr(const weir_list *list, size_t items_most);
+WEIR_API WEIR_MUST_CHECK char *weir_array_repr(const weir_array *array, size_t items_most);
+WEIR_API WEIR_MUST_CHECK char *weir_dict_repr(const weir_dict *dict, size_t items_most);
+
 /* ---- objects as JSON ------------------------------------------------------------------------ */
 
 /* An object as one line of JSON, to be given to another process (by a pipe, a file, an argument),

@@ -7,15 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <sys/types.h>
-
-/* Whether a character commands a terminal, or turns the direction of its line. */
-static inline bool weir__is_control(uint32_t code)
-{
-    return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x2028 || code == 0x2029 ||
-           (code >= 0x202a && code <= 0x202e);
-}
 
 /* One write() to stderr, without the signal that a closed pipe brings. Returns what write() does,
  * or a negative errno. Signal-safe. */

@@ -25,13 +25,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "pool/tool/repr.h"
 #include "pool/tool/text.h"
 #include "pool/tool/tool.h"
 #include "shm/array/array.h"
 #include "shm/block/block.h"
 #include "shm/dict/block.h"
 #include "shm/list/list.h"
+#include "shm/repr.h"
 #include "shm/retry.h"
 
 #define SIZE_MAX_READ ((uint64_t)1 << 30) /* bytes of one block's memory */
@@ -180,18 +180,10 @@ static json_t *value_json(const weir_value *value)
     out = open_memstream(&text, &size);
     if (out == NULL)
         return NULL;
-    tool_repr(out, value);
+    weir__repr_value(out, value);
     json = fclose(out) == 0 ? json_pack("{s:s}", "python", text) : NULL;
     free(text);
     return json;
-}
-
-static void put_value(const struct contents *contents, const weir_value *value)
-{
-    if (contents->json != NULL)
-        json_array_append_new(contents->items, value_json(value));
-    else
-        tool_repr(stdout, value);
 }
 
 static int64_t shown_of(const struct contents *contents, int64_t count)
@@ -211,113 +203,58 @@ static int say_damaged(const struct contents *contents)
     return TOOL_FAILED;
 }
 
-static int show_list(struct contents *contents)
+static int list_json(struct contents *contents, const weir_list *list)
 {
-    struct weir_list list = {0};
-    int64_t shown;
+    const int64_t shown = shown_of(contents, list->count);
     int status = TOOL_DONE;
 
-    if (weir__list_kind.bind(&list, &contents->shm, NULL) < 0)
-        return say_damaged(contents);
-    shown = shown_of(contents, list.count);
-    note_number(contents, "count", list.count);
-    if (contents->json == NULL)
-        fputs("ShareableList([", stdout);
+    note_number(contents, "count", list->count);
     for (int64_t i = 0; i < shown; i++) {
         weir_value value;
 
-        if (i > 0 && contents->json == NULL)
-            fputs(", ", stdout);
-        if (weir_list_get(&list, i, &value) == 0) {
-            put_value(contents, &value);
+        if (weir_list_get(list, i, &value) == 0) {
+            json_array_append_new(contents->items, value_json(&value));
             continue;
         }
         status = say_damaged(contents);
-        if (contents->json == NULL)
-            putchar('?');
-        else
-            json_array_append_new(contents->items, json_null());
+        json_array_append_new(contents->items, json_null());
     }
-    if (contents->json != NULL)
-        return status;
-    if (shown < list.count)
-        printf(", ... %" PRId64 " more", list.count - shown);
-    printf("], name='%s')\n", contents->name);
     return status;
 }
 
-/* An item of an array, whose data may lie anywhere. */
-static weir_value item_at(const char *at, weir_dtype dtype)
+static int show_list(struct contents *contents)
 {
-    union {
-        int8_t i8;
-        int16_t i16;
-        int32_t i32;
-        int64_t i64;
-        uint8_t u8;
-        uint16_t u16;
-        uint32_t u32;
-        float f32;
-        double f64;
-    } item;
+    struct weir_list list = {0};
+    int result;
 
-    memcpy(&item, at,
-           weir_dtype_size(dtype) < sizeof(item) ? weir_dtype_size(dtype) : sizeof(item));
-    switch (dtype) {
-    case WEIR_BOOL8:
-        return weir_bool(item.u8 != 0);
-    case WEIR_INT8:
-        return weir_int(item.i8);
-    case WEIR_INT16:
-        return weir_int(item.i16);
-    case WEIR_INT32:
-        return weir_int(item.i32);
-    case WEIR_UINT8:
-        return weir_int(item.u8);
-    case WEIR_UINT16:
-        return weir_int(item.u16);
-    case WEIR_UINT32:
-        return weir_int(item.u32);
-    case WEIR_FLOAT32:
-        return weir_float((double)item.f32);
-    case WEIR_FLOAT64:
-        return weir_float(item.f64);
-    default:
-        return weir_int(item.i64);
-    }
+    if (weir__list_kind.bind(&list, &contents->shm, NULL) < 0)
+        return say_damaged(contents);
+    if (contents->json != NULL)
+        return list_json(contents, &list);
+    result = weir__repr_list(stdout, &list, shown_of(contents, list.count), true);
+    putchar('\n');
+    return result < 0 ? say_damaged(contents) : TOOL_DONE;
 }
 
-static void put_item(const struct contents *contents, const char *at, weir_dtype dtype)
+/* What JSON does not have is as Python writes it. */
+static json_t *item_json(const char *at, weir_dtype dtype)
 {
-    const bool is_complex = dtype == WEIR_COMPLEX64 || dtype == WEIR_COMPLEX128;
-    const weir_dtype part = dtype == WEIR_COMPLEX64 ? WEIR_FLOAT32 : WEIR_FLOAT64;
-    weir_value value = item_at(at, is_complex ? part : dtype);
-    uint64_t number;
-    char text[24];
+    const size_t half = weir_dtype_size(dtype) / 2;
+    weir_value value = weir__item_value(at, dtype), imaginary;
+    uint64_t number = 0;
 
-    memcpy(&number, at, weir_dtype_size(dtype) < 8 ? weir_dtype_size(dtype) : 8);
-    if (is_complex) {
-        const weir_value imaginary = item_at(at + weir_dtype_size(part), part);
-
-        if (contents->json != NULL) {
-            json_array_append_new(contents->items,
-                                  json_pack("[oo]", value_json(&value), value_json(&imaginary)));
-            return;
-        }
-        putchar('(');
-        tool_repr(stdout, &value);
-        fputs(signbit(imaginary.real) || isnan(imaginary.real) ? "" : "+", stdout);
-        tool_repr(stdout, &imaginary);
-        fputs("j)", stdout);
-    } else if (dtype == WEIR_UINT64 && number > INT64_MAX) {
-        snprintf(text, sizeof(text), "%" PRIu64, number);
-        if (contents->json != NULL)
-            json_array_append_new(contents->items, json_pack("{s:s}", "python", text));
-        else
-            fputs(text, stdout);
-    } else {
-        put_value(contents, &value);
+    if (dtype == WEIR_COMPLEX64 || dtype == WEIR_COMPLEX128) {
+        imaginary = weir__item_value(at + half, dtype);
+        return json_pack("[oo]", value_json(&value), value_json(&imaginary));
     }
+    memcpy(&number, at, weir_dtype_size(dtype) < 8 ? weir_dtype_size(dtype) : 8);
+    if (dtype == WEIR_UINT64 && number > INT64_MAX) {
+        char text[24];
+
+        snprintf(text, sizeof(text), "%" PRIu64, number);
+        return json_pack("{s:s}", "python", text);
+    }
+    return value_json(&value);
 }
 
 static int show_array(struct contents *contents)
@@ -345,9 +282,14 @@ static int show_array(struct contents *contents)
         fputs("]\n[", stdout);
     }
     for (int64_t i = 0; i < shown; i++) {
-        if (i > 0 && contents->json == NULL)
-            fputs(", ", stdout);
-        put_item(contents, array.data + (size_t)i * size, array.dtype);
+        const char *at = array.data + (size_t)i * size;
+
+        if (contents->json != NULL) {
+            json_array_append_new(contents->items, item_json(at, array.dtype));
+            continue;
+        }
+        fputs(i > 0 ? ", " : "", stdout);
+        weir__repr_item(stdout, at, array.dtype);
     }
     if (contents->json == NULL && shown < array.count)
         printf(", ... %" PRId64 " more", array.count - shown);
@@ -356,41 +298,22 @@ static int show_array(struct contents *contents)
     return TOOL_DONE;
 }
 
-static void put_pair(const struct contents *contents, const weir_value *key,
-                     const weir_value *value, bool first)
-{
-    if (contents->json != NULL) {
-        json_array_append_new(contents->items,
-                              json_pack("[oo]", value_json(key), value_json(value)));
-        return;
-    }
-    fputs(first ? "" : ",\n ", stdout);
-    tool_repr(stdout, key);
-    fputs(": ", stdout);
-    tool_repr(stdout, value);
-}
-
 /* More than a dictionary of that size can hold: a damaged one may lead round in a circle. */
 static int64_t most_items(const struct contents *contents)
 {
-    return (int64_t)(contents->shm.size / WEIR__DICT_NODE_SIZE);
+    return contents->all ? (int64_t)(contents->shm.size / WEIR__DICT_NODE_SIZE) : FEW;
 }
 
-static int show_dict(struct contents *contents)
+static int dict_json(struct contents *contents, const weir_dict *dict)
 {
-    weir_dict *dict = tool_take(contents->heap, 1, weir__dict_kind.handle_size);
     weir_dict_cursor cursor = {{0, 0}};
     size_t capacity = 4096;
     char *buffer = tool_take(contents->heap, capacity, 1);
-    const int64_t most = contents->all ? most_items(contents) : FEW;
+    const int64_t most = most_items(contents);
     weir_value key, value;
     int64_t shown = 0;
     int got = 1;
 
-    if (weir__dict_kind.bind(dict, &contents->shm, NULL) < 0)
-        return say_damaged(contents);
-    if (contents->json == NULL)
-        putchar('{');
     while (shown < most &&
            (got = weir_dict_next(dict, &cursor, &key, &value, buffer, capacity)) != 0) {
         if (got == -ENOBUFS && capacity <= contents->shm.size) {
@@ -400,17 +323,26 @@ static int show_dict(struct contents *contents)
         }
         if (got < 0)
             break;
-        put_pair(contents, &key, &value, shown++ == 0);
+        json_array_append_new(contents->items,
+                              json_pack("[oo]", value_json(&key), value_json(&value)));
+        shown++;
     }
     note_number(contents, "shown", shown);
-    if (contents->json == NULL) {
-        const int64_t count = shown == most ? weir_dict_len(dict) : shown;
-
-        if (count > shown)
-            printf(",\n ... %" PRId64 " more", count - shown);
-        puts("}");
-    }
     return got < 0 ? say_damaged(contents) : TOOL_DONE;
+}
+
+static int show_dict(struct contents *contents)
+{
+    weir_dict *dict = tool_take(contents->heap, 1, weir__dict_kind.handle_size);
+    int result;
+
+    if (weir__dict_kind.bind(dict, &contents->shm, NULL) < 0)
+        return say_damaged(contents);
+    if (contents->json != NULL)
+        return dict_json(contents, dict);
+    result = weir__repr_dict(stdout, dict, most_items(contents), ",\n ");
+    putchar('\n');
+    return result < 0 ? say_damaged(contents) : TOOL_DONE;
 }
 
 static void put_line(const unsigned char *bytes, size_t at, size_t count)
@@ -514,6 +446,7 @@ int tool_contents_show(struct tool_heap *heap, const struct tool_scopes *scopes,
         tool_say("cannot read \"%s\": %s", contents.name, strerror(errno));
         return TOOL_FAILED;
     }
+    snprintf(contents.shm.name, sizeof(contents.shm.name), "%s", name);
     status = show_open(&contents, scopes, fd, options);
     close(fd);
     if (contents.shm.buf != NULL)

@@ -20,13 +20,6 @@
 
 /* ---- other programs' texts ------------------------------------------------------------------ */
 
-bool tool_is_printable(uint32_t code)
-{
-    return !weir__is_control(code) && code != '\\' && code != 0x61c &&
-           !(code >= 0x200b && code <= 0x200f) && !(code >= 0x2060 && code <= 0x206f) &&
-           code != 0xfeff;
-}
-
 char *tool_escape_bytes(struct tool_heap *heap, const char *bytes, size_t size)
 {
     const unsigned char *from = (const unsigned char *)bytes;
@@ -36,7 +29,7 @@ char *tool_escape_bytes(struct tool_heap *heap, const char *bytes, size_t size)
         uint32_t code;
         size_t length = weir__utf8_decode((const char *)from, size, &code);
 
-        if (length > 0 && tool_is_printable(code)) {
+        if (length > 0 && weir__is_printable(code)) {
             memcpy(to, from, length);
             to += length;
         } else if (*from == '\\') {

@@ -12,9 +12,6 @@
 
 #include "pool/tool/heap.h"
 
-/* Not control characters, separators of lines, and what has no width or turns the direction; nor a
- * backslash. */
-bool tool_is_printable(uint32_t code);
 /* The text with everything as \xNN that is no printable UTF-8: control characters, what is not
  * UTF-8, characters that turn the direction of writing; and a backslash as two. */
 char *tool_escape(struct tool_heap *heap, const char *text);

@@ -127,6 +127,9 @@ static void shm_keeps_the_rule__when_the_object_is_null(void **state)
     IS_NOTHING(weir_list_to_json(NULL));
     IS_NOTHING(weir_array_to_json(NULL));
     IS_NOTHING(weir_dict_to_json(NULL));
+    IS_NOTHING(weir_list_repr(NULL, 0));
+    IS_NOTHING(weir_array_repr(NULL, 0));
+    IS_NOTHING(weir_dict_repr(NULL, 0));
     IS_NOTHING(weir_shm_from_json(NULL));
     IS_NOTHING(weir_list_from_json(NULL));
     IS_NOTHING(weir_array_from_json(NULL));

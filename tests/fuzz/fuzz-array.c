@@ -74,6 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
         HOLD(bytes <= shm.size && weir_array_view(&array, &view) == 0);
         HOLD(bytes == 0 || (char *)weir_array_data(&array) + bytes <= (char *)shm.buf + shm.size);
+        free(weir_array_repr(&array, 20));
         sum_up(&view);
         cut(view, &input);
     }

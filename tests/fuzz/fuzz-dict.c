@@ -107,6 +107,9 @@ static int64_t operate(weir_dict *dict, unsigned which, weir_value key, weir_val
         return weir_dict_contains(dict, key);
     case 12:
         return operate_on_many(dict, key, value);
+    case 13:
+        free(weir_dict_repr(dict, 0));
+        return 0;
     default:
         for (int i = 0; i < 5000; i++) {
             result = weir_dict_next(dict, &cursor, &out_key, &out, room, sizeof room);

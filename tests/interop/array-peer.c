@@ -5,7 +5,7 @@
  * time. Bad commands end the program: the script is wrong then.
  *
  *   create NAME FLAGS DTYPE [LENGTH...]   attach NAME   raw NAME DTYPE [LENGTH...]
- *   from JSON   handle   info   read   write HEX   fill HEX   unlink   close
+ *   from JSON   handle   info   read   write HEX   fill HEX   repr MOST   unlink   close
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -95,6 +95,20 @@ static void print_handle(void)
     free(handle);
 }
 
+/* In hex, as it has several lines. */
+static void print_repr(const char *most)
+{
+    char *text = weir_array_repr(array, strtoull(most, NULL, 10));
+
+    if (text == NULL)
+        give_up("no repr");
+    printf("0 ");
+    for (const char *at = text; *at != '\0'; at++)
+        printf("%02x", (unsigned char)*at);
+    putchar('\n');
+    free(text);
+}
+
 static void write_items(char *hex)
 {
     size_t size = strlen(hex) / 2;
@@ -141,6 +155,8 @@ static void obey(char *line)
         print_handle();
     else if (strcmp(command, "write") == 0)
         write_items(name == NULL ? (char[]){""} : name);
+    else if (strcmp(command, "repr") == 0)
+        print_repr(name);
     else if (strcmp(command, "fill") == 0)
         fill_items(name);
     else if (strcmp(command, "unlink") == 0)

@@ -109,6 +109,43 @@ class Made(Test):
                     self.same(np.load(self.path), wanted)
                     self.tell("unlink")
 
+    def repr_of(self, wanted, most=0):
+        self.create(wanted.dtype, wanted.shape)
+        self.tell("write", wanted.tobytes().hex())
+        text = bytes.fromhex(self.tell("repr", most)).decode()
+        self.tell("unlink")
+        return text
+
+    def test_the_repr_is_the_array_again(self):
+        names = dict(vars(np), array=np.array)
+        for dtype in DTYPES:
+            for shape in SHAPES:
+                with self.subTest(dtype=dtype, shape=shape):
+                    wanted = values(shape, dtype)
+                    text = self.repr_of(wanted)
+                    if wanted.size == 0:  # NumPy's own has a shape that no function takes
+                        self.assertEqual(text, repr(wanted))
+                        continue
+                    self.same(eval(text, names), wanted)  # pylint: disable=eval-used
+        for dtype in ("float32", "float64"):
+            wanted = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, np.finfo(dtype).tiny, np.finfo(dtype).max, 0.1], dtype)
+            self.same(eval(self.repr_of(wanted), names), wanted)  # pylint: disable=eval-used
+
+    def test_the_repr_has_numpys_form(self):
+        with np.printoptions(threshold=20, linewidth=10**6):
+            for dtype in ("int8", "int64", "uint16", "uint64"):
+                for shape in ((), (7,), (21,), (3, 4), (2, 3, 2), (2, 1, 2, 2), (7, 2), (3, 9), (7, 7, 2), (0,), (3, 0)):
+                    for high in (10, 100):
+                        wanted = np.random.RandomState(3).randint(0, high, shape).astype(dtype)
+                        wanted = np.asarray(wanted)
+                        shown, expected = self.repr_of(wanted, 20), repr(wanted)
+                        if high == 100:  # NumPy pads the numbers
+                            shown, expected = (" ".join(text.replace("[", "[ ").split()) for text in (shown, expected))
+                        self.assertEqual(shown, expected, (dtype, shape))
+            for shape in ((3,), (2, 2)):
+                wanted = np.zeros(shape, bool)
+                self.assertEqual(self.repr_of(wanted), repr(wanted))
+
     def test_data_is_aligned_and_behind_the_header(self):
         self.create("float64", (3, 4))
         self.assertEqual(self.tell("info"), "float64 128 3 4")

@@ -233,6 +233,21 @@ class ListsTest(Case):
         forget(listed.shm)
         listed.shm.close()
 
+    def test_a_list_has_pythons_repr(self):
+        odd = random.Random(1)
+        floats = [struct.unpack("d", odd.randbytes(8))[0] for _ in range(2000)]
+        floats += [0.0, -0.0, 1.0, 1e15, 1e16, 1e-4, 1e-5, 0.1, 1 / 3, 5e-324, math.inf, -math.inf, math.nan, 9007199254740993.0]
+        texts = ["", "it's", 'say "so"', "both ' and \"", "a\\b", "\t\n\r", "\x01\x7f\x80", "\u00e9\u4e2d", "\U0001f600", "\u200b"]
+        data = [b"", b"it's", b'"', b"' \"", bytes(range(1, 256)), b"\\\x00x"]
+        for values in ([], HOWDY, floats, texts + data + [0, -1, 2**63 - 1, -2**63, True, False, None]):
+            listed = self.python_list(values)
+            self.assertEqual(self.peer.number("attach " + listed.shm.name), 0)
+            self.assertEqual(self.peer.ask("repr 0"), repr(listed))
+            self.assertEqual(self.peer.ask("repr %d" % max(len(values), 1)), repr(listed))
+            self.peer.number("unlink")
+            self.peer.number("close")
+            forget(listed.shm)
+
     def test_howdy(self):
         self.both_ways(HOWDY)
 

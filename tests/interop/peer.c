@@ -332,6 +332,11 @@ static bool printing_command(const char *verb, char *rest)
         watch(index, strtod(next, NULL));
     } else if (strcmp(verb, "format") == 0) {
         print_format();
+    } else if (strcmp(verb, "repr") == 0) { /* repr MOST */
+        char *text = weir_list_repr(list, strtoull(rest, NULL, 10));
+
+        printf("%s\n", text != NULL ? text : "none");
+        free(text);
     } else if (strcmp(verb, "shm-read") == 0) { /* shm-read OFFSET SIZE */
         size_t offset = strtoull(rest, &next, 10);
 

@@ -186,6 +186,8 @@ static void lists_hold_values(void **)
     const std::vector<weir::value_view> many(10, 7);
 
     assert_true(attached[1].as_str() == "two" && described[0].as_int() == 1);
+    assert_true(made.repr() == "ShareableList([1, 'two'], name='" + std::string(name) + "')");
+    assert_true(made.repr(1).find("[1, ... 1 more]") != std::string::npos);
     made.discard();
     weir::list range = weir::list::create_range(nullptr, 5, 0, -1);
     assert_int_equal(range.size(), 5);
@@ -235,6 +237,7 @@ static void arrays_are_spans_of_their_items(void **)
 
     made[3] = {1, 2};
     assert_true(attached[3].imag() == 2);
+    assert_true(made.repr().find(", (1.0+2.0j)])") != std::string::npos);
     error_of(-EINVAL, [&] { weir::array<int>::attach(name); });
     error_of(-EINVAL, [&] { weir::array<int>::from_json(made.to_json()); });
     assert_int_equal(weir::array<std::complex<double>>::from_json(made.to_json()).size(), 4);
@@ -338,6 +341,7 @@ static void many_keys_are_done_in_one_call(void **)
 
     weir::dict attached = weir::dict::attach(name),
                described = weir::dict::from_json(dict.to_json());
+    assert_true(dict.repr().find("3: 32") != std::string::npos);
     weir::dict copy = weir::dict::copy(nullptr, dict), other = weir::dict::create(nullptr);
 
     assert_int_equal(attached.size() + described.size() + copy.size(), 9);

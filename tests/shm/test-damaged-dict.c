@@ -73,7 +73,7 @@ static bool make_all_calls(weir_dict *dict)
 {
     weir_dict_cursor cursor = {{0, 0}};
     weir_value key, value, some[3];
-    char room[400];
+    char room[400], *shown;
     int64_t expected = 1;
     bool good = true;
     int result;
@@ -95,6 +95,9 @@ static bool make_all_calls(weir_dict *dict)
         if (result <= 0)
             break;
     }
+    shown = weir_dict_repr(dict, 0);
+    good = good && (shown != NULL || weir_last_error()->code == -EBADMSG);
+    free(shown);
     good = good && is_result(weir_dict_len(dict));
     good = good && is_result(weir_dict_add(dict, weir_int(1), 1, NULL));
     good = good && is_result(weir_dict_compare_and_set(dict, weir_int(1), &expected, 1));

@@ -114,8 +114,10 @@ static void use_list(weir_list *list)
     const weir_value values[] = {weir_int(1), weir_str("text"),        weir_float(1),
                                  weir_none(), weir_bytes("\0\0\0", 3), weir_bool(false)};
     int64_t count = weir_list_len(list) < 10 ? weir_list_len(list) : 10;
-    char text[40];
+    char text[40], *shown = weir_list_repr(list, 10);
 
+    assert_true(shown != NULL || weir_last_error()->code == -EBADMSG);
+    free(shown);
     assert_true(harmless(weir_list_format(list, text, sizeof text)));
     for (size_t i = 0; i < 6; i++) {
         assert_true(harmless(weir_list_index(list, values[i])));
