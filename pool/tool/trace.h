@@ -145,13 +145,21 @@ struct tool_what_if {
     unsigned workers;
 };
 
-/* How long the jobs of a group would have taken, as computed from the times of their chunks.
- * Negative: it cannot be computed, as chunks are missing or cannot be cut otherwise. *steps is how
- * many chunks may be looked at, and gets less. */
-int64_t tool_trace_simulate(struct tool_heap *heap, const struct tool_trace *trace,
-                            const struct tool_trace_stats *stats,
-                            const struct tool_job_group *group, struct tool_what_if what_if,
-                            int64_t *steps);
+enum { TOOL_SIMULATED_MAX = 16 };
+
+struct tool_simulation {
+    struct tool_what_if what_ifs[TOOL_SIMULATED_MAX];
+    size_t count;
+    double ns[TOOL_SIMULATED_MAX]; /* the answers */
+    int64_t steps;                 /* chunks that are looked at, a job */
+};
+
+/* How long the jobs of a group would have taken, as computed from the times of their chunks. A job
+ * for which it cannot be computed, as chunks are missing or cannot be cut otherwise, counts as it
+ * was; false: all of them. *steps is how many chunks may be looked at, and gets less. */
+bool tool_trace_simulate(struct tool_heap *heap, const struct tool_trace *trace,
+                         const struct tool_trace_stats *stats, const struct tool_job_group *group,
+                         struct tool_simulation *simulation, int64_t *steps);
 
 /* ---- the outputs: each writes to `to`, and has no other effect ------------------------------- */
 

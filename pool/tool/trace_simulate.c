@@ -286,41 +286,56 @@ static struct part *find_parts(struct tool_heap *heap, const struct tool_trace *
     return parts;
 }
 
-/* Of one job. Negative: it cannot be computed. */
-static double simulate_job(struct tool_heap *heap, const struct tool_trace *trace,
-                           const struct part *part, struct tool_what_if as, int64_t *steps)
+/* What a job would have taken is added to each time. False: it cannot be computed for any. */
+static bool simulate_job(const struct tool_trace *trace, const struct part *part,
+                         struct tool_simulation *simulation, int64_t *steps)
 {
     const struct tool_traced_job *job = &trace->jobs[part->work[0]->job];
     const struct tool_what_if was = {.chunks = job->record.count,
                                      .workers = (unsigned)trace->workers_count};
+    struct tool_heap heap = {0};
     struct profile profile;
     double other;
+    const bool good = can_be_cut(job) && *steps >= simulation->steps + was.chunks &&
+                      make_profile(&heap, job, part->work, part->count, &profile);
 
-    if (!can_be_cut(job) || *steps < job->record.count || *steps < as.chunks ||
-        !make_profile(heap, job, part->work, part->count, &profile))
-        return -1;
-    as.chunks = as.chunks > 0 ? as.chunks : was.chunks;
-    as.workers = as.workers > 0 ? as.workers : was.workers;
-    other = (double)part->elapsed_ns - compute(&profile, was, steps);
-    return compute(&profile, as, steps) + (other > 0 ? other : 0);
+    if (good) {
+        other = (double)part->elapsed_ns - compute(&profile, was, steps);
+        for (size_t i = 0; i < simulation->count; i++) {
+            struct tool_what_if as = simulation->what_ifs[i];
+
+            as.chunks = as.chunks > 0 ? as.chunks : was.chunks;
+            as.workers = as.workers > 0 ? as.workers : was.workers;
+            simulation->ns[i] += compute(&profile, as, steps) + (other > 0 ? other : 0);
+        }
+    }
+    tool_heap_free(&heap);
+    return good;
 }
 
-int64_t tool_trace_simulate(struct tool_heap *heap, const struct tool_trace *trace,
-                            const struct tool_trace_stats *stats,
-                            const struct tool_job_group *group, struct tool_what_if what_if,
-                            int64_t *steps)
+static void add_as_it_was(struct tool_simulation *simulation, const struct part *part)
+{
+    for (size_t i = 0; i < simulation->count; i++)
+        simulation->ns[i] += (double)part->elapsed_ns;
+}
+
+bool tool_trace_simulate(struct tool_heap *heap, const struct tool_trace *trace,
+                         const struct tool_trace_stats *stats, const struct tool_job_group *group,
+                         struct tool_simulation *simulation, int64_t *steps)
 {
     size_t count, computed = 0;
-    struct part *parts = find_parts(heap, trace, stats, group, &count);
-    double sum = 0;
+    const struct part *parts = find_parts(heap, trace, stats, group, &count);
 
-    for (size_t i = 0; i < count; i++) {
-        double ns = -1;
-
-        if (i < JOBS_MAX)
-            ns = simulate_job(heap, trace, &parts[i], what_if, steps);
-        computed += ns >= 0;
-        sum += ns >= 0 ? ns : (double)parts[i].elapsed_ns;
+    simulation->steps = 0;
+    for (size_t i = 0; i < simulation->count; i++) {
+        simulation->ns[i] = 0;
+        simulation->steps += simulation->what_ifs[i].chunks;
     }
-    return computed > 0 && sum < (double)INT64_MAX / 2 ? (int64_t)sum : -1;
+    for (size_t i = 0; i < count; i++) {
+        if (i < JOBS_MAX && simulate_job(trace, &parts[i], simulation, steps))
+            computed++;
+        else
+            add_as_it_was(simulation, &parts[i]);
+    }
+    return computed > 0;
 }

@@ -20,6 +20,7 @@ enum {
 
 #define STEPS_MAX   INT64_C(40000000)
 #define WORTH_WHILE 0.95 /* of the time that it took */
+#define ABOUT       1.03 /* times the best */
 
 struct summary {
     struct tool_heap *heap;
@@ -181,32 +182,33 @@ static void write_chunks(const struct summary *summary, const struct tool_job_gr
                 group->failed);
 }
 
-static int64_t simulate(struct summary *summary, const struct tool_job_group *group,
-                        struct tool_what_if what_if)
+static bool simulate(struct summary *summary, const struct tool_job_group *group,
+                     struct tool_simulation *simulation)
 {
-    return tool_trace_simulate(summary->heap, summary->trace, &summary->stats, group, what_if,
+    return tool_trace_simulate(summary->heap, summary->trace, &summary->stats, group, simulation,
                                &summary->steps);
 }
 
 /* The fewest chunks with which it takes about as long as with the best number. */
 static void write_hint(struct summary *summary, const struct tool_job_group *group)
 {
-    int64_t times[DOUBLINGS], best = INT64_MAX;
+    struct tool_simulation simulation = {.count = DOUBLINGS};
+    double best;
 
-    for (int i = 0; i < DOUBLINGS; i++) {
-        const int64_t chunks = (int64_t)summary->trace->workers_count << i;
-
-        times[i] = simulate(summary, group, (struct tool_what_if){.chunks = chunks});
-        if (times[i] >= 0 && times[i] < best)
-            best = times[i];
-    }
-    if (best == INT64_MAX || (double)best > WORTH_WHILE * (double)group->elapsed_ns)
+    for (int i = 0; i < DOUBLINGS; i++)
+        simulation.what_ifs[i].chunks = (int64_t)summary->trace->workers_count << i;
+    if (!simulate(summary, group, &simulation))
+        return;
+    best = simulation.ns[0];
+    for (int i = 1; i < DOUBLINGS; i++)
+        best = simulation.ns[i] < best ? simulation.ns[i] : best;
+    if (best > WORTH_WHILE * (double)group->elapsed_ns)
         return;
     for (int i = 0; i < DOUBLINGS; i++) {
-        if (times[i] < 0 || (double)times[i] > 1.01 * (double)best)
+        if (simulation.ns[i] > ABOUT * best)
             continue;
-        fprintf(summary->to, "  try chunks = %zu: %s (computed from these times)\n",
-                summary->trace->workers_count << i, time_of(summary, times[i]));
+        fprintf(summary->to, "  try chunks = %" PRId64 ": %s (computed from these times)\n",
+                simulation.what_ifs[i].chunks, time_of(summary, (int64_t)simulation.ns[i]));
         return;
     }
 }
@@ -214,16 +216,17 @@ static void write_hint(struct summary *summary, const struct tool_job_group *gro
 static void write_what_if(struct summary *summary, const struct tool_job_group *group)
 {
     const struct tool_what_if what_if = summary->what_if;
-    const int64_t ns = simulate(summary, group, what_if);
+    struct tool_simulation simulation = {.what_ifs = {what_if}, .count = 1};
 
-    if (ns < 0)
+    if (!simulate(summary, group, &simulation))
         return;
     fputs("  with", summary->to);
     if (what_if.chunks > 0)
         fprintf(summary->to, " chunks = %" PRId64, what_if.chunks);
     if (what_if.workers > 0)
         fprintf(summary->to, "%s workers = %u", what_if.chunks > 0 ? "," : "", what_if.workers);
-    fprintf(summary->to, ": %s (computed from these times)\n", time_of(summary, ns));
+    fprintf(summary->to, ": %s (computed from these times)\n",
+            time_of(summary, (int64_t)simulation.ns[0]));
     summary->computed = true;
 }
 

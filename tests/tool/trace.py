@@ -104,7 +104,7 @@ class Summary(Traces):
         self.assertEqual(chunks & (chunks - 1), 0)
         self.assert_near(self.number(out, r"try chunks = \d+: TIME"), simulate(costs, chunks, 4, 1600), 0.01)
         self.assertLess(simulate(costs, chunks, 4, 1600),
-                        1.011 * min(simulate(costs, 4 << i, 4, 1600) for i in range(9)))
+                        1.031 * min(simulate(costs, 4 << i, 4, 1600) for i in range(9)))
 
     def test_what_if_is_what_the_pools_rule_gives(self):
         chance = random.Random(5)
@@ -162,6 +162,23 @@ class Summary(Traces):
         out = self.write(trace)
         self.assertEqual(re.findall("idle: (.*)", out), 2 * ["10 % no chunk left, 20 % waking, 0 % between chunks"])
 
+    def test_idle_between_chunks_is_none_that_another_job_took(self):
+        trace = Trace(1)
+        trace.job(2, 2, 0, 100 * MS, "a")
+        trace.job(1, 1, 0, 100 * MS, "b")
+        trace.chunk(0, 1, 0, 0, 10 * MS)
+        trace.chunk(0, 2, 0, 30 * MS, 80 * MS)
+        trace.chunk(0, 1, 1, 90 * MS, 100 * MS)
+        self.assertIn("idle: 0 % no chunk left, 0 % waking, 30 % between chunks",
+                      self.write(trace).split('job "a"')[1])
+
+    def test_ranges_are_those_of_the_pool(self):
+        for chunk, text in ((0, "[0,11)"), (2, "[22,33)"), (3, "[33,43)"), (9, "[93,103)")):
+            trace = Trace(1)
+            trace.job(103, 10, 0, MS)
+            trace.chunk(0, 1, chunk, 0, MS)
+            self.assertIn("chunk %d %s, worker 0" % (chunk, text), self.write(trace))
+
     def test_what_is_lost_or_damaged_is_said(self):
         trace = trace_file.balanced()
         trace.lost[1], trace.lost[2] = 70, 7
@@ -169,10 +186,20 @@ class Summary(Traces):
         trace.head["killed"] = 1
         trace.chunk(0, 1, 3, 10**15, 10**15 + 1)
         trace.end = 160 * MS
+        trace.pids += [99] * 9
+        trace.worker(DEATH, 4, 0, MS, 1, 1, number=9)
+        trace.worker(DEATH, 3, 0, MS, 1, -1, number=9)
+        trace.chunk(0, 1, 0, MS, 2 * MS, count=0)
+        trace.chunk(0, 1, 0, 2 * MS, MS)
+        trace.event(0, 9, MS, 2 * MS, 1, b"")
+        trace.event(0, DEATH, MS, 2 * MS, 1, b"")
+        trace.event(-1, trace_file.CHUNK, MS, 2 * MS, 1, b"")
+        trace.jobs += [dict(trace.jobs[0], number=number, count=count) for number, count in ((0, 1), (1, 1), (7, 0), (8, 1 << 25))]
         out = self.write(trace)
         self.assertIn("lost: 77 events, the oldest of 2 workers", out)
         self.assertIn("lost: the records of 5 older jobs\n", out)
-        self.assertIn("damaged: 1 events and records", out)
+        self.assertIn("damaged: 12 events and records", out)
+        self.assertNotIn("deaths", out)
         self.assertIn("the program has died\n", out)
 
     def test_jobs_of_one_name_are_one_and_many_names_are_cut_off(self):
