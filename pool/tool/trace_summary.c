@@ -20,6 +20,7 @@ enum {
 
 #define STEPS_MAX   INT64_C(40000000)
 #define WORTH_WHILE 0.95 /* of the time that it took */
+#define GAIN_MIN_NS 100000
 #define ABOUT       1.03 /* times the best */
 
 struct summary {
@@ -202,7 +203,8 @@ static void write_hint(struct summary *summary, const struct tool_job_group *gro
     best = simulation.ns[0];
     for (int i = 1; i < DOUBLINGS; i++)
         best = simulation.ns[i] < best ? simulation.ns[i] : best;
-    if (best > WORTH_WHILE * (double)group->elapsed_ns)
+    if (best > WORTH_WHILE * (double)group->elapsed_ns ||
+        best + GAIN_MIN_NS > (double)group->elapsed_ns)
         return;
     for (int i = 0; i < DOUBLINGS; i++) {
         if (simulation.ns[i] > ABOUT * best)

@@ -15,13 +15,14 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 import xml.etree.ElementTree
 import zlib
 from decimal import Decimal
 
 import trace_file
-from tool import WEIR, weir
+from tool import WEIR, Mill, needs_root, weir
 from trace_file import BEGAN, DEATH, IDLE, LATE, MS, Trace
 
 SANITIZED = "SANITIZED" in os.environ
@@ -564,6 +565,52 @@ class Damage(Traces):
             trace.jobs[0].update(grain=chance.getrandbits(64), longer=chance.getrandbits(63), begin=-chance.getrandbits(63),
                                  end=chance.getrandbits(63), count=chance.randrange(1, 1 << 24))
             self.assertTrue(self.look(trace.bytes(), turn))
+
+
+@needs_root
+class Recorded(Traces):
+    """What a pool has written: the first one of six chunks has killed its worker once."""
+
+    def env(self):
+        return dict(os.environ, WEIR_TRACE=self.path)
+
+    def read_events(self):
+        done, out, err = weir("trace", "-f", "json", self.path)
+        self.assertEqual((done, err), (0, ""))
+        return json.loads(out)["traceEvents"]
+
+    def test_a_death_and_its_retry(self):
+        with Mill(env=self.env()) as mill:
+            self.assertEqual(weir("trace", self.path)[0], 2)
+            mill.end()
+            pid, supervisor = mill.pid, mill.supervisor
+        done, out, err = weir("trace", self.path)
+        self.assertEqual((done, err), (0, ""))
+        self.assertIn('pool "mill" of program %d: 3 workers' % pid, out)
+        self.assertIn('job "grind": 6 chunks on 3 workers', out)
+        self.assertIn("deaths: 1, 0 for the time a chunk took; 1 chunk run again", out)
+        self.assertRegex(out, r"signal 9, in chunk 0 \[0,100\) of grind after .*, which is run again\n")
+        self.assertNotIn("damaged", out)
+        self.assertNotIn("lost:", out)
+        events = self.read_events()
+        self.assertEqual({event["pid"] for event in events}, {supervisor})
+        chunks = [event["args"] for event in events if event["ph"] == "X"]
+        self.assertEqual(sorted((chunk["chunk"], chunk["attempt"], "died" in chunk) for chunk in chunks),
+                         [(0, 1, True), (0, 2, False)] + [(i, 1, False) for i in range(1, 6)])
+        self.assertEqual({tuple(chunk["range"]) for chunk in chunks}, {(100 * i, 100 * i + 100) for i in range(6)})
+        self.assertEqual([event["name"] for event in events if event["ph"] in "sf"], ["run again", "run again"])
+
+    def test_what_was_running__when_the_program_was_killed(self):
+        with Mill(env=self.env()) as mill:
+            mill.program.kill()
+            mill.program.communicate()
+        limit = time.monotonic() + 60
+        while weir("trace", self.path)[0] != 0:
+            self.assertLess(time.monotonic(), limit)
+            time.sleep(0.01)
+        self.assertIn("  the program has died\n", weir("trace", self.path)[1])
+        cut = [event["args"]["chunk"] for event in self.read_events() if "unfinished" in event.get("args", ())]
+        self.assertEqual(len(set(cut)), 3)
 
 
 class Screenshot(Traces):
