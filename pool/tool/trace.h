@@ -90,7 +90,7 @@ int64_t tool_event_busy(const struct tool_event *event);
 int64_t tool_event_chunk(const struct tool_event *event);
 /* How many chunks it stands for: at least 1. */
 int64_t tool_event_count(const struct tool_event *event);
-/* "chunk 61 [3904,3968)", "4 chunks from 61 on", "call 17" */
+/* "chunk 61 [3904,3968) of histogram", "4 chunks from 61 on of histogram", "call 17" */
 const char *tool_event_what(struct tool_heap *heap, const struct tool_trace *trace,
                             const struct tool_event *event);
 /* How the worker's process ended, of a death: "signal 9", "status 3", ... */

@@ -389,14 +389,17 @@ const char *tool_event_what(struct tool_heap *heap, const struct tool_trace *tra
     const struct tool_traced_job *job = tool_event_job(trace, event);
     const bool call = event->event.job == 0;
     const weir_range range = tool_traced_range(job, tool_event_chunk(event));
+    const char *what =
+        tool_print(heap, "%s %" PRId64, call ? "call" : "chunk", tool_event_chunk(event));
 
     if (tool_event_count(event) > 1)
-        return tool_print(heap, "%" PRId64 " %s from %" PRId64 " on", tool_event_count(event),
+        what = tool_print(heap, "%" PRId64 " %s from %" PRId64 " on", tool_event_count(event),
                           call ? "calls" : "chunks", tool_event_chunk(event));
-    if (range.begin == range.end)
-        return tool_print(heap, "%s %" PRId64, call ? "call" : "chunk", tool_event_chunk(event));
-    return tool_print(heap, "chunk %" PRId64 " [%" PRId64 ",%" PRId64 ")", tool_event_chunk(event),
-                      range.begin, range.end);
+    else if (range.begin < range.end)
+        what = tool_print(heap, "%s [%" PRId64 ",%" PRId64 ")", what, range.begin, range.end);
+    if (call)
+        return what;
+    return tool_print(heap, "%s of %s", what, job != NULL ? job->label : "a job without a record");
 }
 
 const char *tool_event_ending(struct tool_heap *heap, const struct tool_event *event)

@@ -483,11 +483,10 @@ static void write_lost(struct tool_picture *picture, size_t row)
 
 static const char *long_title(const struct tool_picture *picture, const struct tool_event *event)
 {
-    const struct tool_traced_job *job = tool_event_job(picture->trace, event);
     const struct weir__event *raw = &event->event;
 
     return tool_print(
-        picture->heap, "%s: %s, worker %u\n%s from %s on%s%s%s", job != NULL ? job->label : "?",
+        picture->heap, "%s, worker %u\n%s from %s on%s%s%s",
         tool_event_what(picture->heap, picture->trace, event), event->worker,
         tool_trace_time(picture->heap, raw->end_ns - raw->begin_ns),
         tool_trace_time(picture->heap, raw->begin_ns - picture->trace->begin_ns),
@@ -719,18 +718,17 @@ static void write_death(struct tool_picture *picture, const struct tool_event *e
     const double y =
         y_of(picture, event->worker / picture->workers_per_row) + picture->row_height / 2.0;
     const double arm = larger(smaller(picture->row_height / 2.0 - 2, 7), 3);
-    const struct tool_traced_job *job = tool_event_job(picture->trace, event);
+    const bool working = tool_event_is_work(event);
 
     fprintf(picture->to, "<path class=\"dead\" d=\"M%.1f %.1fl%.1f %.1fm0 %.1fl%.1f %.1f\">",
             x - arm, y - arm, 2 * arm, 2 * arm, -2 * arm, -2 * arm, 2 * arm);
     write_title(
         picture,
-        tool_print(picture->heap, "worker %u died at %s: process %d, %s%s%s%s%s", event->worker,
+        tool_print(picture->heap, "worker %u died at %s: process %d, %s%s%s", event->worker,
                    tool_trace_time(picture->heap, event->event.end_ns - picture->trace->begin_ns),
                    (int)event->event.worker.pid, tool_event_ending(picture->heap, event),
-                   job != NULL ? ", in " : "",
-                   job != NULL ? tool_event_what(picture->heap, picture->trace, event) : "",
-                   job != NULL ? " of " : "", job != NULL ? job->label : ""));
+                   working ? ", in " : "",
+                   working ? tool_event_what(picture->heap, picture->trace, event) : ""));
     fputs("</path>\n", picture->to);
 }
 

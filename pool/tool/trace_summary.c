@@ -266,15 +266,12 @@ static void write_jobs(struct summary *summary)
 
 static void write_death(const struct summary *summary, const struct tool_event *event)
 {
-    const struct tool_traced_job *job = tool_event_job(summary->trace, event);
-
     fprintf(summary->to, "  worker %u (process %d) at %s: %s", event->worker,
             (int)event->event.worker.pid, moment(summary, event->event.end_ns),
             tool_event_ending(summary->heap, event));
     if (tool_event_is_work(event))
-        fprintf(summary->to, ", in %s of %s after %s%s",
+        fprintf(summary->to, ", in %s after %s%s",
                 tool_event_what(summary->heap, summary->trace, event),
-                job != NULL ? job->label : "a job that is not known",
                 time_of(summary, event->event.end_ns - event->event.begin_ns),
                 event->event.flags & EVENT_AGAIN ? ", which is run again" : "");
     fputc('\n', summary->to);

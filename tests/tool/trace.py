@@ -375,6 +375,25 @@ class Pages(Traces):
             for line in self.write(trace).splitlines():
                 self.assertIn(line, reader.text)
 
+    def test_what_is_under_the_mouse_is_said(self):
+        page, _ = self.check(trace_file.many_kinds())
+        titles = set(re.findall("<title>([^<]*)</title>", page))
+        for title in ("tiny: 10000 chunks, 30.0 ms from 0 s on", "for 2: 4 chunks, open from 40.0 ms on",
+                      "worker 3: 2508 chunks, busy for 46.5 ms", "10000 chunks of 6.31 us to 10.0 us",
+                      "8 chunks of 2.51 ms to 3.98 ms", "1 chunks of 39.8 ms to 63.1 ms",
+                      "chunk 0 [0,10) of for 2, worker 0\n50.0 ms from 40.0 ms on", "call 0, worker 3\n3.00 ms from 50.0 ms on",
+                      "chunk 1 [10,20) of for 2, worker 2\n58.0 ms from 42.0 ms on\nnot finished when this was written",
+                      "chunk 5 of a job without a record, worker 1\n10.0 ms from 50.0 ms on",
+                      "100 chunks from 2500 on of tiny, worker 1\n1.10 ms from 0 s on", "read &lt;a&gt; &amp; b: 28.0 ms"):
+            self.assertIn(title, titles)
+        page, _ = self.check(trace_file.with_death())
+        titles = set(re.findall("<title>([^<]*)</title>", page))
+        for title in ("worker 1 died at 300 ms: process 1001, signal 9, in chunk 2 [200,300) of segment",
+                      "chunk 2 [200,300) of segment, worker 1\n200 ms from 100 ms on\nthe worker died",
+                      "chunk 2 [200,300) of segment, worker 0\n200 ms from 400 ms on\nrun again: attempt 2",
+                      "process 2001 started"):
+            self.assertIn(title, titles)
+
     def test_no_text_of_a_program_is_markup(self):
         trace = Trace(1, HOSTILE)
         for name in (HOSTILE, "\ufffe\uffff\ud7ff\u202e", "\xff" * 15):
