@@ -119,6 +119,8 @@ class Summary(Traces):
             out = self.write(trace, "--what-if", what)
             self.assert_near(self.number(out, r"  with [^:]*: TIME"), simulate(costs, chunks, workers, 96 * 4096), 0.01)
             self.assertNotIn("try chunks", out)
+            self.assert_near(self.number(out, "median TIME"), sorted(costs)[47])
+            self.assert_near(self.number(out, "p95 TIME"), sorted(costs)[91])
 
     def test_status_1_and_the_reason__when_nothing_can_be_computed(self):
         for change in ({"does": trace_file.EACH}, {"count": 32, "grain": 32}):
@@ -429,6 +431,7 @@ class Pages(Traces):
         trace.worker(DEATH, 999, 0, 5 * MS, 1, 999, number=6)
         page, _ = self.check(trace)
         self.assertIn("8 workers in a row", page)
+        self.assertNotIn("<title>chunk", page)  # they would lie on each other
         self.assertIn("worker 999 died at 5.00 ms: process 1999, signal 6", page)
 
 
