@@ -17,8 +17,8 @@
 
 #include "pool/control/control.h"
 #include "pool/tool/text.h"
+#include "pool/tool/timeline.h"
 #include "pool/tool/tool.h"
-#include "pool/tool/trace.h"
 
 #define SECONDS_MAX 3600
 

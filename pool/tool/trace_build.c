@@ -15,7 +15,7 @@
 #include "pool/control/control.h"
 #include "pool/tool/pools.h"
 #include "pool/tool/text.h"
-#include "pool/tool/trace.h"
+#include "pool/tool/timeline.h"
 
 #define SLACK_NS INT64_C(1000000000) /* an event may be noted while the file is written */
 #define TIME_MAX (INT64_MAX / 4)

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 #include "pool/tool/text.h"
-#include "pool/tool/trace.h"
+#include "pool/tool/timeline.h"
 
 enum {
     EVENTS_MAX = 1000000,

@@ -25,8 +25,8 @@
 #include "pool/control/ring.h"
 #include "pool/tool/pools.h"
 #include "pool/tool/text.h"
+#include "pool/tool/timeline.h"
 #include "pool/tool/tool.h"
-#include "pool/tool/trace.h"
 #include "shm/clock.h"
 
 #define MILLISECOND INT64_C(1000000)

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pool/tool/trace.h"
+#include "pool/tool/timeline.h"
 
 /* The time that was worked until a moment. */
 struct sums {

@@ -5,7 +5,7 @@
 #ifndef WEIR_TOOL_TRACE_PICTURE_H
 #define WEIR_TOOL_TRACE_PICTURE_H
 
-#include "pool/tool/trace.h"
+#include "pool/tool/timeline.h"
 
 enum {
     PICTURE_COLOURS = 9,  /* of groups of jobs; the last one is for all others */

@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "pool/tool/trace.h"
+#include "pool/tool/timeline.h"
 
 #define SIZE_LIMIT (INT64_C(8) << 30)
 

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 
 #include "pool/control/control.h"
-#include "pool/tool/trace.h"
+#include "pool/tool/timeline.h"
 
 #define CHUNK_COST_NS 1000.
 #define JOBS_MAX      32 /* of a group; for the others what was recorded is taken */

@@ -9,7 +9,7 @@
 #include "pool/control/control.h"
 #include "pool/tool/describe.h"
 #include "pool/tool/text.h"
-#include "pool/tool/trace.h"
+#include "pool/tool/timeline.h"
 
 enum {
     GROUPS_MAX = 20, /* of jobs, spans or counts; the rest is one line */
@@ -329,7 +329,7 @@ static void write_unfinished(const struct summary *summary)
 {
     const struct tool_trace *trace = summary->trace;
     const struct tool_event **running =
-        tool_take(summary->heap, trace->events_count + 1, sizeof(*running));
+        tool_take(summary->heap, trace->events_count + 1, sizeof(void *));
     size_t count = 0;
 
     for (size_t i = 0; i < trace->events_count; i++) {
@@ -338,17 +338,15 @@ static void write_unfinished(const struct summary *summary)
     }
     if (count == 0)
         return;
-    qsort(running, count, sizeof(*running), compare_times);
+    qsort(running, count, sizeof(void *), compare_times);
     fprintf(summary->to, "not finished: %zu chunk%s\n", count, plural((int64_t)count));
     for (size_t i = 0; i < count && i < UNFINISHED_MAX; i++) {
-        const struct tool_traced_job *job = tool_event_job(trace, running[i]);
         const bool before = running[i]->event.begin_ns <= trace->head.traced_ns;
 
-        fprintf(summary->to, "  worker %u (process %d): %s of %s, %s %s\n", running[i]->worker,
+        fprintf(summary->to, "  worker %u (process %d): %s, %s %s\n", running[i]->worker,
                 (int)running[i]->event.worker.pid,
-                tool_event_what(summary->heap, trace, running[i]),
-                job != NULL ? job->label : "a job that is not known",
-                before ? "all the time:" : "for", time_of(summary, tool_event_busy(running[i])));
+                tool_event_what(summary->heap, trace, running[i]), before ? "all the time:" : "for",
+                time_of(summary, tool_event_busy(running[i])));
     }
     if (count > UNFINISHED_MAX)
         fprintf(summary->to, "  and %zu more\n", count - UNFINISHED_MAX);

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "pool/control/control.h"
-#include "pool/tool/trace.h"
+#include "pool/tool/timeline.h"
 
 enum { WORKERS = 3, EVENTS = 6, PIECE_MAX = 255, BEGAN = 1000000 };
 

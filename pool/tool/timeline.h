@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * trace.h: a trace in the tool's memory, as read from a file or from a pool that runs.
+ * timeline.h: a trace in the tool's memory, as read from a file or from a pool that runs.
  */
-#ifndef WEIR_TOOL_TRACE_H
-#define WEIR_TOOL_TRACE_H
+#ifndef WEIR_TOOL_TIMELINE_H
+#define WEIR_TOOL_TIMELINE_H
 
 #include <stdbool.h>
 #include <stdint.h>
