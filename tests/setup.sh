@@ -155,6 +155,13 @@ install() {
     return $installed
 }
 
+# install_each PACKAGE...: those that can be, one after the other.
+install_each() {
+    for package in "$@"; do
+        install "$package" || say "apt-get could not install $package; going on without"
+    done
+}
+
 # Installs what need() and want() noted, and nothing when they noted nothing.
 install_missing() {
     if [ -n "$missing" ]; then
@@ -164,7 +171,7 @@ install_missing() {
     fi
     if [ -n "$wanted" ] && has_command apt-get && { [ "$(id -u)" = 0 ] || has_command sudo; }; then
         # shellcheck disable=SC2086 # a list of words
-        install $wanted || say "apt-get could not install:$wanted; going on without"
+        install $wanted || install_each $wanted
     fi
 }
 
