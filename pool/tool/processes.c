@@ -458,6 +458,23 @@ int tool_process_read(pid_t pid, const char *name, char *text, size_t capacity)
     return n < 0 ? (int)n : (int)size;
 }
 
+bool tool_process_catches(pid_t pid, int number, pid_t *parent)
+{
+    char text[4096];
+    const char *caught, *of;
+    uint64_t mask;
+
+    if (tool_process_read(pid, "status", text, sizeof(text)) <= 0)
+        return false;
+    caught = strstr(text, "\nSigCgt:");
+    of = strstr(text, "\nPPid:");
+    if (caught == NULL || of == NULL || sscanf(caught, "\nSigCgt: %" SCNx64, &mask) != 1 ||
+        !(mask & UINT64_C(1) << (number - 1)))
+        return false;
+    *parent = atoi(of + strlen("\nPPid:"));
+    return true;
+}
+
 char *tool_process_command(struct tool_heap *heap, pid_t pid)
 {
     char text[4096] = "", comm[64];

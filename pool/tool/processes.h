@@ -84,6 +84,8 @@ pid_t tool_process_parse(const char *text);
 /* What a file /proc/PID/NAME holds, at most `capacity` - 1 bytes, with a NUL; the size or a
  * negative errno. */
 int tool_process_read(pid_t pid, const char *name, char *text, size_t capacity);
+/* Whether it has a handler for the signal, and, if so, which process is its parent. */
+bool tool_process_catches(pid_t pid, int number, pid_t *parent);
 /* Its command line, escaped, blanks between; or "[comm]"; NULL: it is gone. */
 char *tool_process_command(struct tool_heap *heap, pid_t pid);
 

@@ -47,31 +47,17 @@ struct show {
 
 /* ---- stacks --------------------------------------------------------------------------------- */
 
-/* Whether a process handles SIGQUIT, and who its parent is. */
-static bool handles_sigquit(pid_t pid, pid_t parent)
-{
-    char text[4096];
-    const char *caught, *of;
-    uint64_t mask;
-
-    if (tool_process_read(pid, "status", text, sizeof(text)) <= 0)
-        return false;
-    caught = strstr(text, "\nSigCgt:");
-    of = strstr(text, "\nPPid:");
-    return caught != NULL && of != NULL && sscanf(caught, "\nSigCgt: %" SCNx64, &mask) == 1 &&
-           mask & UINT64_C(1) << (SIGQUIT - 1) && atoi(of + strlen("\nPPid:")) == parent;
-}
-
 /* Opened first: what is then seen under the number is that process, or nothing, if the descriptor
  * can still be used afterwards. */
 static bool ask_worker(const struct tool_pool *pool, pid_t pid)
 {
     const int fd = (int)syscall(SYS_pidfd_open, pid, 0);
     bool asked = false;
+    pid_t parent;
 
     if (fd < 0)
         return false;
-    if (handles_sigquit(pid, pool->supervisor))
+    if (tool_process_catches(pid, SIGQUIT, &parent) && parent == pool->supervisor)
         asked = syscall(SYS_pidfd_send_signal, fd, SIGQUIT, NULL, 0) == 0;
     close(fd);
     return asked;

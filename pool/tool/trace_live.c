@@ -162,11 +162,13 @@ static const char *open_pool(struct live *live)
 
 /* ---- asking ---------------------------------------------------------------------------------- */
 
-/* A pidfd of the supervisor; -1: it is gone, or is not that process any more. */
+/* A pidfd of the supervisor; -1: it is gone, is not that process any more, or does not handle the
+ * signal, whatever its page says. */
 static int open_supervisor(const struct live *live)
 {
     const int pidfd = (int)syscall(SYS_pidfd_open, live->pool->supervisor, 0);
     bool same = false;
+    pid_t parent;
 
     for (size_t i = 0; i < live->processes.files_count && pidfd >= 0 && !same; i++) {
         const struct tool_use *use = &live->processes.files[i].use;
@@ -175,7 +177,7 @@ static int open_supervisor(const struct live *live)
         if (use->dev != live->pool->dev || use->ino != live->pool->ino)
             continue;
         fd = tool_use_open(use); /* after the pidfd: it has the file, so it is the supervisor */
-        same = fd >= 0;
+        same = fd >= 0 && tool_process_catches(live->pool->supervisor, SIGUSR1, &parent);
         if (fd >= 0)
             close(fd);
     }
