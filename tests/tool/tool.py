@@ -116,6 +116,16 @@ class Mill:
             self.end()
 
 
+def as_nobody_who_traces_none():
+    libc.prctl(PR_CAPBSET_DROP, CAP_SYS_PTRACE)
+    as_nobody()
+
+
+INSIDE = ["unshare", "--pid", "--fork", "--mount-proc"]
+needs_namespace = unittest.skipIf(subprocess.run(INSIDE + ["true"], capture_output=True, check=False).returncode,
+                                  "no pid namespace")
+
+
 def clear_shm():
     for entry in os.scandir("/dev/shm"):
         (os.rmdir if entry.is_dir(follow_symlinks=False) else os.unlink)(entry.path)
@@ -338,19 +348,14 @@ class Ls(Case):
             self.assertIn("(of user root)", self.expect("ls", preexec_fn=as_nobody))
 
     def test_a_user_sees_own_scopes__without_the_right_to_trace(self):
-        def drop():
-            libc.prctl(PR_CAPBSET_DROP, CAP_SYS_PTRACE)
-            as_nobody()
-
         with Things(preexec_fn=as_nobody) as things:
-            scope = json.loads(self.expect("ls", "-B", "--json", preexec_fn=drop))["scopes"][0]
+            scope = json.loads(self.expect("ls", "-B", "--json", preexec_fn=as_nobody_who_traces_none))["scopes"][0]
             self.assertEqual((scope["id"], scope["state"], scope["pid"]), (things.id, "live", things.pid))
             self.assertEqual(len(scope["blocks"]), 4)
 
+    @needs_namespace
     def test_a_scope_of_elsewhere_may_be_dead__when_seen_from_a_pid_namespace(self):
-        inside = ["unshare", "--pid", "--fork", "--mount-proc", WEIR, "ls"]
-        if subprocess.run(inside, capture_output=True, check=False).returncode:
-            self.skipTest("no pid namespace")
+        inside = INSIDE + [WEIR, "ls"]
         with Things() as things:
             out = subprocess.run(inside + ["--json"], capture_output=True, check=True).stdout
             scope = json.loads(out)["scopes"][0]
@@ -491,20 +496,14 @@ class Show(Case):
             self.assertIn("may not be looked into", err)
 
     def test_the_owner_sees_a_pool__without_the_right_to_trace(self):
-        def drop():
-            libc.prctl(PR_CAPBSET_DROP, CAP_SYS_PTRACE)
-            as_nobody()
-
         with Mill(preexec_fn=as_nobody) as mill:
-            pool = self.show(mill.pid, preexec_fn=drop)[1]
+            pool = self.show(mill.pid, preexec_fn=as_nobody_who_traces_none)[1]
             self.assertEqual(pool["jobs"][-1]["name"], "grind")
             self.assertEqual({worker["state"] for worker in pool["workers"]}, {"run"})
 
+    @needs_namespace
     def test_numbers_are_another_namespaces__when_the_program_runs_in_one(self):
-        inside = ["unshare", "--pid", "--fork", "--mount-proc", MILL]
-        if subprocess.run(inside[:-1] + ["true"], capture_output=True, check=False).returncode:
-            self.skipTest("no pid namespace")
-        program = subprocess.Popen(inside, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        program = subprocess.Popen(INSIDE + [MILL], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         program.stdout.readline()
         name = next(name for name in os.listdir("/dev/shm") if name.endswith(".scope"))
         status, out, err = weir("show", name[5:21], "--stack", "--json")
@@ -602,20 +601,14 @@ class Trace(Case):
             mill.end()
 
     def test_a_users_own_pool_is_traced__without_the_right_to_trace(self):
-        def drop():
-            libc.prctl(PR_CAPBSET_DROP, CAP_SYS_PTRACE)
-            as_nobody()
-
         with Mill("turning", preexec_fn=as_nobody) as mill:
-            out = self.expect("trace", "-p", str(mill.supervisor), "-d", "0.3", preexec_fn=drop)
+            out = self.expect("trace", "-p", str(mill.supervisor), "-d", "0.3", preexec_fn=as_nobody_who_traces_none)
             self.assertIn('job "grind": ', out)
             mill.end()
 
+    @needs_namespace
     def test_a_pool_of_another_pid_namespace_is_refused(self):
-        inside = ["unshare", "--pid", "--fork", "--mount-proc", MILL]
-        if subprocess.run(inside[:-1] + ["true"], capture_output=True, check=False).returncode:
-            self.skipTest("no pid namespace")
-        program = subprocess.Popen(inside, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        program = subprocess.Popen(INSIDE + [MILL], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         program.stdout.readline()
         name = next(name for name in os.listdir("/dev/shm") if name.endswith(".scope"))
         status, out, err = weir("trace", "-p", name[5:21], "-d", "0.1")
@@ -789,6 +782,27 @@ class Top(Case):
                 self.assertIsNone(before["cpu"])
                 self.assertLess(worker["cpu"], 0.9)
 
+    def test_another_users_pools_are_not_seen(self):
+        with Mill() as mill:
+            status, out, err = weir("top", "-p", str(mill.pid), "-b", "-n", "1", preexec_fn=as_nobody)
+            self.assertEqual((status, out), (1, ""), err)
+
+    def test_a_users_own_pool_is_seen__without_the_right_to_trace(self):
+        with Mill(preexec_fn=as_nobody) as mill:
+            out = self.expect("top", "-p", str(mill.pid), "-n", "1", "-d", "0.3", "--json", preexec_fn=as_nobody_who_traces_none)
+            self.assertEqual([worker["state"] for worker in json.loads(out)["workers"]], ["run"] * 3)
+
+    @needs_namespace
+    def test_a_pool_of_another_pid_namespace_is_seen(self):
+        program = subprocess.Popen(INSIDE + [MILL], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        program.stdout.readline()
+        name = next(name for name in os.listdir("/dev/shm") if name.endswith(".scope"))
+        frame, = self.frames(name[5:21], 1)
+        self.assertEqual((frame["name"], frame["pids_are_ours"]), ("mill", False))
+        self.assertEqual([worker["state"] for worker in frame["workers"]], ["run"] * 3)
+        _, said = program.communicate("", timeout=60)
+        self.assertEqual((program.returncode, said), (0, ""))
+
     def test_an_idle_worker_is_not_busy_and_a_job_has_a_rate(self):
         with Mill("uneven") as mill:
             time.sleep(1)
@@ -900,6 +914,21 @@ class Sweep(Case):
             self.assertEqual(self.read("sweep")["scopes"], [])
             self.assertEqual(sorted(os.listdir("/dev/shm")), names)
 
+    def test_leaves_a_users_live_scope__without_the_right_to_trace(self):
+        with Things(preexec_fn=as_nobody):
+            names = sorted(os.listdir("/dev/shm"))
+            self.expect("sweep", preexec_fn=as_nobody_who_traces_none)
+            self.assertEqual(sorted(os.listdir("/dev/shm")), names)
+
+    @needs_namespace
+    def test_leaves_a_scope_that_lives_in_another_pid_namespace(self):
+        with Things():
+            names = sorted(os.listdir("/dev/shm"))
+            done = subprocess.run(INSIDE + [WEIR, "sweep", "-n"], capture_output=True, text=True, check=True)
+            self.assertIn("stays if a process of another pid namespace has it", done.stderr)
+            done = subprocess.run(INSIDE + [WEIR, "sweep"], capture_output=True, text=True, check=True)
+            self.assertEqual((done.stdout, sorted(os.listdir("/dev/shm"))), ("", names))
+
     def test_leaves_another_users_dead_scope(self):
         with Things(preexec_fn=as_nobody) as things:
             things.kill()
@@ -968,6 +997,13 @@ class Doctor(Case):
             os.posix_fallocate(file.fileno(), 0, 60 << 20)
         self.assertIn("weir ls --all", self.find("/dev/shm")["remedy"])
         self.assertRegex(weir("doctor")[1], r"(?m)^warn +/dev/shm +tmpfs of 64M, ")
+
+    def test_it_answers__as_another_user_and_in_a_pid_namespace(self):
+        self.find("/dev/shm", preexec_fn=as_nobody_who_traces_none)
+        if subprocess.run(INSIDE + ["true"], capture_output=True, check=False).returncode == 0:
+            done = subprocess.run(INSIDE + [WEIR, "doctor"], capture_output=True, text=True, check=False)
+            self.assertIn(done.returncode, (0, 1), done.stderr)
+            self.assertIn("/dev/shm", done.stdout)
 
     def test_a_dead_scope_is_a_warning(self):
         with Things() as things:
