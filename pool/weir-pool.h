@@ -669,8 +669,9 @@ typedef struct weir_span {
 
 /* Begins a span with the label, of which the timeline shows 23 bytes. While the pool is not traced
  * it costs a call and a load. WEIR_SPAN() ends it by itself.
- * Context: the function that was given the task. In a process that a task has forked, in a pool
- * without processes, and with NULL, nothing is noted. The label must stay until the span's end.
+ * Context: the function that was given the task, in the thread that runs it: not in threads that it
+ * has started. In a process that a task has forked, in a pool without processes, and with NULL,
+ * nothing is noted. The label must stay until the span's end.
  * Crash: a span that has not ended is not in the timeline.
  * Returns: the span, to be given to weir_span_end(). */
 WEIR_API weir_span weir_span_begin(weir_task *task, const char *label);

@@ -40,8 +40,6 @@
 #define REGION_UNIT   ((size_t)64 << 10) /* the largest page of a Linux kernel (arm64, ppc64) */
 #define HEAP_SIZE     ((size_t)256 << 20)
 #define HEAP_SIZE_MIN ((size_t)1 << 20)
-#define RINGS_SIZE    ((size_t)64 << 20) /* of all together */
-#define RING_EVENTS   16384              /* of one at most: 1 MiB */
 
 static_assert(WEIR_WORKERS_MAX <= 2048 && REGION_MAX / WEIR__UNIT < 1 << 24,
               "a word can name every piece");
@@ -88,9 +86,9 @@ static bool may_write_file_of(size_t size)
  * the one to which they are written, may not be so large there are none. */
 static void lay_rings(struct layout *layout, size_t workers)
 {
-    uint32_t events = RING_EVENTS;
+    uint32_t events = WEIR__RING_EVENTS;
 
-    while (events * (workers + 1) * sizeof(struct weir__event) > RINGS_SIZE)
+    while (events * (workers + 1) * sizeof(struct weir__event) > WEIR__RINGS_SIZE)
         events /= 2;
     layout->rings = round_up((workers + 1) * weir__ring_size(events) +
                              WEIR__JOB_RECORDS * sizeof(struct weir__job_record));

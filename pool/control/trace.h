@@ -20,6 +20,7 @@
 #include <assert.h>
 #include <stdalign.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "pool/control/status.h"
@@ -73,6 +74,9 @@ struct weir__event {
 };
 
 static_assert(sizeof(struct weir__event) == 64, "an event is one cache line, and has no holes");
+
+#define WEIR__RING_EVENTS 16384              /* of one ring at most: 1 MiB; a power of two */
+#define WEIR__RINGS_SIZE  ((size_t)64 << 20) /* events of all rings of a pool together */
 
 struct weir__ring {
     alignas(64) _Atomic uint64_t written; /* events ever; the ring has the last ones of them */

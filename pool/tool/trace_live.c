@@ -124,8 +124,10 @@ static const char *look_at_page(struct live *live)
         return "its page is damaged";
     if (!(control->status.can & STATUS_TRACE) || control->rings == NULL)
         return "it has no memory for events (RLIMIT_FSIZE or RLIMIT_AS was too small)";
-    if (control->ring_events == 0 || control->ring_events > 1 << 20 ||
-        (control->ring_events & (control->ring_events - 1)) != 0)
+    if (control->ring_events == 0 || control->ring_events > WEIR__RING_EVENTS ||
+        (control->ring_events & (control->ring_events - 1)) != 0 ||
+        ((size_t)control->workers + 1) * control->ring_events * sizeof(struct weir__event) >
+            WEIR__RINGS_SIZE)
         return "its page is damaged";
     rings = ((uint64_t)control->workers + 1) * weir__ring_size(control->ring_events);
     if (!place(live, control->rings, rings, &live->rings_at) ||
