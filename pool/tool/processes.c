@@ -178,6 +178,16 @@ static bool leads_to_shm(const struct tool_processes *processes, char *target, s
                     compare_names) != NULL);
 }
 
+/* A process that only looks, such as another one of this program, has it open for reading: its
+ * number may be lower than the owner's, and it closes the file at any moment. The mode of the link
+ * says how a descriptor was opened. */
+static bool may_write(int process, const char *path)
+{
+    struct stat st;
+
+    return fstatat(process, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && (st.st_mode & S_IWUSR) != 0;
+}
+
 static void note_memory_file(struct tool_processes *processes, const struct tool_use *use,
                              const char *name)
 {
@@ -212,7 +222,8 @@ static void look_at_descriptor(struct tool_processes *processes, int process, pi
     if (is_scope_file(processes, st.st_dev, st.st_ino, target) &&
         file_is_locked(process, fd, st.st_dev, st.st_ino))
         use->how |= TOOL_LOCKED;
-    if (st.st_dev != processes->shm && strncmp(target, MEMORY_FILE, strlen(MEMORY_FILE)) == 0)
+    if (st.st_dev != processes->shm && strncmp(target, MEMORY_FILE, strlen(MEMORY_FILE)) == 0 &&
+        may_write(process, path))
         note_memory_file(processes, use, target + strlen(MEMORY_FILE));
 }
 

@@ -50,7 +50,7 @@ struct tool_processes {
     size_t scope_files_count, scope_files_capacity;
     struct tool_use *uses; /* sorted by file, then by process */
     size_t uses_count, uses_capacity;
-    struct tool_memory_file *files; /* the first use of each */
+    struct tool_memory_file *files; /* the first use of each by a process that may write it */
     size_t files_count, files_capacity;
     struct tool_lock *locks;
     size_t locks_count, locks_capacity;

@@ -421,6 +421,20 @@ class Show(Case):
                     self.assertEqual(int(file.read().split(")")[1].split()[1]), mill.supervisor)
             self.assertGreater(self.show(mill.pid)[1]["workers"][1]["for_ns"], pool["workers"][1]["for_ns"])
 
+    def test_the_supervisor_is_found__when_another_observer_has_the_page_open(self):
+        with Mill() as mill:
+            if os.getpid() > mill.supervisor:
+                self.skipTest("the numbers of processes have begun anew meanwhile")
+            folder = "/proc/%d/fd/" % mill.supervisor
+            page = next(fd for fd in os.listdir(folder) if "weir-pool" in os.readlink(folder + fd))
+            with open(folder + page, "rb"):
+                self.assertEqual(self.show(mill.pid)[1]["supervisor"], mill.supervisor)
+                self.assertEqual(len(self.frames_of(mill)), 1)
+            mill.end()
+
+    def frames_of(self, mill):
+        return self.expect("top", "-p", str(mill.pid), "-n", "1", "-d", "0.1", "--json").splitlines()
+
     def test_the_first_failure_is_told__when_a_job_keeps_going(self):
         with Mill("fails") as mill:
             job = next(job for job in self.show(mill.pid)[1]["jobs"] if job["name"] == "grind")
