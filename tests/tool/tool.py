@@ -568,6 +568,17 @@ class Trace(Case):
             self.assertIn('"corn"', text)
             mill.end()
 
+    def wait_for_handler(self, pid, number):
+        """Until the process handles the signal: the pool has been asked then."""
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            with open("/proc/%d/status" % pid, encoding="utf-8") as file:
+                caught = next(line.split()[1] for line in file if line.startswith("SigCgt:"))
+            if int(caught, 16) >> number - 1 & 1:
+                return
+            time.sleep(0.01)
+        self.fail("it does not handle signal %d" % number)
+
     def test_what_stands_still_is_there__though_it_has_not_ended(self):
         with Mill() as mill:
             events = self.trace(mill.pid, 0.3)
@@ -585,7 +596,8 @@ class Trace(Case):
             with Mill("turning") as mill:
                 with subprocess.Popen([WEIR, "trace", "-p", str(mill.supervisor), "-d", "600"], stdout=subprocess.PIPE,
                                       stderr=subprocess.PIPE, text=True) as tool:
-                    time.sleep(0.5)
+                    self.wait_for_handler(tool.pid, signal.SIGINT)
+                    time.sleep(0.2)
                     end(mill, tool)
                     out, err = tool.communicate(timeout=60)
                 self.assertEqual((tool.returncode, err), (0, ""))
