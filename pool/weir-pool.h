@@ -694,7 +694,7 @@ WEIR_API void weir_span_end(weir_span *span);
     for (weir_span weir__span_##line                                                               \
          __attribute__((cleanup(weir_span_end))) = weir_span_begin(task, label),                   \
          *weir__once_##line = &weir__span_##line;                                                  \
-         weir__once_##line != (weir_span *)0; weir__once_##line = (weir_span *)0)
+         weir__once_##line != NULL; weir__once_##line = NULL)
 
 /* Notes a number for the timeline, under a label of which it shows 23 bytes: rows that were read,
  * say. The timeline shows the sum of each label and when it grew.
