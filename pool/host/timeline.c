@@ -114,10 +114,11 @@ void weir__timeline_forget(weir_pool *pool)
 void weir__timeline_note_job(weir_pool *pool, unsigned index)
 {
     struct weir__control *control = pool->control;
-    const uint64_t noted = atomic_load_explicit(&control->jobs_noted, memory_order_relaxed);
+    uint64_t noted;
 
     if (!weir__is_traced(control))
         return;
+    noted = atomic_load_explicit(&control->jobs_noted, memory_order_relaxed);
     weir__job_record_fill(&control->job_records[noted & (WEIR__JOB_RECORDS - 1)],
                           &control->jobs[index], weir__now_ns());
     /* release; pairs with supervisor/timeline.c, count_jobs(): the record is there */

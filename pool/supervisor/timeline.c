@@ -23,22 +23,22 @@
 
 #include "pool/control/no_malloc.h"
 
-static struct weir__ring *own_ring(const struct weir__control *control)
+static void note(const struct weir__control *control, const struct weir__event *event)
 {
-    return weir__ring_of(control, (unsigned)control->workers);
+    weir__ring_add(weir__ring_of(control, (unsigned)control->workers), control->ring_events, event);
 }
 
 void weir__timeline_started(struct weir__control *control, unsigned slot, pid_t pid)
 {
-    const struct weir__event event = {
-        .begin_ns = weir__now_ns(),
-        .end_ns = weir__now_ns(),
-        .kind = EVENT_START,
-        .worker = {
-            .slot = slot, .pid = pid, .life = atomic_load(&control->slots[slot].incarnation)}};
+    struct weir__event event = {.kind = EVENT_START,
+                                .worker = {.slot = slot,
+                                           .pid = pid,
+                                           .life = atomic_load(&control->slots[slot].incarnation)}};
 
-    if (weir__is_traced(control))
-        weir__ring_add(own_ring(control), control->ring_events, &event);
+    if (!weir__is_traced(control))
+        return;
+    event.begin_ns = event.end_ns = weir__now_ns();
+    note(control, &event);
 }
 
 /* When the slot's worker began its chunk of the job, as far as it has said so. */
@@ -64,10 +64,7 @@ static enum weir__event_kind kind_of(const struct weir__control *control)
 
 void weir__timeline_died(struct weir__control *control, const struct weir__timeline_death *death)
 {
-    const int64_t now = weir__now_ns();
     struct weir__event event = {
-        .begin_ns = now,
-        .end_ns = now,
         .kind = (uint8_t)kind_of(control),
         .flags = EVENT_IDLE,
         .attempt = (uint16_t)death->attempt,
@@ -79,6 +76,7 @@ void weir__timeline_died(struct weir__control *control, const struct weir__timel
 
     if (!weir__is_traced(control) || (death->job == NULL && event.kind == EVENT_CUT))
         return;
+    event.begin_ns = event.end_ns = weir__now_ns();
     if (death->job != NULL) {
         event.begin_ns = chunk_began(control, death->slot, death->job);
         event.job = number_of(death->job);
@@ -87,7 +85,7 @@ void weir__timeline_died(struct weir__control *control, const struct weir__timel
     }
     if (atomic_load(&control->slots[death->slot].killed) != KILLED_NOT)
         event.flags |= EVENT_LATE;
-    weir__ring_add(own_ring(control), control->ring_events, &event);
+    note(control, &event);
 }
 
 /* The chunk that a worker still was at: it was killed as the program had died. */
@@ -95,11 +93,12 @@ static void note_cut(struct weir__control *control, unsigned slot)
 {
     const uint32_t index = atomic_load(&control->slots[slot].job);
     const int64_t chunk = atomic_load(&control->slots[slot].chunk);
-    const struct weir__job *job = &control->jobs[index - 1];
+    const struct weir__job *job;
     uint64_t cell;
 
     if (index == 0 || index > WEIR__JOBS_MAX || chunk < 0)
         return;
+    job = &control->jobs[index - 1];
     if (index - 1 == WEIR__QUEUE_JOB)
         cell = atomic_load(&control->queue->cells[weir__queue_place((uint64_t)chunk)]);
     else if (atomic_load(&job->state) == JOB_OPEN && chunk < job->count)
@@ -108,17 +107,16 @@ static void note_cut(struct weir__control *control, unsigned slot)
         return;
     if (weir__cell_state_of(cell) != CELL_RUNNING || weir__cell_owner(cell) != slot)
         return;
-    weir__ring_add(
-        own_ring(control), control->ring_events,
-        &(struct weir__event){.begin_ns = chunk_began(control, slot, job),
-                              .end_ns = weir__now_ns(),
-                              .job = number_of(job),
-                              .kind = EVENT_CUT,
-                              .attempt = (uint16_t)weir__cell_attempt(cell),
-                              .worker = {.chunk = chunk,
-                                         .slot = slot,
-                                         .pid = atomic_load(&control->slots[slot].pid),
-                                         .life = atomic_load(&control->slots[slot].incarnation)}});
+    note(control,
+         &(struct weir__event){.begin_ns = chunk_began(control, slot, job),
+                               .end_ns = weir__now_ns(),
+                               .job = number_of(job),
+                               .kind = EVENT_CUT,
+                               .attempt = (uint16_t)weir__cell_attempt(cell),
+                               .worker = {.chunk = chunk,
+                                          .slot = slot,
+                                          .pid = atomic_load(&control->slots[slot].pid),
+                                          .life = atomic_load(&control->slots[slot].incarnation)}});
 }
 
 /* ---- the file -------------------------------------------------------------------------------- */
