@@ -7,6 +7,7 @@
 
 #include <getopt.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 struct tool_heap;
 
@@ -39,6 +40,9 @@ void tool_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
  * it was asked for help, or something was wrong, which has been said. */
 int tool_next_option(int argc, char **argv, const char *letters, const struct option *known,
                      const struct tool_command *command, int *status);
+
+/* A number of seconds, with a fraction or without. False: it is none, or not between these. */
+bool tool_parse_seconds(const char *text, double least, double most, int64_t *ns);
 
 /* For an argument that is wrong: says so (NULL: that has been said) and what exists.
  * TOOL_FAILED. */

@@ -642,17 +642,6 @@ static int run_frames(struct top *top)
 
 /* ---- the command ---------------------------------------------------------------------------- */
 
-static bool parse_delay(const char *text, int64_t *ns)
-{
-    char *end;
-    const double seconds = strtod(text, &end);
-
-    if (end == text || *end != '\0' || !(seconds >= 0.05) || seconds > DELAY_MAX_S)
-        return false;
-    *ns = (int64_t)(seconds * (double)SECOND);
-    return true;
-}
-
 static bool parse_frames(const char *text, long *frames)
 {
     char *end;
@@ -670,7 +659,7 @@ static bool take_option(struct options *options, int option)
         options->what = optarg;
         return true;
     case 'd':
-        return parse_delay(optarg, &options->delay_ns);
+        return tool_parse_seconds(optarg, 0.05, DELAY_MAX_S, &options->delay_ns);
     case 'n':
         return parse_frames(optarg, &options->frames);
     case 'b':

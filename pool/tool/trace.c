@@ -95,17 +95,6 @@ static bool parse_what_if(const char *text, struct tool_what_if *what_if)
     return true;
 }
 
-static bool parse_seconds(const char *text, int64_t *ns)
-{
-    char *end;
-    const double seconds = strtod(text, &end);
-
-    if (end == text || *end != '\0' || !(seconds >= 0.01) || seconds > SECONDS_MAX)
-        return false;
-    *ns = (int64_t)(seconds * 1e9);
-    return true;
-}
-
 /* False: the argument is wrong. */
 static bool take_option(struct options *options, int option)
 {
@@ -120,7 +109,7 @@ static bool take_option(struct options *options, int option)
         options->pool = optarg;
         return true;
     case 'd':
-        return parse_seconds(optarg, &options->for_ns);
+        return tool_parse_seconds(optarg, 0.01, SECONDS_MAX, &options->for_ns);
     case 'w':
         return parse_what_if(optarg, &options->what_if);
     default:

@@ -5,6 +5,7 @@
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "pool/tool/heap.h"
 #include "pool/tool/text.h"
@@ -32,6 +33,17 @@ static int write_whole_help(const struct tool_command *command)
     printf("weir %s: %s\n", command->name, command->summary);
     write_command_help(command, stdout);
     return TOOL_DONE;
+}
+
+bool tool_parse_seconds(const char *text, double least, double most, int64_t *ns)
+{
+    char *end;
+    const double seconds = strtod(text, &end);
+
+    if (end == text || *end != '\0' || !(seconds >= least) || seconds > most)
+        return false;
+    *ns = (int64_t)(seconds * 1e9);
+    return true;
 }
 
 int tool_usage(const struct tool_command *command, const char *wrong)
