@@ -29,16 +29,17 @@
 #include "pool/tool/text.h"
 #include "shm/clock.h"
 
-/* The file, and how much of it the page says there is. */
-struct source {
-    int fd;
-    uint64_t size;
-};
-
-static bool read_at(const struct source *source, void *to, size_t size, uint64_t at)
+bool tool_page_read(const struct tool_page *page, void *to, size_t size, uint64_t at)
 {
-    return at <= source->size && size <= source->size - at &&
-           pread(source->fd, to, size, (off_t)at) == (ssize_t)size;
+    return at <= page->size && size <= page->size - at &&
+           pread(page->fd, to, size, (off_t)at) == (ssize_t)size;
+}
+
+bool tool_page_place(const struct tool_page *page, const struct weir__status *status,
+                     const void *pointer, uint64_t size, uint64_t *at)
+{
+    *at = (uintptr_t)pointer - status->base;
+    return (uintptr_t)pointer >= status->base && *at <= page->size && size <= page->size - *at;
 }
 
 const char *tool_work_name(enum tool_work work)
@@ -79,13 +80,13 @@ static bool has_own_cells(const struct weir__job *job, uint64_t job_at, uint64_t
 }
 
 /* Between the first of them and the last, calls wait or run. */
-static void count_calls(struct tool_job *out, const struct source *source, uint64_t queue_at)
+static void count_calls(struct tool_job *out, const struct tool_page *page, uint64_t queue_at)
 {
     static _Atomic uint64_t cells[WEIR__QUEUE_CALLS];
     uint64_t tail, first;
 
-    if (!read_at(source, &tail, sizeof(tail), queue_at + offsetof(struct weir__queue, tail)) ||
-        !read_at(source, cells, sizeof(cells), queue_at + offsetof(struct weir__queue, cells)))
+    if (!tool_page_read(page, &tail, sizeof(tail), queue_at + offsetof(struct weir__queue, tail)) ||
+        !tool_page_read(page, cells, sizeof(cells), queue_at + offsetof(struct weir__queue, cells)))
         return;
     tail >>= QUEUE_POSITION_SHIFT;
     first = tail > WEIR__QUEUE_CALLS ? tail - WEIR__QUEUE_CALLS : 0;
@@ -157,7 +158,7 @@ static void describe_job(struct tool_job *out, struct tool_heap *heap, const str
 }
 
 /* False: it is not open, or another one by now. */
-static bool read_job(struct tool_pool *pool, struct tool_heap *heap, const struct source *source,
+static bool read_job(struct tool_pool *pool, struct tool_heap *heap, const struct tool_page *page,
                      uint64_t jobs_at, uint64_t queue_at, uint32_t place)
 {
     const uint64_t at = jobs_at + (uint64_t)place * sizeof(struct weir__job);
@@ -165,8 +166,8 @@ static bool read_job(struct tool_pool *pool, struct tool_heap *heap, const struc
     struct tool_job *out;
     uint64_t activity;
 
-    if (!read_at(source, &again, sizeof(again), at) || again.state != JOB_OPEN ||
-        !read_at(source, &job, sizeof(job), at) || job.state != JOB_OPEN ||
+    if (!tool_page_read(page, &again, sizeof(again), at) || again.state != JOB_OPEN ||
+        !tool_page_read(page, &job, sizeof(job), at) || job.state != JOB_OPEN ||
         job.stop >> STOP_NUMBER_SHIFT != again.stop >> STOP_NUMBER_SHIFT)
         return false;
     pool->jobs = tool_grow(heap, pool->jobs, &pool->jobs_capacity, pool->jobs_count + 1,
@@ -177,7 +178,7 @@ static bool read_job(struct tool_pool *pool, struct tool_heap *heap, const struc
     if (place == WEIR__QUEUE_JOB) {
         out->queue = true;
         out->for_ns = -1;
-        count_calls(out, source, queue_at);
+        count_calls(out, page, queue_at);
         return true;
     }
     activity = weir__activity_settled(job.activity);
@@ -189,7 +190,7 @@ static bool read_job(struct tool_pool *pool, struct tool_heap *heap, const struc
 /* ---- workers -------------------------------------------------------------------------------- */
 
 struct worker_reader {
-    const struct source *source;
+    const struct tool_page *page;
     struct tool_pool *pool;
     uint64_t base, jobs_at, queue_at;
 };
@@ -233,14 +234,14 @@ static void read_chunk(const struct worker_reader *reader, struct tool_worker *w
     if (job->queue) {
         const unsigned place = weir__queue_place((uint64_t)worker->chunk);
 
-        if (!read_at(reader->source, &cell, sizeof(cell),
-                     reader->queue_at + offsetof(struct weir__queue, cells) +
-                         place * sizeof(cell)) ||
+        if (!tool_page_read(reader->page, &cell, sizeof(cell),
+                            reader->queue_at + offsetof(struct weir__queue, cells) +
+                                place * sizeof(cell)) ||
             !is_at(cell, number, worker->life))
             worker->work = TOOL_IDLE;
         return;
     }
-    if (!read_at(reader->source, &record, sizeof(record), at) ||
+    if (!tool_page_read(reader->page, &record, sizeof(record), at) ||
         record.stop >> STOP_NUMBER_SHIFT != job->number || worker->chunk < 0 ||
         worker->chunk >= job->total) {
         worker->job = -1;
@@ -265,8 +266,8 @@ static void read_worker(const struct worker_reader *reader, struct tool_worker *
     uint32_t job, state;
 
     *worker = (struct tool_worker){.job = -1, .for_ns = -1};
-    if (!read_at(reader->source, &again, sizeof(again), at) ||
-        !read_at(reader->source, &slot, sizeof(slot), at))
+    if (!tool_page_read(reader->page, &again, sizeof(again), at) ||
+        !tool_page_read(reader->page, &slot, sizeof(slot), at))
         return;
     worker->pid = slot.pid;
     worker->life = slot.incarnation;
@@ -300,20 +301,11 @@ static void read_worker(const struct worker_reader *reader, struct tool_worker *
 
 /* ---- the page ------------------------------------------------------------------------------- */
 
-/* Where a pointer of the page's leads to; UINT64_MAX: not into the file. */
-static uint64_t place_of(const struct source *source, const struct weir__status *status,
-                         const void *pointer)
-{
-    const uint64_t at = (uintptr_t)pointer - status->base;
-
-    return (uintptr_t)pointer >= status->base && at < source->size ? at : UINT64_MAX;
-}
-
-static void count_spinning(struct tool_pool *pool, const struct source *source)
+static void count_spinning(struct tool_pool *pool, const struct tool_page *page)
 {
     struct weir__meeting meeting[WEIR_WORKERS_MAX / 64];
 
-    if (!read_at(source, meeting, sizeof(meeting), offsetof(struct weir__control, meeting)))
+    if (!tool_page_read(page, meeting, sizeof(meeting), offsetof(struct weir__control, meeting)))
         return;
     for (size_t i = 0; i < sizeof(meeting) / sizeof(meeting[0]); i++)
         pool->spinning += __builtin_popcountll(meeting[i].spinning);
@@ -332,28 +324,27 @@ static void settle_numbers(struct tool_job *job)
 }
 
 static const char *read_records(struct tool_pool *pool, struct tool_heap *heap,
-                                const struct source *source)
+                                const struct tool_page *page)
 {
     static struct weir__control control; /* large; the slots are not a part of it */
-    struct worker_reader reader = {.source = source, .pool = pool, .base = pool->status.base};
+    struct worker_reader reader = {.page = page, .pool = pool, .base = pool->status.base};
     uint32_t used, state;
 
-    if (!read_at(source, &control, offsetof(struct weir__control, slots), 0))
+    if (!tool_page_read(page, &control, offsetof(struct weir__control, slots), 0))
         return "its file is cut short";
     if (control.workers < 1 || control.workers > WEIR_WORKERS_MAX)
         return "its page is damaged";
     state = control.state;
     pool->broken = state == POOL_BROKEN;
     pool->draining = state == POOL_DRAINING;
-    count_spinning(pool, source);
+    count_spinning(pool, page);
     if (control.jobs != NULL) {
-        reader.jobs_at = place_of(source, &pool->status, control.jobs);
-        reader.queue_at = place_of(source, &pool->status, control.queue);
-        if (reader.jobs_at == UINT64_MAX || reader.queue_at == UINT64_MAX)
+        if (!tool_page_place(page, &pool->status, control.jobs, 1, &reader.jobs_at) ||
+            !tool_page_place(page, &pool->status, control.queue, 1, &reader.queue_at))
             return "its page is damaged";
         used = control.jobs_used;
         for (uint32_t i = 0; i < used && i < WEIR__JOBS_MAX; i++)
-            read_job(pool, heap, source, reader.jobs_at, reader.queue_at, i);
+            read_job(pool, heap, page, reader.jobs_at, reader.queue_at, i);
     }
     pool->workers_count = (size_t)control.workers; /* they add what they have not counted yet */
     pool->workers = tool_take(heap, pool->workers_count, sizeof(*pool->workers));
@@ -366,14 +357,14 @@ static const char *read_records(struct tool_pool *pool, struct tool_heap *heap,
 
 bool tool_pool_read(struct tool_pool *pool, struct tool_heap *heap, int fd, bool records)
 {
-    struct source source = {.fd = fd};
+    struct tool_page page = {.fd = fd};
     struct weir__status *status = &pool->status;
     struct stat st;
 
     if (fstat(fd, &st) < 0 || st.st_size <= 0)
         return false;
-    source.size = (uint64_t)st.st_size;
-    if (!read_at(&source, status, sizeof(*status), 0) ||
+    page.size = (uint64_t)st.st_size;
+    if (!tool_page_read(&page, status, sizeof(*status), 0) ||
         memcmp(status->magic, WEIR__STATUS_MAGIC, sizeof(status->magic)) != 0)
         return false;
     pool->name = name_of(heap, status->name);
@@ -383,7 +374,7 @@ bool tool_pool_read(struct tool_pool *pool, struct tool_heap *heap, int fd, bool
     else if (status->layout != weir__status_layout())
         pool->why = "it runs another build of weir than this program";
     else if (records)
-        pool->why = read_records(pool, heap, &source);
+        pool->why = read_records(pool, heap, &page);
     if (pool->why != NULL)
         pool->workers_count = pool->jobs_count = 0;
     return true;

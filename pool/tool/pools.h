@@ -73,6 +73,19 @@ struct tool_pools {
     size_t count, capacity;
 };
 
+/* The file of a pool. */
+struct tool_page {
+    int fd;
+    uint64_t size;
+};
+
+/* False: it is not so long, or cannot be read. */
+bool tool_page_read(const struct tool_page *page, void *to, size_t size, uint64_t at);
+/* Where a pointer that the pool has leads to, and so many bytes behind it. False: not into the
+ * file. */
+bool tool_page_place(const struct tool_page *page, const struct weir__status *status,
+                     const void *pointer, uint64_t size, uint64_t *at);
+
 const char *tool_work_name(enum tool_work work);
 /* Of a kind of job (enum weir__job_does): "for", "map", ...; "?": there is none. */
 const char *tool_kind_name(uint8_t does);

@@ -21,7 +21,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "pool/control/calls.h"
 #include "pool/control/ring.h"
 #include "pool/tool/pools.h"
 #include "pool/tool/text.h"
@@ -41,10 +40,10 @@ struct live {
     struct tool_heap *heap;
     struct tool_processes processes;
     const struct tool_pool *pool;
-    int fd;
-    uint64_t size;
+    const struct tool_use *use; /* of the page, by the supervisor */
+    struct tool_page page;
     struct weir__control *control; /* without the slots */
-    uint64_t rings_at, records_at, jobs_at, queue_at;
+    uint64_t rings_at, records_at, jobs_at;
     struct before *before; /* workers + 1 */
     int64_t from_ns, to_ns;
 };
@@ -98,29 +97,14 @@ static int find_pool(struct live *live, const struct tool_pools *pools, const ch
     return TOOL_NO;
 }
 
-static bool read_at(const struct live *live, void *to, size_t size, uint64_t at)
-{
-    return at <= live->size && size <= live->size - at &&
-           pread(live->fd, to, size, (off_t)at) == (ssize_t)size;
-}
-
-/* Where a pointer of the page's leads to, and so many bytes behind it. False: not into the file. */
-static bool place(const struct live *live, const void *pointer, uint64_t size, uint64_t *at)
-{
-    const uint64_t base = live->control->status.base;
-
-    *at = (uintptr_t)pointer - base;
-    return (uintptr_t)pointer >= base && *at <= live->size && size <= live->size - *at;
-}
-
 /* Why the pool cannot be traced; NULL: it can. */
 static const char *look_at_page(struct live *live)
 {
     struct weir__control *control = live->control;
     uint64_t rings;
 
-    if (!read_at(live, control, offsetof(struct weir__control, slots), 0) || control->workers < 1 ||
-        control->workers > WEIR_WORKERS_MAX)
+    if (!tool_page_read(&live->page, control, offsetof(struct weir__control, slots), 0) ||
+        control->workers < 1 || control->workers > WEIR_WORKERS_MAX)
         return "its page is damaged";
     if (!(control->status.can & STATUS_TRACE) || control->rings == NULL)
         return "it has no memory for events (RLIMIT_FSIZE or RLIMIT_AS was too small)";
@@ -130,12 +114,23 @@ static const char *look_at_page(struct live *live)
             WEIR__RINGS_SIZE)
         return "its page is damaged";
     rings = ((uint64_t)control->workers + 1) * weir__ring_size(control->ring_events);
-    if (!place(live, control->rings, rings, &live->rings_at) ||
-        !place(live, control->job_records, WEIR__JOB_RECORDS * sizeof(struct weir__job_record),
-               &live->records_at) ||
-        !place(live, control->jobs, WEIR__JOBS_MAX * sizeof(struct weir__job), &live->jobs_at) ||
-        !place(live, control->queue, sizeof(struct weir__queue), &live->queue_at))
+    if (!tool_page_place(&live->page, &control->status, control->rings, rings, &live->rings_at) ||
+        !tool_page_place(&live->page, &control->status, control->job_records,
+                         WEIR__JOB_RECORDS * sizeof(struct weir__job_record), &live->records_at) ||
+        !tool_page_place(&live->page, &control->status, control->jobs,
+                         WEIR__JOBS_MAX * sizeof(struct weir__job), &live->jobs_at))
         return "its page is damaged";
+    return NULL;
+}
+
+static const struct tool_use *find_use(const struct live *live)
+{
+    for (size_t i = 0; i < live->processes.files_count; i++) {
+        const struct tool_use *use = &live->processes.files[i].use;
+
+        if (use->dev == live->pool->dev && use->ino == live->pool->ino)
+            return use;
+    }
     return NULL;
 }
 
@@ -150,15 +145,11 @@ static const char *open_pool(struct live *live)
         return "it is a process (weir_process), and has no chunks";
     if (!pool->pids_are_ours)
         return "it runs in another pid namespace";
-    for (size_t i = 0; i < live->processes.files_count && live->fd < 0; i++) {
-        const struct tool_use *use = &live->processes.files[i].use;
-
-        if (use->dev == pool->dev && use->ino == pool->ino)
-            live->fd = tool_use_open(use);
-    }
-    if (live->fd < 0 || fstat(live->fd, &st) < 0)
+    live->use = find_use(live);
+    live->page.fd = live->use != NULL ? tool_use_open(live->use) : -1;
+    if (live->page.fd < 0 || fstat(live->page.fd, &st) < 0)
         return "it is gone";
-    live->size = (uint64_t)st.st_size;
+    live->page.size = (uint64_t)st.st_size;
     return look_at_page(live);
 }
 
@@ -169,20 +160,12 @@ static const char *open_pool(struct live *live)
 static int open_supervisor(const struct live *live)
 {
     const int pidfd = (int)syscall(SYS_pidfd_open, live->pool->supervisor, 0);
-    bool same = false;
-    pid_t parent;
+    /* after the pidfd: what has the file now is the supervisor */
+    const int fd = pidfd >= 0 ? tool_use_open(live->use) : -1;
+    const bool same = fd >= 0 && tool_process_catches(live->pool->supervisor, SIGUSR1, &(pid_t){0});
 
-    for (size_t i = 0; i < live->processes.files_count && pidfd >= 0 && !same; i++) {
-        const struct tool_use *use = &live->processes.files[i].use;
-        int fd;
-
-        if (use->dev != live->pool->dev || use->ino != live->pool->ino)
-            continue;
-        fd = tool_use_open(use); /* after the pidfd: it has the file, so it is the supervisor */
-        same = fd >= 0 && tool_process_catches(live->pool->supervisor, SIGUSR1, &parent);
-        if (fd >= 0)
-            close(fd);
-    }
+    if (fd >= 0)
+        close(fd);
     if (pidfd >= 0 && !same)
         close(pidfd);
     return same ? pidfd : -1;
@@ -242,7 +225,7 @@ static void note_before(struct live *live)
     for (size_t i = 0; i < count; i++) {
         struct weir__ring ring = {0};
 
-        if (read_at(live, &ring, sizeof(ring), ring_at(live, i)))
+        if (tool_page_read(&live->page, &ring, sizeof(ring), ring_at(live, i)))
             live->before[i] = (struct before){ring.written, ring.chunks, ring.busy_ns};
     }
 }
@@ -270,10 +253,10 @@ static void read_ring(const struct live *live, struct tool_ring *out, size_t ind
     uint64_t first, count = 0;
 
     *out = (struct tool_ring){.events = kept};
-    if (!read_at(live, &head, sizeof(head), ring_at(live, index)) ||
-        !read_at(live, ring, size * sizeof(*ring),
-                 ring_at(live, index) + offsetof(struct weir__ring, events)) ||
-        !read_at(live, &again, sizeof(again), ring_at(live, index)))
+    if (!tool_page_read(&live->page, &head, sizeof(head), ring_at(live, index)) ||
+        !tool_page_read(&live->page, ring, size * sizeof(*ring),
+                        ring_at(live, index) + offsetof(struct weir__ring, events)) ||
+        !tool_page_read(&live->page, &again, sizeof(again), ring_at(live, index)))
         return;
     first = again.written < size ? 0 : again.written - size + 1;
     out->head.lost = first > before->written ? first - before->written : 0;
@@ -297,7 +280,7 @@ static void read_jobs(struct live *live, struct tool_trace_source *source)
     const uint32_t used = live->control->jobs_used;
 
     source->jobs = kept;
-    if (read_at(live, all, WEIR__JOB_RECORDS * sizeof(*all), live->records_at)) {
+    if (tool_page_read(&live->page, all, WEIR__JOB_RECORDS * sizeof(*all), live->records_at)) {
         for (size_t i = 0; i < WEIR__JOB_RECORDS; i++) {
             if (all[i].number > 0 && all[i].closed_ns >= live->from_ns)
                 kept[source->jobs_count++] = all[i];
@@ -307,7 +290,7 @@ static void read_jobs(struct live *live, struct tool_trace_source *source)
         struct weir__job job;
 
         if (i == WEIR__QUEUE_JOB ||
-            !read_at(live, &job, sizeof(job), live->jobs_at + i * sizeof(job)) ||
+            !tool_page_read(&live->page, &job, sizeof(job), live->jobs_at + i * sizeof(job)) ||
             job.state != JOB_OPEN)
             continue;
         weir__job_record_fill(&kept[source->jobs_count++], &job, 0);
@@ -323,7 +306,7 @@ static bool read_chunk(const struct live *live, const struct tool_pool *pool, si
     struct weir__slot slot;
 
     if (worker->job < 0 || worker->pid <= 0 || worker->work == TOOL_IDLE ||
-        !read_at(live, &slot, sizeof(slot), at))
+        !tool_page_read(&live->page, &slot, sizeof(slot), at))
         return false;
     *event = (struct weir__event){
         .begin_ns = slot.started_ns,
@@ -367,7 +350,7 @@ static bool collect(struct live *live, struct tool_trace *trace, const char **wh
     for (size_t i = 0; i <= workers; i++)
         read_ring(live, &rings[i], i, i == workers ? workers : 0);
     add_chunks(live, &rings[workers]);
-    if (!read_at(live, live->control, offsetof(struct weir__control, slots), 0)) {
+    if (!tool_page_read(&live->page, live->control, offsetof(struct weir__control, slots), 0)) {
         *why = "its page cannot be read any more";
         return false;
     }
@@ -415,7 +398,7 @@ int tool_trace_live(struct tool_trace *trace, struct tool_heap *heap, const char
     int status;
 
     live->heap = heap;
-    live->fd = -1;
+    live->page.fd = -1;
     live->control = &control;
     status = tool_processes_require(&live->processes, heap, false);
     if (status != TOOL_DONE)
@@ -427,8 +410,8 @@ int tool_trace_live(struct tool_trace *trace, struct tool_heap *heap, const char
     why = open_pool(live);
     if (why == NULL)
         why = trace_pool(live, trace, ns);
-    if (live->fd >= 0)
-        close(live->fd);
+    if (live->page.fd >= 0)
+        close(live->page.fd);
     if (why == NULL)
         return TOOL_DONE;
     tool_say("pool \"%s\" (%d) cannot be traced: %s", live->pool->name, (int)live->pool->supervisor,
