@@ -97,8 +97,8 @@ class Things:
 class Mill:
     """A program whose job stands still, with what it has said on stderr."""
 
-    def __init__(self, *arguments, **options):
-        self.program = subprocess.Popen([MILL, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    def __init__(self, *arguments, before=(), **options):
+        self.program = subprocess.Popen([*before, MILL, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, text=True, **options)
         self.supervisor = int(self.program.stdout.readline())
         self.pid = self.program.pid
@@ -126,6 +126,12 @@ needs_namespace = unittest.skipIf(subprocess.run(INSIDE + ["true"], capture_outp
                                   "no pid namespace")
 
 
+def the_scope():
+    """The id of the only scope."""
+    name, = (name for name in os.listdir("/dev/shm") if name.endswith(".scope"))
+    return name[5:21]
+
+
 def clear_shm():
     for entry in os.scandir("/dev/shm"):
         (os.rmdir if entry.is_dir(follow_symlinks=False) else os.unlink)(entry.path)
@@ -151,6 +157,13 @@ class Case(unittest.TestCase):
         found = json.loads(self.expect(*arguments, "--json", status=status, **options))
         self.assertEqual(found["schema"], 1)
         return found
+
+    def frames(self, pid, count, delay="0.3"):
+        """The JSON of each frame of weir top."""
+        out = self.expect("top", "-p", str(pid), "-n", str(count), "-d", delay, "--json")
+        frames = [json.loads(line) for line in out.splitlines()]
+        self.assertEqual([frame["schema"] for frame in frames], [1] * count)
+        return frames
 
 
 class Usage(Case):
@@ -429,11 +442,8 @@ class Show(Case):
             page = next(fd for fd in os.listdir(folder) if "weir-pool" in os.readlink(folder + fd))
             with open(folder + page, "rb"):
                 self.assertEqual(self.show(mill.pid)[1]["supervisor"], mill.supervisor)
-                self.assertEqual(len(self.frames_of(mill)), 1)
+                self.assertEqual(self.frames(mill.pid, 1)[0]["supervisor"], mill.supervisor)
             mill.end()
-
-    def frames_of(self, mill):
-        return self.expect("top", "-p", str(mill.pid), "-n", "1", "-d", "0.1", "--json").splitlines()
 
     def test_the_first_failure_is_told__when_a_job_keeps_going(self):
         with Mill("fails") as mill:
@@ -517,17 +527,14 @@ class Show(Case):
 
     @needs_namespace
     def test_numbers_are_another_namespaces__when_the_program_runs_in_one(self):
-        program = subprocess.Popen(INSIDE + [MILL], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        program.stdout.readline()
-        name = next(name for name in os.listdir("/dev/shm") if name.endswith(".scope"))
-        status, out, err = weir("show", name[5:21], "--stack", "--json")
-        self.assertEqual(status, 0, err)
-        pool = json.loads(out)["pools"][0]
-        self.assertEqual((pool["pids_are_ours"], json.loads(out)["asked"]), (False, []))
-        self.assertIn("pid namespace", err)
-        self.assertEqual([worker["state"] for worker in pool["workers"]], ["run"] * 3)
-        _, said = program.communicate("", timeout=60)
-        self.assertEqual((program.returncode, said), (0, ""))
+        with Mill(before=INSIDE) as mill:
+            status, out, err = weir("show", the_scope(), "--stack", "--json")
+            self.assertEqual(status, 0, err)
+            pool = json.loads(out)["pools"][0]
+            self.assertEqual((pool["pids_are_ours"], json.loads(out)["asked"]), (False, []))
+            self.assertIn("pid namespace", err)
+            self.assertEqual([worker["state"] for worker in pool["workers"]], ["run"] * 3)
+            self.assertEqual((mill.end(), mill.program.returncode), ("", 0))
 
     def test_takes_no_lock_writes_nothing_and_sends_no_signal(self):
         if subprocess.run(["strace", "-V"], capture_output=True, check=False).returncode:
@@ -634,14 +641,11 @@ class Trace(Case):
 
     @needs_namespace
     def test_a_pool_of_another_pid_namespace_is_refused(self):
-        program = subprocess.Popen(INSIDE + [MILL], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        program.stdout.readline()
-        name = next(name for name in os.listdir("/dev/shm") if name.endswith(".scope"))
-        status, out, err = weir("trace", "-p", name[5:21], "-d", "0.1")
-        self.assertEqual((status, out), (2, ""))
-        self.assertIn("another pid namespace", err)
-        _, said = program.communicate("", timeout=60)
-        self.assertEqual((program.returncode, said), (0, ""))
+        with Mill(before=INSIDE) as mill:
+            status, out, err = weir("trace", "-p", the_scope(), "-d", "0.1")
+            self.assertEqual((status, out), (2, ""))
+            self.assertIn("another pid namespace", err)
+            self.assertEqual((mill.end(), mill.program.returncode), ("", 0))
 
     def test_status_2_and_the_pools__when_a_scope_has_several(self):
         with Mill("twin") as mill:
@@ -789,13 +793,6 @@ class Contents(Case):
 
 @needs_root
 class Top(Case):
-    def frames(self, pid, count, delay="0.3"):
-        """The JSON of each frame."""
-        out = self.expect("top", "-p", str(pid), "-n", str(count), "-d", delay, "--json")
-        frames = [json.loads(line) for line in out.splitlines()]
-        self.assertEqual([frame["schema"] for frame in frames], [1] * count)
-        return frames
-
     def test_a_frame_says_what_each_worker_does_and_how_busy_it_is(self):
         with Mill() as mill:
             first, second = self.frames(mill.pid, 2)
@@ -820,14 +817,11 @@ class Top(Case):
 
     @needs_namespace
     def test_a_pool_of_another_pid_namespace_is_seen(self):
-        program = subprocess.Popen(INSIDE + [MILL], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        program.stdout.readline()
-        name = next(name for name in os.listdir("/dev/shm") if name.endswith(".scope"))
-        frame, = self.frames(name[5:21], 1)
-        self.assertEqual((frame["name"], frame["pids_are_ours"]), ("mill", False))
-        self.assertEqual([worker["state"] for worker in frame["workers"]], ["run"] * 3)
-        _, said = program.communicate("", timeout=60)
-        self.assertEqual((program.returncode, said), (0, ""))
+        with Mill(before=INSIDE) as mill:
+            frame, = self.frames(the_scope(), 1)
+            self.assertEqual((frame["name"], frame["pids_are_ours"]), ("mill", False))
+            self.assertEqual([worker["state"] for worker in frame["workers"]], ["run"] * 3)
+            self.assertEqual((mill.end(), mill.program.returncode), ("", 0))
 
     def test_an_idle_worker_is_not_busy_and_a_job_has_a_rate(self):
         with Mill("uneven") as mill:
