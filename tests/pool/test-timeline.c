@@ -398,6 +398,21 @@ static void chunks_that_ran_are_cut__when_the_pool_is_killed(void **state)
 
 /* ---- spans and counts ------------------------------------------------------------------------ */
 
+/* The trace of a pool of one worker, which runs one chunk. */
+static void trace_chunk(struct trace *trace, weir_task_fn task, int64_t items)
+{
+    weir_scope *scope = begin();
+    weir_pool *pool;
+
+    name_file(trace);
+    pool = new_traced(scope, trace, 1);
+    assert_int_equal(weir_pool_for(pool, weir_range_of(items), task, NULL, OPTIONS(.chunks = 1)),
+                     0);
+    weir_pool_free(pool);
+    assert_int_equal(weir_scope_end(scope), 0);
+    read_trace(trace);
+}
+
 static int leave_spans(weir_task *task, weir_range range, void *arg)
 {
     (void)arg;
@@ -414,19 +429,12 @@ static int leave_spans(weir_task *task, weir_range range, void *arg)
 
 static void spans_and_counts_are_there__however_the_block_is_left(void **state)
 {
-    weir_scope *scope = begin();
     const struct weir__event *events;
     struct trace trace;
-    weir_pool *pool;
     uint64_t job;
 
     (void)state;
-    name_file(&trace);
-    pool = new_traced(scope, &trace, 1);
-    assert_int_equal(
-        weir_pool_for(pool, weir_range_of(70), leave_spans, NULL, OPTIONS(.chunks = 1)), 0);
-    weir_pool_free(pool);
-    read_trace(&trace);
+    trace_chunk(&trace, leave_spans, 70);
     job = trace.jobs[0].number;
     events = trace.events[0];
     assert_int_equal(trace.rings[0]->events, 4);
@@ -443,7 +451,6 @@ static void spans_and_counts_are_there__however_the_block_is_left(void **state)
     for (int i = 0; i < 4; i++)
         assert_int_equal(events[i].job, job);
     forget(&trace);
-    assert_int_equal(weir_scope_end(scope), 0);
 }
 
 static int count_often(weir_task *task, weir_range range, void *arg)
@@ -456,18 +463,11 @@ static int count_often(weir_task *task, weir_range range, void *arg)
 
 static void the_oldest_are_lost_and_counted__when_a_ring_is_full(void **state)
 {
-    weir_scope *scope = begin();
     struct trace trace;
-    weir_pool *pool;
     uint64_t kept;
 
     (void)state;
-    name_file(&trace);
-    pool = new_traced(scope, &trace, 1);
-    assert_int_equal(
-        weir_pool_for(pool, weir_range_of(40000), count_often, NULL, OPTIONS(.chunks = 1)), 0);
-    weir_pool_free(pool);
-    read_trace(&trace);
+    trace_chunk(&trace, count_often, 40000);
     kept = trace.rings[0]->events;
     assert_int_equal(kept, 16383);
     assert_int_equal(trace.rings[0]->lost, 40001 - kept);
@@ -475,7 +475,6 @@ static void the_oldest_are_lost_and_counted__when_a_ring_is_full(void **state)
         assert_int_equal(trace.events[0][i].user.number, (int64_t)(40001 - kept + i));
     assert_int_equal(trace.events[0][kept - 1].kind, EVENT_CHUNK);
     forget(&trace);
-    assert_int_equal(weir_scope_end(scope), 0);
 }
 
 static int count_in_a_fork(weir_task *task, weir_range range, void *arg)
@@ -495,21 +494,13 @@ static int count_in_a_fork(weir_task *task, weir_range range, void *arg)
 
 static void a_process_that_a_task_forked_notes_nothing(void **state)
 {
-    weir_scope *scope = begin();
     struct trace trace;
-    weir_pool *pool;
 
     (void)state;
-    name_file(&trace);
-    pool = new_traced(scope, &trace, 1);
-    assert_int_equal(
-        weir_pool_for(pool, weir_range_of(1), count_in_a_fork, NULL, OPTIONS(.chunks = 1)), 0);
-    weir_pool_free(pool);
-    read_trace(&trace);
+    trace_chunk(&trace, count_in_a_fork, 1);
     assert_int_equal(trace.rings[0]->events, 1);
     assert_int_equal(trace.events[0][0].kind, EVENT_CHUNK);
     forget(&trace);
-    assert_int_equal(weir_scope_end(scope), 0);
 }
 
 static void nothing_is_noted__when_the_pool_is_not_traced(void **state)
