@@ -17,7 +17,7 @@
 #include "pool/tool/describe.h"
 #include "pool/tool/pools.h"
 
-enum { WORKERS = 3, JOBS = 4, PIECE_MAX = 255 };
+enum { WORKERS = 3, JOBS = 4 };
 
 #define BASE UINT64_C(0x7f0000000000)
 
@@ -121,15 +121,12 @@ static uint64_t put_pieces(const uint8_t *data, size_t size, bool before)
 {
     struct fuzz_input input = {data, size};
     const uint64_t end = fuzz_number(&input, 4);
-    unsigned char piece[PIECE_MAX];
+    unsigned char piece[FUZZ_CHANGE_MAX];
 
     while (input.left > 0) {
-        const uint64_t place = fuzz_number(&input, 4) % sizeof image;
-        size_t length = fuzz_number(&input, 1);
+        uint64_t place;
+        const size_t length = fuzz_change(&input, piece, sizeof image, &place);
 
-        fuzz_take(&input, piece, length);
-        if (length > sizeof image - place)
-            length = sizeof image - place;
         HOLD(pwrite(file, before ? (const char *)&image + place : (char *)piece, length,
                     (off_t)place) == (ssize_t)length);
     }

@@ -15,7 +15,7 @@
 #include "pool/control/control.h"
 #include "pool/tool/timeline.h"
 
-enum { WORKERS = 3, EVENTS = 6, PIECE_MAX = 255, BEGAN = 1000000 };
+enum { WORKERS = 3, EVENTS = 6, BEGAN = 1000000 };
 
 static struct {
     struct weir__trace_head head;
@@ -122,16 +122,13 @@ static void change(const uint8_t *data, size_t size)
 {
     struct fuzz_input input = {data, size};
     const uint64_t end = fuzz_number(&input, 4);
-    unsigned char piece[PIECE_MAX];
+    unsigned char piece[FUZZ_CHANGE_MAX];
 
     HOLD(pwrite(file, &image, sizeof image, 0) == (ssize_t)sizeof image);
     while (input.left > 0) {
-        const uint64_t place = fuzz_number(&input, 4) % sizeof image;
-        size_t length = fuzz_number(&input, 1);
+        uint64_t place;
+        const size_t length = fuzz_change(&input, piece, sizeof image, &place);
 
-        fuzz_take(&input, piece, length);
-        if (length > sizeof image - place)
-            length = sizeof image - place;
         HOLD(pwrite(file, piece, length, (off_t)place) == (ssize_t)length);
     }
     HOLD(ftruncate(file, (off_t)(end > 0 ? end % (2 * sizeof image) : sizeof image)) == 0);

@@ -59,4 +59,19 @@ static inline uint64_t fuzz_number(struct fuzz_input *input, size_t size)
     return number;
 }
 
+#define FUZZ_CHANGE_MAX 255 /* bytes */
+
+/* The next change to a thing of `whole` bytes: which bytes come to which place. Returns how many,
+ * none beyond the thing's end. */
+static inline size_t fuzz_change(struct fuzz_input *input, unsigned char bytes[FUZZ_CHANGE_MAX],
+                                 size_t whole, uint64_t *place)
+{
+    size_t length;
+
+    *place = fuzz_number(input, 4) % whole;
+    length = fuzz_number(input, 1);
+    fuzz_take(input, bytes, length);
+    return length < whole - *place ? length : whole - *place;
+}
+
 #endif
