@@ -2,11 +2,11 @@
  *
  * trace_live.c: the trace of a pool that runs, for some seconds.
  *
- * The supervisor is asked by a signal to have events noted for that time (status.h, STATUS_TRACE);
- * then the rings are read in the pool's file of memory. Nothing is written there, and a pool whose
- * watcher dies is not traced any longer than was asked for. What a worker is at when the time is
- * over has no event yet: it is taken from the worker's record, as chunks that hang are what is
- * looked for.
+ * The supervisor is asked by a signal to have events noted for that time (status.h, STATUS_TRACE),
+ * which begins when its page says that they are; then the rings are read in the pool's file of
+ * memory. Nothing is written there, and a pool whose watcher dies is not traced any longer than was
+ * asked for. What a worker is at when the time is over has no event yet: it is taken from the
+ * worker's record, as chunks that hang are what is looked for.
  *
  * The processes note while this reads. An event that may have been overwritten meanwhile is left
  * out, which the second look at `written` tells; all else that can be wrong is found by
@@ -29,6 +29,12 @@
 #include "shm/clock.h"
 
 #define MILLISECOND INT64_C(1000000)
+
+/* A supervisor that does not answer for this long is taken for one that stands still. */
+#define ANSWER_MS 10000
+
+/* Until it is asked again: a signal that is sent while another SIGUSR1 waits is lost. */
+#define ASK_AGAIN_MS 100
 
 /* What a ring had when the time began. */
 struct before {
@@ -171,13 +177,14 @@ static int open_supervisor(const struct live *live)
     return same ? pidfd : -1;
 }
 
-static bool ask(int pidfd, int ms)
+/* For how long events are noted; 0: no longer. */
+static bool ask(int pidfd, int64_t ns)
 {
     siginfo_t info = {.si_signo = SIGUSR1, .si_code = SI_QUEUE};
 
     info.si_pid = getpid();
     info.si_uid = getuid();
-    info.si_value.sival_int = ms;
+    info.si_value.sival_int = ns > 0 ? (int)(ns / MILLISECOND) + 1000 : 0;
     return syscall(SYS_pidfd_send_signal, pidfd, SIGUSR1, &info, 0) == 0;
 }
 
@@ -189,15 +196,50 @@ static void stop(int number)
     stopped = 1;
 }
 
-/* Until the time is over, Ctrl-C, or the pool's end. */
-static void wait_for_events(const struct live *live, int pidfd, int64_t ns)
+static void stop_at_signals(void)
 {
     const struct sigaction action = {.sa_handler = stop};
-    const int64_t until = live->from_ns + ns;
-    struct pollfd ended = {.fd = pidfd, .events = POLLIN};
 
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+}
+
+static bool is_traced(const struct live *live)
+{
+    uint32_t tracing = 0;
+
+    return tool_page_read(&live->page, &tracing, sizeof(tracing),
+                          offsetof(struct weir__control, tracing)) &&
+           tracing != 0;
+}
+
+/* Asks until events are noted: a supervisor that gets no CPU would take of the time that is asked
+ * for, and one that stands still would leave a trace of nothing. NULL: they are. */
+static const char *ask_until_traced(const struct live *live, int pidfd, int64_t ns)
+{
+    const int64_t until = weir__now_ns() + ANSWER_MS * MILLISECOND;
+    struct pollfd ended = {.fd = pidfd, .events = POLLIN};
+
+    for (int ms = 0; weir__now_ns() < until && !stopped; ms++) {
+        if (ms % ASK_AGAIN_MS == 0 && !ask(pidfd, ns))
+            return tool_print(live->heap, "its supervisor may not be asked: %s", strerror(errno));
+        if (is_traced(live))
+            return NULL;
+        if (poll(&ended, 1, 1) > 0)
+            return "it has ended";
+    }
+    return stopped
+               ? "it has not answered yet"
+               : tool_print(live->heap, "its supervisor has not answered for %d s: is it stopped?",
+                            ANSWER_MS / 1000);
+}
+
+/* Until the time is over, Ctrl-C, or the pool's end. */
+static void wait_for_events(const struct live *live, int pidfd, int64_t ns)
+{
+    const int64_t until = live->from_ns + ns;
+    struct pollfd ended = {.fd = pidfd, .events = POLLIN};
+
     if (isatty(STDERR_FILENO))
         tool_say("pool \"%s\" is traced for %s; Ctrl-C ends that sooner", live->pool->name,
                  tool_trace_time(live->heap, ns));
@@ -206,7 +248,10 @@ static void wait_for_events(const struct live *live, int pidfd, int64_t ns)
 
         if (rest <= 0)
             break;
-        poll(&ended, 1, (int)(rest / MILLISECOND < 1000 ? rest / MILLISECOND + 1 : 1000));
+        if (!is_traced(live)) /* another watcher has ended, and with it what it asked for */
+            ask(pidfd, rest);
+        poll(&ended, 1,
+             (int)(rest / MILLISECOND < ASK_AGAIN_MS ? rest / MILLISECOND + 1 : ASK_AGAIN_MS));
     }
 }
 
@@ -372,19 +417,20 @@ static bool collect(struct live *live, struct tool_trace *trace, const char **wh
 static const char *trace_pool(struct live *live, struct tool_trace *trace, int64_t ns)
 {
     const int pidfd = open_supervisor(live);
-    const char *why = NULL;
+    const char *why;
 
     if (pidfd < 0)
         return "it is gone";
-    live->from_ns = weir__now_ns();
-    note_before(live);
-    if (!ask(pidfd, (int)(ns / MILLISECOND) + 1000)) {
-        why = tool_print(live->heap, "its supervisor may not be asked: %s", strerror(errno));
-    } else {
+    stop_at_signals();
+    why = ask_until_traced(live, pidfd, ns);
+    if (why == NULL) {
+        live->from_ns = weir__now_ns();
+        note_before(live);
         wait_for_events(live, pidfd, ns);
-        ask(pidfd, 0);
-        collect(live, trace, &why);
     }
+    ask(pidfd, 0);
+    if (why == NULL)
+        collect(live, trace, &why);
     close(pidfd);
     return why;
 }

@@ -575,16 +575,20 @@ class Trace(Case):
             self.assertIn('"corn"', text)
             mill.end()
 
-    def wait_for_handler(self, pid, number):
-        """Until the process handles the signal: the pool has been asked then."""
+    def wait_for_line(self, pid, name, condition):
+        """Until a line of the process's status is so."""
         until = time.monotonic() + 60
         while time.monotonic() < until:
             with open("/proc/%d/status" % pid, encoding="utf-8") as file:
-                caught = next(line.split()[1] for line in file if line.startswith("SigCgt:"))
-            if int(caught, 16) >> number - 1 & 1:
+                said = next(line.split()[1] for line in file if line.startswith(name))
+            if condition(said):
                 return
             time.sleep(0.01)
-        self.fail("it does not handle signal %d" % number)
+        self.fail("process %d has %s %s" % (pid, name, said))
+
+    def wait_for_handler(self, pid, number):
+        """Until the process handles the signal: the pool is asked then."""
+        self.wait_for_line(pid, "SigCgt:", lambda caught: int(caught, 16) >> number - 1 & 1)
 
     def test_what_stands_still_is_there__though_it_has_not_ended(self):
         with Mill() as mill:
@@ -604,7 +608,7 @@ class Trace(Case):
                 with subprocess.Popen([WEIR, "trace", "-p", str(mill.supervisor), "-d", "600"], stdout=subprocess.PIPE,
                                       stderr=subprocess.PIPE, text=True) as tool:
                     self.wait_for_handler(tool.pid, signal.SIGINT)
-                    time.sleep(0.2)
+                    time.sleep(1)  # so that the supervisor has answered
                     end(mill, tool)
                     out, err = tool.communicate(timeout=60)
                 self.assertEqual((tool.returncode, err), (0, ""))
@@ -615,8 +619,54 @@ class Trace(Case):
         with Mill("turning") as mill:
             for number in (signal.SIGUSR1, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
                 os.kill(mill.supervisor, number)
-            self.assertGreater(len(self.trace(mill.pid, 0.3)), 10)
+            self.assertGreater(len(self.trace(mill.pid, 1)), 10)
             self.assertEqual(mill.end(), "")
+
+    def stop_supervisor(self, mill):
+        os.kill(mill.supervisor, signal.SIGSTOP)
+        self.wait_for_line(mill.supervisor, "State:", lambda state: state == "T")
+
+    def test_the_time_begins_when_events_are_noted__though_the_supervisor_was_late_and_the_signal_lost(self):
+        with Mill("turning") as mill:
+            self.stop_supervisor(mill)
+            os.kill(mill.supervisor, signal.SIGUSR1)  # of two that wait the kernel keeps the first
+            with subprocess.Popen([WEIR, "trace", "-p", str(mill.pid), "-d", "0.2", "-f", "json"], stdout=subprocess.PIPE,
+                                  text=True) as tool:
+                self.wait_for_handler(tool.pid, signal.SIGINT)
+                time.sleep(0.3)
+                os.kill(mill.supervisor, signal.SIGCONT)
+                out, _ = tool.communicate(timeout=60)
+            self.assertEqual(tool.returncode, 0)
+            chunks = [event for event in json.loads(out)["traceEvents"] if event["ph"] == "X"]
+            self.assertGreater(len(chunks), 10)
+            self.assertGreater(max(event["ts"] + event["dur"] for event in chunks), 0.15e6)
+            self.assertEqual(mill.end(), "")
+
+    def test_a_supervisor_that_does_not_answer_is_said(self):
+        with Mill("turning") as mill:
+            self.stop_supervisor(mill)
+            for interrupted, reason in ((True, "has not answered yet"), (False, "has not answered for 10 s: is it stopped?")):
+                with subprocess.Popen([WEIR, "trace", "-p", str(mill.pid), "-d", "0.1"], stdout=subprocess.PIPE,
+                                      stderr=subprocess.PIPE, text=True) as tool:
+                    if interrupted:
+                        self.wait_for_handler(tool.pid, signal.SIGINT)
+                        tool.send_signal(signal.SIGINT)
+                    out, err = tool.communicate(timeout=60)
+                self.assertEqual((tool.returncode, out), (2, ""))
+                self.assertIn(reason, err)
+            os.kill(mill.supervisor, signal.SIGCONT)
+            self.assertEqual(mill.end(), "")
+
+    def test_a_watcher_goes_on__when_another_one_ends(self):
+        with Mill("turning") as mill:
+            with subprocess.Popen([WEIR, "trace", "-p", str(mill.pid), "-d", "1", "-f", "json"], stdout=subprocess.PIPE,
+                                  text=True) as tool:
+                self.wait_for_handler(tool.pid, signal.SIGINT)
+                self.trace(mill.pid, 0.1)
+                out, _ = tool.communicate(timeout=60)
+            last = max(event["ts"] + event["dur"] for event in json.loads(out)["traceEvents"] if event["ph"] == "X")
+            self.assertGreater(last, 0.9e6)
+            mill.end()
 
     def test_status_and_the_reason__when_there_is_nothing_to_trace(self):
         for what in ("1", "nothing", "999999999", ""):
@@ -652,7 +702,7 @@ class Trace(Case):
             status, out, err = weir("trace", "-p", str(mill.pid), "-d", "0.1")
             self.assertEqual((status, out), (2, ""))
             self.assertIn("%d (mill)" % mill.supervisor, err)
-            self.assertGreater(len(self.trace(mill.supervisor, 0.3)), 10)
+            self.assertGreater(len(self.trace(mill.supervisor, 1)), 10)
             mill.end()
 
     def test_a_pool_without_memory_for_events_says_so(self):
