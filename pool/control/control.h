@@ -358,6 +358,7 @@ struct weir__control {
     /* Host: when it found, the last time, that the supervisor alone stands still. */
     _Atomic int64_t alone_ns;
     _Atomic uint64_t each_latest; /* host: the highest number in `each` */
+    _Atomic int32_t host_cpu;     /* host: where it opened the last job that it waits for; -1 */
 
     struct weir__meeting meeting[WEIR_WORKERS_MAX / 64];
 

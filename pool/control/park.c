@@ -19,8 +19,16 @@
  * whose bit is out, which are those that run or that such a process owed a ring.
  *
  * What the program does about spinning workers stands in job.c, publish_and_wake().
+ *
+ * A worker that finds itself on the CPU of the program, which waits for a job or has just been
+ * given one's result, does not spin: the program would wait for the CPU. It sleeps, and is woken
+ * there without an interrupt. When jobs follow each other at once it goes to another CPU and spins
+ * there.
  */
 #include "pool/control/park.h"
+
+#include <sched.h>
+#include <string.h>
 
 #include "pool/control/futex.h"
 #include "pool/control/ready.h"
@@ -35,6 +43,9 @@
 #define PAUSE_MIN_NS 2000000
 #define PAUSE_MAX_NS 50000000
 
+/* So many jobs in a row that came soon: more are taken to follow. */
+#define SOON_MANY 4
+
 static void ring_slot(struct weir__slot *slot)
 {
     atomic_fetch_add(&slot->bell, 1);
@@ -45,6 +56,12 @@ static bool something_to_do(struct weir__control *control, unsigned index)
 {
     return weir__ready_any(control) || weir__each_is_new(control, index) ||
            atomic_load(&control->state) != POOL_RUNNING;
+}
+
+/* Whether a worker that has nothing to do has the CPU of a program that waits for its jobs. */
+static bool is_in_the_way(const struct weir__control *control)
+{
+    return sched_getcpu() == atomic_load_explicit(&control->host_cpu, memory_order_relaxed);
 }
 
 static int spinners(const struct weir__control *control)
@@ -113,13 +130,19 @@ static enum spun spin_for_work(struct weir__control *control, unsigned index, in
     return look_hard(control, index) ? SPUN_WORK : SPUN_OUT;
 }
 
-void weir__announce_spin(struct weir__control *control, unsigned index)
+static void announce(struct weir__control *control, unsigned index)
 {
     if (control->spinners_max == 0)
         return;
     atomic_fetch_or(&control->meeting[index / 64].spinning, UINT64_C(1) << (index % 64));
     if (spinners(control) > control->spinners_max)
         take_spinning_place(control, index);
+}
+
+void weir__announce_spin(struct weir__control *control, unsigned index)
+{
+    if (!is_in_the_way(control))
+        announce(control, index);
 }
 
 void weir__end_spin(struct weir__control *control, unsigned index)
@@ -174,22 +197,62 @@ static void learn_spin(struct weir__spin *spin, enum spun spun, int64_t start_ns
     }
 }
 
+/* Takes this process to another CPU that it may use, and leaves it where it may be as it was. A
+ * mask that says nothing is set as all CPUs, so that it follows what the machine, or a container,
+ * allows later. */
+static bool change_cpu(void)
+{
+    cpu_set_t may, others, all, now;
+
+    if (sched_getaffinity(0, sizeof(may), &may) < 0)
+        return false;
+    others = may;
+    CPU_CLR((size_t)sched_getcpu(), &others);
+    if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof(others), &others) < 0)
+        return false;
+    memset(&all, 0xff, sizeof(all));
+    if (sched_setaffinity(0, sizeof(all), &all) < 0 ||
+        sched_getaffinity(0, sizeof(now), &now) < 0 || !CPU_EQUAL(&now, &may))
+        sched_setaffinity(0, sizeof(may), &may);
+    return true;
+}
+
+/* While job follows job a worker that spins on another CPU costs the program least: then a worker
+ * that is in its way goes to one, if no other worker spins there. The kernel would leave it where
+ * it is, as it sleeps whenever the kernel looks. */
+static bool make_room(const struct weir__control *control, struct weir__spin *spin)
+{
+    if (spin->soon < SOON_MANY || spin->stays || spinners(control) >= control->spinners_max ||
+        weir__now_ns() < spin->not_before_ns)
+        return false;
+    spin->soon = 0;
+    spin->stays = !change_cpu();
+    return !spin->stays;
+}
+
 void weir__park(struct weir__control *control, unsigned index, struct weir__spin *spin,
                 struct weir__tie *tie)
 {
+    bool in_the_way = is_in_the_way(control);
     int64_t start;
     enum spun spun = SPUN_OUT;
 
-    if (look_hard(control, index))
+    if (in_the_way && make_room(control, spin)) {
+        in_the_way = false;
+        announce(control, index);
+    }
+    if (!in_the_way && look_hard(control, index))
         return;
     start = weir__now_ns();
-    if (start >= spin->not_before_ns)
+    if (!in_the_way && start >= spin->not_before_ns)
         spun = spin_for_work(control, index, start, spin->budget_ns);
     if (spun != SPUN_WORK) {
         weir__end_spin(control, index);
         sleep_until_rung(control, index, tie);
     }
     learn_spin(spin, spun, start, weir__now_ns());
+    if (in_the_way)
+        spin->soon = weir__now_ns() - start <= SPIN_MAX_NS ? spin->soon + 1 : 0;
 }
 
 int weir__take_spinner(struct weir__control *control)

@@ -29,6 +29,8 @@ struct weir__spin {
     int64_t budget_ns;
     int64_t not_before_ns;
     int64_t pause_ns; /* the last one; not_before_ns is its end */
+    int soon;         /* jobs in a row that came soon after it slept on the program's CPU */
+    bool stays;       /* it may use no other CPU */
 };
 
 /* Worker: it is about to look for work, so the host may count on it for a job. Said before the end

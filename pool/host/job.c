@@ -20,6 +20,7 @@
 #include "pool/control/ready.h"
 #include "pool/control/ring.h"
 #include "pool/host/argument.h"
+#include "pool/host/cold.h"
 #include "pool/host/hold.h"
 #include "pool/host/look.h"
 #include "pool/host/result.h"
@@ -415,9 +416,14 @@ static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spe
 static void publish_and_wake(weir_pool *pool, unsigned index, bool async)
 {
     struct weir__control *control = pool->control;
-    int spinner = async ? -1 : weir__take_spinner(control);
-    bool alone = weir__ready_add(control, index);
+    int spinner = -1;
+    bool alone;
 
+    if (!async) {
+        weir__cold_note_cpu(pool);
+        spinner = weir__take_spinner(control);
+    }
+    alone = weir__ready_add(control, index);
     if (spinner >= 0)
         weir__wake_spinner(control, spinner);
     else if (alone && !(async && weir__any_spinning(control)))
@@ -596,10 +602,22 @@ static bool run_here(weir_pool *pool, int index, int64_t limit_ns)
     return weir__job_settled(pool, index);
 }
 
+static bool wait_cold(weir_pool *pool, int index, int64_t limit_ns)
+{
+    const struct weir__job *job = &pool->control->jobs[index];
+    const int64_t began = weir__cold_begin(pool, job);
+    const bool over = weir__wait(pool, &job_wait, &index, limit_ns);
+
+    weir__cold_end(pool, job, began);
+    return over;
+}
+
 bool weir__job_wait(weir_pool *pool, int index, int64_t limit_ns)
 {
     if (__builtin_expect(pool->here, 0))
         return run_here(pool, index, limit_ns);
+    if (pool->jobs.private[index].woke_sleeper && !pool->control->jobs[index].async)
+        return wait_cold(pool, index, limit_ns);
     return weir__wait(pool, &job_wait, &index, limit_ns);
 }
 

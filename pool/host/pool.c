@@ -344,6 +344,7 @@ __attribute__((noinline)) weir_pool *weir_pool_new(weir_scope *scope,
     pool->debug = workers > 0 && weir__debug_wanted(); /* else the memory is the same */
     pool->stack_at = (uintptr_t)__builtin_dwarf_cfa();
     pool->control->spinners_max = cpus > 1 ? cpus - 1 : 0;
+    pool->control->host_cpu = -1;
     weir__control_show(pool->control, weir__scope_id(scope),
                        options->name != NULL ? options->name : program_invocation_short_name);
     if (weir__dispatch_init(pool) < 0 || (workers > 0 && start(pool, options, &inherited) < 0)) {

@@ -79,6 +79,13 @@ struct weir__dispatch {
     struct weir__loop *loop;
 };
 
+/* cold.c: what it has learnt of jobs that a worker was woken for; of all threads that wait. */
+#define WEIR__LIKES_BITS 6
+struct weir__host_cold {
+    _Atomic uint8_t was_quick[1 << WEIR__LIKES_BITS];
+    _Atomic int64_t pause_ns, not_before_ns; /* the CPU is not given up before */
+};
+
 /* wait.c: how long a thread that waits spins; it learns. */
 struct weir__host_spin {
     _Atomic int64_t budget_ns;
@@ -132,6 +139,7 @@ struct weir_pool {
     struct weir__callbacks callbacks;
     struct weir__dispatch dispatch;
     struct weir__host_spin spin;
+    struct weir__host_cold cold;
     _Atomic bool supervisor_gone;             /* wait.c */
     struct weir__progress *_Atomic bar_owner; /* progress.c: whose bar is on the terminal */
 };
