@@ -305,7 +305,7 @@ struct weir__control {
 
     /* Constant after weir_pool_new(). */
     int32_t workers;
-    int32_t spinners_max;
+    _Atomic int32_t spinners_max; /* 0 until the CPUs are counted, while the supervisor starts */
     int32_t host_pid;
     int (*initializer)(void *arg);
     void (*finalizer)(void *arg);

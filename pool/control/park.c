@@ -64,6 +64,11 @@ static bool is_in_the_way(const struct weir__control *control)
     return sched_getcpu() == atomic_load_explicit(&control->host_cpu, memory_order_relaxed);
 }
 
+static int spinners_max(const struct weir__control *control)
+{
+    return atomic_load_explicit(&control->spinners_max, memory_order_relaxed);
+}
+
 static int spinners(const struct weir__control *control)
 {
     int count = 0;
@@ -82,7 +87,7 @@ static void take_spinning_place(struct weir__control *control, unsigned index)
 
         if ((unsigned)w == index / 64)
             others &= ~(UINT64_C(1) << (index % 64));
-        for (; others != 0 && spinners(control) > control->spinners_max; others &= others - 1)
+        for (; others != 0 && spinners(control) > spinners_max(control); others &= others - 1)
             atomic_fetch_and(&control->meeting[w].spinning, ~(others & -others));
     }
 }
@@ -132,10 +137,10 @@ static enum spun spin_for_work(struct weir__control *control, unsigned index, in
 
 static void announce(struct weir__control *control, unsigned index)
 {
-    if (control->spinners_max == 0)
+    if (spinners_max(control) == 0)
         return;
     atomic_fetch_or(&control->meeting[index / 64].spinning, UINT64_C(1) << (index % 64));
-    if (spinners(control) > control->spinners_max)
+    if (spinners(control) > spinners_max(control))
         take_spinning_place(control, index);
 }
 
@@ -222,7 +227,7 @@ static bool change_cpu(void)
  * it is, as it sleeps whenever the kernel looks. */
 static bool make_room(const struct weir__control *control, struct weir__spin *spin)
 {
-    if (spin->soon < SOON_MANY || spin->stays || spinners(control) >= control->spinners_max ||
+    if (spin->soon < SOON_MANY || spin->stays || spinners(control) >= spinners_max(control) ||
         weir__now_ns() < spin->not_before_ns)
         return false;
     spin->soon = 0;

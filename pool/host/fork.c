@@ -464,7 +464,7 @@ static int read_log(void)
 
 int weir__fork_supervisor(struct weir__control *control, weir_scope *scope,
                           const struct weir__inherited *inherited, const struct weir__keeps *kept,
-                          struct weir__detached *out)
+                          void (*meanwhile)(struct weir__control *), struct weir__detached *out)
 {
     struct start start = {.control = control, .scope = scope, .inherited = inherited, .kept = kept};
     struct weir__hello hello = {.pid = 0};
@@ -486,6 +486,8 @@ int weir__fork_supervisor(struct weir__control *control, weir_scope *scope,
         weir__descriptor_close(&out->lifeline);
         return weir__fail(-result, "cannot fork: %s", strerror(result));
     }
+    if (meanwhile != NULL)
+        meanwhile(control);
     result = wait_for_hello(out, &hello);
     if (result < 0 && start.forks)
         result = fail_fork_killed(&start);

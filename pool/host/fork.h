@@ -49,10 +49,11 @@ int weir__inherited_check(const struct weir__inherited *inherited);
 /* Forks a process that runs weir__supervisor_main(), waits until it has said hello, and reports
  * what it said. Buffered output is flushed first. In the new process all signals are blocked,
  * dispositions are reset, and the scope is prepared (weir__scope_after_fork_child). Of what weir
- * has open in the program alone (descriptor.h) it keeps its end of the lifeline and `kept`. */
+ * has open in the program alone (descriptor.h) it keeps its end of the lifeline and `kept`.
+ * `meanwhile` is called between the fork and the hello; NULL: nothing is to do. */
 int weir__fork_supervisor(struct weir__control *control, weir_scope *scope,
                           const struct weir__inherited *inherited, const struct weir__keeps *kept,
-                          struct weir__detached *out);
+                          void (*meanwhile)(struct weir__control *), struct weir__detached *out);
 
 /* Has the process look at its words in the control block. If that is not possible it is ended
  * instead: it sees the end of its lifeline, so no thread waits for what was never seen. Does not

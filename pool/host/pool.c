@@ -91,9 +91,10 @@ static int read_workers(void)
 }
 
 /* How many workers the pool is to have, 0 for a pool without processes; or a negative error. */
-static int choose_workers(const weir_pool_options *options, int cpus)
+static int choose_workers(const weir_pool_options *options)
 {
     const int said = read_workers();
+    int cpus;
 
     if (said <= 0)
         return said;
@@ -103,6 +104,7 @@ static int choose_workers(const weir_pool_options *options, int cpus)
         return options->workers;
     if (said != UNSAID)
         return said;
+    cpus = weir_cpu_count();
     return cpus < WEIR_WORKERS_MAX ? cpus : WEIR_WORKERS_MAX;
 }
 
@@ -287,6 +289,14 @@ static void stop_pool_with_scope(struct weir__on_end *on_end)
         end_pool(pool);
 }
 
+/* While the supervisor starts, as it takes 0.2 ms (cgroups, mount points). No worker spins before. */
+static void count_spinners(struct weir__control *control)
+{
+    const int cpus = weir_cpu_count();
+
+    atomic_store_explicit(&control->spinners_max, cpus > 1 ? cpus - 1 : 0, memory_order_relaxed);
+}
+
 static int start(weir_pool *pool, const weir_pool_options *options,
                  const struct weir__inherited *inherited)
 {
@@ -296,7 +306,7 @@ static int start(weir_pool *pool, const weir_pool_options *options,
         result = weir__fork_supervisor(
             pool->control, pool->scope, inherited,
             &(struct weir__keeps){&pool->dispatch.event_end, &pool->watch, &pool->trace},
-            &pool->supervisor);
+            count_spinners, &pool->supervisor);
     weir__timeline_forget(pool);
     return result;
 }
@@ -308,7 +318,7 @@ __attribute__((noinline)) weir_pool *weir_pool_new(weir_scope *scope,
     weir_pool_options defaults = {0};
     struct weir__inherited inherited;
     weir_pool *pool;
-    int workers, cpus = weir_cpu_count();
+    int workers;
 
     if (weir__scope_check_owner(scope, "a pool") < 0)
         return NULL;
@@ -319,7 +329,7 @@ __attribute__((noinline)) weir_pool *weir_pool_new(weir_scope *scope,
         return NULL;
     if (weir__here.depth > 0)
         return weir__fail_null(-EDEADLK, "a task cannot make a pool");
-    workers = choose_workers(options, cpus);
+    workers = choose_workers(options);
     if (workers < 0)
         return NULL;
     pool = weir__record_new(scope, workers > 0 ? workers : 1, workers > 0);
@@ -343,7 +353,6 @@ __attribute__((noinline)) weir_pool *weir_pool_new(weir_scope *scope,
     pool->control->leave_started = options->leave_started;
     pool->debug = workers > 0 && weir__debug_wanted(); /* else the memory is the same */
     pool->stack_at = (uintptr_t)__builtin_dwarf_cfa();
-    pool->control->spinners_max = cpus > 1 ? cpus - 1 : 0;
     pool->control->host_cpu = -1;
     weir__control_show(pool->control, weir__scope_id(scope),
                        options->name != NULL ? options->name : program_invocation_short_name);

@@ -101,7 +101,7 @@ weir_process *weir_process_start_with(weir_scope *scope, int (*target)(void *arg
     }
     if (process->control == NULL ||
         weir__fork_supervisor(process->control, scope, &inherited,
-                              &(struct weir__keeps){.watch = &process->watch},
+                              &(struct weir__keeps){.watch = &process->watch}, NULL,
                               &process->supervisor) < 0) {
         weir__control_free(process->control);
         free(process);
