@@ -401,7 +401,9 @@ typedef struct weir_array weir_array;
  * `flags`: 0 or some of WEIR_ARRAY_....
  * The items are aligned to 64 bytes, and without a header to a page. WEIR_ARRAY_HUGE is advice: the
  * block is aligned to a huge page and the system asked for them (MADV_HUGEPAGE, and MADV_COLLAPSE
- * from Linux 6.1 on, unless lazy); where it has none to give, nothing differs.
+ * from Linux 6.1 on, unless lazy); where it has none to give, nothing differs. Making them takes as
+ * long as making the array once more or longer, since the system copies what was reserved; it is
+ * worth that for a large array that is read at random many times.
  * Crash: as weir_shm_create().
  * Returns: the array, to be closed with weir_array_close(); or NULL with weir_shm_create()'s errors
  * and: EINVAL (dtype, ndim, a negative length, NULL shape, or unknown flags), E2BIG (too large to
@@ -448,7 +450,12 @@ WEIR_API int64_t weir_array_len(const weir_array *array);
 
 /* Reserves the memory of some items of a lazy array, and maps it into this process. Memory that is
  * there already keeps its contents. When a pool's workers call this, each for its own range, a
- * large array is made ready in parallel.
+ * large array is made ready in parallel. That is for memory that must be there before the work
+ * begins: so that a full /dev/shm is an error and not a SIGBUS, or that no page is made while
+ * something is timed. It is not faster than workers that write the items of a lazy array right
+ * away, which makes each page where it is used first; and two workers are hardly faster than one
+ * process where the system's making of pages is what takes the time, as on small virtual machines
+ * (0.9 of its time; tests/bench/bench-arrays.c measures it).
  *
  * `items`: a range of items, counted in C order. Memory comes in pages, so a few items beyond the
  * range get theirs too.
