@@ -395,7 +395,7 @@ static void look_at_lead(struct weir__collective *call)
     if (call->heard_ns == 0 || call->ended || silent_ns <= call->link->silence_ns)
         return;
     error = weir__cluster_error_of(-EHOSTDOWN, "nothing was heard of it for %lld ms",
-                                   (long long)(silent_ns / 1000000));
+                                   (long long)(call->link->silence_ns / 1000000));
     call->link->lost++;
     weir__end(call, 0, &error, true);
 }

@@ -179,7 +179,7 @@ static void look_at_silence(struct weir__collective *call)
         if (!peer->entered || link->now_ns - peer->heard_ns <= link->silence_ns)
             continue;
         error = weir__cluster_error_of(-EHOSTDOWN, "nothing was heard of it for %lld ms",
-                                       (long long)((link->now_ns - peer->heard_ns) / 1000000));
+                                       (long long)(link->silence_ns / 1000000));
         link->lost++;
         weir__stop(call, i, &error, true);
     }
