@@ -392,7 +392,10 @@ typedef struct weir_job_options {
     const char *name;
     void (*on_stall)(const weir_stall *stall, void *arg); /* with stall_ms: call this */
     void *on_stall_arg;
-    uint64_t reserved[2];
+    /* What weir_task_chunk() is in the first chunk, from 0; the others follow. For a job that is a
+     * part of a larger one, whose tasks draw random numbers by the chunk, say. */
+    int64_t first_chunk;
+    uint64_t reserved[1];
 } weir_job_options;
 
 /* Progress is shown by the thread that waits for the job, while it waits: in the call itself, or,
@@ -703,7 +706,7 @@ WEIR_API void weir_span_end(weir_span *span);
 WEIR_API void weir_task_count(weir_task *task, const char *label, int64_t number);
 
 /* The index of the worker that runs the task (from 0), the number of the attempt at this chunk
- * (from 1), and the chunk's number (from 0).
+ * (from 1), and the chunk's number (from 0, or from weir_job_options.first_chunk).
  * Context: the function that was given the task. */
 WEIR_API int weir_task_worker(const weir_task *task);
 WEIR_API int weir_task_attempt(const weir_task *task);

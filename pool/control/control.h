@@ -214,6 +214,7 @@ struct weir__job {
     int64_t opened_ns;          /* CLOCK_MONOTONIC; up to a tick early without a deadline */
     int64_t deadline_ns;        /* the same; 0: none */
     int64_t chunk_timeout_ns;   /* 0: none */
+    int64_t first_chunk;        /* what its task is told to be the number of chunk 0 */
     struct weir__failure_log *failure_log; /* NULL: nobody asks */
     _Atomic uint32_t deaths;  /* by the supervisor: of workers, each on a chunk of the job, ... */
     _Atomic uint32_t retried; /* ... after which the chunk became FREE again */

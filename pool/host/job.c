@@ -391,6 +391,7 @@ static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spe
     atomic_store_explicit(&job->retried, 0, memory_order_relaxed);
     job->result.size = 0;
     atomic_store_explicit(&job->result.place, 0, memory_order_relaxed);
+    job->first_chunk = spec->first_chunk;
     weir__job_cut(job, spec->grain);
     /* No process is inside that could read this, but a worker may be entering and leaving, so only
      * the settled part is taken off. */

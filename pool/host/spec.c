@@ -36,6 +36,9 @@ static int check_job_options(const weir_job_options *options)
     if (options->chunks > 0 && options->grain > 0)
         return weir__fail(-EINVAL, "chunks (%lld) and grain (%lld) exclude each other",
                           (long long)options->chunks, (long long)options->grain);
+    if (options->first_chunk < 0)
+        return weir__fail(-EINVAL, "first_chunk is %lld; it must not be negative",
+                          (long long)options->first_chunk);
     if (options->retries < WEIR_RETRIES_NONE || options->retries > RETRIES_MAX)
         return weir__fail(-EINVAL, "retries is %d; it must be from %d (never) to %d",
                           options->retries, WEIR_RETRIES_NONE, RETRIES_MAX);
@@ -87,8 +90,9 @@ int weir__check_job_defaults(const weir_job_options *options)
 {
     if (check_job_options(options) < 0)
         return -EINVAL;
-    if (options->chunks != 0 || options->grain != 0 || options->arg_size != 0 || options->shared ||
-        options->progress_lines || options->progress != NULL || options->on_progress != NULL ||
+    if (options->chunks != 0 || options->grain != 0 || options->first_chunk != 0 ||
+        options->arg_size != 0 || options->shared || options->progress_lines ||
+        options->progress != NULL || options->on_progress != NULL ||
         options->on_progress_arg != NULL || options->report != NULL || options->name != NULL)
         return weir__fail(-EINVAL, "a pool's options for jobs can have only retries, timeout_ms, "
                                    "chunk_timeout_ms, keep_going, stall_ms and on_stall");
@@ -150,6 +154,7 @@ int weir__spec_init(struct weir__job_spec *spec, const weir_pool *pool, weir_ran
         .arg_size = options->arg_size,
         .range = range,
         .grain = options->grain,
+        .first_chunk = options->first_chunk,
         .retries = options->retries > 0   ? (unsigned)options->retries
                    : options->retries < 0 ? 0
                                           : retries,

@@ -35,7 +35,7 @@ struct weir__job_spec {
     const void *arg;
     size_t arg_size;
     weir_range range;
-    int64_t count, grain;
+    int64_t count, grain, first_chunk;
     unsigned retries;
     bool keep_going, async;
     uint8_t each;          /* as in the job */

@@ -56,6 +56,7 @@ weir_future *weir_pool_submit(weir_pool *pool, weir_call_fn function, const void
     one = options != NULL ? *options : (weir_job_options){0};
     one.chunks = 0;
     one.grain = 0;
+    one.first_chunk = 0;
     one.arg_size = arg_size;
     if (weir__spec_init(&spec, pool, (weir_range){0, 1}, (void (*)(void))function, (void *)arg,
                         &one, 0) < 0)

@@ -168,6 +168,7 @@ int weir_pool_each(weir_pool *pool, weir_each_fn function, const void *arg,
         return weir__fail(-EDEADLK, "a task cannot call weir_pool_each()");
     own.chunks = 0;
     own.grain = 1;
+    own.first_chunk = 0;
     if (weir__spec_init(&spec, pool, (weir_range){0, workers}, (void (*)(void))function,
                         (void *)(uintptr_t)arg, &own, 0) < 0)
         return weir_last_error()->code;

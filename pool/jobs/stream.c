@@ -110,7 +110,7 @@ weir_stream *weir_stream_new(weir_pool *pool, weir_call_fn function,
         options = &defaults;
     if (options->job != NULL)
         job = *options->job;
-    job.chunks = job.grain = 0; /* as for weir_pool_submit() */
+    job.chunks = job.grain = job.first_chunk = 0; /* as for weir_pool_submit() */
     job.arg_size = 0;
     /* the options of a call are checked here, not at the first put */
     if (weir__use_pool(&pool) < 0 || check_stream_options(options) < 0 ||

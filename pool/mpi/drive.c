@@ -77,6 +77,7 @@ static weir_job_options block_options(const struct weir__cut *cut, const weir_jo
 
     own.grain = cut->by_grain;
     own.chunks = cut->by_grain > 0 ? 0 : weir__cut_chunks_of(cut, block);
+    own.first_chunk = weir__cut_first_of(cut, block);
     own.timeout_ms = WEIR_TIMEOUT_NONE; /* node 0 looks at it */
     own.stall_ms = WEIR_STALL_NONE;
     own.on_stall = NULL;

@@ -46,6 +46,8 @@ static int check_options(const struct weir_cluster *cluster, weir_range range, v
     weir_job_options own = *options;
     weir_future *future;
 
+    if (options->first_chunk != 0)
+        return weir__fail(-EINVAL, "weir_job_options.first_chunk is not for calls on a cluster");
     if (options->report != NULL)
         return weir__fail(-EINVAL, "weir_job_options.report is not for calls on a cluster");
     own.on_progress = NULL;

@@ -216,7 +216,7 @@ int64_t weir_task_chunk(const weir_task *task)
 {
     if (check_task(task) < 0)
         return -EINVAL;
-    return task->call == NULL ? task->chunk : 0;
+    return task->call == NULL ? task->job->first_chunk + task->chunk : 0;
 }
 
 bool weir__task_stopped(const struct weir_task *task)

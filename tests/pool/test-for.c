@@ -147,6 +147,34 @@ static void a_range_is_cut_alike__whatever_the_number_of_workers(void **state)
     weir_scope_end(scope);
 }
 
+static void chunks_have_the_numbers_that_the_caller_wants(void **state)
+{
+    struct note *whole = shared_memory(sizeof(struct note)),
+                *parts = shared_memory(sizeof(struct note));
+    weir_scope *scope = begin();
+    weir_pool *pool = new_pool(scope, 2);
+    weir_future *future;
+
+    (void)state;
+    assert_int_equal(weir_pool_for(pool, (weir_range){0, 100}, note_chunk, &whole,
+                                   OPTIONS(.grain = 5, .arg_size = sizeof(void *))),
+                     0);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(
+            weir_pool_for(pool, (weir_range){25 * i, 25 * i + 25}, note_chunk, &parts,
+                          OPTIONS(.grain = 5, .arg_size = sizeof(void *), .first_chunk = 5 * i)),
+            0);
+    assert_memory_equal(whole, parts, sizeof(struct note));
+    future = weir_pool_for_async(pool, (weir_range){0, 1}, note_chunk, &parts,
+                                 OPTIONS(.arg_size = sizeof(void *), .first_chunk = -1));
+    assert_null(future);
+    assert_message_has("first_chunk is -1");
+    munmap(whole, sizeof(struct note));
+    munmap(parts, sizeof(struct note));
+    weir_pool_free(pool);
+    weir_scope_end(scope);
+}
+
 /* The argument's bytes are 0, 1, 2, ...: the size is in front. */
 static int check_argument(weir_task *task, weir_range range, void *arg)
 {
@@ -386,6 +414,7 @@ int main(void)
         UNIT(an_empty_range_succeeds__when_options_are_right),
         UNIT(every_item_is_worked_on_once__whatever_chunks_and_grain),
         UNIT(a_range_is_cut_alike__whatever_the_number_of_workers),
+        UNIT(chunks_have_the_numbers_that_the_caller_wants),
         UNIT(the_argument_is_copied__when_it_has_a_size),
         UNIT(a_list_is_valid_in_the_workers__when_made_after_the_pool),
         UNIT(a_block_is_valid_in_the_program__when_made_in_a_worker),
