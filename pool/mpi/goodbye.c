@@ -130,5 +130,5 @@ int weir__cluster_goodbye(struct weir_cluster *cluster, int wait_ms)
         result = wait_until_sent(cluster, until_ns);
     if (result < 0)
         return result;
-    return link->lost > 0 ? -EHOSTDOWN : 0;
+    return link->broken.error.code == -EHOSTDOWN ? -EHOSTDOWN : 0;
 }

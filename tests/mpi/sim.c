@@ -4,13 +4,10 @@
  */
 #include "sim.h"
 
-#include <cmocka.h>
+#include "leak.h"
+
 #include <errno.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

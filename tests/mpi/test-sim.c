@@ -4,12 +4,9 @@
  */
 #include "sim.h"
 
-#include <cmocka.h>
+#include "leak.h"
+
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
