@@ -360,6 +360,8 @@ void weir__collective_receive(struct weir__collective *call,
         link->all_gone = true;
     } else if (header->call > link->call) {
         result = weir__link_keep(link, message);
+        if (message->from == 0 && call->heard_ns == 0)
+            call->heard_ns = now_ns; /* node 0 has left this call: what is to come comes soon */
     } else if (header->call == link->call) {
         note_heard(call, message->from, header->kind);
         if (!call->ended)

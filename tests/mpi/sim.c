@@ -134,12 +134,20 @@ static void remember(struct sim *sim, int from, int to, const void *data, size_t
         .what = DELIVER, .node = to, .from = from, .data = copy_of(data, size), .size = size};
 }
 
+static void corrupt(struct sim *sim, unsigned char *data, size_t size)
+{
+    if (sim->config->corrupt > 0 && draw(sim) < sim->config->corrupt)
+        data[(size_t)(draw(sim) * (double)(size < 64 ? size : 64))] ^=
+            (unsigned char)(1U << (unsigned)(draw(sim) * 8));
+}
+
 static int sim_send(struct weir__port *port, int to, const void *data, size_t size)
 {
     struct node *node = node_of(port);
     struct sim *sim = node->sim;
     int64_t *last_ns = &sim->last_ns[port->node * port->nodes + to];
     int64_t at_ns = sim->now_ns + sim->config->delay_ns;
+    void *copy;
 
     assert_in_range(to, 0, port->nodes - 1);
     assert_int_not_equal(to, port->node);
@@ -153,11 +161,13 @@ static int sim_send(struct weir__port *port, int to, const void *data, size_t si
     sim->outcome.messages++;
     sim->outcome.bytes += size;
     remember(sim, port->node, to, data, size);
+    copy = copy_of(data, size);
+    corrupt(sim, copy, size);
     push(sim, (struct event){.at_ns = at_ns,
                              .what = DELIVER,
                              .node = to,
                              .from = port->node,
-                             .data = copy_of(data, size),
+                             .data = copy,
                              .size = size});
     return 0;
 }
@@ -285,7 +295,7 @@ static void finish(struct node *node)
     result->code = node->call.outcome.error.code;
     if (call->kind == WEIR__CLUSTER_REDUCE && result->code == 0 && node->call.result.total > 0)
         memcpy(&result->value, node->call.result.data, sizeof result->value);
-    if (call->kind == WEIR__CLUSTER_BROADCAST && result->code == 0)
+    if (call->kind == WEIR__CLUSTER_BROADCAST && result->code == 0 && !call->damaged)
         check_bytes(node, call);
     weir__collective_free(&node->call);
     free(node->bytes);
@@ -515,6 +525,16 @@ static void prepare(struct sim *sim, const struct sim_call *call)
     sim->left = sim->config->nodes;
 }
 
+/* A node that was told something else than what was sent may wait for ever. */
+static void give_up(struct sim *sim, const struct sim_call *call)
+{
+    if (!call->damaged)
+        fail_msg("call %d: %d nodes do not return", sim->outcome.calls, sim->left);
+    for (int i = 0; i < sim->config->nodes; i++)
+        if (sim->nodes[i].in_call)
+            die(&sim->nodes[i]);
+}
+
 static void run_call(struct sim *sim, const struct sim_call *call)
 {
     prepare(sim, call);
@@ -529,8 +549,8 @@ static void run_call(struct sim *sim, const struct sim_call *call)
         const struct event event = pop(sim);
 
         sim->now_ns = event.at_ns;
-        if (sim->now_ns > sim->outcome.begin_ns + 100000 * 1000 * SIM_MS)
-            fail_msg("call %d: %d nodes do not return", sim->outcome.calls, sim->left);
+        if (sim->now_ns > sim->outcome.begin_ns + 1000 * 1000 * SIM_MS)
+            give_up(sim, call);
         happen(sim, event);
     }
     if (sim->left > 0)

@@ -29,6 +29,7 @@ struct sim_call {
     int64_t fail_block; /* this block fails, and so do those behind it; 0: none */
     int late_node;      /* makes the call late_ms later; 0: none */
     int64_t late_ms;
+    bool damaged; /* what is broadcast may be */
     int odd_node; /* makes another call; see odd(); 0: none */
     void (*odd)(struct weir__collective_spec *spec);
 };
@@ -42,6 +43,7 @@ struct sim_config {
     int64_t delay_ns, jitter_ns; /* of a message */
     int64_t serve_ns;            /* node 0 needs so long for a message that comes */
     double refuse;               /* send() has no memory, that often */
+    double corrupt;              /* a bit of a message is another one, that often */
     bool late_messages;          /* messages of earlier calls come again */
     int dead_node;               /* dies, at dead_ns; 0: none */
     int64_t dead_ns;
