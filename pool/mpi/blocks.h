@@ -5,7 +5,7 @@
 #ifndef WEIR_BLOCKS_H
 #define WEIR_BLOCKS_H
 
-#include "pool/mpi/collective.h"
+#include "pool/mpi/state.h"
 
 /* Adds a run; an empty one: there is no more. 0, or -ENOMEM, or -EBADMSG (no such blocks). */
 int weir__blocks_given(struct weir__collective *call, struct weir__run run);

@@ -24,8 +24,8 @@ struct weir_cluster {
     struct weir__place *places; /* port->nodes of them; NULL: hosts have no names */
     weir_job_options job;       /* weir_pool_options.job, which its calls inherit; zero: none */
     int silence_ms;             /* more than 0 */
-    /* Called in each round of a loop that is about to sleep; NULL: nothing. It does not return where
-     * the launcher has died. */
+    /* Called in each round of a loop that is about to sleep; NULL: nothing. It does not return
+     * where the launcher has died. */
     void (*watch)(struct weir_cluster *);
 
     /* the calls; weir__cluster_init() */

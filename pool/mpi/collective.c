@@ -26,7 +26,7 @@ static bool is_lead(const struct weir__collective *call)
 
 /* ---- this node's own part ---- */
 
-/* Memory for what comes; all of it at the beginning, so that a result that is there can be taken. */
+/* Memory for what comes: all of it at the beginning, so that a result that comes can be taken. */
 static int prepare(struct weir__collective *call)
 {
     const struct weir__collective_spec *spec = call->spec;
@@ -379,7 +379,7 @@ static int64_t say_ns(const struct weir__link *link)
     return link->silence_ns / 4 < SAY_NS ? link->silence_ns / 4 : SAY_NS;
 }
 
-/* Time in which this node did not look, as it stood still or combined, says nothing about others. */
+/* Time in which this node did not look (it stood still, or combined) says nothing of others. */
 static void forgive(struct weir__collective *call, int64_t gap_ns)
 {
     if (is_lead(call))

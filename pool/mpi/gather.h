@@ -5,10 +5,10 @@
 #ifndef WEIR_GATHER_H
 #define WEIR_GATHER_H
 
-#include "pool/mpi/collective.h"
+#include "pool/mpi/state.h"
 
-/* A block of this node is done; a copy of the accumulator is kept. 0, or -ENOMEM, -EINVAL, -EBADMSG.
- */
+/* A block of this node is done; a copy of the accumulator is kept. 0, or -ENOMEM, -EINVAL,
+ * -EBADMSG. */
 int weir__gather_add(struct weir__collective *call, int64_t block, const void *accumulator);
 
 /* A piece of another node's accumulator has come. The same. */

@@ -5,7 +5,7 @@
 #ifndef WEIR_LEAD_H
 #define WEIR_LEAD_H
 
-#include "pool/mpi/collective.h"
+#include "pool/mpi/state.h"
 
 /* 0, or -ENOMEM. */
 int weir__lead_begin(struct weir__collective *call);

@@ -6,7 +6,7 @@
 #define WEIR_REQUEST_H
 
 #include "pool/mpi/cluster.h"
-#include "pool/mpi/collective.h"
+#include "pool/mpi/state.h"
 
 /* Of a call of this kind, without a range. */
 struct weir__collective_spec weir__request(enum weir__collective_kind kind);

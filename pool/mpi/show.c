@@ -8,6 +8,8 @@
 
 #include <stdio.h>
 
+#include "pool/mpi/collective.h"
+
 #define CALL_NS INT64_C(100000000)
 #define LINE_NS INT64_C(1000000000)
 

@@ -5,7 +5,7 @@
 #ifndef WEIR_SHOW_H
 #define WEIR_SHOW_H
 
-#include "pool/mpi/collective.h"
+#include "pool/mpi/state.h"
 
 struct weir__show {
     const weir_job_options *options; /* NULL: nothing is shown */

@@ -5,7 +5,7 @@
 #ifndef WEIR_SPREAD_H
 #define WEIR_SPREAD_H
 
-#include "pool/mpi/collective.h"
+#include "pool/mpi/state.h"
 
 /* This node has the bytes: it is the root. `data` stays the caller's, and must stay. */
 void weir__spread_begin(struct weir__collective *call, int what, void *data, uint64_t total);

@@ -5,7 +5,7 @@
 #ifndef WEIR_TRANSFER_H
 #define WEIR_TRANSFER_H
 
-#include "pool/mpi/collective.h"
+#include "pool/mpi/state.h"
 
 /* Where bytes go, and whose they are. */
 struct weir__transfer {

@@ -3,11 +3,11 @@
  * tree.h: the accumulators that a node has of a reduction.
  *
  * The tree over the blocks of a range is the pool's over its chunks, from the level of a block
- * upwards: a parent (level + 1, i) is combined of its children (level, 2 i) and (level, 2 i + 1), or
- * is its left child if there is no right one. A *subtree* is a node of this tree with its
+ * upwards: a parent (level + 1, i) is combined of its children (level, 2 i) and (level, 2 i + 1),
+ * or is its left child if there is no right one. A *subtree* is a node of this tree with its
  * accumulator, named by level and first block. A node combines all siblings that it has; which
- * subtrees are to be sent where is known when the owner of each block is: a parent is made where its
- * left child is, so each subtree is where its first block was run.
+ * subtrees are to be sent where is known when the owner of each block is: a parent is made where
+ * its left child is, so each subtree is where its first block was run.
  */
 #ifndef WEIR_TREE_H
 #define WEIR_TREE_H

@@ -5,7 +5,7 @@
 #ifndef WEIR_VERDICT_H
 #define WEIR_VERDICT_H
 
-#include "pool/mpi/collective.h"
+#include "pool/mpi/state.h"
 
 /* A weir_error of this code and message, about no worker. */
 weir_error weir__cluster_error_of(int code, const char *format, ...)

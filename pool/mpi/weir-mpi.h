@@ -2,12 +2,12 @@
  *
  * weir-mpi.h: a job on the nodes of a cluster, with the callbacks of one machine.
  *
- * A cluster is a program that a launcher (mpirun, mpiexec, srun) has started once on each node. Each
- * of these processes has a scope and a pool of its own, and all of them make the same calls of this
- * header in the same order. A call does its work on all nodes together, and returns the same result
- * on every node: the same error, or the same bits, whatever the number of nodes and workers is, and
- * the bits of weir_pool_for() or weir_pool_reduce() with the same cut. So a loop that goes on until
- * a result is good enough ends on all nodes at once.
+ * A cluster is a program that a launcher (mpirun, mpiexec, srun) has started once on each node.
+ * Each of these processes has a scope and a pool of its own, and all of them make the same calls of
+ * this header in the same order. A call does its work on all nodes together, and returns the same
+ * result on every node: the same error, or the same bits, whatever the number of nodes and workers
+ * is, and the bits of weir_pool_for() or weir_pool_reduce() with the same cut. So a loop that goes
+ * on until a result is good enough ends on all nodes at once.
  *
  *     WEIR_CLUSTER (cluster, NULL) {
  *         if (weir_cluster_reduce(cluster, weir_range_of(n), &sum, &result, NULL, NULL, NULL) < 0)
@@ -24,6 +24,8 @@
  * What dies. A worker that dies is replaced by its node, and its chunk is run again or fails, as
  * on one machine. A node that is lost ends the job: the calls of the other nodes return -EHOSTDOWN,
  * and so do all later ones; they may save what they have, and end. Nothing is done again elsewhere.
+ * A node is missed only while it is in a call: one that is lost before it makes the call is waited
+ * for, until the launcher ends the job, or timeout_ms has passed.
  */
 #ifndef WEIR_MPI_H
 #define WEIR_MPI_H
@@ -168,9 +170,10 @@ WEIR_API weir_range weir_cluster_part(const weir_cluster *cluster, weir_range ra
  * Returns: 0, or on all nodes the same error: those of weir_pool_for() on one of them; -EPROTO
  * (the nodes' calls differ), -ECONNABORTED (a node has ended the cluster), -EHOSTDOWN (a node is
  * lost), -ECANCELED (weir_cluster_cancel() on one of them), -ETIMEDOUT, -E2BIG (more than 1,048,576
- * blocks), -EBADMSG (a node sent what is no message). -ECONNABORTED, -EHOSTDOWN and the
- * transport's own errors (-EIO) are for good: all later calls return them at once. No chunk is running on this node any more when this returns. On this node alone: -EINVAL (cluster is
- * NULL), -EDEADLK (not in that program), -EBUSY (a call lasts). */
+ * blocks), -EBADMSG (a node sent what is no message). -ECONNABORTED, -EHOSTDOWN and the transport's
+ * own errors (-EIO) are for good: all later calls return them at once. No chunk is running on this
+ * node any more when this returns. On this node alone: -EINVAL (cluster is NULL), -EDEADLK (not in
+ * that program), -EBUSY (a call lasts). */
 WEIR_API WEIR_MUST_CHECK int weir_cluster_for(weir_cluster *cluster, weir_range range,
                                               weir_task_fn function, void *arg,
                                               const weir_job_options *options,

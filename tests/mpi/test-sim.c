@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What nodes do together, simulated: every block once, the same bits everywhere, every call returns.
+ * What nodes do together, simulated: every block once, the same bits everywhere, every call
+ * returns.
  */
 #include "sim.h"
 
