@@ -200,6 +200,29 @@ scope() {
     bug BUG_SWEEP_WITHOUT_LOCK -DMEMBERS=1
 }
 
+cluster() {
+    fails="-DTWO -DFAILS=2"
+    cancel="-DTWO -DCANCELS=1"
+    odd="-DODDS=1"
+    leave="-DLEAVES=1"
+    late="-DDEADLINES=1"
+
+    for options in "" "$fails" "$cancel" "$odd" "$leave" "$late"; do
+        good "$options"
+    done
+    [ "$length" != long ] || { good "-DTWO -DFAILS=1 -DCANCELS=1 -DLEAVES=1"; good "-DLEAVES=2"; good "-DCALLS=3"; }
+    bug BUG_CANCEL_AFTER_THE_DECISION "$cancel"
+    bug BUG_LATER_CALL_DROPPED ""
+    bug BUG_LATER_GOODBYE_DROPPED "$leave"
+    bug BUG_NODE_DECIDES "$fails"
+    bug BUG_NO_FINAL_REPORT ""
+    bug BUG_OLD_FAILURE_COUNTS "$fails"
+    bug BUG_OLD_REPORT_COUNTS "$late"
+    bug BUG_STEAL_AND_LEAVE ""
+    bug BUG_STOP_WHO_HAS_COME "$late"
+    bug BUG_SUCCEED_WITHOUT_ALL "$odd"
+}
+
 length=${2:-}
 case $(basename "$1") in
 job.pml) job ;;
@@ -209,6 +232,7 @@ failure.pml) failure ;;
 deadline.pml) deadline ;;
 future.pml) future ;;
 result.pml) result ;;
+cluster.pml) cluster ;;
 scope.pml) scope ;;
 *) echo "there is no model $1"; exit 2 ;;
 esac
