@@ -69,7 +69,7 @@ static struct weir__run take_back(struct weir__run *region, int64_t count)
 
 struct weir__run weir__share_take(struct weir__share *share, int node)
 {
-    struct weir__run *own = &share->region[node], *from = own, taken;
+    struct weir__run *own = &share->region[node], *from, taken;
 
     if (share->stay)
         taken = take_front(own, own->count);

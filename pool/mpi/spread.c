@@ -93,7 +93,7 @@ int weir__spread_receive(struct weir__collective *call, const struct weir__port_
         return -EBADMSG;
     if (!spread->begun)
         result = begin(call, (int)record->what, (int)record->first);
-    if (size > 0)
+    if (size > 0 && spread->data != NULL)
         memcpy(spread->data + spread->available, record + 1, size);
     spread->available += size;
     return result;
