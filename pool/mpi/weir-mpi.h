@@ -60,22 +60,31 @@ typedef struct weir_cluster_options {
  * `options`: may be NULL.
  * Call it early, and before any other library starts threads: the workers have a copy of all memory
  * that the program has at this moment, and nothing of MPI's, which is started after them.
+ * CPUs: a node that is the only one on its host uses those of the launcher's daemon, also where the
+ * launcher has bound it to fewer: the calling thread may use them from now on. Of several on one
+ * host each keeps its own.
+ * The soft limit of descriptors is raised. Under MPICH's launcher and srun the program is killed
+ * when its parent dies (PR_SET_PDEATHSIG, unless the program has set it), as nobody would end it.
  * Context: the program's main thread, once; blocks until all nodes have called it.
  * Crash: the workers end with the program, and the launcher ends the other nodes.
- * Returns: the cluster, to be ended with weir_cluster_end(); or NULL with the errors of
- * weir_scope_begin() and weir_pool_new(), EINVAL (options), or EBUSY, EPROTO and EIO of the start,
- * each with what to type instead. */
+ * Returns: the cluster, to be ended with weir_cluster_end(); or NULL, on all nodes, with the errors
+ * of weir_scope_begin() and weir_pool_new() on one of them, and: EINVAL (options; one node where
+ * that is an error), EBUSY (nodes share CPUs, srun has given one CPU of many, or MPI has been begun
+ * before), EPROTO (the launcher of another MPI; nodes with different programs or versions), EIO
+ * (MPI). Each says what to type instead. */
 WEIR_API WEIR_MUST_CHECK weir_cluster *weir_cluster_begin(const weir_cluster_options *options);
 
 /* Ends this node's part: says goodbye to the other nodes, ends the pool, the scope and MPI. NULL is
  * allowed.
  *
- * Calls of other nodes that this node does not make return -ECONNABORTED there. The time that it
- * takes is bounded; nothing of weir's depends on MPI's end, which can hang.
+ * Calls of other nodes that this node does not make return -ECONNABORTED there. Where nodes do not
+ * say goodbye within 5 s, as they are lost, this writes a line to stderr and ends the program and
+ * the job by MPI_Abort(): what is to be saved is saved before. The time that it takes is bounded,
+ * but for that of MPI_Finalize(), on which nothing of weir's depends.
  * Context: the thread that began the cluster.
  * Crash: the workers end with the program.
- * Returns: 0; or the error of weir_scope_end(), -ETIMEDOUT or -EHOSTDOWN (not all nodes have said
- * goodbye). */
+ * Returns: 0; -EDEADLK (in another process than the one that began it); or the error of
+ * weir_scope_end(). */
 WEIR_API int weir_cluster_end(weir_cluster *cluster);
 
 /* WEIR_CLUSTER (name, options) { ... } begins a cluster called `name`, runs the block and ends the

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""check.py LIBRARY ROOT VERSION CC...: the library's outside is exactly what the headers promise.
+"""check.py LIBRARY ROOT VERSION CC...: the library's outside is exactly what the headers promise. It is libweir, or libweir-mpi.
 
- - It exports every WEIR_API function of the public headers and nothing else, each under the version that pool/weir.map has
-   for it. (baseline.sh sees that none goes missing.)
- - Each symbol carries a version, the soname is libweir.so.0, and nothing is needed but libc, libuv, jansson and libsodium.
+ - It exports every WEIR_API function of its public headers and nothing else, each under the version that its map has for it.
+   (baseline.sh sees that none goes missing.) libweir exports besides what libweir-mpi needs, as weir__..., WEIR_PRIVATE.
+ - Each symbol carries a version, the soname ends with .so.0, and nothing is needed but libc, libuv, jansson and libsodium; of
+   libweir-mpi: libc, libweir and an MPI.
  - A program that refers to every function links and runs against the library.
 """
 
@@ -13,13 +14,19 @@ import subprocess
 import sys
 import tempfile
 
-HEADERS = ("shm/weir-shm.h", "manager/weir-scope.h", "pool/weir-pool.h", "pool/weir-future.h",
-           "pool/weir-map-reduce.h", "pool/weir-process.h", "pool/weir.h")
-# libgcc_s unwinds: a function of the program's can be left by an exception.
-NEEDED = {"libc.so.6", "libgcc_s.so.1", "libuv.so.1", "libjansson.so.4", "libsodium.so.23", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
-
 library, root, version = sys.argv[1:4]
 cc = sys.argv[4:]
+NAME = os.path.basename(library).split(".")[0]
+# libgcc_s unwinds: a function of the program's can be left by an exception.
+NEEDED = {"libc.so.6", "libgcc_s.so.1", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
+if NAME == "libweir":
+    HEADERS = ("shm/weir-shm.h", "manager/weir-scope.h", "pool/weir-pool.h", "pool/weir-future.h",
+               "pool/weir-map-reduce.h", "pool/weir-process.h", "pool/weir.h")
+    MAP, MAIN = "pool/weir.map", "weir.h"
+    NEEDED |= {"libuv.so.1", "libjansson.so.4", "libsodium.so.23"}
+else:
+    HEADERS, MAP, MAIN = ("pool/mpi/weir-mpi.h",), "pool/mpi/weir-mpi.map", "weir-mpi.h"
+    NEEDED |= {"libweir.so.0", "libm.so.6", "libmpi.so.40", "libmpich.so.12"}
 failures = []
 
 
@@ -57,18 +64,21 @@ def exported():
             continue  # the version node itself
         name, at, node = symbol.partition("@@")
         if not at or node != versions().get(name):
-            failures.append("%s does not carry the version of weir.map" % symbol)
+            failures.append("%s does not carry the version of %s" % (symbol, MAP))
         if kind not in "Ti":
             failures.append("%s is data (%s); only functions are exported" % (name, kind))
-        names.add(name)
+        if node != "WEIR_PRIVATE":
+            names.add(name)
+        elif not name.startswith("weir__"):
+            failures.append("%s is exported as private, and its name is not" % name)
     return names
 
 
 def versions():
-    """{function: version} as pool/weir.map has it."""
-    with open(os.path.join(root, "pool/weir.map")) as file:
+    """{function: version} as the map has it."""
+    with open(os.path.join(root, MAP)) as file:
         text = re.sub(r"#.*", "", file.read())
-    return {name: node for node, names in re.findall(r"(WEIR_[\d.]+) \{\s*global:(.*?)(?:local:.*?)?\}", text, re.S)
+    return {name: node for node, names in re.findall(r"(WEIR_[\w.]+) \{\s*global:(.*?)(?:local:.*?)?\}", text, re.S)
             for name in re.findall(r"\w+", names)}
 
 
@@ -76,7 +86,7 @@ def check_dynamic():
     text = run("readelf", "-dW", library)
     soname = re.findall(r"\(SONAME\).*\[(.*)\]", text)
     needed = set(re.findall(r"\(NEEDED\).*\[(.*)\]", text))
-    if soname != ["libweir.so.0"]:
+    if soname != [NAME + ".so.0"]:
         failures.append("soname is %s" % soname)
     if needed - NEEDED:
         failures.append("needs %s" % ", ".join(sorted(needed - NEEDED)))
@@ -86,7 +96,7 @@ def check_dynamic():
 
 def check_linking(names):
     """Refers to every function from a program of its own."""
-    source = ["#include <weir.h>", "#include <stdio.h>", "#include <string.h>",
+    source = ["#include <%s>" % MAIN, "#include <stdio.h>", "#include <string.h>",
               "typedef void (*any)(void);", "static const any functions[] = {"]
     source += ["    (any)%s," % name for name in sorted(names)]
     source += ["};", "int main(void)", "{",
@@ -94,13 +104,16 @@ def check_linking(names):
                "        if (!functions[i]) return 1;",
                '    return strcmp(weir_version(), "%s") != 0;' % version, "}"]
     folder = os.path.dirname(library)
+    libraries = [library, "-Wl,-rpath," + folder]
+    if NAME != "libweir":
+        libraries += [os.path.dirname(folder) + "/libweir.so", "-Wl,-rpath," + os.path.dirname(folder)]
     with tempfile.TemporaryDirectory(prefix="weir-abi-") as temporary:
         program = os.path.join(temporary, "program")
         with open(program + ".c", "w") as file:
             file.write("\n".join(source) + "\n")
-        includes = ["-I" + os.path.join(root, part) for part in ("shm", "manager", "pool")]
+        includes = ["-I" + os.path.join(root, part) for part in ("shm", "manager", "pool", os.path.dirname(HEADERS[0]))]
         build = subprocess.run(cc + ["-Wall", "-Werror"] + includes +
-                               [program + ".c", library, "-Wl,-rpath," + folder, "-o", program])
+                               [program + ".c"] + libraries + ["-o", program])
         if build.returncode != 0:
             failures.append("a program that refers to every function does not link")
         elif subprocess.run([program]).returncode != 0:
@@ -109,7 +122,7 @@ def check_linking(names):
 
 names = declared()
 compare("exported", exported(), names)
-compare("weir.map", set(versions()), names)
+compare(MAP, {name for name, node in versions().items() if node != "WEIR_PRIVATE"}, names)
 check_dynamic()
 check_linking(names)
 for failure in failures:

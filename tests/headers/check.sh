@@ -9,7 +9,7 @@ compiler=$1 language=$2 name=${3##*/} root=$4
 check() {
     printf '#include <%s>\n#include <%s>\nint main(void) { return 0; }\n' "$name" "$name" |
         "$compiler" "$@" -Wall -Wextra -Wpedantic -Wshadow -Werror -fsyntax-only -x "$language" \
-            -I"$root/shm" -I"$root/manager" -I"$root/pool" -
+            -I"$root/shm" -I"$root/manager" -I"$root/pool" -I"$root/pool/mpi" -
 }
 
 if [ "$language" = c ]; then

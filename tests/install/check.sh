@@ -41,6 +41,10 @@ compile() {
     shift
     packages=weir
     grep -q '<uv\.h>' "$root/examples/$name.c" && packages='weir libuv'
+    if grep -q '<weir-mpi\.h>' "$root/examples/$name.c"; then
+        packages=weir-mpi
+        pkg-config --exists weir-mpi || { echo "without an MPI: $name is not tried"; return 0; }
+    fi
     # shellcheck disable=SC2046,SC2086 # lists of words
     $cc "$root/examples/$name.c" $(pkg-config "$@" --cflags --libs $packages) -o "$work/$name" ||
         fail "$name.c does not compile"
@@ -49,6 +53,14 @@ compile() {
 run_do_work() {
     "$work/do_work" >"$work/out" || fail "do_work ended with status $? ($*)"
     [ "$(grep -c ': 2664667000$' "$work/out")" = 2 ] || fail "do_work: $(cat "$work/out")"
+}
+
+# Its own MPI is in no other program.
+run_mean_cluster() {
+    "$work/mean_cluster" 1000 | grep -q '^mean *499\.5' || fail "mean_cluster: $("$work/mean_cluster" 1000)"
+    ! ldd "$work/mean" | grep -qi mpi || fail "mean needs an MPI: $(ldd "$work/mean")"
+    [ -f "$work/prefix/include/weir-mpi.h" ] || fail 'weir-mpi.h is not installed in include/'
+    [ "$(pkg-config --modversion weir-mpi)" = "$(pkg-config --modversion weir)" ] || fail 'weir-mpi.pc has another version'
 }
 
 # The program on README.md's first screen prints what is shown below it, and the tests that documents name exist.
@@ -179,6 +191,7 @@ test_prefix() {
     "$work/kmeans" 1000 | grep -q '^[0-9]* rounds' || fail kmeans
     "$work/linear_regression" 1000 | grep -q '^slope *-0\.[45]' || fail linear_regression
     "$work/matrix_multiply" 20 >"$work/out" || fail "matrix_multiply: $(cat "$work/out")"
+    [ ! -e "$work/mean_cluster" ] || run_mean_cluster
     echo 'b a, a' >"$work/text"
     [ "$("$work/word_count" "$work/text" | tr -s ' \n' ' ')" = ' 2 a 1 b ' ] || fail 'word_count'
 

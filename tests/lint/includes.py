@@ -8,7 +8,7 @@ build folder the uses are those of the object files (nm); otherwise those in the
   module       pool -> manager -> shm, nothing upwards
   room         inside pool: jobs and map_reduce -> host and worker -> control; supervisor -> control; host, worker and
                supervisor never each other; tool control and host. Inside manager: program only scope_file and wire; nothing
-               needs program or tool
+               needs program, tool or mpi, which is a library of its own
   circle       no circle of files
   allocator    no allocator, and no stream of stdio, in pool/control and pool/supervisor
 """
@@ -38,7 +38,7 @@ ROOMS = {
 # stands; but a circle of files that goes through it is one.
 ENTRIES = {"weir__supervisor_main", "weir__worker_main"}
 # Rooms that no other room needs.
-CLOSED = {"manager/program", "pool/tool"}
+CLOSED = {"manager/program", "pool/tool", "pool/mpi"}
 
 NO_ALLOCATOR = ("pool/control", "pool/supervisor")
 ALLOCATOR = re.compile(r"\b(malloc|calloc|realloc|reallocarray|aligned_alloc|posix_memalign|memalign|valloc|free|strdup|strndup"
