@@ -55,6 +55,15 @@ has_lmdb() {
     printf '#include <lmdb.h>\n' | cc -E -x c - >/dev/null 2>&1
 }
 
+# Each MPI with its own launcher: both are installed beside each other.
+has_openmpi() {
+    has_module ompi-c && mpirun.openmpi --version >/dev/null 2>&1
+}
+
+has_mpich() {
+    has_module mpich && mpiexec.mpich --version >/dev/null 2>&1
+}
+
 has_javascript() {
     has_command node || has_command njs
 }
@@ -116,6 +125,11 @@ need_to_test() {
     need spin has_command spin
     want python3-joblib has_joblib
     want liblmdb-dev has_lmdb
+    want libopenmpi-dev has_openmpi
+    want openmpi-bin has_openmpi
+    want libmpich-dev has_mpich
+    want mpich has_mpich
+    want iproute2 has_command ip
     want clang has_command clang
     want libclang-rt-dev has_fuzzer
     want clang-format has_command clang-format

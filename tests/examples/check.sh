@@ -33,30 +33,49 @@ same_counts() {
     done
 }
 
+# 0, 1, ..., n-1 have the mean (n-1)/2 and the variance (n^2-1)/12.
+near_moments() {
+    awk -v n="$1" '
+        function near(a, b) { return a - b <= 1e-12 * b && b - a <= 1e-12 * b }
+        $1 == "count" && $2 == n { good++ }
+        $1 == "mean" && near($2, (n - 1) / 2) { good++ }
+        $1 == "variance" && near($2, (n * n - 1) / 12) { good++ }
+        END { exit good != 3 }' expected || fail "$1: $(cat expected)"
+}
+
 case $what in
 do_work)
     "$program" >out || fail "status $?"
     printf 'two processes: 2664667000\na pool of two: 2664667000\n' | cmp - out || fail "$(cat out)"
     ;;
 mean)
-    # 0, 1, ..., n-1 have the mean (n-1)/2 and the variance (n^2-1)/12.
     for count in 1 2 63 64 65 1000 1000003; do
         "$program" $count 1 >expected || fail "status $?"
         for workers in 2 5; do
             "$program" $count $workers | cmp - expected || fail "$count: $workers workers differ from one"
         done
-        awk -v n=$count '
-            function near(a, b) { return a - b <= 1e-12 * b && b - a <= 1e-12 * b }
-            $1 == "count" && $2 == n { good++ }
-            $1 == "mean" && near($2, (n - 1) / 2) { good++ }
-            $1 == "variance" && near($2, (n * n - 1) / 12) { good++ }
-            END { exit good != 3 }' expected || fail "$count: $(cat expected)"
+        near_moments $count
     done
     refused 2 usage 0
     refused 2 usage 10x
     refused 2 usage 10 0
     refused 2 usage 10 2 3
     refused 1 'mean: .' 1099511627776
+    ;;
+mean_cluster)
+    # As mean. Without a launcher it is one node; tests/mpi has the others.
+    ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 # MPI's own
+    export ASAN_OPTIONS
+    for count in 1 4095 1000003; do
+        WEIR_WORKERS=1 "$program" $count >expected || fail "status $?"
+        for workers in 0 5; do
+            WEIR_WORKERS=$workers "$program" $count | cmp - expected || fail "$count: $workers workers differ from one"
+        done
+        near_moments $count
+    done
+    refused 2 usage 0
+    refused 2 usage 10 2
+    refused 1 'mean_cluster: .' 1099511627776
     ;;
 array)
     # 0, 1, ..., 999999; NumPy doubles them, where it is installed.

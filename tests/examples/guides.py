@@ -47,8 +47,10 @@ NEEDS = {
     "asan": "echo 'int main(void) { return 0; }' | cc -fsanitize=address -x c - -o needs.out && ./needs.out",
     "core-files": "[ $(cat /proc/sys/kernel/core_pattern) = core ]",
     "numpy": "python3 -c 'import numpy'",
-    "openmpi": "mpirun --version | grep -q 'Open MPI' && command -v mpicc",
-    "mpich": "mpiexec --version | grep -q HYDRA && command -v mpicc",
+    "cluster": "pkg-config --exists weir-mpi",
+    # of libweir-mpi; and a core for each of two processes
+    "openmpi": '[ "$(pkg-config --variable=mpi weir-mpi)" = openmpi ] && [ "$(nproc)" -ge 2 ] && mpirun --version | grep -q "Open MPI"',
+    "mpich": '[ "$(pkg-config --variable=mpi weir-mpi)" = mpich ] && [ "$(nproc)" -ge 2 ] && mpiexec --version | grep -q HYDRA',
     "openmp": "echo 'int main(void) { return 0; }' | cc -fopenmp -x c - -o needs.out",
     "tbb": "printf '#include <tbb/parallel_for.h>\\nint main() { return 0; }' | c++ -x c++ - -o needs.out -ltbb",
     "user-namespace": "unshare -rm true",
@@ -206,11 +208,11 @@ def install(build, folder):
         sys.exit("weir cannot be installed:\n" + done.stdout)
     for place, _, names in os.walk(folder):
         if "weir.pc" in names:
-            path = os.path.join(place, "weir.pc")
-            with open(path, encoding="utf-8") as file:
-                text = file.read()
-            with open(path, "w", encoding="utf-8") as file:
-                file.write(re.sub(r"^prefix=", "prefix=" + folder, text, flags=re.M))
+            for path in (os.path.join(place, name) for name in names if name.endswith(".pc")):
+                with open(path, encoding="utf-8") as file:
+                    text = file.read()
+                with open(path, "w", encoding="utf-8") as file:
+                    file.write(re.sub(r"^prefix=", "prefix=" + folder, text, flags=re.M))
             return place, os.path.dirname(place), folder + re.search(r"^prefix=(.*)$", text, re.M)[1] + "/bin"
     sys.exit("no weir.pc is installed")
 

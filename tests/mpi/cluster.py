@@ -1,0 +1,353 @@
+# SPDX-License-Identifier: MIT
+"""cluster.py MPI FOLDER CLASS [TEST...]: programs of a cluster with one MPI, openmpi or mpich, whose programs are in a folder.
+
+Those that need several machines have them out of namespaces, see machines.py; without root these are skipped. With
+WEIR_TRIALS=N in the environment each fault has so many trials, for the long size; WEIR_SEED=N says which."""
+
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+from machines import AGENT, Machines, why_not
+
+MPI, FOLDER = sys.argv[1], os.path.abspath(sys.argv[2])
+OTHER = {"openmpi": "mpich", "mpich": "openmpi"}[MPI]
+PORT, NODE = FOLDER + "/port-" + MPI, FOLDER + "/node-" + MPI
+TRIALS = int(os.environ.get("WEIR_TRIALS", "1"))
+SEED = int(os.environ.get("WEIR_SEED", "1"))
+SILENCE_MS, PAUSE_MS = 1500, 3000
+needs_machines = unittest.skipIf(why_not(), why_not())
+needs_cpus = unittest.skipIf(len(os.sched_getaffinity(0)) < 2, "this machine has one CPU")
+
+os.environ.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", LC_ALL="C")
+for name in [name for name in os.environ if name.startswith(("WEIR_WORKERS", "WEIR_LOG", "SLURM_", "PMI_"))]:
+    del os.environ[name]
+# both MPIs leak
+os.environ["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
+WHO = re.compile(r"^node (\d+) of (\d+) on (\S+): pid (\d+), (-?\d+) workers, (-?\d+) cpus, (\d+) files$", re.M)
+
+
+def launcher(mpi=MPI, hosts=(), ranks=2, options=()):
+    """The words that start a program on hosts, or `ranks` times on this one."""
+    if mpi == "openmpi":
+        words = ["mpirun.openmpi", "--oversubscribe", "-n", str(len(hosts) or ranks)]
+        if hosts:
+            words += ["--mca", "plm_rsh_agent", AGENT, "--host", ",".join(hosts)]
+    else:
+        words = ["mpiexec.mpich", "-n", str(len(hosts) or ranks)]
+        if hosts:
+            words += ["-launcher", "ssh", "-launcher-exec", AGENT, "-hosts", ",".join(hosts)]
+    return words + list(options)
+
+
+def run(words, machines=None, timeout=60, **options):
+    """(status, output) of a program."""
+    start = subprocess.Popen if machines is None else lambda *words, **options: machines.start("node1", *words[0], **options)
+    options.setdefault("stderr", subprocess.STDOUT)
+    with start(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, **options) as program:
+        try:
+            output = program.communicate(timeout=timeout)[0]
+        except subprocess.TimeoutExpired:
+            program.kill()
+            if machines is not None:
+                machines.clear()
+            raise
+    return program.returncode, output
+
+
+class Port(unittest.TestCase):
+    """The transport alone."""
+
+    def check(self, nodes, done):
+        status, output = done
+        self.assertEqual(status, 0, output)
+        self.assertRegex(output, r"(?m)^%d nodes, %d messages, " % (nodes, nodes * 42))
+
+    def test_messages_of_all_sizes_arrive_in_order__on_one_machine(self):
+        for _ in range(8 if MPI == "mpich" else 1):  # hydra ends the other process where the first one's end is not in order
+            self.check(2, run(launcher() + [PORT]))
+
+    def test_messages_of_all_sizes_arrive_in_order__without_a_launcher(self):
+        self.check(1, run([PORT]))
+
+    @needs_machines
+    def test_messages_of_all_sizes_arrive_in_order__on_four_machines(self):
+        with Machines(4) as machines:
+            for _ in range(3):
+                self.check(4, run(launcher(hosts=machines.hosts) + [PORT], machines))
+            self.assertIsNotNone(machines.wait_clean(5), [(machines.processes(host), machines.files(host))
+                                                          for host in machines.hosts])
+
+
+class Begin(unittest.TestCase):
+    """Where nodes are, and which CPUs they get."""
+
+    cpus = len(os.sched_getaffinity(0))
+    one_core = {"openmpi": ["--bind-to", "core"], "mpich": ["-bind-to", "core"]}[MPI]
+    no_binding = {"openmpi": ["--bind-to", "none"], "mpich": ["-bind-to", "none"]}[MPI]
+
+    def who(self, words, machines=None, **options):
+        """What the nodes say of themselves: (node, nodes, host, pid, workers, cpus, files) of each."""
+        status, output = run(words, machines, **options)
+        self.assertEqual(status, 0, output)
+        return sorted((int(node), int(nodes), host, *map(int, rest)) for node, nodes, host, *rest in WHO.findall(output))
+
+    @needs_cpus
+    def test_two_on_one_machine_keep_a_core_each(self):
+        found = self.who(launcher(options=self.one_core) + [NODE, "names"])
+        self.assertEqual([(node, nodes, workers, cpus) for node, nodes, _, _, workers, cpus, _ in found],
+                         [(0, 2, 1, 1), (1, 2, 1, 1)])
+        self.assertEqual({host for _, _, host, *_ in found}, {os.uname().nodename})
+
+    @needs_cpus
+    def test_one_on_a_machine_has_all_cpus(self):
+        for program in ([NODE], ["sh", "-c", '"$0" "$@"; exit $?', NODE]):
+            found = self.who(launcher(ranks=1, options=self.one_core) + program + ["names"])
+            self.assertEqual([(nodes, workers, cpus) for _, nodes, _, _, workers, cpus, _ in found], [(1, self.cpus, self.cpus)])
+
+    @needs_cpus
+    def test_any_binding_leaves_it(self):
+        found = self.who(launcher(ranks=1, options=self.one_core) + [NODE, "--any-binding", "names"])
+        self.assertEqual([(workers, cpus) for *_, workers, cpus, _ in found], [(1, 1)])
+        self.assertEqual(len(self.who(launcher(options=self.no_binding) + [NODE, "--any-binding", "names"])), 2)
+
+    def test_a_program_without_a_launcher_is_one_node(self):
+        found = self.who([NODE, "--workers", "3", "names"])
+        self.assertEqual([(node, nodes, workers) for node, nodes, _, _, workers, *_ in found], [(0, 1, 3)])
+
+    def test_the_soft_limit_of_descriptors_is_raised(self):
+        found = self.who(["sh", "-c", 'ulimit -Sn 300; "$0" names', NODE])
+        self.assertGreater(found[0][-1], 300)
+
+    @needs_machines
+    def test_each_machine_has_a_node_with_all_cpus(self):
+        with Machines(2) as machines:
+            found = self.who(launcher(hosts=machines.hosts) + [NODE, "names"], machines)
+            self.assertEqual([(node, nodes, host, workers, cpus) for node, nodes, host, _, workers, cpus, _ in found],
+                             [(i, 2, "node%d" % (i + 1), self.cpus, self.cpus) for i in range(2)])
+            self.assertIsNotNone(machines.wait_clean(5))
+
+
+class Wrong(unittest.TestCase):
+    """Starts that are errors, each of which says what to type."""
+
+    def refused(self, words, *patterns, **options):
+        status, output = run(words, **options)
+        self.assertNotEqual(status, 0, output)
+        self.assertEqual(WHO.findall(output), [])
+        for pattern in patterns:
+            self.assertRegex(output, pattern)
+
+    def test_the_launcher_of_another_mpi(self):
+        try:
+            words = launcher(mpi=OTHER)
+            run([words[0], "--version"])
+        except FileNotFoundError:
+            self.skipTest("the other MPI is missing")
+        variable, name, other = {"openmpi": ("PMI_SIZE", "Open MPI v", "MPICH's mpiexec"),
+                                 "mpich": ("OMPI_COMM_WORLD_SIZE", "MPICH Version", "Open MPI's mpirun")}[MPI]
+        self.refused(words + [NODE, "names"], "started 2 processes .%s." % variable, "program's MPI is " + name, other)
+
+    def test_srun_that_starts_many_singletons(self):
+        self.refused(["env", "SLURM_STEP_NUM_TASKS=7", NODE, "names"], "Slurm's srun .* 7 processes .SLURM_STEP_NUM_TASKS.")
+
+    @needs_cpus
+    def test_srun_that_gives_one_cpu_of_many(self):
+        srun = ["env", "SLURM_STEP_NUM_TASKS=1", "SLURM_NODEID=1", "SLURM_STEP_TASKS_PER_NODE=2,1", "taskset", "-c", "0"]
+        self.refused(srun + [NODE, "names"], "srun -c %d" % os.cpu_count(), "SRUN_CPUS_PER_TASK=%d" % os.cpu_count())
+        self.refused(srun + ["env", "SLURM_CPUS_PER_TASK=16", NODE, "names"], "--cpus-per-task=16", "srun -c 16")
+        for accepted in ([NODE, "--any-binding", "names"], ["env", "SLURM_CPUS_PER_TASK=1", NODE, "names"],
+                         ["env", "SLURM_NODEID=0", NODE, "names"]):
+            status, output = run(srun + accepted)
+            self.assertEqual((status, len(WHO.findall(output))), (0, 1), output)
+
+    def test_nodes_that_share_cpus(self):
+        said = {"openmpi": "mpirun --map-by ppr:1:node", "mpich": "mpiexec -ppn 1"}[MPI]
+        self.refused(launcher(options=Begin.no_binding) + [NODE, "names"], "nodes 0 and 1 are both on host", said)
+
+    def test_two_builds_of_a_program(self):
+        with tempfile.TemporaryDirectory(prefix="weir-cluster-") as folder:
+            shutil.copy(NODE, folder + "/node")
+            with open(folder + "/node", "ab") as file:
+                file.write(b"another build")
+            manager = os.path.dirname(os.path.dirname(FOLDER)) + "/manager/weir-manager"
+            self.refused(self.with_another(folder + "/node", "--any-binding", "names"), "node 0 .* and node 1 .* different builds",
+                         env=dict(os.environ, WEIR_MANAGER=manager))
+
+    @staticmethod
+    def with_another(*program):
+        """The words that start the usual program as node 0, and another one as node 1."""
+        return launcher(ranks=1) + [NODE, "--any-binding", "names", ":", "-n", "1", *program]
+
+    def test_a_node_that_cannot_begin_tells_the_others(self):
+        words = self.with_another("env", "WEIR_MANAGER=/no/manager", NODE, "--any-binding", "names")
+        self.refused(words, r"(?m)^node: .*: node 1 .*/no/manager")
+
+    def test_one_node_where_it_is_an_error(self):
+        self.refused([NODE, "--one-node-is-an-error", "names"], "mpirun -n N")
+
+    def test_options(self):
+        self.refused([NODE, "--silence", "-1", "names"], "silence_ms")
+
+
+class Calls(unittest.TestCase):
+    """What calls give: the bits of one machine, and one error on all nodes."""
+
+    def bits(self, machines, nodes, *options):
+        words = launcher(hosts=machines.hosts[:nodes]) + [NODE, *options, "sums"]
+        status, output = run(words, machines)
+        self.assertEqual(status, 0, output)
+        found = re.findall(r"^bits (.*)$", output, re.M)
+        self.assertEqual(len(found), nodes, output)
+        self.assertEqual(set(found), set(re.findall(r"^here (.*)$", output, re.M)), output)
+        self.assertEqual("--kill" in options, bool(re.search(r"^[1-9]\d* workers died", output, re.M)), output)
+        return set(found)
+
+    @needs_machines
+    def test_a_reduction_has_the_bits_of_one_machine(self):
+        status, output = run([NODE, "sums"])
+        self.assertEqual(status, 0, output)
+        alone = set(re.findall(r"^bits (.*)$", output, re.M))
+        cases = [(1, "2", "--kill"), (2, "1"), (2, "3", "--kill"), (3, "1", "--stay", "--kill"), (4, "1", "--kill"), (4, "2")]
+        with Machines(4) as machines:
+            for trial in range(TRIALS):
+                for nodes, workers, *options in cases:
+                    found = self.bits(machines, nodes, "--workers", workers, *options)
+                    self.assertEqual(found, alone, "trial %d: %d nodes, %s workers, %s" % (trial, nodes, workers, options))
+            self.assertIsNotNone(machines.wait_clean(5))
+
+    @needs_machines
+    def test_all_nodes_have_the_error_of_one(self):
+        with Machines(2) as machines:
+            status, output = run(launcher(hosts=machines.hosts) + [NODE, "fail"], machines)
+            self.assertEqual(status, 0, output)
+            said = re.findall(r"^.*failure: task code 7, node [01]: node [01] \(node[12]\): .*no item 77", output, re.M)
+            self.assertEqual((len(said), len(set(said))), (2, 1), output)
+
+
+class Trial:
+    """A program on two machines, one of whose processes is killed."""
+
+    def __init__(self, machines, *command, before=()):
+        self.machines = machines
+        self.program = machines.start("node1", *launcher(hosts=machines.hosts), *before, NODE, "--silence", str(SILENCE_MS),
+                                      *command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                      text=True)
+        self.output = ""
+        while len(WHO.findall(self.output)) < len(machines.hosts):
+            line = self.program.stdout.readline()
+            if not line:
+                raise AssertionError("it has not begun: " + self.output)
+            self.output += line
+
+    def pids(self, host, *names):
+        """Processes of a machine by their names, the eldest first."""
+        return sorted(pid for pid, name in self.machines.processes(host).items() if name in names)
+
+    def rank(self, host):
+        """By its number in the machine, as it has written it."""
+        inside = next(pid for _, _, where, pid, *_ in WHO.findall(self.output) if where == host)
+        for pid in self.pids(host, os.path.basename(NODE)[:15]):
+            with open("/proc/%d/status" % pid, encoding="utf-8") as file:
+                if re.search(r"^NSpid:.*\t%s$" % inside, file.read(), re.M):
+                    return pid
+        raise AssertionError("no rank on " + host)
+
+    def victim(self, what):
+        if what == "rank":
+            return self.rank("node2")
+        if what == "daemon":
+            return self.pids("node2", "orted", "hydra_pmi_proxy")[0]
+        if what == "launcher":
+            return self.pids("node1", "mpirun.openmpi", "mpirun", "orterun", "mpiexec.mpich", "mpiexec.hydra")[0]
+        return self.machines.inits["node2"]
+
+    def end(self, timeout):
+        """The launcher's status, or None: it does not end."""
+        try:
+            self.output += self.program.communicate(timeout=timeout)[0]
+        except subprocess.TimeoutExpired:
+            return None
+        return self.program.returncode
+
+    def give_up(self):
+        self.machines.clear()
+        self.program.kill()
+        self.output += self.program.communicate()[0]
+
+
+@needs_machines
+class Faults(unittest.TestCase):
+    """kill -9 of what a cluster stands on: no process and no file stays on any machine, and the launcher's status is not 0."""
+
+    own = re.compile("weir-|%s$" % re.escape(os.path.basename(NODE)))
+    slack = max(1, os.getloadavg()[0] / len(os.sched_getaffinity(0)))  # the machine may be busy with others
+    here_s = 1.5 * slack  # until these are gone on the machine of what is killed
+    bound_s = 8 * slack  # the launchers' own time, and silence_ms
+
+    def kill(self, what, *command, before=()):
+        chance = random.Random("%s %s %d" % (what, command, SEED))
+        times = []
+        with Machines(2) as machines:
+            for number in range(TRIALS):
+                trial = Trial(machines, *command, before=before)
+                time.sleep(chance.uniform(0, 0.3))
+                os.kill(trial.victim(what), signal.SIGKILL)
+                begin = time.monotonic()
+                here = machines.wait_clean(self.here_s, ["node1" if what == "launcher" else "node2"], self.own)
+                status = trial.end(self.bound_s)
+                clean = machines.wait_clean(self.bound_s)
+                times.append(time.monotonic() - begin)
+                left = {host: (machines.processes(host), machines.files(host)) for host in machines.hosts}
+                if status is None or clean is None:
+                    trial.give_up()
+                where = "trial %d of kill %s %s: status %s, left %s\n%s" % (number, what, command, status, left, trial.output)
+                self.assertIsNotNone(here, where)
+                self.assertIsNotNone(clean, where)
+                self.assertNotIn(status, (None, 0), where)
+                if what == "node":
+                    machines.reboot("node2")
+        times.sort()
+        print("%d trials: median %.2f s, p99 %.2f s, max %.2f s until all is clean" %
+              (TRIALS, times[len(times) // 2], times[min(len(times) - 1, len(times) * 99 // 100)], times[-1]), file=sys.stderr)
+
+    def test_kill_daemon__of_a_script(self):
+        """A process that is not the daemon's child notices all the same."""
+        self.kill("daemon", "inside", before=("sh", "-c", '"$0" "$@"; exit $?'))
+
+    def test_pull_the_cable(self):
+        """The launcher may notice much later: the nodes themselves end, each on its side."""
+        with Machines(2) as machines:
+            trial = Trial(machines, "work")
+            time.sleep(0.3)
+            machines.unplug("node2")
+            passed = machines.wait_clean(self.bound_s, names=self.own)
+            left = [machines.processes(host) for host in machines.hosts]
+            trial.give_up()
+            self.assertIsNotNone(passed, "%s\n%s" % (left, trial.output))
+            self.assertRegex(trial.output, r"weir: node 0 \(node1\) ends the job: node 1 \(node2\): nothing was heard of it")
+            print("%.2f s" % passed, file=sys.stderr)
+
+
+for victim in ("rank", "daemon", "launcher", "node"):
+    for where, words in (("in_a_call", ["inside"]), ("between_calls", ["between", str(PAUSE_MS)])):
+        def kill(self, victim=victim, where=where, words=words):
+            if TRIALS == 1 and where == "between_calls" and victim != "daemon":
+                self.skipTest("in the long size: WEIR_TRIALS=200")
+            self.kill(victim, *words)
+        setattr(Faults, "test_kill_%s__%s" % (victim, where), kill)
+
+
+if __name__ == "__main__":
+    result = unittest.main(argv=["cluster.py"] + sys.argv[3:], verbosity=2, exit=False).result
+    if result.testsRun > 0 and len(result.skipped) == result.testsRun:
+        print("skipped: " + result.skipped[0][1])
+        sys.exit(77)
+    sys.exit(not result.wasSuccessful())
