@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * cluster: a sum over all nodes of an MPI job, with one pool of weir on each.
+ * cluster: a sum over all nodes of a cluster.
  *
- *   mpicc cluster.c $(pkg-config --cflags --libs weir) -o cluster
- *   mpirun --map-by ppr:1:node --bind-to none ./cluster
+ *   cc cluster.c $(pkg-config --cflags --libs weir-mpi) -o cluster
+ *   mpirun --map-by ppr:1:node ./cluster
  */
-#include <mpi.h>
+#include <weir-mpi.h>
 #include <weir.h>
 
 #include <stdio.h>
-
-#define BLOCKS 64      /* of the whole range; fixed, whatever the number of nodes */
-#define SIZE   100000L /* items of a block */
 
 static int add_up(weir_task *task, weir_range range, void *sum, void *arg)
 {
@@ -28,54 +25,26 @@ static void combine(void *into, const void *from, void *arg)
     *(double *)into += *(const double *)from;
 }
 
-/* The blocks of this node; those of others stay 0. Returns 0, or -1. */
-static int sum_blocks(weir_pool *pool, int rank, int nodes, double *sums)
+/* Returns 0, or -1 with the last error set. */
+static int run(weir_cluster *cluster)
 {
     const weir_reduction sum = {.size = sizeof(double), .fold = add_up, .combine = combine};
+    double total;
 
-    for (int64_t block = rank; block < BLOCKS; block += nodes) {
-        const weir_range range = {block * SIZE, (block + 1) * SIZE};
-
-        if (weir_pool_reduce(pool, range, &sum, &sums[block], NULL, NULL) < 0)
-            return -1;
-    }
-    return 0;
-}
-
-static int run(weir_scope *scope, int *argc, char ***argv)
-{
-    double mine[BLOCKS] = {0}, all[BLOCKS], total = 0;
-    int rank, nodes;
-
-    weir_pool *pool = weir_pool_new(scope, NULL); /* forks: before MPI_Init() */
-    if (pool == NULL)
+    if (weir_cluster_reduce(cluster, weir_range_of(6400000), &sum, &total, NULL, NULL, NULL) < 0)
         return -1;
-    MPI_Init(argc, argv);
-    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-    MPI_Comm_size(MPI_COMM_WORLD, &nodes);
-    if (rank == 0)
-        fprintf(stderr, "%d nodes, %d workers here\n", nodes, weir_pool_workers(pool));
-    if (sum_blocks(pool, rank, nodes, mine) < 0) {
-        fprintf(stderr, "cluster: rank %d: %s\n", rank, weir_last_error()->message);
-        MPI_Abort(MPI_COMM_WORLD, 1); /* the other ranks would wait for this one */
-    }
-    MPI_Reduce(mine, all, BLOCKS, MPI_DOUBLE, MPI_SUM, 0, MPI_COMM_WORLD);
-    if (rank == 0) {
-        for (int block = 0; block < BLOCKS; block++)
-            total += all[block];
-        printf("%.17g\n", total);
-    }
-    weir_pool_free(pool);
-    MPI_Finalize();
+    if (weir_cluster_node(cluster) == 0)
+        printf("%d nodes, %d workers here\n%.17g\n", weir_cluster_nodes(cluster),
+               weir_pool_workers(weir_cluster_pool(cluster)), total);
     return 0;
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
     int status = -1;
 
-    WEIR_SCOPE (scope, &(weir_scope_options){.anonymous = true}) {
-        status = run(scope, &argc, &argv);
+    WEIR_CLUSTER (cluster, NULL) {
+        status = run(cluster);
     }
     if (status < 0)
         fprintf(stderr, "cluster: %s\n", weir_last_error()->message);
