@@ -125,11 +125,6 @@ need_to_test() {
     need spin has_command spin
     want python3-joblib has_joblib
     want liblmdb-dev has_lmdb
-    want libopenmpi-dev has_openmpi
-    want openmpi-bin has_openmpi
-    want libmpich-dev has_mpich
-    want mpich has_mpich
-    want iproute2 has_command ip
     want clang has_command clang
     want libclang-rt-dev has_fuzzer
     want clang-format has_command clang-format
@@ -144,6 +139,15 @@ need_to_test() {
     want njs has_javascript
     want man-db has_command man
     want chromium has_chromium
+}
+
+# Clusters, which are tested with both MPIs.
+need_to_cluster() {
+    want libopenmpi-dev has_openmpi
+    want openmpi-bin has_openmpi
+    want libmpich-dev has_mpich
+    want mpich has_mpich
+    want iproute2 has_command ip
 }
 
 as_root() {

@@ -289,7 +289,8 @@ static void stop_pool_with_scope(struct weir__on_end *on_end)
         end_pool(pool);
 }
 
-/* While the supervisor starts, as it takes 0.2 ms (cgroups, mount points). No worker spins before. */
+/* While the supervisor starts, as it takes 0.2 ms (cgroups, mount points). Until then no worker
+ * spins. */
 static void count_spinners(struct weir__control *control)
 {
     const int cpus = weir_cpu_count();

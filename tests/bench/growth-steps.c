@@ -22,15 +22,12 @@ static unsigned last;
 
 __attribute__((noinline)) static void step(const char *name)
 {
-    if (strcmp(name, "open") == 0 || strcmp(name, "found") == 0) {
+    if (strcmp(name, "open") == 0 || strcmp(name, "found") == 0)
         weir__take_spinner(control);
-        weir__wake_one(control);
-    } else if (strcmp(name, "announce") == 0) {
+    if (strcmp(name, "announce") == 0) {
         weir__announce_spin(control, last);
         weir__end_spin(control, last);
-    } else if (strcmp(name, "wake") == 0) {
-        weir__wake_one(control);
-    } else if (strcmp(name, "chunk") == 0 && weir__any_parked(control)) {
+    } else if (strcmp(name, "chunk") != 0 || weir__any_parked(control)) {
         weir__wake_one(control);
     }
 }

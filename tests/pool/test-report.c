@@ -291,7 +291,7 @@ static void a_pool_is_refused__when_its_defaults_are_of_one_call(void **state)
         {.chunks = 4},           {.grain = 1},        {.arg_size = 8},
         {.shared = true},        {.progress = "x"},   {.retries = 99},
         {.timeout_ms = -2},      {.report = &report}, {.chunk_timeout_ms = -9},
-        {.reserved = {[1] = 1}}, {.name = "x"},
+        {.reserved = {[0] = 1}}, {.name = "x"},
     };
     weir_scope *scope = begin();
 

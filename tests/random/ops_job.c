@@ -139,9 +139,9 @@ static void stop_worker(struct lane *lane, const struct op *op)
 static void misuse_jobs(struct lane *lane, const struct op *op)
 {
     struct pool_place *place = pool_of(op->n[0]);
-    weir_job_options bad[] = {{.chunks = 2, .grain = 2}, {.chunks = -1},      {.grain = -2},
-                              {.retries = 31},           {.retries = -2},     {.timeout_ms = -2},
-                              {.chunk_timeout_ms = -2},  {.reserved = {0, 1}}};
+    weir_job_options bad[] = {{.chunks = 2, .grain = 2}, {.chunks = -1},   {.grain = -2},
+                              {.retries = 31},           {.retries = -2},  {.timeout_ms = -2},
+                              {.chunk_timeout_ms = -2},  {.reserved = {1}}};
     weir_range wrong = {5, 4}, range = {0, 10};
     weir_reduction reduction = stretches;
     int64_t result = 3;
