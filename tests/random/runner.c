@@ -5,6 +5,7 @@
  * This process is the reaper of all that a sequence starts: managers, supervisors and workers come
  * to it when their parents are gone. So a process that outlives its sequence is found with
  * certainty, and without knowing its number. /dev/shm is a file system of this program's own.
+ * Where it cannot be the reaper (qemu-user), managers are given time to remove their names.
  *
  * What fails: the sequence notes a violation, is ended by a signal, does not end in time, or leaves
  * a process or a file. What is left is removed then, and the next sequence begins clean.
@@ -28,7 +29,7 @@
 #define TEXT_SIZE 20000
 
 static struct record *record;
-static bool isolated;
+static bool isolated, is_reaper;
 static int errors = -1; /* what sequences write to stderr */
 
 /* ---- processes ------------------------------------------------------------------------------ */
@@ -102,9 +103,11 @@ static int end_processes(FILE *told)
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-/* Removes what is in /dev/shm; returns how many files there were besides stand-alone objects of a
- * sequence that ended itself. */
-static int remove_files(bool ends_itself, FILE *told)
+enum files { ARE_COUNTED, ARE_REMOVED };
+
+/* What is in /dev/shm besides stand-alone objects of a sequence that ended itself: how many files
+ * there are. */
+static int look_at_files(enum files files, bool ends_itself, FILE *told)
 {
     DIR *directory = opendir("/dev/shm");
     struct dirent *entry;
@@ -121,11 +124,22 @@ static int remove_files(bool ends_itself, FILE *told)
             if (told != NULL)
                 fprintf(told, "left behind: file %s\n", entry->d_name);
         }
-        unlinkat(dirfd(directory), entry->d_name, 0);
+        if (files == ARE_REMOVED)
+            unlinkat(dirfd(directory), entry->d_name, 0);
     }
     if (directory != NULL)
         closedir(directory);
     return left;
+}
+
+/* Removes all of them; returns how many there were. */
+static int remove_files(bool ends_itself, FILE *told)
+{
+    const double limit_ms = now_ms() + at_most(LEAVING_S * 1e3);
+
+    while (!is_reaper && look_at_files(ARE_COUNTED, ends_itself, NULL) > 0 && now_ms() < limit_ms)
+        sleep_us(1000);
+    return look_at_files(ARE_REMOVED, ends_itself, told);
 }
 
 /* What the next program of the same user does first. */
@@ -251,7 +265,7 @@ bool runner_begin(void)
 
     isolated = leak_isolate();
     setrlimit(RLIMIT_CORE, &no_core);
-    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    is_reaper = prctl(PR_SET_CHILD_SUBREAPER, 1) == 0;
     record = mmap(NULL, sizeof *record, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     errors = memfd_create("errors", MFD_CLOEXEC);
     if (record == MAP_FAILED || errors < 0)
