@@ -199,7 +199,7 @@ static inline int until_cancelled(weir_task *task, weir_range range, void *arg)
 /* Waits at most `timeout_ms` until the condition holds. */
 #define WAIT_UNTIL(condition, timeout_ms)                                                          \
     do {                                                                                           \
-        double until_ = now_ms() + (timeout_ms);                                                   \
+        double until_ = now_ms() + at_most(timeout_ms);                                            \
         while (!(condition) && now_ms() < until_)                                                  \
             usleep(200);                                                                           \
         assert_true(condition);                                                                    \

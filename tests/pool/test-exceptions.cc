@@ -11,7 +11,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <ctime>
 #include <pthread.h>
 #include <stdexcept>
 #include <unistd.h>
@@ -20,6 +19,7 @@
 extern "C" {
 #include <cmocka.h>
 
+#include "now.h"
 #include "sanitizer.h"
 }
 
@@ -297,14 +297,6 @@ static void check_pool(trial &trial)
         assert_int_equal(code, 0);
 }
 
-static double now()
-{
-    struct timespec time;
-
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) / 1e9;
-}
-
 static void end_in(enum ending ending, weir_scope *scope, weir_pool *pool)
 {
     if (ending == FREES)
@@ -332,11 +324,11 @@ static void a_pool_works_and_ends__whatever_leaves_a_function_of_the_program(voi
                 run_trial(trial);
                 if (leaves_by != JUMPS || trial.future != nullptr)
                     check_pool(trial);
-                begun = now();
+                begun = now_ms();
                 end_in(static_cast<enum ending>(ending), scope, trial.pool);
-                if (now() - begun > (leaves_by == JUMPS ? 3.5 : 1.5))
-                    fail_msg("way %d, place %d, ending %d: %.1f s", way, place, ending,
-                             now() - begun);
+                if (now_ms() - begun > at_most(leaves_by == JUMPS ? 3500 : 1500))
+                    fail_msg("way %d, place %d, ending %d: %.0f ms", way, place, ending,
+                             now_ms() - begun);
                 if (trial.future != nullptr)
                     weir_future_free(trial.future);
             }
@@ -377,11 +369,11 @@ static void a_pool_ends_within_seconds__when_a_thread_left_a_call_by_a_jump_and_
             assert_int_equal(pthread_create(&thread, nullptr, jump_and_stay, &trial), 0);
             while (!jumped)
                 usleep(1000);
-            begun = now();
+            begun = now_ms();
             end_in(static_cast<enum ending>(ending), scope, trial.pool);
-            if (now() - begun > 5)
-                fail_msg("place %d, ending %d: %.1f s", static_cast<int>(place), ending,
-                         now() - begun);
+            if (now_ms() - begun > at_most(5000))
+                fail_msg("place %d, ending %d: %.0f ms", static_cast<int>(place), ending,
+                         now_ms() - begun);
             pthread_cancel(thread);
             pthread_join(thread, nullptr);
             if (trial.future != nullptr)

@@ -6,6 +6,7 @@
 #define TEST_NOW_H
 
 #include <errno.h>
+#include <stdlib.h>
 #include <time.h>
 
 static inline double now_us(void)
@@ -19,6 +20,15 @@ static inline double now_us(void)
 static inline double now_ms(void)
 {
     return now_us() / 1e3;
+}
+
+/* A limit of time on this machine, in the unit of `usual`, which is enough on a usual one.
+ * WEIR_TEST_SLOWER says how many times as long all takes here, as cross/run does. */
+static inline double at_most(double usual)
+{
+    const char *slower = getenv("WEIR_TEST_SLOWER");
+
+    return slower != NULL ? usual * strtod(slower, NULL) : usual;
 }
 
 /* All of it, whatever signals come in. */
