@@ -14,9 +14,8 @@ import tempfile
 import time
 import unittest
 
-from tool import NOBODY, THINGS, WEIR, Case, as_nobody, isolated, needs_root, weir
+from tool import BOUND, NOBODY, THINGS, WEIR, Case, as_nobody, isolated, needs_root, weir
 
-BOUND = 60  # seconds that a loaded machine may take
 MODES = ((), ("--kill",))
 PASSED_ON = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 KEY = b"a key\0and a newline\n"

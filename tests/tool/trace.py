@@ -22,7 +22,7 @@ import zlib
 from decimal import Decimal
 
 import trace_file
-from tool import WEIR, Mill, needs_root, weir
+from tool import BOUND, WEIR, Mill, needs_root, weir
 from trace_file import BEGAN, DEATH, IDLE, LATE, MS, Trace
 
 SANITIZED = "SANITIZED" in os.environ
@@ -526,7 +526,7 @@ class Damage(Traces):
     def look(self, data, turn):
         self.put(data)
         done = subprocess.run([WEIR, "trace", "-f", FORMATS[turn % 4], self.path], stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60, check=False)
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=BOUND, check=False)
         if done.returncode == 0:
             self.assertEqual(done.stderr, b"")
             self.assertLess(len(done.stdout), LIMIT)
@@ -626,7 +626,7 @@ class Recorded(Traces):
         with Mill(env=self.env()) as mill:
             mill.program.kill()
             mill.program.communicate()
-        limit = time.monotonic() + 60
+        limit = time.monotonic() + BOUND
         while weir("trace", self.path)[0] != 0:
             self.assertLess(time.monotonic(), limit)
             time.sleep(0.01)
