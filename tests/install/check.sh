@@ -126,7 +126,7 @@ check_manual() {
         echo 'without the manual in HTML: it is not tried'
     fi
     [ -d "$man" ] || { echo 'without manual pages: they are not tried'; return 0; }
-    for name in $(sed -n 's/^    \(weir_[a-z0-9_]*\);/\1/p' "$root/pool/weir.map") WEIR_SCOPE weir_pool_options; do
+    for name in $(sed -n 's/^    \(weir_[a-z0-9][a-z0-9_]*\);/\1/p' "$root/pool/weir.map") WEIR_SCOPE weir_pool_options; do
         grep -q '^\.SH SYNOPSIS' "$man/man3/$name.3" || fail "there is no page of $name"
     done
     for name in weir weir-shm weir-scope weir-pool weir-future weir-map-reduce weir-process; do
