@@ -27,7 +27,7 @@
 static _Atomic uint8_t *was_quick(weir_pool *pool, const struct weir__job *job)
 {
     const uint64_t likes = (uint64_t)(uintptr_t)job->function ^
-                           (uint64_t)(job->range.end - job->range.begin) ^
+                           ((uint64_t)job->range.end - (uint64_t)job->range.begin) ^
                            (uint64_t)job->count << 40;
 
     return &pool->cold.was_quick[likes * UINT64_C(0x9e3779b97f4a7c15) >> (64 - WEIR__LIKES_BITS)];
