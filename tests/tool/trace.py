@@ -667,10 +667,14 @@ class Screenshot(Traces):
             file.write(page)
         found = self.probe(page, width)
         height = int(found["rows"][-1]["bottom"]) + 20
-        self.browse("--window-size=%d,%d" % (width, height), "--screenshot=%s/page.png" % self.folder,
-                    "file://%s/page.html" % self.folder)
-        with open(os.path.join(self.folder, "page.png"), "rb") as file:
-            return decode_png(file.read()), found
+        for _ in range(5):  # on a busy machine the browser may take the picture before the page is painted
+            self.browse("--window-size=%d,%d" % (width, height), "--virtual-time-budget=2000",
+                        "--screenshot=%s/page.png" % self.folder, "file://%s/page.html" % self.folder)
+            with open(os.path.join(self.folder, "page.png"), "rb") as file:
+                pixels = decode_png(file.read())
+            if len({pixel for line in pixels for pixel in line}) > 2:
+                break
+        return pixels, found
 
     @staticmethod
     def near(pixel, colour, by=40):
