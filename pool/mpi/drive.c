@@ -20,6 +20,7 @@
 #include "pool/mpi/last_error.h"
 #include "pool/mpi/show.h"
 #include "pool/mpi/verdict.h"
+#include "shm/clock.h"
 
 #define SLOTS       16 /* blocks that run at a time, at most */
 #define SPIN_NS     INT64_C(50000)
@@ -43,17 +44,9 @@ struct drive {
     bool begun, cancelled;
 };
 
-int64_t weir__drive_now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 void weir__wait_more(struct weir__wait *wait, int fd, int64_t most_ns)
 {
-    const int64_t now_ns = weir__drive_now_ns();
+    const int64_t now_ns = weir__now_ns();
     struct pollfd set = {.fd = fd, .events = POLLIN};
 
     if (wait->since_ns == 0) {
@@ -195,7 +188,7 @@ static bool receive(struct drive *drive)
     if (drive->cluster->link.closed)
         return false;
     while ((result = port->functions->receive(port, &message)) == 1) {
-        weir__collective_receive(&drive->call, &message, weir__drive_now_ns());
+        weir__collective_receive(&drive->call, &message, weir__now_ns());
         received = true;
     }
     if (result < 0)
@@ -216,7 +209,7 @@ static void look_at_cancel(struct drive *drive)
 static bool is_through(struct drive *drive, int64_t *left_ns)
 {
     const struct weir__link *link = &drive->cluster->link;
-    const int64_t now_ns = weir__drive_now_ns();
+    const int64_t now_ns = weir__now_ns();
 
     if (!weir__collective_is_over(&drive->call) || is_running(drive))
         return false;
@@ -250,11 +243,11 @@ static void loop(struct drive *drive, int fd)
         look_at_cancel(drive);
         moved |= end_blocks(drive);
         moved |= start_blocks(drive);
-        weir__collective_tick(&drive->call, weir__drive_now_ns());
+        weir__collective_tick(&drive->call, weir__now_ns());
         cancel_blocks(drive);
         if (is_through(drive, &left_ns))
             return;
-        weir__show_progress(&drive->show, &drive->call, weir__drive_now_ns());
+        weir__show_progress(&drive->show, &drive->call, weir__now_ns());
         if (moved) {
             wait.since_ns = 0;
             continue;
@@ -298,7 +291,7 @@ static void begin(struct drive *drive, const struct weir__collective_spec *spec)
     atomic_store(&drive->cluster->calling, true);
     drive->cluster->in_call = true;
     drive->slots_count = count_slots(drive, &spec->cut);
-    weir__collective_begin(&drive->call, &drive->cluster->link, spec, weir__drive_now_ns());
+    weir__collective_begin(&drive->call, &drive->cluster->link, spec, weir__now_ns());
     weir__show_begin(&drive->show, drive->work != NULL ? drive->work->options : NULL, &drive->call);
 }
 
@@ -310,7 +303,7 @@ int weir__drive(struct weir_cluster *cluster, const struct weir__collective_spec
 
     begin(&drive, spec);
     loop(&drive, fd);
-    weir__show_end(&drive.show, &drive.call, weir__drive_now_ns());
+    weir__show_end(&drive.show, &drive.call, weir__now_ns());
     if (drive.call.outcome.error.code != 0)
         return weir__cluster_fail_with(&drive.call.outcome);
     if (result != NULL && drive.call.result.total > 0)

@@ -21,9 +21,6 @@ struct weir__work {
 int weir__drive(struct weir_cluster *cluster, const struct weir__collective_spec *spec,
                 const struct weir__work *work, void *result);
 
-/* The monotonic clock. */
-int64_t weir__drive_now_ns(void);
-
 /* Waits as the loop of a call does: spins, then sleeps in steps that grow. */
 struct weir__wait {
     int64_t since_ns; /* nothing has happened since; 0: something has */

@@ -12,6 +12,7 @@
 #include "pool/mpi/cluster.h"
 #include "pool/mpi/drive.h"
 #include "pool/mpi/last_error.h"
+#include "shm/clock.h"
 
 static int say(struct weir__link *link, const weir_error *error)
 {
@@ -80,7 +81,7 @@ static int wait_until_sent(struct weir_cluster *cluster, int64_t until_ns)
             return result;
         if (link->outbox.first == NULL && link->port->functions->unsent(link->port) == 0)
             return 0;
-        if (weir__drive_now_ns() >= until_ns)
+        if (weir__now_ns() >= until_ns)
             return -ETIMEDOUT;
         weir__wait_more(&wait, -1, 1000000);
     }
@@ -93,7 +94,7 @@ static int wait_for_all(struct weir_cluster *cluster, int64_t until_ns)
     int result;
 
     for (;;) {
-        link->now_ns = weir__drive_now_ns();
+        link->now_ns = weir__now_ns();
         result = receive(link);
         if (result == 0)
             result = weir__link_flush(link);
@@ -111,7 +112,7 @@ int weir__cluster_goodbye(struct weir_cluster *cluster, int wait_ms)
 {
     const weir_error none = {.worker = -1, .exit_status = -1};
     const weir_error *last = &weir_cluster_last_error()->error;
-    const int64_t until_ns = weir__drive_now_ns() + (int64_t)wait_ms * 1000000;
+    const int64_t until_ns = weir__now_ns() + (int64_t)wait_ms * 1000000;
     struct weir__link *link = &cluster->link;
     int result;
 

@@ -35,6 +35,7 @@
 #include <unistd.h>
 
 #include "pool/mpi/cpus.h"
+#include "shm/clock.h"
 #include "shm/error.h"
 
 #define TAG          1  /* of all messages */
@@ -264,22 +265,14 @@ static void port_abort(struct weir__port *port, int status)
     (void)MPI_Abort(MPI_COMM_WORLD, status);
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
-}
-
 /* What has been sent and not received would hold up MPI_Finalize(). A message that MPI calls sent
  * may stand in a buffer of the process, so MPI gets some rounds more. */
 static void drain(struct mpi_port *p)
 {
-    const int64_t until = now_ms() + DRAIN_MS;
+    const int64_t until = weir__now_ms() + DRAIN_MS;
     int rounds = DRAIN_ROUNDS, flag;
 
-    while (!p->failed && (p->sending_count > 0 || rounds-- > 0) && now_ms() < until) {
+    while (!p->failed && (p->sending_count > 0 || rounds-- > 0) && weir__now_ms() < until) {
         if (progress_sending(p) < 0 ||
             MPI_Iprobe(MPI_ANY_SOURCE, TAG, p->comm, &flag, MPI_STATUS_IGNORE) != MPI_SUCCESS)
             return;
