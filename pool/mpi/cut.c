@@ -9,6 +9,7 @@
 
 #include <errno.h>
 
+#include "pool/control/division.h"
 #include "shm/error.h"
 
 #define ONE_NODE_BLOCKS 16
@@ -66,8 +67,8 @@ int weir__cut_init(struct weir__cut *cut, weir_range range, int64_t chunks, int6
         .by_grain = grain,
     };
     if (count > 0) {
-        cut->grain = grain > 0 ? (uint64_t)grain : length / count;
-        cut->longer = grain > 0 ? 0 : (int64_t)(length % count);
+        cut->grain = weir__division_grain(range, (int64_t)count, grain);
+        cut->longer = weir__division_longer(range, (int64_t)count, grain);
     }
     return 0;
 }
@@ -84,22 +85,17 @@ int64_t weir__cut_chunks_of(const struct weir__cut *cut, int64_t block)
     return left < cut->block ? left : cut->block;
 }
 
-/* Where a chunk begins; that of the number of chunks: the range's end. */
-static int64_t begin_of(const struct weir__cut *cut, int64_t chunk)
+static weir_range chunk_of(const struct weir__cut *cut, int64_t chunk)
 {
-    /* unsigned: a range may be longer than INT64_MAX, but no chunk begins outside it */
-    if (chunk == cut->chunks)
-        return cut->range.end;
-    return (int64_t)((uint64_t)cut->range.begin + (uint64_t)chunk * cut->grain +
-                     (uint64_t)(chunk < cut->longer ? chunk : cut->longer));
+    return weir__division_chunk(cut->range, cut->grain, cut->longer, chunk);
 }
 
 weir_range weir__cut_items_of(const struct weir__cut *cut, int64_t block)
 {
     const int64_t first = weir__cut_first_of(cut, block);
+    const int64_t last = first + weir__cut_chunks_of(cut, block) - 1;
 
-    return (weir_range){begin_of(cut, first),
-                        begin_of(cut, first + weir__cut_chunks_of(cut, block))};
+    return (weir_range){chunk_of(cut, first).begin, chunk_of(cut, last).end};
 }
 
 int64_t weir__cut_region(const struct weir__cut *cut, int node, int nodes)
