@@ -177,15 +177,6 @@ static void sleep_until_rung(struct weir__control *control, unsigned index, stru
         atomic_fetch_and(parked, ~bit);
 }
 
-/* How long not to spin after it was in the way: 2 ms, as it may have been the machine for once;
- * twice the last pause, up to 50 ms, when that is over for less than twice its time. */
-static int64_t next_pause(int64_t last_ns, int64_t ended_ns, int64_t now_ns)
-{
-    if (last_ns == 0 || now_ns - ended_ns > 2 * last_ns)
-        return PAUSE_MIN_NS;
-    return 2 * last_ns < PAUSE_MAX_NS ? 2 * last_ns : PAUSE_MAX_NS;
-}
-
 /* Work that came within the longest spin was worth spinning for, whether it was met spinning or
  * asleep. But where processes share CPUs, a spinning one only keeps the others from running, and
  * has used up its time when it is wanted, while one that was asleep is given a CPU at once: then
@@ -193,7 +184,8 @@ static int64_t next_pause(int64_t last_ns, int64_t ended_ns, int64_t now_ns)
 static void learn_spin(struct weir__spin *spin, enum spun spun, int64_t start_ns, int64_t now_ns)
 {
     if (spun == SPUN_PUSHED) {
-        spin->pause_ns = next_pause(spin->pause_ns, spin->not_before_ns, now_ns);
+        spin->pause_ns = weir__next_pause(spin->pause_ns, spin->not_before_ns, now_ns, PAUSE_MIN_NS,
+                                          PAUSE_MAX_NS);
         spin->not_before_ns = now_ns + spin->pause_ns;
     } else if (now_ns - start_ns <= SPIN_MAX_NS) {
         spin->budget_ns = SPIN_MAX_NS;

@@ -23,6 +23,16 @@ static inline void weir__pause(void)
 #define WEIR__LOOKS_AT_FIRST 200
 #define WEIR__LOOKS_A_ROUND  8
 
+/* How long not to do again what cost time: `min_ns`, as it may have been the machine for once;
+ * twice the last pause, up to `max_ns`, when that is over for less than twice its time. */
+static inline int64_t weir__next_pause(int64_t last_ns, int64_t ended_ns, int64_t now_ns,
+                                       int64_t min_ns, int64_t max_ns)
+{
+    if (last_ns == 0 || now_ns - ended_ns > 2 * last_ns)
+        return min_ns;
+    return 2 * last_ns < max_ns ? 2 * last_ns : max_ns;
+}
+
 /* How long a worker spins before it sleeps; it learns from whether spinning was
  * worth it. Private. */
 struct weir__spin {

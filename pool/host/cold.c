@@ -17,6 +17,7 @@
 
 #include <sched.h>
 
+#include "pool/control/park.h"
 #include "shm/clock.h"
 
 #define QUICK_NS     60000  /* over at once, the worker's waking included */
@@ -41,8 +42,6 @@ void weir__cold_note_cpu(weir_pool *pool)
         atomic_store_explicit(&pool->control->host_cpu, cpu, memory_order_relaxed);
 }
 
-/* Not for 100 ms after the CPU was taken; twice the last pause when that is over for less than
- * twice its time. */
 static void give_cpu_up(weir_pool *pool, int64_t now_ns)
 {
     struct weir__host_cold *cold = &pool->cold;
@@ -55,11 +54,8 @@ static void give_cpu_up(weir_pool *pool, int64_t now_ns)
     took = weir__now_ns() - now_ns;
     if (took < TAKEN_NS)
         return;
-    pause = atomic_load_explicit(&cold->pause_ns, memory_order_relaxed);
-    if (pause == 0 || now_ns - ended > 2 * pause)
-        pause = PAUSE_MIN_NS;
-    else if (pause < PAUSE_MAX_NS)
-        pause *= 2;
+    pause = weir__next_pause(atomic_load_explicit(&cold->pause_ns, memory_order_relaxed), ended,
+                             now_ns, PAUSE_MIN_NS, PAUSE_MAX_NS);
     atomic_store_explicit(&cold->pause_ns, pause, memory_order_relaxed);
     atomic_store_explicit(&cold->not_before_ns, now_ns + took + pause, memory_order_relaxed);
 }
