@@ -8,11 +8,10 @@
  * spinning through the next.
  */
 #include <omp.h>
-#include <weir.h>
-
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "bench.h"
 #include "median.h"
 #include "now.h"
 
@@ -24,14 +23,6 @@ struct job {
     const double *items;
     double *parts; /* one a chunk */
 };
-
-static void must(bool good, const char *what)
-{
-    if (good)
-        return;
-    fprintf(stderr, "%s: %s\n", what, weir_last_error()->message);
-    exit(1);
-}
 
 /* Eight sums, so that no addition waits for the one before it. */
 static double sum_items(const double *items, int64_t begin, int64_t end)

@@ -9,12 +9,11 @@
  * The ways take turns. Prints a JSON object a way: medians and 90th percentiles, and the median as
  * a multiple of the first way's, which is what a program does that knows nothing of all this.
  */
-#include <weir.h>
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench.h"
 #include "median.h"
 #include "now.h"
 
@@ -45,14 +44,6 @@ static struct way ways[] = {
 };
 
 enum { WAYS = sizeof ways / sizeof ways[0] };
-
-static void must(bool good, const char *what)
-{
-    if (good)
-        return;
-    fprintf(stderr, "%s: %s\n", what, weir_last_error()->message);
-    exit(1);
-}
 
 static int populate(weir_task *task, weir_range range, void *arg)
 {

@@ -9,13 +9,12 @@
  * There are many more workers than CPUs here, which a machine that is made for them does not have:
  * a time tells what the waking of one process more costs, not what a job on so many CPUs takes.
  */
-#include <weir.h>
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "bench.h"
 #include "median.h"
 #include "now.h"
 
@@ -28,34 +27,11 @@ static weir_pool *pool;
 static int workers;
 static double supervisor_ns; /* of CPU time, for a job with deadlines of a second */
 
-static void must(bool good, const char *what)
-{
-    if (good)
-        return;
-    fprintf(stderr, "%s: %s\n", what, weir_last_error()->message);
-    exit(1);
-}
-
-static int nothing(weir_task *task, weir_range range, void *arg)
-{
-    (void)task;
-    (void)range;
-    (void)arg;
-    return 0;
-}
-
 static int sleep_a_while(weir_task *task, weir_range range, void *arg)
 {
     (void)task;
     (void)range;
     usleep(*(useconds_t *)arg);
-    return 0;
-}
-
-static int call_nothing(weir_task *task, void *arg)
-{
-    (void)task;
-    (void)arg;
     return 0;
 }
 

@@ -10,8 +10,6 @@
  *     copies      as many bytes are copied, to as much memory as the results of calls are in, and
  *                 then from there
  */
-#include <weir.h>
-
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bench.h"
 #include "now.h"
 
 #define BULK_MOST  2000
@@ -38,14 +37,6 @@ struct bench {
 };
 
 static unsigned char *given; /* in the workers, as it was when they were forked */
-
-static void must(bool good, const char *what)
-{
-    if (good)
-        return;
-    fprintf(stderr, "%s: %s\n", what, weir_last_error()->message);
-    exit(1);
-}
 
 static int give(weir_task *task, void *arg)
 {

@@ -10,8 +10,6 @@
  *     rounds CASE traced          it has a timeline written
  *     rounds CASE watched WEIR    `weir top` looks at it ten times a second
  */
-#include <weir.h>
-
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bench.h"
 #include "now.h"
 
 #define LIST_COUNT 1000
@@ -41,22 +40,6 @@ struct bench_case {
     void (*operation)(struct bench *bench, int i);
 };
 
-static void must(bool good, const char *what)
-{
-    if (good)
-        return;
-    fprintf(stderr, "%s: %s\n", what, weir_last_error()->message);
-    exit(1);
-}
-
-static int nothing(weir_task *task, weir_range range, void *arg)
-{
-    (void)task;
-    (void)range;
-    (void)arg;
-    return 0;
-}
-
 static void pool_map(struct bench *bench, int i)
 {
     (void)i;
@@ -71,13 +54,6 @@ static void chunks(struct bench *bench, int i)
     must(weir_pool_for(bench->pool, weir_range_of(CHUNKS), nothing, NULL,
                        &(weir_job_options){.chunks = CHUNKS}) == 0,
          "weir_pool_for");
-}
-
-static int call_nothing(weir_task *task, void *arg)
-{
-    (void)task;
-    (void)arg;
-    return 0;
 }
 
 /* All are submitted before the first one is awaited. */
