@@ -67,8 +67,8 @@ struct weir__combiner {
     /* Of the queue; they run on and wrap: from `first` the records are fetched, from `fetched` only
      * the slots. */
     unsigned first, fetched, next;
-    uint64_t bytes[WEIR__HASH_GROUPS];
     struct pending queue[DEPTH];
+    uint64_t bytes[WEIR__GROUPS_MAX];
 };
 
 /* ---- memory --------------------------------------------------------------------------------- */
@@ -144,7 +144,7 @@ void weir__combiner_begin(struct weir__combiner *combiner, const struct weir__co
                           size_t limit)
 {
     clear_index(combiner);
-    memset(combiner->bytes, 0, sizeof(combiner->bytes));
+    memset(combiner->bytes, 0, sizeof(*combiner->bytes) << rule->group_bits);
     combiner->used = 0;
     combiner->log_used = 8;
     combiner->rule = *rule;
@@ -248,7 +248,7 @@ static int append_value(struct weir__combiner *combiner, uint64_t at, const void
     chain->last = offset;
     before = chain->size;
     chain->size += size;
-    combiner->bytes[weir__hash_group_of(record->hash)] +=
+    combiner->bytes[weir__hash_group_of(record->hash, combiner->rule.group_bits)] +=
         weir__padded(chain->size) - weir__padded(before);
     return 0;
 }
@@ -303,7 +303,7 @@ static int insert_pair(struct weir__combiner *combiner, const struct pending *pa
     }
     copy_padded(weir__pair_record_key(record), pair->key, weir__padded((size_t)pair->key_size + 1));
     combiner->log_used += size;
-    combiner->bytes[weir__hash_group_of(pair->hash)] +=
+    combiner->bytes[weir__hash_group_of(pair->hash, combiner->rule.group_bits)] +=
         fixed > 0 ? size : weir__pair_record_size(pair->key_size, 0);
     combiner->index[slot] = weir__slot(pair->hash, offset);
     combiner->used++;
@@ -535,6 +535,11 @@ int weir__combiner_add_record(struct weir__combiner *combiner, const void *recor
 size_t weir__combiner_count(const struct weir__combiner *combiner)
 {
     return combiner->used;
+}
+
+unsigned weir__combiner_group_bits(const struct weir__combiner *combiner)
+{
+    return combiner->rule.group_bits;
 }
 
 const uint64_t *weir__combiner_bytes(const struct weir__combiner *combiner)

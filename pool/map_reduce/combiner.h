@@ -20,6 +20,7 @@ struct weir__combine_rule {
     size_t value_size; /* 0: variable, values of a key are appended */
     void (*combine)(void *into, const void *from, void *arg);
     void *arg;
+    unsigned group_bits; /* 0 to WEIR__GROUP_BITS_MAX: of the groups by which bytes are counted */
 };
 
 /* NULL: no memory. */
@@ -49,7 +50,9 @@ int weir__combiner_end(struct weir__combiner *combiner);
 
 /* The number of records. */
 size_t weir__combiner_count(const struct weir__combiner *combiner);
-/* Bytes that the records of each hash group have when they are published. */
+/* Their number's logarithm, and the bytes that the records of each hash group have when they are
+ * published. */
+unsigned weir__combiner_group_bits(const struct weir__combiner *combiner);
 const uint64_t *weir__combiner_bytes(const struct weir__combiner *combiner);
 /* The record at *offset of the log (0 at first), which is moved on; NULL: there is no other one. */
 const struct weir__pair_record *weir__combiner_next(const struct weir__combiner *combiner,

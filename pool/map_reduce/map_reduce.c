@@ -25,21 +25,24 @@
 
 #include "pool/host/job_future.h"
 #include "pool/host/nested.h"
-#include "pool/map_reduce/table_build.h"
+#include "pool/map_reduce/map_reduce.h"
 #include "pool/worker/here.h"
 #include "shm/clock.h"
 #include "shm/error.h"
 
 #define CHUNKS_DEFAULT        16
-#define CHUNKS_MAX            4096
 #define RECORDS_PER_PARTITION 8192
 
 /* In the job's memory, shared. */
 struct weir__map_reduce_memory {
     _Atomic int32_t error; /* by a worker: of the library, not of the task; 0: none */
-    uint32_t partitions;   /* of the second job */
+    uint32_t group_bits;   /* of map outputs */
+    /* Of the second job: */
+    uint64_t first; /* the group that the first partition begins with */
+    uint32_t width; /* groups of a partition */
+    bool as_outputs;
     int64_t outputs_count;
-    uint64_t outputs_size;             /* bytes of all map outputs */
+    uint64_t outputs_size; /* bytes of all map outputs */
     struct weir__published *published; /* one a chunk of this job */
     struct weir__published *outputs;   /* of the second job: what the first one has published */
 };
@@ -53,7 +56,9 @@ struct weir__map_reduce {
     void *arg; /* a copy, for the second job; NULL: it is passed as it is */
     weir_table *table;
     bool taken; /* the table is the caller's */
+    bool alone; /* there is one of the two jobs, and outputs are what it has published */
     struct weir__job_spec merge;
+    struct weir__merge plan; /* of the second job; its outputs are `outputs` unless it is alone */
 };
 
 /* ---- in the worker -------------------------------------------------------------------------- */
@@ -101,6 +106,7 @@ static int begin_combiner(struct weir_task *task)
         .value_size = reduction->value_size,
         .combine = reduction->combine,
         .arg = task->job->arg,
+        .group_bits = task->job->data.map_reduce_memory->group_bits,
     };
 
     if (task->combiner == NULL)
@@ -173,7 +179,7 @@ static int add_span(struct weir_task *task, const unsigned char *at, const unsig
     return result;
 }
 
-static int add_map_outputs(struct weir_task *task, unsigned first, unsigned last)
+static int add_map_outputs(struct weir_task *task, uint64_t first, uint64_t last)
 {
     const struct weir__map_reduce_memory *shared = task->job->data.map_reduce_memory;
     int result = 0, unmapped = 0;
@@ -227,27 +233,45 @@ static int reduce_key(void *context, weir_pair *pair)
     return task->fail_code != 0 ? -ECANCELED : result;
 }
 
+/* All hashes of a partition have so many of the highest bits in common. */
+static unsigned common_bits(const struct weir__map_reduce_memory *shared)
+{
+    unsigned bits = shared->group_bits;
+
+    for (uint32_t width = shared->width; width > 1; width /= 2)
+        bits--;
+    return bits;
+}
+
+static int publish_merged(weir_task *task, struct weir__published *mine)
+{
+    const struct weir__map_reduce_memory *shared = task->job->data.map_reduce_memory;
+    const bool reduces = task->job->data.map_reduction.reduce != NULL;
+    int result = claim_memory(task, mine,
+                              shared->as_outputs ? weir__map_output_size(task->combiner)
+                                                 : weir__partition_size(task->combiner));
+
+    if (result != 0)
+        return fail_memory(task, result);
+    result = shared->as_outputs
+                 ? weir__map_output_publish(task->scope, task->combiner, mine)
+                 : weir__partition_publish(task->scope, task->combiner, common_bits(shared),
+                                           reduces ? reduce_key : NULL, task, mine);
+    return result == 0 || task->fail_code != 0
+               ? result
+               : fail_task(task, result, weir_last_error()->message);
+}
+
 static int run_merge_chunk(weir_task *task, weir_range range)
 {
     const struct weir__map_reduce_memory *shared = task->job->data.map_reduce_memory;
-    const unsigned width = WEIR__HASH_GROUPS / shared->partitions;
-    const unsigned first = (unsigned)range.begin * width;
+    const uint64_t first = shared->first + (uint64_t)range.begin * shared->width;
     struct weir__published *mine = begin_chunk(task);
     int result = begin_combiner(task);
 
     if (result == 0)
-        result = add_map_outputs(task, first, first + width);
-    if (result != 0)
-        return result;
-    result = claim_memory(task, mine, weir__partition_size(task->combiner));
-    if (result != 0)
-        return fail_memory(task, result);
-    result = weir__partition_publish(
-        task->scope, task->combiner,
-        task->job->data.map_reduction.reduce != NULL ? reduce_key : NULL, task, mine);
-    return result == 0 || task->fail_code != 0
-               ? result
-               : fail_task(task, result, weir_last_error()->message);
+        result = add_map_outputs(task, first, first + shared->width);
+    return result != 0 ? result : publish_merged(task, mine);
 }
 
 /* ---- emitting ------------------------------------------------------------------------------- */
@@ -354,6 +378,7 @@ static void prepare_map_job(const struct weir__job_spec *spec, struct weir__job 
 
     memset(memory, 0, spec->memory);
     shared->published = (struct weir__published *)(shared + 1);
+    shared->group_bits = spec->map_reduce->plan.group_bits;
     job->data.map_reduce_memory = shared;
 }
 
@@ -361,15 +386,17 @@ static void prepare_merge_job(const struct weir__job_spec *spec, struct weir__jo
                               unsigned char *memory)
 {
     struct weir__map_reduce_memory *shared = (struct weir__map_reduce_memory *)memory;
-    const struct weir__map_reduce *record = spec->map_reduce;
+    const struct weir__merge *plan = &spec->map_reduce->plan;
 
     prepare_map_job(spec, job, memory);
-    shared->partitions = (uint32_t)spec->count;
-    shared->outputs_count = record->outputs_count;
+    shared->first = plan->first;
+    shared->width = plan->width;
+    shared->as_outputs = plan->as_outputs;
+    shared->outputs_count = plan->count;
     shared->outputs = shared->published + spec->count;
-    for (int64_t i = 0; i < record->outputs_count; i++) {
-        atomic_store(&shared->outputs[i].block, atomic_load(&record->outputs[i].block));
-        shared->outputs_size += atomic_load(&record->outputs[i].size);
+    for (int64_t i = 0; i < plan->count; i++) {
+        atomic_store(&shared->outputs[i].block, atomic_load(&plan->outputs[i].block));
+        shared->outputs_size += atomic_load(&plan->outputs[i].size);
     }
 }
 
@@ -388,22 +415,54 @@ static int map_partitions(weir_scope *scope, const struct weir__published *parti
     return result;
 }
 
+/* Takes what a job has published over from it, as it is about to be closed: 0, or -ENOMEM. */
+static int take_published(struct weir__map_reduce *record, struct weir__job *job, uint64_t *records)
+{
+    struct weir__published *published = job->data.map_reduce_memory->published;
+
+    record->outputs = calloc((size_t)job->count, sizeof(*record->outputs));
+    if (record->outputs == NULL)
+        return weir__fail(-ENOMEM, "no memory for the record of %lld chunks",
+                          (long long)job->count);
+    record->outputs_count = job->count;
+    *records = 0;
+    for (int64_t i = 0; i < job->count; i++) {
+        atomic_store(&record->outputs[i].size, atomic_load(&published[i].size));
+        atomic_store(&record->outputs[i].block, atomic_exchange(&published[i].block, NULL));
+        record->outputs[i].records = published[i].records;
+        *records += published[i].records;
+    }
+    return 0;
+}
+
+static int make_table(struct weir__map_reduce *record, struct weir__published *published)
+{
+    const struct weir__merge *plan = &record->plan;
+    struct weir__partitions partitions = {.first = plan->first / plan->width,
+                                          .count = plan->partitions};
+    int result = map_partitions(record->scope, published, plan->partitions);
+
+    if (result < 0)
+        return result;
+    while (UINT64_C(1) << partitions.bits < (UINT64_C(1) << plan->group_bits) / plan->width)
+        partitions.bits++;
+    record->table = weir__table_new(record->scope, published, &partitions);
+    return record->table != NULL ? 0 : weir_last_error()->code;
+}
+
 static int finish_merge_job(weir_future *future, struct weir__job *job)
 {
     struct weir__map_reduce *record = weir__job_future_of(future)->map_reduce;
     struct weir__published *partitions = job->data.map_reduce_memory->published;
+    uint64_t records;
 
     drop_all(record->outputs, record->outputs_count);
     set_code(future, job);
     if (future->code == 0)
-        future->code = map_partitions(record->scope, partitions, job->count);
-    if (future->code == 0)
-        record->table = weir__table_new(record->scope, partitions, (unsigned)job->count);
-    if (record->table != NULL)
-        return 0;
-    if (future->code == 0)
-        future->code = weir_last_error()->code;
-    drop_all(partitions, job->count);
+        future->code = record->plan.as_outputs ? take_published(record, job, &records)
+                                               : make_table(record, partitions);
+    if (future->code != 0)
+        drop_all(partitions, job->count);
     return future->code;
 }
 
@@ -421,9 +480,20 @@ static uint32_t partitions_for(uint64_t records)
 {
     uint32_t partitions = 1;
 
-    while (partitions < WEIR__HASH_GROUPS && records / partitions > RECORDS_PER_PARTITION)
+    while (partitions < 1U << WEIR__GROUP_BITS && records / partitions > RECORDS_PER_PARTITION)
         partitions *= 2;
     return partitions;
+}
+
+/* The second job's spec, by the plan. */
+static void set_merge(struct weir__job_spec *spec, const struct weir__merge *plan)
+{
+    spec->range = (weir_range){0, plan->partitions};
+    spec->count = plan->partitions;
+    spec->grain = 1;
+    spec->kind = &merge_kind;
+    spec->memory = sizeof(struct weir__map_reduce_memory) +
+                   ((size_t)plan->partitions + (size_t)plan->count) * sizeof(*plan->outputs);
 }
 
 /* Describes the second job by the first. */
@@ -431,7 +501,6 @@ static int plan_merge(struct weir__map_reduce *record, const struct weir__job *j
                       uint64_t records)
 {
     struct weir__job_spec *spec = &record->merge;
-    const uint32_t partitions = partitions_for(records);
 
     if (spec->arg_size > 0) {
         record->arg = malloc(spec->arg_size);
@@ -447,33 +516,11 @@ static int plan_merge(struct weir__map_reduce *record, const struct weir__job *j
     }
     spec->cancel_epoch = job->cancel_epoch;
     spec->async = true; /* so that its workers are all woken */
-    spec->range = (weir_range){0, partitions};
-    spec->count = partitions;
-    spec->grain = 1;
-    spec->kind = &merge_kind;
-    spec->memory =
-        sizeof(struct weir__map_reduce_memory) +
-        ((size_t)partitions + (size_t)record->outputs_count) * sizeof(struct weir__published);
-    return 0;
-}
-
-/* Takes the map outputs over from the job, which is about to be closed. */
-static int take_map_outputs(struct weir__map_reduce *record, struct weir__job *job,
-                            uint64_t *records)
-{
-    struct weir__published *published = job->data.map_reduce_memory->published;
-
-    record->outputs = calloc((size_t)job->count, sizeof(*record->outputs));
-    if (record->outputs == NULL)
-        return weir__fail(-ENOMEM, "no memory for the record of %lld chunks",
-                          (long long)job->count);
-    record->outputs_count = job->count;
-    *records = 0;
-    for (int64_t i = 0; i < job->count; i++) {
-        atomic_store(&record->outputs[i].size, atomic_load(&published[i].size));
-        atomic_store(&record->outputs[i].block, atomic_exchange(&published[i].block, NULL));
-        *records += published[i].records;
-    }
+    record->plan.outputs = record->outputs;
+    record->plan.count = record->outputs_count;
+    record->plan.partitions = partitions_for(records);
+    record->plan.width = (1U << record->plan.group_bits) / record->plan.partitions;
+    set_merge(spec, &record->plan);
     return 0;
 }
 
@@ -485,13 +532,15 @@ static int finish_map_job(weir_future *future, struct weir__job *job)
 
     set_code(future, job);
     if (future->code == 0)
-        result = take_map_outputs(record, job, &records);
+        result = take_published(record, job, &records);
     if (future->code != 0 || result < 0) {
         drop_all(job->data.map_reduce_memory->published, job->count);
         return result;
     }
+    if (record->alone)
+        return 0;
     if (records == 0) {
-        record->table = weir__table_new(record->scope, NULL, 0);
+        record->table = weir__table_new(record->scope, NULL, &(struct weir__partitions){0});
         return record->table != NULL ? 0 : weir_last_error()->code;
     }
     result = plan_merge(record, job, records);
@@ -512,7 +561,7 @@ static const struct weir__job_kind map_kind = {
     .release = release_record,
 };
 
-static int check_map_reduction(const weir_map_reduction *reduction)
+int weir__check_map_reduction(const weir_map_reduction *reduction)
 {
     if (reduction == NULL)
         return weir__fail(-EINVAL, "the map-reduction is NULL");
@@ -534,35 +583,51 @@ static int check_map_reduction(const weir_map_reduction *reduction)
     return 0;
 }
 
-static int spec_map_reduce(struct weir__job_spec *spec, weir_pool **at, weir_range range,
-                           const weir_map_reduction *reduction, void *arg,
-                           const weir_job_options *options)
+/* The record of a job with this reduction. */
+static int add_record(struct weir__job_spec *spec, const weir_pool *pool,
+                      const weir_map_reduction *reduction, unsigned group_bits)
 {
-    weir_job_options own = options != NULL ? *options : (weir_job_options){0};
-    const weir_pool *pool;
-
-    if (own.chunks == 0 && own.grain == 0)
-        own.chunks = CHUNKS_DEFAULT;
-    if (weir__use_pool(at) < 0 || check_map_reduction(reduction) < 0 ||
-        weir__spec_init(spec, *at, range, (void (*)(void))reduction->map, arg, &own, 1) < 0)
-        return weir_last_error()->code;
-    if (spec->count > CHUNKS_MAX)
-        return weir__fail(-E2BIG, "%lld chunks; a map-reduce has at most %d, as each has a table",
-                          (long long)spec->count, CHUNKS_MAX);
-    pool = *at;
-    spec->kind = &map_kind;
     spec->data.map_reduction = *reduction;
-    spec->memory = sizeof(struct weir__map_reduce_memory) +
-                   (size_t)spec->count * sizeof(struct weir__published);
     spec->map_reduce = calloc(1, sizeof(*spec->map_reduce));
     if (spec->map_reduce == NULL)
         return weir__fail(-ENOMEM, "no memory for the record of a map-reduce");
     spec->map_reduce->scope = pool->scope;
     spec->map_reduce->scope_id = weir__scope_id(pool->scope);
+    spec->map_reduce->plan.group_bits = group_bits;
+    return 0;
+}
+
+static int spec_map(struct weir__job_spec *spec, weir_pool **at, weir_range range,
+                    const weir_map_reduction *reduction, void *arg, const weir_job_options *options,
+                    unsigned group_bits)
+{
+    weir_job_options own = options != NULL ? *options : (weir_job_options){0};
+
+    if (own.chunks == 0 && own.grain == 0)
+        own.chunks = CHUNKS_DEFAULT;
+    if (weir__use_pool(at) < 0 || weir__check_map_reduction(reduction) < 0 ||
+        weir__spec_init(spec, *at, range, (void (*)(void))reduction->map, arg, &own, 1) < 0)
+        return weir_last_error()->code;
+    if (spec->count > WEIR__MAP_CHUNKS_MAX)
+        return weir__fail(-E2BIG, "%lld chunks; a map-reduce has at most %d, as each has a table",
+                          (long long)spec->count, WEIR__MAP_CHUNKS_MAX);
+    spec->kind = &map_kind;
+    spec->memory = sizeof(struct weir__map_reduce_memory) +
+                   (size_t)spec->count * sizeof(struct weir__published);
+    return add_record(spec, *at, reduction, group_bits);
+}
+
+static int spec_map_reduce(struct weir__job_spec *spec, weir_pool **at, weir_range range,
+                           const weir_map_reduction *reduction, void *arg,
+                           const weir_job_options *options)
+{
+    if (spec_map(spec, at, range, reduction, arg, options, WEIR__GROUP_BITS) < 0)
+        return weir_last_error()->code;
     spec->map_reduce->merge = *spec;
     if (spec->count > 0)
         return 0;
-    spec->map_reduce->table = weir__table_new(pool->scope, NULL, 0);
+    spec->map_reduce->table =
+        weir__table_new((*at)->scope, NULL, &(struct weir__partitions){0});
     if (spec->map_reduce->table != NULL)
         return 0;
     free(spec->map_reduce);
@@ -590,20 +655,70 @@ weir_table *weir_pool_map_reduce(weir_pool *pool, weir_range range,
     return record->table;
 }
 
+static weir_future *launch(weir_pool *pool, struct weir__job_spec *spec)
+{
+    weir_future *future = weir__launch(pool, spec, NULL);
+
+    if (future == NULL)
+        release_record(spec->map_reduce);
+    return future;
+}
+
 weir_future *weir_pool_map_reduce_async(weir_pool *pool, weir_range range,
                                         const weir_map_reduction *reduction, void *arg,
                                         const weir_job_options *options)
 {
     struct weir__job_spec spec;
-    weir_future *future;
 
-    if (spec_map_reduce(&spec, &pool, range, reduction, arg, options) < 0)
-        return NULL;
-    future = weir__launch(pool, &spec, NULL);
-    if (future == NULL)
-        release_record(spec.map_reduce);
-    return future;
+    return spec_map_reduce(&spec, &pool, range, reduction, arg, options) == 0 ? launch(pool, &spec)
+                                                                              : NULL;
 }
+
+/* ---- one job alone -------------------------------------------------------------------------- */
+
+weir_future *weir__map_async(weir_pool *pool, weir_range range, const weir_map_reduction *reduction,
+                             void *arg, const weir_job_options *options, unsigned group_bits)
+{
+    struct weir__job_spec spec;
+
+    if (spec_map(&spec, &pool, range, reduction, arg, options, group_bits) < 0)
+        return NULL;
+    spec.map_reduce->alone = true;
+    return launch(pool, &spec);
+}
+
+weir_future *weir__merge_async(weir_pool *pool, const weir_map_reduction *reduction, void *arg,
+                               const weir_job_options *options, const struct weir__merge *merge)
+{
+    struct weir__job_spec spec;
+
+    if (weir__use_pool(&pool) < 0 ||
+        weir__spec_init(&spec, pool, weir_range_of(merge->partitions),
+                        (void (*)(void))reduction->map, arg, options, 1) < 0 ||
+        add_record(&spec, pool, reduction, merge->group_bits) < 0)
+        return NULL;
+    spec.map_reduce->alone = true;
+    spec.map_reduce->plan = *merge;
+    set_merge(&spec, merge);
+    return launch(pool, &spec);
+}
+
+struct weir__published *weir__future_outputs(weir_future *future, int64_t *count)
+{
+    struct weir__map_reduce *record;
+    struct weir__published *outputs;
+
+    if (weir_future_wait(future, -1) < 0)
+        return NULL;
+    record = weir__job_future_of(future)->map_reduce;
+    outputs = record->outputs;
+    *count = record->outputs_count;
+    record->outputs = NULL;
+    record->outputs_count = 0;
+    return outputs;
+}
+
+/* ---- what has become of it ------------------------------------------------------------------ */
 
 weir_table *weir_future_table(weir_future *future)
 {

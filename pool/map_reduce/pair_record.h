@@ -70,13 +70,14 @@ static inline bool weir__pair_record_check(const unsigned char *at, const unsign
 }
 
 /* The hash groups are made by the highest bits of the hash: a map output lists its records group by
- * group, and a partition of a table has a run of groups. */
-#define WEIR__HASH_GROUP_BITS 6
-#define WEIR__HASH_GROUPS     (1 << WEIR__HASH_GROUP_BITS)
+ * group, and a partition of a table has a run of groups. How many bits is a matter of the job. */
+#define WEIR__GROUP_BITS     6 /* of a job of one machine */
+#define WEIR__GROUP_BITS_MAX 12
+#define WEIR__GROUPS_MAX     (1 << WEIR__GROUP_BITS_MAX)
 
-static inline unsigned weir__hash_group_of(uint64_t hash)
+static inline unsigned weir__hash_group_of(uint64_t hash, unsigned bits)
 {
-    return (unsigned)(hash >> (64 - WEIR__HASH_GROUP_BITS));
+    return bits > 0 ? (unsigned)(hash >> (64 - bits)) : 0;
 }
 
 /* A slot of an index has the upper half of the hash above the record's offset in 8 bytes, plus one;

@@ -30,7 +30,7 @@ static int check_table(const weir_table *table, uint32_t *partitions)
     if (table == NULL)
         return weir__fail(-EINVAL, "the table is NULL");
     *partitions = __atomic_load_n(&table->partitions, __ATOMIC_RELAXED);
-    if (table->magic != WEIR__TABLE_MAGIC || *partitions > WEIR__HASH_GROUPS)
+    if (table->magic != WEIR__TABLE_MAGIC || *partitions > WEIR__GROUPS_MAX)
         return weir__fail(-EBADMSG, "the table at %p is damaged", (const void *)table);
     return 0;
 }
@@ -124,7 +124,7 @@ int weir_table_get(const weir_table *table, const void *key, size_t key_size, we
     struct opened opened;
     uint32_t partitions = 0;
     weir_pair found;
-    uint64_t hash;
+    uint64_t hash, number;
     int result = check_table(table, &partitions);
 
     if (result < 0)
@@ -132,9 +132,9 @@ int weir_table_get(const weir_table *table, const void *key, size_t key_size, we
     if ((key == NULL && key_size > 0) || pair == NULL)
         return weir__fail(-EINVAL, "the %s is NULL", pair == NULL ? "pair" : "key");
     hash = weir__hash(key, key_size);
-    if (partitions > 0)
-        result = open_partition(
-            table, weir__hash_group_of(hash) >> (table->shift & 31) & (partitions - 1), &opened);
+    number = weir__hash_group_of(hash, table->bits & 63) - table->first;
+    if (number < partitions)
+        result = open_partition(table, (uint32_t)number, &opened);
     if (result < 0)
         return result;
     /* without a message, as of a dictionary: a missing key is no failure */

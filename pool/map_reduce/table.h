@@ -3,9 +3,10 @@
  * table.h: tables as they lie in blocks of the scope.
  *
  * A *map output* is the table of one chunk: its records, hash group by hash group. A *partition* is
- * a run of hash groups of the result, with an index. A *table* is a block that names its
- * partitions. Each is written before another process knows of it, and never changed after that (but
- * for values that the program itself changes).
+ * a run of hash groups of the result, with an index; its records are in the order of their hashes.
+ * A *table* is a block that names its partitions: so the order of its keys does not depend on how
+ * many there are. Each is written before another process knows of it, and never changed after that
+ * (but for values that the program itself changes).
  */
 #ifndef WEIR_TABLE_H
 #define WEIR_TABLE_H
@@ -20,11 +21,17 @@
 
 struct weir__map_output {
     uint64_t magic;
-    uint64_t records;
-    uint64_t begin[WEIR__HASH_GROUPS + 1]; /* of each group's records, from the block's begin */
+    uint64_t first, groups; /* it has these hash groups' records */
+    uint64_t begin[];       /* [groups + 1], of each group's records, from the block's begin */
 };
 
-_Static_assert(sizeof(struct weir__map_output) == 16 + 8 * (WEIR__HASH_GROUPS + 1), "fixed width");
+_Static_assert(sizeof(struct weir__map_output) == 24, "fixed width");
+
+/* Bytes in front of the records. */
+static inline size_t weir__map_output_head(uint64_t groups)
+{
+    return sizeof(struct weir__map_output) + (size_t)(groups + 1) * sizeof(uint64_t);
+}
 
 struct weir__partition {
     uint64_t magic;
@@ -40,9 +47,10 @@ struct weir_table {
     uint64_t magic;
     weir_shm *block; /* this one */
     uint64_t records;
-    uint32_t partitions;                    /* a power of two, or 0 */
-    uint32_t shift;                         /* hash group >> shift is the partition */
-    weir_shm *partition[WEIR__HASH_GROUPS]; /* NULL: it has no records */
+    uint32_t partitions;   /* up to WEIR__GROUPS_MAX */
+    uint32_t bits;         /* so many of a hash's highest are the number of its partition, ... */
+    uint64_t first;        /* ... the first of which is this one */
+    weir_shm *partition[]; /* NULL: it has no records */
 };
 
 static inline uint64_t *weir__partition_index(const struct weir__partition *partition)

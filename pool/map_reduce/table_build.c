@@ -11,24 +11,36 @@
  */
 #include "pool/map_reduce/table_build.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "manager/internal.h"
 #include "pool/control/mapping.h"
 #include "pool/control/result.h"
+#include "pool/map_reduce/hash_order.h"
 #include "pool/map_reduce/table.h"
+#include "shm/error.h"
+
+#define AHEAD 8 /* records that are fetched into the cache before they are copied */
 
 /* ---- map outputs ----------------------------------------------------------------------------- */
 
-size_t weir__map_output_size(const struct weir__combiner *combiner)
+/* Bytes of the records alone. */
+static size_t records_size(const struct weir__combiner *combiner)
 {
     const uint64_t *bytes = weir__combiner_bytes(combiner);
-    size_t size = sizeof(struct weir__map_output);
+    size_t size = 0;
 
-    for (int i = 0; i < WEIR__HASH_GROUPS; i++)
+    for (uint64_t i = 0; i < UINT64_C(1) << weir__combiner_group_bits(combiner); i++)
         size += bytes[i];
     return size;
+}
+
+size_t weir__map_output_size(const struct weir__combiner *combiner)
+{
+    return weir__map_output_head(UINT64_C(1) << weir__combiner_group_bits(combiner)) +
+           records_size(combiner);
 }
 
 /* Makes a block and notes it in `published`. Returns its memory, or NULL with the last error
@@ -45,11 +57,28 @@ static void *publish_block(weir_scope *scope, struct weir__published *published,
     return weir_shm_buf(block);
 }
 
+/* The head of a map output of all groups; at[]: where the records of each begin. */
+static void write_head(struct weir__map_output *output, const uint64_t *bytes, uint64_t groups,
+                       uint64_t *at)
+{
+    uint64_t begin = weir__map_output_head(groups);
+
+    output->magic = WEIR__MAP_OUTPUT_MAGIC;
+    output->first = 0;
+    output->groups = groups;
+    for (uint64_t i = 0; i < groups; i++) {
+        at[i] = begin;
+        output->begin[i] = begin;
+        begin += bytes[i];
+    }
+    output->begin[groups] = begin;
+}
+
 int weir__map_output_publish(weir_scope *scope, const struct weir__combiner *combiner,
                              struct weir__published *published)
 {
-    const uint64_t *bytes = weir__combiner_bytes(combiner);
-    uint64_t at[WEIR__HASH_GROUPS], begin = sizeof(struct weir__map_output), offset = 0;
+    const unsigned bits = weir__combiner_group_bits(combiner);
+    uint64_t at[WEIR__GROUPS_MAX], offset = 0;
     const struct weir__pair_record *record;
     struct weir__map_output *output;
 
@@ -59,16 +88,9 @@ int weir__map_output_publish(weir_scope *scope, const struct weir__combiner *com
     output = publish_block(scope, published, weir__map_output_size(combiner));
     if (output == NULL)
         return weir_last_error()->code;
-    output->magic = WEIR__MAP_OUTPUT_MAGIC;
-    output->records = published->records;
-    for (int i = 0; i < WEIR__HASH_GROUPS; i++) {
-        at[i] = begin;
-        output->begin[i] = begin;
-        begin += bytes[i];
-    }
-    output->begin[WEIR__HASH_GROUPS] = begin;
+    write_head(output, weir__combiner_bytes(combiner), UINT64_C(1) << bits, at);
     while ((record = weir__combiner_next(combiner, &offset)) != NULL) {
-        unsigned group = weir__hash_group_of(record->hash);
+        const unsigned group = weir__hash_group_of(record->hash, bits);
 
         weir__combiner_write(combiner, record, (unsigned char *)output + at[group]);
         at[group] += weir__combiner_published_size(combiner, record);
@@ -76,18 +98,24 @@ int weir__map_output_publish(weir_scope *scope, const struct weir__combiner *com
     return 0;
 }
 
-bool weir__map_output_span(const weir_shm *block, unsigned first, unsigned last,
+bool weir__map_output_span(const weir_shm *block, uint64_t first, uint64_t last,
                            const unsigned char **begin, const unsigned char **end)
 {
     const struct weir__map_output *output = weir_shm_buf(block);
     const size_t size = weir_shm_size(block);
-    uint64_t from, to;
+    uint64_t own, groups, head, from, to;
 
     if (size < sizeof(*output) || output->magic != WEIR__MAP_OUTPUT_MAGIC)
         return false;
-    from = __atomic_load_n(&output->begin[first], __ATOMIC_RELAXED);
-    to = __atomic_load_n(&output->begin[last], __ATOMIC_RELAXED);
-    if (from < sizeof(*output) || from > to || to > size || ((from | to) & 7) != 0)
+    own = __atomic_load_n(&output->first, __ATOMIC_RELAXED);
+    groups = __atomic_load_n(&output->groups, __ATOMIC_RELAXED);
+    if (groups > WEIR__GROUPS_MAX || first < own || last < first || last - own > groups ||
+        size < weir__map_output_head(groups))
+        return false;
+    head = weir__map_output_head(groups);
+    from = __atomic_load_n(&output->begin[first - own], __ATOMIC_RELAXED);
+    to = __atomic_load_n(&output->begin[last - own], __ATOMIC_RELAXED);
+    if (from < head || from > to || to > size || ((from | to) & 7) != 0)
         return false;
     *begin = (const unsigned char *)output + from;
     *end = (const unsigned char *)output + to;
@@ -108,10 +136,8 @@ static size_t slots_for(size_t count)
 
 size_t weir__partition_size(const struct weir__combiner *combiner)
 {
-    const size_t records = weir__map_output_size(combiner) - sizeof(struct weir__map_output);
-
     return sizeof(struct weir__partition) +
-           slots_for(weir__combiner_count(combiner)) * sizeof(uint64_t) + records;
+           slots_for(weir__combiner_count(combiner)) * sizeof(uint64_t) + records_size(combiner);
 }
 
 /* What is written to a partition is counted here: other processes can write to its block too. */
@@ -148,17 +174,20 @@ static int reduce_record(struct weir__pair_record *record, const struct weir__pa
 }
 
 static int fill_partition(struct filling *filling, const struct weir__combiner *combiner,
+                          const struct weir__hash_order *order,
                           int (*keep)(void *context, weir_pair *pair), void *context)
 {
     unsigned char *log = (unsigned char *)filling->partition + filling->log_begin;
-    uint64_t *index = weir__partition_index(filling->partition), offset = 0;
-    const struct weir__pair_record *from;
+    uint64_t *index = weir__partition_index(filling->partition);
 
-    while ((from = weir__combiner_next(combiner, &offset)) != NULL) {
+    for (size_t i = 0; i < order->count; i++) {
         struct weir__pair_record *record = (struct weir__pair_record *)(log + filling->at);
+        const struct weir__pair_record *from = order->entries[i].record;
         size_t value_size = weir__combiner_value_size(combiner, from);
         int result = 0;
 
+        if (i + AHEAD < order->count)
+            __builtin_prefetch(order->entries[i + AHEAD].record);
         weir__combiner_write(combiner, from, (unsigned char *)record);
         if (keep != NULL)
             result = reduce_record(record, from, &value_size, keep, context);
@@ -173,7 +202,17 @@ static int fill_partition(struct filling *filling, const struct weir__combiner *
     return 0;
 }
 
-int weir__partition_publish(weir_scope *scope, const struct weir__combiner *combiner,
+static int fill_in_order(struct filling *filling, const struct weir__combiner *combiner,
+                         unsigned bits, int (*keep)(void *context, weir_pair *pair), void *context)
+{
+    struct weir__hash_order order __attribute__((cleanup(weir__hash_order_free))) = {0};
+
+    if (!weir__hash_order_init(&order, combiner, bits))
+        return weir__fail(-ENOMEM, "no memory to sort %zu keys", weir__combiner_count(combiner));
+    return fill_partition(filling, combiner, &order, keep, context);
+}
+
+int weir__partition_publish(weir_scope *scope, const struct weir__combiner *combiner, unsigned bits,
                             int (*keep)(void *context, weir_pair *pair), void *context,
                             struct weir__published *published)
 {
@@ -189,7 +228,7 @@ int weir__partition_publish(weir_scope *scope, const struct weir__combiner *comb
     if (filling.partition == NULL)
         return weir_last_error()->code;
     filling.log_begin = sizeof(*filling.partition) + filling.slots * sizeof(uint64_t);
-    result = fill_partition(&filling, combiner, keep, context);
+    result = fill_in_order(&filling, combiner, bits, keep, context);
     if (result != 0)
         return result;
     end = filling.log_begin + filling.at;
@@ -217,19 +256,24 @@ void weir__published_drop(struct weir__published *published)
 
 /* ---- tables --------------------------------------------------------------------------------- */
 
-weir_table *weir__table_new(weir_scope *scope, struct weir__published *partitions, unsigned count)
+weir_table *weir__table_new(weir_scope *scope, struct weir__published *published,
+                            const struct weir__partitions *partitions)
 {
-    weir_shm *block = weir__scope_block(scope, sizeof(struct weir_table), 0);
-    struct weir_table table = {.magic = WEIR__TABLE_MAGIC, .block = block, .partitions = count};
+    const size_t size = sizeof(struct weir_table) + partitions->count * sizeof(weir_shm *);
+    weir_shm *block = weir__scope_block(scope, size, 0);
+    struct weir_table *table;
 
     if (block == NULL)
         return NULL;
-    while (count > 0 && count << table.shift < WEIR__HASH_GROUPS)
-        table.shift++;
-    for (unsigned i = 0; i < count; i++) {
-        table.partition[i] = atomic_exchange(&partitions[i].block, NULL);
-        table.records += partitions[i].records;
+    table = weir_shm_buf(block);
+    *table = (struct weir_table){.magic = WEIR__TABLE_MAGIC,
+                                 .block = block,
+                                 .partitions = partitions->count,
+                                 .bits = partitions->bits,
+                                 .first = partitions->first};
+    for (uint32_t i = 0; i < partitions->count; i++) {
+        table->partition[i] = atomic_exchange(&published[i].block, NULL);
+        table->records += published[i].records;
     }
-    memcpy(weir_shm_buf(block), &table, sizeof(table));
-    return weir_shm_buf(block);
+    return table;
 }

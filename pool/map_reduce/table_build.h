@@ -19,29 +19,37 @@ struct weir__published {
     uint64_t records;
 };
 
-/* Worker: writes the combiner's records as a map output, or nothing if it has no records. 0 or a
- * negative error. */
+/* Worker: writes the combiner's records as a map output of all groups, or nothing if it has no
+ * records. 0 or a negative error. */
 int weir__map_output_publish(weir_scope *scope, const struct weir__combiner *combiner,
                              struct weir__published *published);
 size_t weir__map_output_size(const struct weir__combiner *combiner);
 
 /* Checks a map output that another process has written, and gives the records of the hash groups
  * [first, last). False: it is damaged. */
-bool weir__map_output_span(const weir_shm *block, unsigned first, unsigned last,
+bool weir__map_output_span(const weir_shm *block, uint64_t first, uint64_t last,
                            const unsigned char **begin, const unsigned char **end);
 
-/* Worker: writes the combiner's records as a partition. `keep` is called for each; it may change
+/* Worker: writes the combiner's records as a partition. Their hashes have the highest `bits` bits in
+ * common. `keep` is called for each; it may change
  * the value and make it smaller: 0 keeps the record, WEIR_SKIP leaves it out, anything else is an
  * error that is passed on. NULL: all are kept. */
-int weir__partition_publish(weir_scope *scope, const struct weir__combiner *combiner,
+int weir__partition_publish(weir_scope *scope, const struct weir__combiner *combiner, unsigned bits,
                             int (*keep)(void *context, weir_pair *pair), void *context,
                             struct weir__published *published);
 size_t weir__partition_size(const struct weir__combiner *combiner);
 
-/* Host: a table of these partitions, which are the table's from then on. `count` is a power of two
- * up to WEIR__HASH_GROUPS, or 0. NULL with the last error set: the partitions are still the
- * caller's. */
-weir_table *weir__table_new(weir_scope *scope, struct weir__published *partitions, unsigned count);
+/* Which partitions a table has: those from `first` on, of 2^bits. */
+struct weir__partitions {
+    uint64_t first;
+    uint32_t count; /* up to WEIR__GROUPS_MAX */
+    unsigned bits;
+};
+
+/* Host: a table of these partitions, which are the table's from then on. NULL with the last error
+ * set: they are still the caller's. */
+weir_table *weir__table_new(weir_scope *scope, struct weir__published *published,
+                            const struct weir__partitions *partitions);
 
 /* Unlinks and closes what has been published, if anything. */
 void weir__published_drop(struct weir__published *published);
