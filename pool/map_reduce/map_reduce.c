@@ -42,7 +42,7 @@ struct weir__map_reduce_memory {
     uint32_t width; /* groups of a partition */
     bool as_outputs;
     int64_t outputs_count;
-    uint64_t outputs_size; /* bytes of all map outputs */
+    uint64_t outputs_size;             /* bytes of all map outputs */
     struct weir__published *published; /* one a chunk of this job */
     struct weir__published *outputs;   /* of the second job: what the first one has published */
 };
@@ -626,8 +626,7 @@ static int spec_map_reduce(struct weir__job_spec *spec, weir_pool **at, weir_ran
     spec->map_reduce->merge = *spec;
     if (spec->count > 0)
         return 0;
-    spec->map_reduce->table =
-        weir__table_new((*at)->scope, NULL, &(struct weir__partitions){0});
+    spec->map_reduce->table = weir__table_new((*at)->scope, NULL, &(struct weir__partitions){0});
     if (spec->map_reduce->table != NULL)
         return 0;
     free(spec->map_reduce);

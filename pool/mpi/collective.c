@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "pool/mpi/blocks.h"
+#include "pool/mpi/exchange.h"
 #include "pool/mpi/gather.h"
 #include "pool/mpi/lead.h"
 #include "pool/mpi/spread.h"
@@ -41,6 +42,11 @@ static int prepare(struct weir__collective *call)
         call->owners.total = (uint64_t)spec->cut.blocks * sizeof *call->owner;
         call->owners.data = is_lead(call) ? NULL : malloc(call->owners.total);
         if (call->result.data == NULL || (call->owners.data == NULL && !is_lead(call)))
+            return -ENOMEM;
+    } else if (spec->exchanges) {
+        call->result.total = (uint64_t)call->link->port->nodes * sizeof(struct weir__counts);
+        call->result.data = calloc(1, call->result.total);
+        if (call->result.data == NULL || weir__exchange_init(call) < 0)
             return -ENOMEM;
     }
     weir__tree_init(&call->tree, spec->cut.blocks, spec->size);
@@ -132,10 +138,12 @@ static void settle(struct weir__collective *call)
     if (call->ended && call->outcome.error.code != 0)
         weir__transfer_drop_all(call);
     result = weir__link_flush(call->link);
-    if (result == 0)
+    if (result == 0 && (!call->spec->exchanges || call->exchange.go))
         result = weir__transfer_pump(call);
     if (result < 0)
         weir__broke(call, result);
+    if (call->spec->exchanges)
+        weir__exchange_step(call);
     if (call->link->closed)
         weir__transfer_drop_all(call);
 }
@@ -147,6 +155,7 @@ void weir__collective_begin(struct weir__collective *call, struct weir__link *li
 
     *call = (struct weir__collective){.link = link, .spec = spec, .begin_ns = now_ns};
     call->looked_ns = call->said_ns = now_ns;
+    weir__transfer_init(&call->transfers);
     link->call++;
     link->now_ns = now_ns;
     result = prepare(call);
@@ -223,6 +232,64 @@ void weir__collective_block_failed(struct weir__collective *call, int64_t block,
         weir__say(call, 0, &news, sizeof news);
     count_done(call, block, false);
 }
+
+/* ---- exchanges ---- */
+
+bool weir__collective_may_produce(const struct weir__collective *call)
+{
+    return call->exchange.go && !call->exchange.produced && !call->halted &&
+           weir__blocks_all_done(call);
+}
+
+void weir__collective_send_part(struct weir__collective *call, int to, int64_t part,
+                                unsigned char *front, size_t front_size, const void *data,
+                                size_t size)
+{
+    if (call->ended || call->halted) {
+        free(front);
+        return;
+    }
+    weir__give_up_code(
+        call,
+        weir__exchange_send(
+            call, to, part,
+            (struct weir__transfer){.front = front, .front_size = front_size, .data = data},
+            front_size + size),
+        "sending a part of a table");
+}
+
+void weir__collective_produced(struct weir__collective *call)
+{
+    call->exchange.produced = true;
+    settle(call);
+}
+
+bool weir__collective_is_fed(const struct weir__collective *call)
+{
+    return call->exchange.said_end && !call->exchange.merged && !call->halted &&
+           call->exchange.ended == call->link->port->nodes - 1;
+}
+
+void weir__collective_merged(struct weir__collective *call, struct weir__counts counts)
+{
+    const struct weir__merged message = {weir__header_of(WEIR__MERGED, call->link->call), counts};
+
+    call->exchange.merged = true;
+    if (call->ended || call->halted)
+        return;
+    if (is_lead(call))
+        weir__give_up_code(call, weir__lead_merged(call, 0, counts), "the end of an exchange");
+    else
+        weir__say(call, 0, &message, sizeof message);
+    settle(call);
+}
+
+const struct weir__counts *weir__collective_counts(const struct weir__collective *call)
+{
+    return (const struct weir__counts *)(const void *)call->result.data;
+}
+
+/* ---- failures ---- */
 
 void weir__collective_fail(struct weir__collective *call, const weir_error *error)
 {
@@ -302,7 +369,16 @@ static int receive(struct weir__collective *call, const struct weir__port_messag
     case WEIR__FAILED:
     case WEIR__STOP:
         return receive_news(call, message->from, record);
+    case WEIR__PART:
+        return weir__exchange_receive(call, message);
+    case WEIR__PARTS_END:
+        return weir__exchange_receive_end(call, message->from, record);
+    case WEIR__MERGED:
+        return weir__lead_merged(call, message->from,
+                                 ((const struct weir__merged *)record)->counts);
     case WEIR__GO:
+        if (call->spec->exchanges)
+            return weir__exchange_go(call);
         if (call->spec->print.value[WEIR__PRINT_KIND] != WEIR__CLUSTER_BROADCAST ||
             call->spec->from != call->link->port->node || call->result.begun)
             return -EBADMSG;
@@ -428,7 +504,7 @@ void weir__collective_tick(struct weir__collective *call, int64_t now_ns)
 
 bool weir__collective_is_over(const struct weir__collective *call)
 {
-    return call->ended && call->transfers == NULL && call->link->outbox.first == NULL;
+    return call->ended && call->transfers.first == NULL && call->link->outbox.first == NULL;
 }
 
 uint64_t weir__collective_items_done(const struct weir__collective *call)
@@ -446,8 +522,9 @@ void weir__collective_free(struct weir__collective *call)
     weir__gather_free(call);
     if (!is_lead(call))
         free(call->owners.data);
-    if (call->spec->print.value[WEIR__PRINT_KIND] == WEIR__CLUSTER_REDUCE)
+    if (call->spec->print.value[WEIR__PRINT_KIND] == WEIR__CLUSTER_REDUCE || call->spec->exchanges)
         free(call->result.data);
+    weir__exchange_free(call);
     free(call->runs);
     weir__lead_free(call);
 }

@@ -14,6 +14,8 @@
  *                       sends SUBTREEs, combines                 the same
  *   root is made        (the node of block 0) SPREADs WEIR__RESULT, which ends the call everywhere
  *
+ * In an exchange nodes send each other PARTs as soon as node 0 has said GO; PARTS_END is behind the
+ * last one. Where all have come they are used (MERGED, to node 0); the result is a list of counts.
  * Without a reduction node 0 SPREADs the result, of no bytes; a broadcast's result is SPREAD by
  * the node that has it. A failure is told to node 0 (FAILED), which STOPs all with the first one
  * that it learns of. From `decided` on it does so only if a node cannot go on: deadlines and
@@ -48,6 +50,30 @@ void weir__collective_block_done(struct weir__collective *call, int64_t block,
 /* A block has failed. After the call's end it may be given back by either. */
 void weir__collective_block_failed(struct weir__collective *call, int64_t block,
                                    const weir_error *error);
+
+/* ---- of a call that exchanges parts ---- */
+
+/* True when this node has run all blocks that it will get, and all nodes have made the call: what
+ * it sends is known. */
+bool weir__collective_may_produce(const struct weir__collective *call);
+
+/* A part for another node: `front`, which is freed, and `size` bytes at `data` behind it, which must
+ * stay until the end of the call. Parts may be sent before weir__collective_may_produce(). */
+void weir__collective_send_part(struct weir__collective *call, int to, int64_t part,
+                                unsigned char *front, size_t front_size, const void *data,
+                                size_t size);
+
+/* This node sends no more parts. */
+void weir__collective_produced(struct weir__collective *call);
+
+/* True when all parts have come that others send to this node. */
+bool weir__collective_is_fed(const struct weir__collective *call);
+
+/* What came has been used: the call ends when this is so on all nodes. */
+void weir__collective_merged(struct weir__collective *call, struct weir__counts counts);
+
+/* At the end: what each of the nodes has. */
+const struct weir__counts *weir__collective_counts(const struct weir__collective *call);
 
 /* This node can do its part no longer, or does not want to (-ECANCELED). */
 void weir__collective_fail(struct weir__collective *call, const weir_error *error);

@@ -227,7 +227,7 @@ static int64_t sleep_most(const struct drive *drive)
 
     if (port->nodes == 1)
         return SLEEP_ALONE;
-    if (drive->call.transfers != NULL || port->functions->unsent(port) > 0)
+    if (drive->call.transfers.first != NULL || port->functions->unsent(port) > 0)
         return SPIN_NS;
     return weir__collective_has_block(&drive->call) ? 5 * SLEEP_NS : SLEEP_NS;
 }

@@ -23,6 +23,10 @@ static const char *const names[WEIR__PRINTS] = {
     [WEIR__PRINT_TIMEOUT] = "timeout_ms",
     [WEIR__PRINT_CHUNK_TIMEOUT] = "chunk_timeout_ms",
     [WEIR__PRINT_KEEP_GOING] = "keep_going",
+    [WEIR__PRINT_ANY_ORDER] = "any_order",
+    [WEIR__PRINT_REDUCES] = "whether there is a reduce function",
+    [WEIR__PRINT_TABLE] = "the call that made the table",
+    [WEIR__PRINT_MOST] = "most",
 };
 
 const char *weir__collective_name(int64_t kind)
@@ -36,6 +40,12 @@ const char *weir__collective_name(int64_t kind)
         return "weir_cluster_broadcast()";
     case WEIR__CLUSTER_BARRIER:
         return "weir_cluster_barrier()";
+    case WEIR__CLUSTER_MAP_REDUCE:
+        return "weir_cluster_map_reduce()";
+    case WEIR__CLUSTER_SORTED:
+        return "weir_cluster_table_sorted()";
+    case WEIR__CLUSTER_GATHER:
+        return "weir_cluster_table_gather()";
     default:
         return "no function of a cluster";
     }

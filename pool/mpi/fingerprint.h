@@ -16,6 +16,9 @@ enum weir__collective_kind {
     WEIR__CLUSTER_REDUCE,
     WEIR__CLUSTER_BROADCAST,
     WEIR__CLUSTER_BARRIER,
+    WEIR__CLUSTER_MAP_REDUCE,
+    WEIR__CLUSTER_SORTED,
+    WEIR__CLUSTER_GATHER,
 };
 
 enum weir__print {
@@ -26,13 +29,17 @@ enum weir__print {
     WEIR__PRINT_GRAIN,
     WEIR__PRINT_BLOCK,
     WEIR__PRINT_STAY,
-    WEIR__PRINT_SIZE, /* of an accumulator, of what is broadcast */
+    WEIR__PRINT_SIZE, /* of an accumulator, of what is broadcast, of a value */
     WEIR__PRINT_FROM,
     WEIR__PRINT_ARG_SIZE,
     WEIR__PRINT_RETRIES,
     WEIR__PRINT_TIMEOUT,
     WEIR__PRINT_CHUNK_TIMEOUT,
     WEIR__PRINT_KEEP_GOING,
+    WEIR__PRINT_ANY_ORDER,
+    WEIR__PRINT_REDUCES, /* there is a reduce function */
+    WEIR__PRINT_TABLE,   /* the number of the call that made it */
+    WEIR__PRINT_MOST,
     WEIR__PRINTS
 };
 

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "pool/mpi/blocks.h"
 #include "pool/mpi/gather.h"
@@ -54,6 +55,16 @@ static int publish_owners(struct weir__collective *call)
     return weir__gather_step(call);
 }
 
+/* All have made the call, so nobody has to keep what is sent now. */
+static void say_go(struct weir__collective *call)
+{
+    const struct weir__header go = weir__header_of(WEIR__GO, call->link->call);
+
+    for (int to = 1; to < call->link->port->nodes && !call->ended; to++)
+        weir__say(call, to, &go, sizeof go);
+    call->exchange.go = true;
+}
+
 static int succeed(struct weir__collective *call)
 {
     const struct weir__header go = weir__header_of(WEIR__GO, call->link->call);
@@ -80,9 +91,12 @@ static int succeed(struct weir__collective *call)
 static int decide(struct weir__collective *call)
 {
     struct weir__lead *lead = &call->lead;
+    const int nodes = call->link->port->nodes;
 
-    if (lead->decided || call->ended || lead->entered < call->link->port->nodes ||
+    if (lead->decided || call->ended || lead->entered < nodes ||
         lead->blocks_done < call->spec->cut.blocks)
+        return 0;
+    if (call->spec->exchanges && lead->failure.error.code == 0 && lead->merged < nodes)
         return 0;
     lead->decided = true;
     if (lead->failure.error.code == 0)
@@ -116,6 +130,20 @@ int weir__lead_hello(struct weir__collective *call, int node, const struct weir_
     call->lead.entered++;
     if (call->spec->cut.blocks > 0 && give(call, node) < 0)
         return -ENOMEM;
+    if (call->spec->exchanges && call->lead.entered == call->link->port->nodes)
+        say_go(call);
+    return decide(call);
+}
+
+int weir__lead_merged(struct weir__collective *call, int node, struct weir__counts counts)
+{
+    struct weir__peer *peer = &call->lead.peers[node];
+
+    if (!call->spec->exchanges || !peer->entered || peer->merged)
+        return -EBADMSG;
+    peer->merged = true;
+    call->lead.merged++;
+    memcpy(call->result.data + (size_t)node * sizeof counts, &counts, sizeof counts);
     return decide(call);
 }
 

@@ -18,6 +18,9 @@ int weir__lead_hello(struct weir__collective *call, int node,
 /* How far a node is: 0, or -EBADMSG. */
 int weir__lead_report(struct weir__collective *call, int node, const struct weir__report *report);
 
+/* All parts that come to the node are used: 0, or -EBADMSG. */
+int weir__lead_merged(struct weir__collective *call, int node, struct weir__counts counts);
+
 /* A node has failed, or with keep_going a block of it. */
 void weir__lead_failed(struct weir__collective *call, int node, const weir_error *error,
                        bool goes_on);

@@ -21,13 +21,16 @@ static const struct {
     [WEIR__GO] = {sizeof(struct weir__header), OF_LEAD},
     [WEIR__SPREAD] = {sizeof(struct weir__bytes), ANY},
     [WEIR__SUBTREE] = {sizeof(struct weir__bytes), ANY},
+    [WEIR__PART] = {sizeof(struct weir__bytes), ANY},
+    [WEIR__PARTS_END] = {sizeof(struct weir__parts_end), ANY},
+    [WEIR__MERGED] = {sizeof(struct weir__merged), TO_LEAD},
     [WEIR__BYE] = {sizeof(struct weir__bad_news), EITHER},
     [WEIR__ALL_GONE] = {sizeof(struct weir__header), OF_LEAD},
 };
 
 static bool has_size(const struct weir__header *header, size_t size)
 {
-    if (header->kind != WEIR__SPREAD && header->kind != WEIR__SUBTREE)
+    if (header->kind != WEIR__SPREAD && header->kind != WEIR__SUBTREE && header->kind != WEIR__PART)
         return size == kinds[header->kind].size;
     return size >= sizeof(struct weir__bytes) && size <= WEIR__PORT_MESSAGE_MAX;
 }

@@ -22,9 +22,12 @@ enum weir__message_kind {
     WEIR__REPORT,    /* to node 0: how far this node is; of node 0: it is there; weir__report */
     WEIR__FAILED,    /* to node 0: this node cannot do its part; weir__bad_news */
     WEIR__STOP,      /* of node 0: the call has failed, on all nodes; weir__bad_news */
-    WEIR__GO,        /* of node 0: all have made the call, so a broadcast may begin; the header */
-    WEIR__SPREAD,    /* a part of what all get; weir__bytes */
-    WEIR__SUBTREE,   /* a part of an accumulator; weir__bytes */
+    WEIR__GO,        /* of node 0: all have made the call: what follows may be sent; the header */
+    WEIR__SPREAD,    /* a piece of what all get; weir__bytes */
+    WEIR__SUBTREE,   /* a piece of an accumulator; weir__bytes */
+    WEIR__PART,      /* a piece of a part of an exchange; weir__bytes */
+    WEIR__PARTS_END, /* no more parts to this node; weir__parts_end */
+    WEIR__MERGED,    /* to node 0: all parts have come and are used; weir__merged */
     WEIR__BYE,       /* to node 0, of node 0 to all: ends the cluster; weir__bad_news */
     WEIR__ALL_GONE,  /* of node 0: all have said goodbye; the header */
 };
@@ -67,16 +70,32 @@ enum { WEIR__OWNERS, WEIR__RESULT };
 /* So many bytes follow as the message has beyond this. */
 struct weir__bytes {
     struct weir__header header;
-    int64_t what;  /* SPREAD: WEIR__OWNERS, WEIR__RESULT; SUBTREE: its level */
-    int64_t first; /* SPREAD: the node that has it; SUBTREE: its first block */
+    int64_t what;  /* SPREAD: WEIR__OWNERS, WEIR__RESULT; SUBTREE: its level; PART: its number */
+    int64_t first; /* SPREAD: the node that has it; SUBTREE: its first block; PART: 0 */
     uint64_t total, offset;
+};
+
+struct weir__parts_end {
+    struct weir__header header;
+    uint64_t parts, bytes; /* that this node has sent to the other one */
+};
+
+/* What a node has when an exchange is over; at the end all get a list of all nodes' counts. */
+struct weir__counts {
+    uint64_t keys, bytes;
+};
+
+struct weir__merged {
+    struct weir__header header;
+    struct weir__counts counts;
 };
 
 #define WEIR__BYTES_MAX (WEIR__PORT_MESSAGE_MAX - sizeof(struct weir__bytes))
 
 static_assert(sizeof(struct weir__header) == 16 && sizeof(struct weir__give) == 32 &&
                   sizeof(struct weir__report) == 40 && sizeof(struct weir__bytes) == 48 &&
-                  sizeof(struct weir__bad_news) == 32 + sizeof(weir_error),
+                  sizeof(struct weir__bad_news) == 32 + sizeof(weir_error) &&
+                  sizeof(struct weir__parts_end) == 32 && sizeof(struct weir__merged) == 32,
               "messages have no padding whose bytes nobody has set");
 
 static inline struct weir__header weir__header_of(enum weir__message_kind kind, int64_t call)

@@ -24,10 +24,41 @@ struct weir__collective_spec {
     void (*combine)(void *into, const void *from, void *arg);
     void *arg;
     weir_error refused; /* code not 0: this node's arguments are not valid */
+
+    /* Of a call in which nodes send each other parts; exchange.c. */
+    bool exchanges;
+    int64_t parts; /* their numbers are [0, parts) */
+    /* Where a part of so many bytes is to be put; NULL, with the last error: the call fails. */
+    unsigned char *(*land)(void *owner, int64_t part, uint64_t size);
+    void *owner;
 };
 
 struct weir__transfer; /* bytes that go to one node; transfer.c */
 struct weir__arrival;  /* bytes of an accumulator that come; gather.c */
+struct weir__landing;  /* bytes of a part that come; exchange.c */
+
+/* First in, first out. */
+struct weir__transfers {
+    struct weir__transfer *first, **end;
+};
+
+/* What has gone between this node and another one. */
+struct weir__traffic {
+    uint64_t parts_out, bytes_out, parts_in, bytes_in;
+    bool ended; /* the other one sends no more */
+};
+
+/* The parts that nodes send each other. */
+struct weir__exchange {
+    struct weir__traffic *traffic; /* [nodes] */
+    unsigned char *seen;           /* [parts]: it has come, or is coming */
+    struct weir__landing *landings;
+    int ended;     /* nodes that send no more, this one not counted */
+    bool go;       /* all have made the call */
+    bool produced; /* all that this node sends is queued */
+    bool said_end; /* it has told the others so */
+    bool merged;   /* what came is used: node 0 has been told */
+};
 
 /* Bytes that all nodes get, by a binomial tree whose root is the node that has them. */
 struct weir__spread {
@@ -39,7 +70,7 @@ struct weir__spread {
 
 /* What node 0 knows of a node. */
 struct weir__peer {
-    bool entered;
+    bool entered, merged;
     int64_t given, blocks_done;
     uint64_t items_done;
     int64_t heard_ns;
@@ -49,7 +80,7 @@ struct weir__peer {
 struct weir__lead {
     struct weir__share share;
     struct weir__peer *peers; /* [nodes] */
-    int entered;
+    int entered, merged;
     int64_t blocks_done;
     bool decided;               /* all is done, or the call has failed */
     weir_cluster_error failure; /* the first one, with keep_going; code 0: none */
@@ -68,7 +99,8 @@ struct weir__collective {
     int64_t blocks_told;         /* to node 0 */
     bool asked, no_more, halted; /* halted: starts no more blocks */
 
-    struct weir__transfer *transfers;
+    struct weir__transfers transfers;
+    struct weir__exchange exchange;
     struct weir__spread owners, result;
     struct weir__tree tree;
     struct weir__arrival *arrivals;

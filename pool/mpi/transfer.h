@@ -12,13 +12,17 @@ struct weir__transfer {
     struct weir__transfer *next;
     int to;
     struct weir__bytes record; /* offset: what has been sent */
-    const unsigned char *data; /* record.total bytes */
+    unsigned char *front;      /* sent first, freed when all is sent; may be NULL */
+    size_t front_size;
+    const unsigned char *data; /* what follows: record.total bytes with the front */
     const uint64_t *available; /* so many of them are there; NULL: all */
     unsigned char *owned;      /* freed when all is sent; may be NULL */
     bool begun;                /* the first message has been sent: it may have no bytes */
 };
 
-/* Adds a copy of it: 0, or -ENOMEM; then `owned` is freed. */
+void weir__transfer_init(struct weir__transfers *transfers);
+
+/* Adds a copy of it: 0, or -ENOMEM; then `front` and `owned` are freed. */
 int weir__transfer_add(struct weir__collective *call, struct weir__transfer transfer);
 
 /* Sends what can be sent now: 0, or the transport's error. */

@@ -367,7 +367,7 @@ static void receive(struct node *node, struct event event)
 
 static void tick_later(struct node *node)
 {
-    const bool soon = node->call.transfers != NULL || node->link.outbox.first != NULL;
+    const bool soon = node->call.transfers.first != NULL || node->link.outbox.first != NULL;
 
     push(node->sim, (struct event){.at_ns = node->sim->now_ns + (soon ? SIM_MS : 200 * SIM_MS),
                                    .what = TICK,
