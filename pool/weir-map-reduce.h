@@ -51,7 +51,12 @@ typedef struct weir_map_reduction {
     /* Most bytes of shared memory for all tables of the job, the result included, and of a worker's
      * own; 0: no limit but the system's. */
     size_t memory;
-    uint64_t reserved[4];
+    /* combine gives the same bits in any order and grouping: sums of integers, minima, sets of bits;
+     * not sums of doubles. On a cluster a node then merges what its chunks have emitted before it
+     * sends it to others, which is a fraction of it where chunks have keys in common. On by itself
+     * for weir_sum_int64(). Makes no difference on one machine. */
+    bool any_order;
+    uint64_t reserved[3];
 } weir_map_reduction;
 
 /* Runs the map-reduce over the range.

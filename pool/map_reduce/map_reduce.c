@@ -580,6 +580,9 @@ int weir__check_map_reduction(const weir_map_reduction *reduction)
                                 "size (value_size 0) are appended without one"
                               : "values of variable size (value_size 0) are appended; combine "
                                 "must be NULL");
+    if (reduction->any_order && reduction->combine == NULL)
+        return weir__fail(-EINVAL, "any_order is set, but values of variable size (value_size 0) "
+                                   "are appended in the order of the range");
     return 0;
 }
 

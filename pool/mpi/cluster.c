@@ -13,6 +13,7 @@ int weir__cluster_init(struct weir_cluster *cluster)
 {
     cluster->pid = getpid();
     cluster->in_call = false;
+    cluster->tables = NULL;
     atomic_init(&cluster->calling, false);
     atomic_init(&cluster->cancelled, false);
     return weir__link_init(&cluster->link, cluster->port, cluster->places,
@@ -21,6 +22,8 @@ int weir__cluster_init(struct weir_cluster *cluster)
 
 void weir__cluster_release(struct weir_cluster *cluster)
 {
+    while (cluster->tables != NULL)
+        weir_cluster_table_free(cluster->tables);
     weir__link_free(&cluster->link);
 }
 

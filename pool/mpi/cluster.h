@@ -30,9 +30,10 @@ struct weir_cluster {
 
     /* the calls; weir__cluster_init() */
     struct weir__link link;
-    pid_t pid;           /* the program that began it */
-    bool in_call;        /* a callback that makes a call is refused */
-    atomic_bool calling; /* a cancel finds a call: set by the thread that calls */
+    weir_cluster_table *tables; /* that have not been freed */
+    pid_t pid;                  /* the program that began it */
+    bool in_call;               /* a callback that makes a call is refused */
+    atomic_bool calling;        /* a cancel finds a call: set by the thread that calls */
     /* By any thread, in signal handlers; taken by the call. */
     atomic_bool cancelled;
 };

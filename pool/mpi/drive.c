@@ -18,6 +18,7 @@
 #include <time.h>
 
 #include "pool/mpi/last_error.h"
+#include "pool/mpi/request.h"
 #include "pool/mpi/show.h"
 #include "pool/mpi/verdict.h"
 #include "shm/clock.h"
@@ -66,17 +67,11 @@ void weir__wait_more(struct weir__wait *wait, int fd, int64_t most_ns)
 static weir_job_options block_options(const struct weir__cut *cut, const weir_job_options *options,
                                       int64_t block)
 {
-    weir_job_options own = *options;
+    weir_job_options own = weir__request_own(options);
 
     own.grain = cut->by_grain;
     own.chunks = cut->by_grain > 0 ? 0 : weir__cut_chunks_of(cut, block);
     own.first_chunk = weir__cut_first_of(cut, block);
-    own.timeout_ms = WEIR_TIMEOUT_NONE; /* node 0 looks at it */
-    own.stall_ms = WEIR_STALL_NONE;
-    own.on_stall = NULL;
-    own.progress = NULL;
-    own.progress_lines = false;
-    own.on_progress = NULL;
     return own;
 }
 
@@ -88,6 +83,8 @@ static weir_future *run_block(const struct drive *drive, int64_t block)
     const weir_range items = weir__cut_items_of(cut, block);
     weir_pool *pool = drive->cluster->pool;
 
+    if (work->exchanger != NULL)
+        return work->exchanger->functions->run(work->exchanger, items, &options);
     return work->reduction != NULL
                ? weir_pool_reduce_async(pool, items, work->reduction, work->arg, &options)
                : weir_pool_for_async(pool, items, work->function, work->arg, &options);
@@ -126,11 +123,24 @@ static bool start_blocks(struct drive *drive)
     return started;
 }
 
+/* What a block of an exchange has given: NULL, or why it cannot be had. */
+static const weir_error *take_block(struct drive *drive, const struct slot *slot)
+{
+    struct weir__exchanger *exchanger = drive->work->exchanger;
+
+    if (exchanger == NULL || drive->call.halted ||
+        exchanger->functions->take(exchanger, &drive->call, slot->block, slot->future) == 0)
+        return NULL;
+    return weir_last_error();
+}
+
 static void end_block(struct drive *drive, struct slot *slot)
 {
     weir_future *future = slot->future;
     const weir_error *error = weir_future_error(future);
 
+    if (error == NULL)
+        error = take_block(drive, slot);
     if (error != NULL)
         weir__collective_block_failed(&drive->call, slot->block, error);
     else
@@ -161,7 +171,8 @@ static bool is_running(const struct drive *drive)
     for (int i = 0; i < drive->slots_count; i++)
         if (drive->slots[i].future != NULL)
             return true;
-    return false;
+    return drive->work != NULL && drive->work->exchanger != NULL &&
+           drive->work->exchanger->future != NULL && !drive->work->exchanger->future_ended;
 }
 
 /* What still runs is of no use any more, once the call has failed here. */
@@ -174,6 +185,8 @@ static void cancel_blocks(struct drive *drive)
     drive->cancelled = true;
     for (int i = 0; i < drive->slots_count; i++)
         weir_future_cancel(drive->slots[i].future);
+    if (drive->work != NULL && drive->work->exchanger != NULL)
+        weir_future_cancel(drive->work->exchanger->future);
 }
 
 /* ---- the loop ---- */
@@ -232,6 +245,12 @@ static int64_t sleep_most(const struct drive *drive)
     return weir__collective_has_block(&drive->call) ? 5 * SLEEP_NS : SLEEP_NS;
 }
 
+static bool exchange(struct drive *drive)
+{
+    return drive->work != NULL && drive->work->exchanger != NULL &&
+           weir__exchanger_step(drive->work->exchanger, &drive->call);
+}
+
 static void loop(struct drive *drive, int fd)
 {
     struct weir__wait wait = {0};
@@ -243,6 +262,7 @@ static void loop(struct drive *drive, int fd)
         look_at_cancel(drive);
         moved |= end_blocks(drive);
         moved |= start_blocks(drive);
+        moved |= exchange(drive);
         weir__collective_tick(&drive->call, weir__now_ns());
         cancel_blocks(drive);
         if (is_through(drive, &left_ns))
@@ -280,6 +300,8 @@ static void leave(struct drive *drive)
     }
     for (int i = 0; i < drive->slots_count; i++)
         weir_future_free(drive->slots[i].future);
+    if (drive->work != NULL && drive->work->exchanger != NULL)
+        weir__exchanger_end(drive->work->exchanger);
     weir__collective_free(&drive->call);
     atomic_store(&drive->cluster->calling, false);
     drive->cluster->in_call = false;

@@ -6,18 +6,19 @@
 #define WEIR_DRIVE_H
 
 #include "pool/mpi/cluster.h"
-#include "pool/mpi/collective.h"
+#include "pool/mpi/exchanger.h"
 
-/* What a block runs: one of the two functions. */
+/* What a block runs: one of the three. */
 struct weir__work {
     weir_task_fn function;
     const weir_reduction *reduction;
+    struct weir__exchanger *exchanger; /* of a call that exchanges parts, with blocks or without */
     void *arg;
     const weir_job_options *options; /* the caller's; never NULL */
 };
 
 /* Makes the call and waits for its end: 0, or its error, with the last error. `work` may be NULL if
- * the spec has no blocks; `result` gets what a reduction gives. */
+ * the spec has no blocks; `result` gets what a reduction gives, and the counts of an exchange. */
 int weir__drive(struct weir_cluster *cluster, const struct weir__collective_spec *spec,
                 const struct weir__work *work, void *result);
 

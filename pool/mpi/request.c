@@ -99,3 +99,17 @@ const weir_job_options *weir__request_job(struct weir__collective_spec *spec,
         spec->refused = *weir_last_error();
     return options;
 }
+
+weir_job_options weir__request_own(const weir_job_options *options)
+{
+    weir_job_options own = *options;
+
+    own.chunks = own.grain = own.first_chunk = 0;
+    own.timeout_ms = WEIR_TIMEOUT_NONE; /* node 0 looks at it */
+    own.stall_ms = WEIR_STALL_NONE;
+    own.on_stall = NULL;
+    own.progress = NULL;
+    own.progress_lines = false;
+    own.on_progress = NULL;
+    return own;
+}

@@ -18,6 +18,10 @@ const weir_job_options *weir__request_job(struct weir__collective_spec *spec,
                                           void *arg, const weir_job_options *options,
                                           const weir_cluster_job *job);
 
+/* Options of a job that a call on the cluster runs on this node: those of its tasks. Time, progress
+ * and the cut are the cluster's. */
+weir_job_options weir__request_own(const weir_job_options *options);
+
 /* This node's call is not valid: has its effect if nothing was found before. */
 void weir__request_refuse(struct weir__collective_spec *spec, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

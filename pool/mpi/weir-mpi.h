@@ -30,7 +30,7 @@
 #ifndef WEIR_MPI_H
 #define WEIR_MPI_H
 
-#include <weir-future.h>
+#include <weir-map-reduce.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -201,6 +201,72 @@ WEIR_API WEIR_MUST_CHECK int weir_cluster_reduce(weir_cluster *cluster, weir_ran
                                                  const weir_reduction *reduction, void *result,
                                                  void *arg, const weir_job_options *options,
                                                  const weir_cluster_job *job);
+
+/* ---- map-reduce ----------------------------------------------------------------------------- */
+
+/* What a map-reduce on a cluster gives: keys with their values, spread over the nodes. */
+typedef struct weir_cluster_table weir_cluster_table;
+
+/* Runs the map-reduce over the range, on all nodes. Each key is on one node, and has the value that
+ * weir_pool_map_reduce() gives with the same range, chunks and grain, for any number of nodes.
+ *
+ * `options`: chunks 0 and grain 0: 1,024 chunks; at most 4,096. `job->block` 0: 16 chunks.
+ * map, combine and reduce are called in the workers of the node that has the chunk or the key. The
+ * reduction's value_size, whether it has a reduce, and any_order must be the same on all nodes.
+ * Each chunk's keys are sent to their nodes; with reduction->any_order those of a whole node, each
+ * once, which is a fraction of it where chunks have keys in common.
+ * reduction->memory is of each node: of the tables of its chunks, of what others send to it, and of
+ * the result. While tables are merged, the range of an error is one of parts of the node's table.
+ * Context: as weir_cluster_for().
+ * Crash: as weir_cluster_for(), and as weir_pool_map_reduce() on each node.
+ * Returns: the table, to be freed with weir_cluster_table_free(); or NULL, on all nodes, with the
+ * errors of weir_cluster_for() and weir_pool_map_reduce(). */
+WEIR_API WEIR_MUST_CHECK weir_cluster_table *
+weir_cluster_map_reduce(weir_cluster *cluster, weir_range range,
+                        const weir_map_reduction *reduction, void *arg,
+                        const weir_job_options *options, const weir_cluster_job *job);
+
+/* This node's keys. It is freed with the cluster's table.
+ * Context: the thread that began the cluster; any process of this node's scope may use the table.
+ * Returns: the table; NULL: EINVAL (NULL). */
+WEIR_API weir_table *weir_cluster_table_local(const weir_cluster_table *table);
+
+/* The number of keys on all nodes.
+ * Context: the thread that began the cluster.
+ * Returns: the number; -EINVAL (NULL). */
+WEIR_API int64_t weir_cluster_table_len(const weir_cluster_table *table);
+
+/* Makes an array of the table's pairs, sorted: the same on every node. Keys and values lie in it.
+ *
+ * `compare`: as of weir_table_sorted(), the same function on all nodes. Where it gives 0 the order
+ * of the two depends on the number of nodes.
+ * `most`: above 0, the array has only so many pairs, those that come first: each node sends so many.
+ * `count`: gets their number.
+ * Context: as weir_cluster_for().
+ * Crash: as weir_cluster_for().
+ * Returns: the array, to be freed with free(); or NULL, on all nodes: weir_cluster_for()'s errors,
+ * EINVAL (NULL), ENOMEM (on one of the nodes), EBADMSG. */
+WEIR_API WEIR_MUST_CHECK weir_pair *weir_cluster_table_sorted(weir_cluster_table *table,
+                                                              int (*compare)(const weir_pair *a,
+                                                                             const weir_pair *b),
+                                                              size_t most, size_t *count);
+
+/* Copies the whole table to node `node`, or with -1 to all. It is what weir_pool_map_reduce() gives
+ * with the same cut, the order of its keys included.
+ *
+ * Nothing is sent if there is too little room in /dev/shm there.
+ * Context: as weir_cluster_for().
+ * Crash: as weir_cluster_for().
+ * Returns: a table of the node's scope, to be freed with weir_table_free(), which is empty on nodes
+ * that do not get it; or NULL, on all nodes: weir_cluster_for()'s errors, EINVAL (NULL, node),
+ * ENOMEM, ENOSPC. */
+WEIR_API WEIR_MUST_CHECK weir_table *weir_cluster_table_gather(weir_cluster_table *table, int node);
+
+/* Gives the table's memory back; this node's part of it. NULL is allowed. The cluster's end does it
+ * too: it may not be called after that.
+ * Context: the thread that began the cluster; has no effect in another process.
+ * Crash: the rest of it is given back with the scope. */
+WEIR_API void weir_cluster_table_free(weir_cluster_table *table);
 
 /* ---- between jobs --------------------------------------------------------------------------- */
 
