@@ -291,6 +291,26 @@ connect)
     wait $host || fail "host: status $?"
     grep -q '^process [0-9]* left 92 65$' heard || fail "$(cat heard)"
     ;;
+word_count_cluster)
+    # As word_count. Without a launcher it is one node; tests/mpi has the others.
+    ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 # MPI's own
+    export ASAN_OPTIONS
+    cat /usr/include/*.h | head -c 1000000 >text
+    seq 1 5000 >numbers
+    : >empty
+    for file in text numbers empty; do
+        count_by_hand <$file >expected
+        for workers in 0 1 3; do
+            WEIR_WORKERS=$workers "$program" $file 2000000000 >counted || fail "$file: status $?"
+            cmp counted expected || fail "$file: $(diff counted expected | head)"
+        done
+    done
+    count_by_hand <text | head -n 10 >expected
+    "$program" text | cmp - expected || fail 'not the top ten'
+    refused 2 usage
+    refused 2 usage text -1
+    refused 1 'No such file' missing
+    ;;
 word_count)
     cat /usr/include/*.h | head -c 1000000 >text
     same_counts text
