@@ -66,7 +66,7 @@ const _Atomic uint32_t *weir__scope_found_missing(const weir_scope *scope);
 
 /* 0 when the block of the scope is mapped in this process, if need be by this call; or why it
  * cannot be, with a message that begins with `what`. */
-int weir__scope_require(weir_scope *scope, const weir_shm *block, const char *what);
+WEIR_API int weir__scope_require(weir_scope *scope, const weir_shm *block, const char *what);
 
 /* Writes the object's name and why it was not mapped. Allocates nothing. */
 void weir__scope_describe(const weir_scope *scope, struct weir__unmapped unmapped, char *text,
@@ -75,7 +75,8 @@ void weir__scope_describe(const weir_scope *scope, struct weir__unmapped unmappe
 /* Makes a block for weir itself, in memory that needs no name: every process of the scope can map
  * it, whatever becomes of names and users. `flags`: 0 or WEIR_SHM_LAZY. Otherwise, and in its
  * errors, as weir_scope_shm(). */
-WEIR_MUST_CHECK weir_shm *weir__scope_block(weir_scope *scope, size_t size, unsigned flags);
+WEIR_API WEIR_MUST_CHECK weir_shm *weir__scope_block(weir_scope *scope, size_t size,
+                                                     unsigned flags);
 
 /* Unlinks and closes an object that nobody is to use any more, so that a kill in between leaves
  * none that a sync would miss. What is no object of a live scope is left alone. */

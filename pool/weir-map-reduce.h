@@ -51,10 +51,10 @@ typedef struct weir_map_reduction {
     /* Most bytes of shared memory for all tables of the job, the result included, and of a worker's
      * own; 0: no limit but the system's. */
     size_t memory;
-    /* combine gives the same bits in any order and grouping: sums of integers, minima, sets of bits;
-     * not sums of doubles. On a cluster a node then merges what its chunks have emitted before it
-     * sends it to others, which is a fraction of it where chunks have keys in common. On by itself
-     * for weir_sum_int64(). Makes no difference on one machine. */
+    /* combine gives the same bits in any order and grouping: sums of integers, minima, sets of
+     * bits; not sums of doubles. On a cluster a node then merges what its chunks have emitted
+     * before it sends it to others, which is a fraction of it where chunks have keys in common. On
+     * by itself for weir_sum_int64(). Makes no difference on one machine. */
     bool any_order;
     uint64_t reserved[3];
 } weir_map_reduction;
@@ -142,8 +142,7 @@ typedef struct weir_table_cursor {
     uint64_t at;
 } weir_table_cursor;
 
-/* Gives the next pair and moves the cursor on. The order is the same each time, and otherwise
- * unspecified.
+/* Gives the next pair and moves the cursor on. The order depends on the table's keys alone.
  * Returns: 1, and *pair is set; 0 after the last pair. */
 WEIR_API WEIR_MUST_CHECK int weir_table_next(const weir_table *table, weir_table_cursor *cursor,
                                              weir_pair *pair);

@@ -13,12 +13,13 @@
 #define WEIR__MAP_CHUNKS_MAX 4096
 
 /* 0, or -EINVAL with the last error set. */
-int weir__check_map_reduction(const weir_map_reduction *reduction);
+WEIR_API int weir__check_map_reduction(const weir_map_reduction *reduction);
 
 /* Runs the first job alone, whose map outputs have 2^group_bits groups. Arguments and returned are
  * weir_pool_map_reduce_async()'s. */
-weir_future *weir__map_async(weir_pool *pool, weir_range range, const weir_map_reduction *reduction,
-                             void *arg, const weir_job_options *options, unsigned group_bits);
+WEIR_API weir_future *weir__map_async(weir_pool *pool, weir_range range,
+                                      const weir_map_reduction *reduction, void *arg,
+                                      const weir_job_options *options, unsigned group_bits);
 
 /* What the second job merges, and into what. */
 struct weir__merge {
@@ -33,11 +34,12 @@ struct weir__merge {
 };
 
 /* Runs the second job alone. `outputs` must stay as they are until it has ended. */
-weir_future *weir__merge_async(weir_pool *pool, const weir_map_reduction *reduction, void *arg,
-                               const weir_job_options *options, const struct weir__merge *merge);
+WEIR_API weir_future *weir__merge_async(weir_pool *pool, const weir_map_reduction *reduction,
+                                        void *arg, const weir_job_options *options,
+                                        const struct weir__merge *merge);
 
 /* What a job of the two has published, as an array that is the caller's from then on: to be freed,
  * after weir__published_drop() of each. The job has ended well. NULL: the last error. */
-struct weir__published *weir__future_outputs(weir_future *future, int64_t *count);
+WEIR_API struct weir__published *weir__future_outputs(weir_future *future, int64_t *count);
 
 #endif

@@ -27,12 +27,12 @@ size_t weir__map_output_size(const struct weir__combiner *combiner);
 
 /* Checks a map output that another process has written, and gives the records of the hash groups
  * [first, last). False: it is damaged. */
-bool weir__map_output_span(const weir_shm *block, uint64_t first, uint64_t last,
-                           const unsigned char **begin, const unsigned char **end);
+WEIR_API bool weir__map_output_span(const weir_shm *block, uint64_t first, uint64_t last,
+                                    const unsigned char **begin, const unsigned char **end);
 
-/* Worker: writes the combiner's records as a partition. Their hashes have the highest `bits` bits in
- * common. `keep` is called for each; it may change
- * the value and make it smaller: 0 keeps the record, WEIR_SKIP leaves it out, anything else is an
+/* Worker: writes the combiner's records as a partition. Their hashes have the highest `bits` bits
+ * in common. `keep` is called for each; it may change the value and make it smaller: 0 keeps the
+ * record, WEIR_SKIP leaves it out, anything else is an
  * error that is passed on. NULL: all are kept. */
 int weir__partition_publish(weir_scope *scope, const struct weir__combiner *combiner, unsigned bits,
                             int (*keep)(void *context, weir_pair *pair), void *context,
@@ -48,10 +48,10 @@ struct weir__partitions {
 
 /* Host: a table of these partitions, which are the table's from then on. NULL with the last error
  * set: they are still the caller's. */
-weir_table *weir__table_new(weir_scope *scope, struct weir__published *published,
-                            const struct weir__partitions *partitions);
+WEIR_API weir_table *weir__table_new(weir_scope *scope, struct weir__published *published,
+                                     const struct weir__partitions *partitions);
 
 /* Unlinks and closes what has been published, if anything. */
-void weir__published_drop(struct weir__published *published);
+WEIR_API void weir__published_drop(struct weir__published *published);
 
 #endif

@@ -13,7 +13,7 @@ int weir__cluster_init(struct weir_cluster *cluster)
 {
     cluster->pid = getpid();
     cluster->in_call = false;
-    cluster->tables = NULL;
+    cluster->owned = NULL;
     atomic_init(&cluster->calling, false);
     atomic_init(&cluster->cancelled, false);
     return weir__link_init(&cluster->link, cluster->port, cluster->places,
@@ -22,9 +22,29 @@ int weir__cluster_init(struct weir_cluster *cluster)
 
 void weir__cluster_release(struct weir_cluster *cluster)
 {
-    while (cluster->tables != NULL)
-        weir_cluster_table_free(cluster->tables);
+    while (cluster->owned != NULL) {
+        struct weir__owned *owned = cluster->owned;
+
+        cluster->owned = owned->next;
+        owned->release(owned);
+    }
     weir__link_free(&cluster->link);
+}
+
+void weir__cluster_own(struct weir_cluster *cluster, struct weir__owned *owned)
+{
+    owned->next = cluster->owned;
+    cluster->owned = owned;
+}
+
+void weir__cluster_disown(struct weir_cluster *cluster, const struct weir__owned *owned)
+{
+    struct weir__owned **place = &cluster->owned;
+
+    while (*place != NULL && *place != owned)
+        place = &(*place)->next;
+    if (*place != NULL)
+        *place = owned->next;
 }
 
 int weir__cluster_use(struct weir_cluster *cluster)

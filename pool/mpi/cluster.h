@@ -16,6 +16,12 @@
 #include "pool/mpi/port.h"
 #include "pool/mpi/weir-mpi.h"
 
+/* What a cluster has made and its end frees: the first member of its record. */
+struct weir__owned {
+    struct weir__owned *next;
+    void (*release)(struct weir__owned *owned);
+};
+
 struct weir_cluster {
     /* begin */
     weir_scope *scope;
@@ -30,10 +36,10 @@ struct weir_cluster {
 
     /* the calls; weir__cluster_init() */
     struct weir__link link;
-    weir_cluster_table *tables; /* that have not been freed */
-    pid_t pid;                  /* the program that began it */
-    bool in_call;               /* a callback that makes a call is refused */
-    atomic_bool calling;        /* a cancel finds a call: set by the thread that calls */
+    struct weir__owned *owned; /* what is freed with it */
+    pid_t pid;                 /* the program that began it */
+    bool in_call;              /* a callback that makes a call is refused */
+    atomic_bool calling;       /* a cancel finds a call: set by the thread that calls */
     /* By any thread, in signal handlers; taken by the call. */
     atomic_bool cancelled;
 };
@@ -43,6 +49,9 @@ int weir__cluster_init(struct weir_cluster *cluster);
 
 /* Frees what weir__cluster_init() and the calls have made; not the cluster. */
 void weir__cluster_release(struct weir_cluster *cluster);
+
+void weir__cluster_own(struct weir_cluster *cluster, struct weir__owned *owned);
+void weir__cluster_disown(struct weir_cluster *cluster, const struct weir__owned *owned);
 
 /* May a call be made? 0, or its error, with the last error. */
 int weir__cluster_use(struct weir_cluster *cluster);

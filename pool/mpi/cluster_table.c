@@ -46,17 +46,20 @@ int64_t weir_cluster_table_len(const weir_cluster_table *table)
     return keys;
 }
 
-void weir_cluster_table_free(weir_cluster_table *table)
+void weir__cluster_table_release(struct weir__owned *owned)
 {
-    weir_cluster_table **place;
+    weir_cluster_table *table = (weir_cluster_table *)(void *)owned;
 
-    if (table == NULL || table->cluster->pid != getpid())
-        return;
-    for (place = &table->cluster->tables; *place != table; place = &(*place)->next)
-        ;
-    *place = table->next;
     weir_table_free(table->local);
     free(table);
+}
+
+void weir_cluster_table_free(weir_cluster_table *table)
+{
+    if (table == NULL || table->cluster->pid != getpid())
+        return;
+    weir__cluster_disown(table->cluster, &table->owned);
+    weir__cluster_table_release(&table->owned);
 }
 
 /* A partition's bytes, as far as they are used; 0: there is none, or it is damaged. */

@@ -385,8 +385,8 @@ static weir_cluster_table *finish(weir_cluster *cluster, weir_cluster_table *tab
     table->number = cluster->link.call;
     table->group_bits = keyed->group_bits;
     table->local = keyed->table;
-    table->next = cluster->tables;
-    cluster->tables = table;
+    table->owned.release = weir__cluster_table_release;
+    weir__cluster_own(cluster, &table->owned);
     return table;
 }
 

@@ -240,7 +240,7 @@ WEIR_API int64_t weir_cluster_table_len(const weir_cluster_table *table);
  *
  * `compare`: as of weir_table_sorted(), the same function on all nodes. Where it gives 0 the order
  * of the two depends on the number of nodes.
- * `most`: above 0, the array has only so many pairs, those that come first: each node sends so many.
+ * `most`: above 0, the array has only so many pairs, those that come first.
  * `count`: gets their number.
  * Context: as weir_cluster_for().
  * Crash: as weir_cluster_for().

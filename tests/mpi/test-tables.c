@@ -440,6 +440,10 @@ static void misuse_tables(weir_cluster *cluster, struct nodes_seen *seen)
         nodes_note(seen, weir_cluster_barrier(cluster), 0);
     nodes_note(seen, table_error(weir_cluster_table_gather(NULL, 0)), 0);
     nodes_note(seen,
+               table_error(weir_cluster_map_reduce(NULL, weir_range_of(1), &reductions[0], NULL,
+                                                   NULL, NULL)),
+               0);
+    nodes_note(seen,
                weir_cluster_table_len(NULL) == -EINVAL && weir_cluster_table_local(NULL) == NULL
                    ? -EINVAL
                    : 0,
@@ -463,6 +467,7 @@ static void tables_that_are_misused_are_an_error_on_all_nodes(void **state)
         {-EINVAL, "compare is NULL"},
         {-EPROTO, "weir_cluster_table_gather() and weir_cluster_barrier()"},
         {-EINVAL, "the table is NULL"},
+        {-EINVAL, "the cluster is NULL"},
         {-EINVAL, "the table is NULL"},
         {0, ""},
     };

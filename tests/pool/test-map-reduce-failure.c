@@ -77,12 +77,14 @@ static void a_map_reduce_is_refused__when_its_arguments_are_wrong(void **state)
     assert_refused(NULL, COUNTING(.map = emit_items), NULL, -EINVAL, "pool is NULL");
     assert_refused(pool, NULL, NULL, -EINVAL, "NULL");
     assert_refused(pool, COUNTING(.map = NULL), NULL, -EINVAL, "map is NULL");
-    assert_refused(pool, COUNTING(.map = emit_items, .reserved = {[3] = 1}), NULL, -EINVAL,
+    assert_refused(pool, COUNTING(.map = emit_items, .reserved = {[2] = 1}), NULL, -EINVAL,
                    "reserved");
     assert_refused(pool, &(weir_map_reduction){.map = emit_items, .value_size = 8}, NULL, -EINVAL,
                    "combine is NULL");
     assert_refused(pool, &(weir_map_reduction){.map = emit_items, .combine = weir_sum_int64}, NULL,
                    -EINVAL, "combine must be NULL");
+    assert_refused(pool, &(weir_map_reduction){.map = emit_items, .any_order = true}, NULL, -EINVAL,
+                   "any_order is set");
     assert_refused(pool, COUNTING(.map = emit_items), OPTIONS(.grain = 1), -E2BIG, "4096");
     assert_refused(pool, COUNTING(.map = emit_items), OPTIONS(.retries = 99), -EINVAL, "retries");
     assert_int_equal(weir_table_len(NULL), -EINVAL);

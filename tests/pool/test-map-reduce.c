@@ -121,6 +121,30 @@ static void the_table_has_the_same_bits__whatever_the_number_of_workers_and_deat
     assert_int_not_equal(fingerprint_with(2, 5, 0), quiet);
 }
 
+static uint64_t fingerprint_of_counts(int workers, int chunks)
+{
+    weir_scope *scope = begin();
+    weir_pool *pool = new_pool(scope, workers);
+    weir_table *table =
+        must(weir_pool_map_reduce(pool, (weir_range){0, ITEMS}, COUNTING(.map = emit_items), NULL,
+                                  OPTIONS(.chunks = chunks)));
+    const uint64_t result = fingerprint(table);
+
+    weir_table_free(table);
+    weir_pool_free(pool);
+    weir_scope_end(scope);
+    return result;
+}
+
+static void keys_have_one_order__whatever_the_cut(void **state)
+{
+    const uint64_t expected = fingerprint_of_counts(1, 1);
+
+    (void)state;
+    for (int chunks = 2; chunks <= 1024; chunks *= 8)
+        assert_int_equal(fingerprint_of_counts(2, chunks), expected);
+}
+
 /* ---- values of variable size ------------------------------------------------------------------
  */
 
@@ -397,6 +421,7 @@ int main(void)
         UNIT(every_key_has_the_sum_of_its_values__when_pairs_are_counted),
         UNIT(keys_of_any_length_are_found__when_there_are_many),
         UNIT(the_table_has_the_same_bits__whatever_the_number_of_workers_and_deaths),
+        UNIT(keys_have_one_order__whatever_the_cut),
         UNIT(values_lie_one_behind_the_other__when_their_size_is_variable),
         UNIT(keys_are_changed_and_left_out__when_reduce_says_so),
         UNIT(the_call_fails_with_its_message__when_reduce_fails),
