@@ -55,13 +55,9 @@ has_lmdb() {
     printf '#include <lmdb.h>\n' | cc -E -x c - >/dev/null 2>&1
 }
 
-# Each MPI with its own launcher: both are installed beside each other.
-has_openmpi() {
-    has_module ompi-c && mpirun.openmpi --version >/dev/null 2>&1
-}
-
-has_mpich() {
-    has_module mpich && mpiexec.mpich --version >/dev/null 2>&1
+# A launcher of an MPI, by the name that Debian gives it: both MPIs are installed beside each other.
+has_launcher() {
+    "$1" --version >/dev/null 2>&1
 }
 
 has_javascript() {
@@ -143,10 +139,10 @@ need_to_test() {
 
 # Clusters, which are tested with both MPIs.
 need_to_cluster() {
-    want libopenmpi-dev has_openmpi
-    want openmpi-bin has_openmpi
-    want libmpich-dev has_mpich
-    want mpich has_mpich
+    want libopenmpi-dev has_module ompi-c
+    want openmpi-bin has_launcher mpirun.openmpi
+    want libmpich-dev has_module mpich
+    want mpich has_launcher mpiexec.mpich
     want iproute2 has_command ip
 }
 

@@ -56,6 +56,8 @@ NEEDS = {
     "user-namespace": "unshare -rm true",
     "private-shm": '[ "$GUIDES_SHM" = private ]',
 }
+# Of these one is enough: no weir has both.
+EITHER = {"openmpi": "mpich", "mpich": "openmpi"}
 
 
 class Block:
@@ -264,11 +266,21 @@ def check(root, build, name, compiler):
         print("\n".join(found))
         if found:
             return 1
-        if os.path.exists(skipped):
-            with open(skipped, encoding="utf-8") as file:
-                print("skipped: " + file.read())
+        said = said_of(skipped)
+        if said:
+            print("skipped: " + said)
             return 77
     return 0
+
+
+def said_of(skipped):
+    """What could not be tried, but for what stands for something that was."""
+    if not os.path.exists(skipped):
+        return ""
+    with open(skipped, encoding="utf-8") as file:
+        lines = file.readlines()
+    missing = {line: re.search(r": without (\S+): not tried$", line).group(1) for line in lines}
+    return "".join(line for line in lines if EITHER.get(missing[line], missing[line]) in missing.values())
 
 
 def index_findings(root):
@@ -375,8 +387,10 @@ def self_test():
         wanted = ["bad.md:36: status 1 of: false", "bad.md:42: echo 1 and 2", "bad.md:48: status 1 of: false",
                   "bad.md:52: echo more"]
         assert found == wanted, found
-        with open(skipped, encoding="utf-8") as file:
-            assert file.read() == "bad.md:59: without nothing-of-this-name: not tried\n"
+        assert said_of(skipped) == "bad.md:59: without nothing-of-this-name: not tried\n"
+        with open(skipped, "a", encoding="utf-8") as file:
+            file.write("bad.md:60: without mpich: not tried\n")
+        assert said_of(skipped) == "bad.md:59: without nothing-of-this-name: not tried\n"
 
 
 if __name__ == "__main__":
