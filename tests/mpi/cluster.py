@@ -4,6 +4,8 @@
 Those that need several machines have them out of namespaces, see machines.py; without root these are skipped. With
 WEIR_TRIALS=N in the environment each fault has so many trials, for the long size; WEIR_SEED=N says which."""
 
+import hashlib
+import itertools
 import os
 import random
 import re
@@ -210,28 +212,35 @@ class Wrong(unittest.TestCase):
 class Calls(unittest.TestCase):
     """What calls give: the bits of one machine, and one error on all nodes."""
 
-    def bits(self, machines, nodes, *options):
-        words = launcher(hosts=machines.hosts[:nodes]) + [NODE, *options, "sums"]
+    def bits(self, words, machines=None, kill=None):
+        """The lines of bits that a program writes, which must be the same on all nodes and in all calls."""
         status, output = run(words, machines)
         self.assertEqual(status, 0, output)
-        found = re.findall(r"^bits (.*)$", output, re.M)
-        self.assertEqual(len(found), nodes, output)
-        self.assertEqual(set(found), set(re.findall(r"^here (.*)$", output, re.M)), output)
-        self.assertEqual("--kill" in options, bool(re.search(r"^[1-9]\d* workers died", output, re.M)), output)
-        return set(found)
+        nodes = len(WHO.findall(output))
+        found = re.findall(r"^(bits|here) (.*)$", output, re.M)
+        self.assertEqual([word for word, _ in found].count("bits"), 2 * nodes, output)
+        self.assertEqual(len(found), 4 * nodes, output)
+        self.assertEqual(len({bits for _, bits in found}), 1, output)
+        self.assertEqual(kill is not None, bool(re.search(r"^[1-9]\d* workers died", output, re.M)), output)
+        return found[0][1]
 
     @needs_machines
     def test_a_reduction_has_the_bits_of_one_machine(self):
-        status, output = run([NODE, "sums"])
-        self.assertEqual(status, 0, output)
-        alone = set(re.findall(r"^bits (.*)$", output, re.M))
-        cases = [(1, "2", "--kill"), (2, "1"), (2, "3", "--kill"), (3, "1", "--stay", "--kill"), (4, "1", "--kill"), (4, "2")]
-        with Machines(4) as machines:
+        """With each number of nodes and workers, with the option `stay` and without it, and whichever workers die."""
+        alone = self.bits([NODE, "sums"])
+        seeds, programs = iter(range(1000 * SEED, sys.maxsize)), 0
+        with Machines(7) as machines:
             for trial in range(TRIALS):
-                for nodes, workers, *options in cases:
-                    found = self.bits(machines, nodes, "--workers", workers, *options)
-                    self.assertEqual(found, alone, "trial %d: %d nodes, %s workers, %s" % (trial, nodes, workers, options))
+                for nodes, workers, kills in itertools.product((1, 2, 3, 4, 7), (1, 2, 3), (False, True)):
+                    if TRIALS == 1 and workers != 2 and not kills:
+                        continue
+                    programs += 1
+                    seed = next(seeds) if kills else None
+                    options = ["--workers", str(workers)] + (["--kill", str(seed)] if kills else [])
+                    found = self.bits(launcher(hosts=machines.hosts[:nodes]) + [NODE, *options, "sums"], machines, seed)
+                    self.assertEqual(found, alone, "trial %d: %d nodes, %s" % (trial, nodes, options))
             self.assertIsNotNone(machines.wait_clean(5))
+        print("%d programs, one result: %s" % (programs, hashlib.sha256(alone.encode()).hexdigest()), file=sys.stderr)
 
     @needs_machines
     def test_all_nodes_have_the_error_of_one(self):

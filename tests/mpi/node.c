@@ -8,12 +8,15 @@
  *   between MS   begins, writes who it is, does nothing for so long, and makes a call
  *   inside       begins, writes who it is, and makes calls for ever
  *   work         begins, writes who it is, and makes one call of 20 s
- *   sums         reduces, and writes the result's bits, and those of weir_pool_reduce()
+ *   jobs N       begins, writes who it is, and makes N calls of some 0.1 s, or so many until one
+ *                fails; writes how many there were, or the error
+ *   sums         reduces twice, in the second call with the option `stay`; writes the results' bits
+ *                and those of weir_pool_reduce()
  *   fail         makes a call in which one task fails, then one in which none does
  *   status N     begins, and exits with N without ending
  *
  *   --any-binding, --one-node-is-an-error, --workers N, --silence MS: options of the cluster
- *   --kill: workers are killed while they work; --stay: the option of the job
+ *   --kill SEED: workers are killed on random items
  *
  * "Who it is" is a line: node NUMBER of NUMBER on HOST: pid PID, WORKERS workers, CPUS cpus, FILES
  * files.
@@ -32,12 +35,12 @@
 
 #include "now.h"
 
-#define ITEMS 300000
+#define ITEMS  300000
+#define CHUNKS 1000
 
 static const char *command;
 static int number;
-static bool kill_workers;
-static weir_cluster_job job = {.block = 16};
+static uint64_t kill_seed; /* 0: no worker is killed */
 
 static int cpus(void)
 {
@@ -67,21 +70,37 @@ static int work(weir_task *task, weir_range range, void *arg)
     return 0;
 }
 
-/* Count, mean and sum of squared deviations: the bits depend on the order of all steps. */
+/* The item of a chunk on which its worker dies; -1: on none. One of ten attempts ends so. */
+static int64_t last_item(const weir_task *task, weir_range range)
+{
+    uint64_t chance =
+        kill_seed + (uint64_t)weir_task_chunk(task) * 64 + (uint64_t)weir_task_attempt(task);
+
+    chance = (chance ^ chance >> 29) * UINT64_C(0xbf58476d1ce4e5b9);
+    chance = (chance ^ chance >> 32) * UINT64_C(0x94d049bb133111eb);
+    if (kill_seed == 0 || (chance >> 32) % 10 != 0)
+        return -1;
+    return range.begin + (int64_t)((chance & 0xffffffff) % (uint64_t)(range.end - range.begin));
+}
+
+/* Count, mean, sum of squared deviations, and the sum: their bits depend on the order of all
+ * steps. */
 static int fold(weir_task *task, weir_range range, void *moments, void *arg)
 {
+    const int64_t last = last_item(task, range);
     double *m = moments;
 
     (void)arg;
-    if (kill_workers && weir_worker_incarnation() <= 2 && weir_task_chunk(task) % 7 == 3)
-        raise(SIGKILL);
     WEIR_EACH (i, range) {
         const double value = sin((double)i) * exp((double)(i % 50));
         const double delta = value - m[1];
 
+        if (i == last)
+            raise(SIGKILL);
         m[0] += 1;
         m[1] += delta / m[0];
         m[2] += delta * (value - m[1]);
+        m[3] += value;
     }
     return 0;
 }
@@ -97,27 +116,30 @@ static void combine(void *into, const void *from, void *arg)
         return;
     m[1] += delta * other[0] / count;
     m[2] += other[2] + delta * delta * m[0] * other[0] / count;
+    m[3] += other[3];
     m[0] = count;
 }
 
-static int sums(weir_cluster *cluster)
+static int sum(weir_cluster *cluster, bool stay)
 {
-    const weir_reduction reduction = {.size = 3 * sizeof(double), .fold = fold, .combine = combine};
-    const weir_job_options options = {.chunks = 1000, .retries = 20};
+    const weir_reduction reduction = {.size = 4 * sizeof(double), .fold = fold, .combine = combine};
+    const weir_job_options options = {.chunks = CHUNKS, .retries = 20};
+    const weir_cluster_job job = {.block = 16, .stay = stay};
+    weir_pool *pool = weir_cluster_pool(cluster);
     weir_pool_stats stats = {0};
-    double all[3] = {0}, here[3] = {0};
+    double all[4] = {0}, here[4] = {0};
     int code =
         weir_cluster_reduce(cluster, weir_range_of(ITEMS), &reduction, all, NULL, &options, &job);
 
-    if (code == 0 && weir_pool_get_stats(weir_cluster_pool(cluster), &stats) == 0)
-        printf("%d workers died\n", (int)stats.workers_died);
     if (code == 0)
-        code = weir_pool_reduce(weir_cluster_pool(cluster), weir_range_of(ITEMS), &reduction, here,
-                                NULL, &options);
+        code = weir_pool_get_stats(pool, &stats);
+    if (code == 0)
+        code = weir_pool_reduce(pool, weir_range_of(ITEMS), &reduction, here, NULL, &options);
     if (code < 0)
         return code;
-    printf("bits %a %a %a\n", all[0], all[1], all[2]);
-    printf("here %a %a %a\n", here[0], here[1], here[2]);
+    printf("%d workers died\n", (int)stats.workers_died);
+    printf("bits %a %a %a %a\n", all[0], all[1], all[2], all[3]);
+    printf("here %a %a %a %a\n", here[0], here[1], here[2], here[3]);
     return 0;
 }
 
@@ -138,7 +160,8 @@ static int succeed(weir_task *task, weir_range range, void *arg)
 /* The same error on every node, which is written, and no harm to the next call. */
 static int fail(weir_cluster *cluster)
 {
-    const weir_job_options options = {.chunks = 1000};
+    const weir_job_options options = {.chunks = CHUNKS};
+    const weir_cluster_job job = {.block = 16};
     int code = weir_cluster_for(cluster, weir_range_of(1000), fail_at_77, NULL, &options, &job);
 
     if (code == 0)
@@ -148,21 +171,40 @@ static int fail(weir_cluster *cluster)
     return weir_cluster_for(cluster, weir_range_of(1000), succeed, NULL, &options, &job);
 }
 
+/* Calls of so many chunks of 20 ms, one of them or more. */
+static int do_work(weir_cluster *cluster, int chunks, int calls)
+{
+    const weir_job_options options = {.chunks = chunks};
+    const weir_cluster_job job = {.block = 2};
+    int code = 0, made = 0;
+
+    while (code == 0 && (calls == 0 || made < calls)) {
+        code = weir_cluster_for(cluster, weir_range_of(chunks), work, NULL, &options, &job);
+        made++;
+    }
+    if (code == 0)
+        printf("%d calls\n", made);
+    else
+        printf("error of call %d: %s: %s\n", made, weir_strerror(code), weir_last_error()->message);
+    fflush(stdout);
+    return code;
+}
+
 static int run(weir_cluster *cluster)
 {
-    const weir_cluster_job small = {.block = 2};
     int code = 0;
 
     introduce(cluster);
     if (strcmp(command, "status") == 0)
         exit(number);
     if (strcmp(command, "sums") == 0)
-        return sums(cluster);
+        return sum(cluster, false) == 0 ? sum(cluster, true) : -1;
     if (strcmp(command, "fail") == 0)
         return fail(cluster);
     if (strcmp(command, "work") == 0)
-        return weir_cluster_for(cluster, weir_range_of(4000), work, NULL,
-                                &(weir_job_options){.chunks = 4000}, &small);
+        return do_work(cluster, 4000, 1);
+    if (strcmp(command, "jobs") == 0)
+        return do_work(cluster, 20, number);
     if (strcmp(command, "between") == 0) {
         sleep_us(number * 1000);
         return weir_cluster_barrier(cluster);
@@ -181,10 +223,8 @@ static int parse(int argc, char **argv, weir_cluster_options *options, weir_pool
             options->any_binding = true;
         else if (strcmp(argv[i], "--one-node-is-an-error") == 0)
             options->one_node_is_an_error = true;
-        else if (strcmp(argv[i], "--kill") == 0)
-            kill_workers = true;
-        else if (strcmp(argv[i], "--stay") == 0)
-            job.stay = true;
+        else if (strcmp(argv[i], "--kill") == 0 && i + 1 < argc)
+            kill_seed = strtoull(argv[++i], NULL, 10);
         else if (strcmp(argv[i], "--workers") == 0 && i + 1 < argc)
             pool->workers = (int)strtol(argv[++i], NULL, 10);
         else if (strcmp(argv[i], "--silence") == 0 && i + 1 < argc)
