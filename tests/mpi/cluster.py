@@ -17,7 +17,7 @@ import tempfile
 import time
 import unittest
 
-from machines import AGENT, Machines, why_not
+from machines import AGENT, Machines, why_no_cgroup, why_not
 
 MPI, FOLDER = sys.argv[1], os.path.abspath(sys.argv[2])
 OTHER = {"openmpi": "mpich", "mpich": "openmpi"}[MPI]
@@ -282,11 +282,21 @@ class Trial:
     def victim(self, what):
         if what == "rank":
             return self.rank("node2")
-        if what == "daemon":
-            return self.pids("node2", "orted", "hydra_pmi_proxy")[0]
-        if what == "launcher":
-            return self.pids("node1", "mpirun.openmpi", "mpirun", "orterun", "mpiexec.mpich", "mpiexec.hydra")[0]
-        return self.machines.inits["node2"]
+        if what == "node":
+            return self.machines.inits["node2"]
+        host, *names = {"daemon": ("node2", "orted", "hydra_pmi_proxy"),
+                        "launcher": ("node1", "mpirun.openmpi", "mpirun", "orterun", "mpiexec.mpich", "mpiexec.hydra"),
+                        "manager": ("node2", "weir-manager"),
+                        "supervisor": ("node2", "weir-supervisor")}[what]
+        return self.pids(host, *names)[0]
+
+    def signal_all(self, number):
+        """To all processes of all machines at once, as nearly as that can be done."""
+        for pid in [pid for host in self.machines.hosts for pid in self.machines.processes(host)]:
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass
 
     def end(self, timeout):
         """The launcher's status, or None: it does not end."""
@@ -304,61 +314,97 @@ class Trial:
 
 @needs_machines
 class Faults(unittest.TestCase):
-    """kill -9 of what a cluster stands on: no process and no file stays on any machine, and the launcher's status is not 0."""
+    """What a cluster stands on is killed: no process and no file stays on any machine, and nothing hangs."""
 
     own = re.compile("weir-|%s$" % re.escape(os.path.basename(NODE)))
     slack = max(1, os.getloadavg()[0] / len(os.sched_getaffinity(0)))  # the machine may be busy with others
     here_s = 1.5 * slack  # until these are gone on the machine of what is killed
-    bound_s = 8 * slack  # the launchers' own time, and silence_ms
+    bound_s = (SILENCE_MS / 1000 + 5) * slack  # the launchers' own time is in it
 
-    def kill(self, what, *command, before=()):
+    def strike(self, what, *command, blow, here=(), ends_well=False, said="", before=()):
+        """Runs the command as often as there are trials, with a blow at a random instant of each. `here`: machines that are
+        clean of it at once. `said`: what all nodes write, each the same."""
         chance = random.Random("%s %s %d" % (what, command, SEED))
         times = []
         with Machines(2) as machines:
             for number in range(TRIALS):
                 trial = Trial(machines, *command, before=before)
                 time.sleep(chance.uniform(0, 0.3))
-                os.kill(trial.victim(what), signal.SIGKILL)
+                blow(trial)
                 begin = time.monotonic()
-                here = machines.wait_clean(self.here_s, ["node1" if what == "launcher" else "node2"], self.own)
+                at_once = not here or machines.wait_clean(self.here_s, here, self.own) is not None
                 status = trial.end(self.bound_s)
                 clean = machines.wait_clean(self.bound_s)
                 times.append(time.monotonic() - begin)
                 left = {host: (machines.processes(host), machines.files(host)) for host in machines.hosts}
                 if status is None or clean is None:
                     trial.give_up()
-                where = "trial %d of kill %s %s: status %s, left %s\n%s" % (number, what, command, status, left, trial.output)
-                self.assertIsNotNone(here, where)
+                where = "trial %d of %s, %s: status %s, left %s\n%s" % (number, what, command, status, left, trial.output)
+                self.assertTrue(at_once, where)
                 self.assertIsNotNone(clean, where)
-                self.assertNotIn(status, (None, 0), where)
-                if what == "node":
+                self.assertIsNotNone(status, where)
+                self.assertEqual(status == 0, ends_well, where)
+                if said:
+                    lines = re.findall(said, trial.output, re.M)
+                    self.assertEqual((len(lines), len(set(lines))), (2, 1), where)
+                if not all(map(machines.is_on, machines.hosts)):
                     machines.reboot("node2")
-        times.sort()
+        self.note(times)
+
+    def note(self, times):
+        Faults.times = times = sorted(times)
         print("%d trials: median %.2f s, p99 %.2f s, max %.2f s until all is clean" %
-              (TRIALS, times[len(times) // 2], times[min(len(times) - 1, len(times) * 99 // 100)], times[-1]), file=sys.stderr)
+              (len(times), times[len(times) // 2], times[min(len(times) - 1, len(times) * 99 // 100)], times[-1]),
+              file=sys.stderr)
+
+    def kill(self, what, *command, number=signal.SIGKILL, **options):
+        self.strike("kill -%d %s" % (number, what), *command, blow=lambda trial: os.kill(trial.victim(what), number), **options)
 
     def test_kill_daemon__of_a_script(self):
         """A process that is not the daemon's child notices all the same."""
-        self.kill("daemon", "inside", before=("sh", "-c", '"$0" "$@"; exit $?'))
+        self.kill("daemon", "inside", here=["node2"], before=("sh", "-c", '"$0" "$@"; exit $?'))
+
+    def test_kill_manager(self):
+        """As on one machine: the program carries on, and its end leaves nothing."""
+        self.kill("manager", "jobs", "5", ends_well=True, said=r"^5 calls")
+
+    def test_kill_supervisor(self):
+        """As on one machine: its workers die with it, and the call fails; on all nodes, which can end in order."""
+        self.kill("supervisor", "jobs", "0", said=r"^error of call \d+: .*node 1 \(node2\).*")
+
+    def test_segmentation_fault_of_a_rank(self):
+        self.kill("rank", "jobs", "0", number=signal.SIGSEGV, here=["node2"])
+
+    def test_sigterm_to_all(self):
+        """As a batch system does it."""
+        self.strike("SIGTERM to all", "jobs", "0", blow=lambda trial: trial.signal_all(signal.SIGTERM))
+
+    @unittest.skipIf(not why_not() and why_no_cgroup(), why_no_cgroup())
+    def test_cgroup_kill_of_a_node(self):
+        """As the kernel and Slurm do it: all processes of a node at once, the manager too."""
+        self.strike("cgroup.kill", "jobs", "0", blow=lambda trial: trial.machines.kill_all("node2"), here=["node2"])
 
     def test_pull_the_cable(self):
         """The launcher may notice much later: the nodes themselves end, each on its side."""
+        times = []
         with Machines(2) as machines:
-            trial = Trial(machines, "work")
-            time.sleep(0.3)
-            machines.unplug("node2")
-            passed = machines.wait_clean(self.bound_s, names=self.own)
-            left = [machines.processes(host) for host in machines.hosts]
-            trial.give_up()
-            self.assertIsNotNone(passed, "%s\n%s" % (left, trial.output))
-            self.assertRegex(trial.output, r"weir: node 0 \(node1\) ends the job: node 1 \(node2\): nothing was heard of it")
-            print("%.2f s" % passed, file=sys.stderr)
+            for _ in range(TRIALS):
+                trial = Trial(machines, "work")
+                time.sleep(0.3)
+                machines.unplug("node2")
+                times.append(machines.wait_clean(self.bound_s, names=self.own))
+                left = [machines.processes(host) for host in machines.hosts]
+                trial.give_up()
+                self.assertIsNotNone(times[-1], "%s\n%s" % (left, trial.output))
+                self.assertRegex(trial.output, r"weir: node 0 \(node1\) ends the job: node 1 \(node2\): nothing was heard of it")
+                machines.plug_in("node2")
+        self.note(times)
 
 
 for victim in ("rank", "daemon", "launcher", "node"):
     for where, words in (("in_a_call", ["inside"]), ("between_calls", ["between", str(PAUSE_MS)])):
         def kill(self, victim=victim, words=words):
-            self.kill(victim, *words)
+            self.kill(victim, *words, here=["node1" if victim == "launcher" else "node2"])
         setattr(Faults, "test_kill_%s__%s" % (victim, where), kill)
 
 

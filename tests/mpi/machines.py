@@ -4,7 +4,8 @@
 node1, node2, ... and can reach each other by these names.
 
 Nothing of them is in the namespaces of the machine itself: the bridge between them is in a network namespace of the program
-that makes them, and the first process of each dies with it. So nothing stays, whatever way that program ends.
+that makes them, and the first process of each dies with it. So nothing stays, whatever way that program ends, but for an
+empty cgroup if kill_all() was called.
 
 Launchers start their daemons on them by AGENT, in place of ssh: it asks the program that has made the machines, by a socket
 that all of them see, to run a command on one of them.
@@ -54,6 +55,31 @@ def why_not():
                       stderr=subprocess.DEVNULL, check=False).returncode != 0:
         return "this machine allows no network namespaces with bridges"
     return None
+
+
+def cgroup_here():
+    """The folder of this process's cgroup (version 2)."""
+    with open("/proc/self/mounts", encoding="utf-8") as file:
+        root = next(fields[1] for fields in map(str.split, file) if fields[2] == "cgroup2")
+    with open("/proc/self/cgroup", encoding="utf-8") as file:
+        return root + next(line[3:].strip() for line in file if line.startswith("0::"))
+
+
+def make_cgroup():
+    folder = "%s/weir-machines-%d" % (cgroup_here(), os.getpid())
+    os.mkdir(folder)
+    return folder
+
+
+def why_no_cgroup():
+    """Why kill_all() cannot be called here; None: it can."""
+    try:
+        folder = make_cgroup()
+        found = os.path.exists(folder + "/cgroup.kill")
+        os.rmdir(folder)
+    except (OSError, StopIteration) as error:
+        return "no cgroup of version 2 can be made here: %r" % error
+    return None if found else "this kernel has no cgroup.kill"
 
 
 # ---- the first process of a machine
@@ -163,6 +189,7 @@ class Machines:
         self.inits = {}  # host -> its first process
         self.holders = []
         self.cable = {}  # host -> its end of the cable that is in the bridge
+        self.cgroup = None  # of kill_all()
 
     def __enter__(self):
         if not Machines.private:
@@ -214,6 +241,8 @@ class Machines:
             holder.kill()
             holder.wait()
             holder.stdout.close()
+        if self.cgroup:
+            os.rmdir(self.cgroup)
         self.ip("link", "del", "bridge")
         check(libc.umount2(ROOM.encode(), 2), "umount")
 
@@ -242,6 +271,10 @@ class Machines:
 
     def unplug(self, host):
         self.ip("link", "set", self.cable[host], "down")
+
+    def plug_in(self, host):
+        """After unplug()."""
+        self.ip("link", "set", self.cable[host], "up")
 
     def is_on(self, host):
         return os.path.exists("/proc/%d/ns/pid" % self.inits[host]) and state_of(self.inits[host]) not in ("Z", "")
@@ -280,6 +313,20 @@ class Machines:
             time.sleep(0.005)
         return time.monotonic() - begin
 
+    def kill_all(self, host):
+        """All processes of a machine but its first, by the kernel and at once."""
+        self.cgroup = self.cgroup or make_cgroup()
+        inside = set()
+        while set(self.processes(host)) - inside:
+            for pid in set(self.processes(host)) - inside:
+                try:
+                    write(self.cgroup + "/cgroup.procs", str(pid))
+                except ProcessLookupError:
+                    pass
+            with open(self.cgroup + "/cgroup.procs", encoding="utf-8") as file:
+                inside = set(map(int, file))
+        write(self.cgroup + "/cgroup.kill", "1")
+
     def clear(self):
         """Kills what a trial has left, so that the next one is its own."""
         for host in self.hosts:
@@ -291,6 +338,11 @@ class Machines:
             folder = "/proc/%d/root/dev/shm/" % self.inits[host]
             for name in self.files(host):
                 os.unlink(folder + name)
+
+
+def write(name, text):
+    with open(name, "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 def state_of(pid):
