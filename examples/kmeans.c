@@ -18,6 +18,7 @@
 #include <stdlib.h>
 
 #define CLUSTERS   8
+#define CHUNKS     4096 /* for many workers */
 #define ROUNDS_MAX 100
 
 struct point {
@@ -116,7 +117,8 @@ static int iterate(weir_pool *pool, struct job *job, int64_t count)
 {
     const weir_reduction step = {.size = sizeof(struct sums), .fold = assign, .combine = combine};
     /* A chunk that was killed has written some of `nearest`, so it must not be run again. */
-    const weir_job_options options = {.arg_size = sizeof(*job), .retries = WEIR_RETRIES_NONE};
+    const weir_job_options options = {
+        .chunks = CHUNKS, .arg_size = sizeof(*job), .retries = WEIR_RETRIES_NONE};
     const weir_range all = weir_range_of(count);
     struct sums sums;
 

@@ -118,6 +118,20 @@ kmeans)
     refused 2 usage 7
     refused 2 usage 10 0
     ;;
+kmeans_cluster)
+    # What kmeans prints. Without a launcher it is one node; tests/mpi has the others.
+    ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 # MPI's own
+    export ASAN_OPTIONS
+    for count in 8 200000; do
+        "${program%_cluster}" $count 2 >expected || fail "kmeans: status $?"
+        for workers in 0 1 5; do
+            WEIR_WORKERS=$workers "$program" $count | cmp - expected || fail "$count points, $workers workers: not as kmeans"
+        done
+    done
+    refused 2 usage 7
+    refused 2 usage 10 2
+    refused 1 'kmeans_cluster: .' 68719476736
+    ;;
 linear_regression)
     for count in 2 3 1000 1000003; do
         "$program" $count 1 >expected || fail "status $?"

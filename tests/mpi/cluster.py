@@ -251,6 +251,32 @@ class Calls(unittest.TestCase):
             self.assertEqual((len(said), len(set(said))), (2, 1), output)
 
 
+@needs_machines
+class Examples(unittest.TestCase):
+    """The examples of the folder WEIR_EXAMPLES, which are linked with libweir-mpi: their results do not depend on the nodes."""
+
+    folder = os.environ.get("WEIR_EXAMPLES", "")
+
+    def check(self, machines, name, arguments, alone):
+        program = [self.folder + "/" + name]
+        expected = run([self.folder + "/" + alone, *arguments])
+        self.assertEqual(expected[0], 0, expected[1])
+        for nodes in (2, 3):
+            found = run(launcher(hosts=machines.hosts[:nodes]) + program + arguments, machines)
+            self.assertEqual(found, expected, "%s %s on %d nodes" % (name, arguments, nodes))
+
+    def test_kmeans(self):
+        """Prints what it prints on one machine, also where some nodes have no points."""
+        with Machines(3) as machines:
+            for count in ("8", "200000"):
+                self.check(machines, "kmeans_cluster", [count], "kmeans")
+
+    def test_mean(self):
+        with Machines(3) as machines:
+            for count in ("1", "1000003"):
+                self.check(machines, "mean_cluster", [count], "mean_cluster")
+
+
 class Trial:
     """A program on two machines, one of whose processes is killed."""
 
