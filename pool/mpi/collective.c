@@ -103,12 +103,13 @@ static void report(struct weir__collective *call)
     };
 
     call->asked |= message.wants == 1;
-    call->said_ns = call->link->now_ns;
     call->blocks_told = call->blocks_done;
-    if (is_lead(call))
+    if (is_lead(call)) { /* which no other node hears */
         weir__give_up_code(call, weir__lead_report(call, 0, &message), "a report of node 0");
-    else
+    } else {
+        call->said_ns = call->link->now_ns;
         weir__say(call, 0, &message, sizeof message);
+    }
 }
 
 static void report_if_due(struct weir__collective *call)

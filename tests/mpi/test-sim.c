@@ -266,6 +266,27 @@ static void all_get_an_error__when_a_node_is_lost(void **state)
     }
 }
 
+/* Node 0 has blocks all the time, and little to say to the others. */
+static void nobody_is_taken_for_lost__in_a_long_call(void **state)
+{
+    (void)state;
+    for (unsigned seed = 1; seed <= 8; seed++) {
+        const struct sim_call call = {.kind = WEIR__CLUSTER_FOR,
+                                      .length = 1200,
+                                      .chunks = 1200,
+                                      .block = 1,
+                                      .stay = seed % 2 == 0};
+        struct sim_config config = {.nodes = 2 + (int)(seed % 3),
+                                    .seed = seed,
+                                    .block_ns = 40 * SIM_MS,
+                                    .delay_ns = 200000,
+                                    .jitter_ns = 2 * SIM_MS,
+                                    .silence_ns = 1000 * SIM_MS};
+
+        sim_run(&config, &call, 1, assert_all_well, &config);
+    }
+}
+
 static void all_get_an_error__when_a_node_has_ended(void **state)
 {
     weir_cluster_error error = {.error = {.code = -EINVAL, .message = "no such file"}};
@@ -367,6 +388,7 @@ int main(void)
         cmocka_unit_test(other_blocks_are_run__when_one_fails_and_the_call_keeps_going),
         cmocka_unit_test(all_get_an_error__when_one_node_makes_another_call),
         cmocka_unit_test(all_get_an_error__when_a_node_is_lost),
+        cmocka_unit_test(nobody_is_taken_for_lost__in_a_long_call),
         cmocka_unit_test(all_get_an_error__when_a_node_has_ended),
         cmocka_unit_test(all_time_out__when_one_node_does_not_come),
         cmocka_unit_test(all_are_cancelled__when_one_is),
