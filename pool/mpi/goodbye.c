@@ -4,7 +4,8 @@
  *
  * Each node says goodbye to node 0, which tells all when the last one has; node 0 says its own to
  * all at once, so that calls that they make fail. Nodes that are lost are not waited for, and
- * nobody is for longer than the caller wants.
+ * nobody is for longer than the caller wants. What was sent to a lost node may never leave the
+ * port, which cannot tell it from what others get: it is given up soon.
  */
 #include <errno.h>
 #include <string.h>
@@ -13,6 +14,8 @@
 #include "pool/mpi/drive.h"
 #include "pool/mpi/last_error.h"
 #include "shm/clock.h"
+
+#define LOST_NS INT64_C(1000000000) /* until that is given up */
 
 static int say(struct weir__link *link, const weir_error *error)
 {
@@ -70,6 +73,7 @@ static bool is_done(const struct weir__link *link)
 static int wait_until_sent(struct weir_cluster *cluster, int64_t until_ns)
 {
     struct weir__link *link = &cluster->link;
+    const int64_t lost_ns = weir__now_ns() + LOST_NS;
     struct weir__wait wait = {0};
     int result;
 
@@ -80,6 +84,8 @@ static int wait_until_sent(struct weir_cluster *cluster, int64_t until_ns)
         if (result < 0)
             return result;
         if (link->outbox.first == NULL && link->port->functions->unsent(link->port) == 0)
+            return 0;
+        if (link->broken.error.code == -EHOSTDOWN && weir__now_ns() >= lost_ns)
             return 0;
         if (weir__now_ns() >= until_ns)
             return -ETIMEDOUT;

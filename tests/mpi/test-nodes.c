@@ -4,6 +4,7 @@
  */
 #include "leak.h"
 #include "nodes.h"
+#include "now.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -427,6 +428,49 @@ static void other_nodes_are_told__when_one_is_killed(void **state)
     }
 }
 
+static int send_nothing(struct weir__port *port, int to, const void *data, size_t size)
+{
+    (void)port;
+    (void)to;
+    (void)data;
+    (void)size;
+    return 0;
+}
+
+static int receive_nothing(struct weir__port *port, struct weir__port_message *message)
+{
+    (void)port;
+    (void)message;
+    return 0;
+}
+
+static size_t something_unsent(const struct weir__port *port)
+{
+    (void)port;
+    return 1;
+}
+
+static void goodbye_does_not_wait__for_what_was_sent_to_a_lost_node(void **state)
+{
+    static const struct weir__port_functions functions = {
+        .send = send_nothing, .receive = receive_nothing, .unsent = something_unsent};
+
+    (void)state;
+    for (int node = 0; node < 2; node++) {
+        struct weir__port port = {&functions, node, 3};
+        struct weir_cluster cluster = {.port = &port, .silence_ms = 1000};
+        const double begin_ms = now_ms();
+
+        assert_int_equal(weir__cluster_init(&cluster), 0);
+        cluster.link.broken = (weir_cluster_error){.node = 2, .error = {.code = -EHOSTDOWN}};
+        cluster.link.gone = cluster.link.lost = 1;
+        cluster.link.all_gone = node == 1;
+        assert_int_equal(weir__cluster_goodbye(&cluster, 20000), -EHOSTDOWN);
+        assert_true(now_ms() - begin_ms < 10000);
+        weir__cluster_release(&cluster);
+    }
+}
+
 static weir_cluster *cancelled;
 
 static void on_alarm(int number)
@@ -650,6 +694,7 @@ int main(void)
         UNIT(all_nodes_have_the_same_error__when_a_task_fails_or_a_worker_dies),
         UNIT(all_nodes_have_an_error__when_their_calls_differ),
         UNIT(other_nodes_are_told__when_one_is_killed),
+        UNIT(goodbye_does_not_wait__for_what_was_sent_to_a_lost_node),
         UNIT(all_nodes_are_cancelled__when_one_is),
         UNIT(all_nodes_time_out__when_the_deadline_has_passed),
         UNIT(other_nodes_are_told__when_one_ends_early),
