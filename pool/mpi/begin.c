@@ -91,11 +91,31 @@ static int begin_scope_and_pool(struct weir_cluster *cluster, const weir_cluster
     return cluster->pool == NULL ? weir_last_error()->code : 0;
 }
 
+/* Open MPI 4 ends such a program in MPI_Init(), with advice on how to build Open MPI. It goes on
+ * where it was built with a library of Slurm's that needs no option. */
+static void advise(const struct weir__launcher *launcher)
+{
+    const char *rank = getenv("SLURM_PROCID");
+
+    if (launcher->no_pmi && strcmp(weir__port_mpi_pmi(), "pmix") == 0 && rank != NULL &&
+        strcmp(rank, "0") == 0)
+        (void)fprintf(stderr,
+                      "weir: srun has not told %d processes how to find each other: if %s does not "
+                      "begin, type `srun --mpi=pmix`\n",
+                      launcher->ranks, weir__port_mpi_name());
+}
+
 /* A program of one MPI under the launcher of another finds itself alone, as often as it was
  * started. */
 static int check_size(const struct weir__launcher *launcher, int nodes,
                       const weir_cluster_options *options)
 {
+    if (nodes == 1 && launcher->ranks > 1 && launcher->kind == WEIR__LAUNCHER_SRUN)
+        return weir__fail(-EPROTO,
+                          "%s says that it has started %d processes (%s), but MPI knows of this "
+                          "one alone: for the program's MPI, which is %s, type `srun --mpi=%s`",
+                          launcher->name, launcher->ranks, launcher->variable,
+                          weir__port_mpi_name(), weir__port_mpi_pmi());
     if (nodes == 1 && launcher->ranks > 1)
         return weir__fail(-EPROTO,
                           "%s says that it has started %d processes (%s), but MPI knows of this "
@@ -130,6 +150,7 @@ static int begin_mpi(struct begun *begun, const weir_cluster_options *options, i
 
     weir__greeting_fill(&mine, cluster->pool == NULL ? 0 : weir_pool_workers(cluster->pool), code);
     raise_file_limit();
+    advise(&begun->launcher);
     code = weir__port_mpi_open(&cluster->port, &mine, sizeof mine, &greetings);
     if (code < 0)
         return code;

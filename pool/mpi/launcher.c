@@ -68,6 +68,14 @@ static int slurm_local_ranks(void)
                : number_in_list(getenv("SLURM_STEP_TASKS_PER_NODE"), (int)strtol(node, NULL, 10));
 }
 
+/* `srun --mpi=none`, which is the default of many sites. SLURM_STEP_ID is where Open MPI sees that
+ * srun has started it. */
+static bool srun_has_no_pmi(void)
+{
+    return getenv("SLURM_STEP_ID") != NULL && getenv("PMIX_RANK") == NULL &&
+           getenv("PMI_RANK") == NULL && getenv("PMI_FD") == NULL;
+}
+
 static const struct kind {
     enum weir__launcher_kind kind;
     const char *name, *size, *local_size;
@@ -95,6 +103,7 @@ static void find_kind(struct weir__launcher *launcher)
         launcher->variable = kind->size;
         launcher->ranks = ranks;
         launcher->local_ranks = local_ranks;
+        launcher->no_pmi = kind->kind == WEIR__LAUNCHER_SRUN && srun_has_no_pmi();
         return;
     }
 }

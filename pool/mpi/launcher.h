@@ -25,6 +25,7 @@ struct weir__launcher {
     const char *variable; /* which tells `ranks` */
     int ranks;            /* processes that it has started; 0: not known */
     int local_ranks;      /* of them on this host; 0: not known */
+    bool no_pmi;          /* srun has told none of MPI's ways to find each other */
     pid_t parent;         /* of this process, when it was looked for */
     pid_t daemon;         /* of the launcher on this node, mostly the parent; 0: not known */
     int daemon_fd;        /* its pidfd; -1: nothing is watched */

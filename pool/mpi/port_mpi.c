@@ -429,6 +429,15 @@ int weir__port_mpi_open(struct weir__port **port, const void *mine, size_t size,
     return 0;
 }
 
+const char *weir__port_mpi_pmi(void)
+{
+#ifdef OPEN_MPI
+    return "pmix";
+#else
+    return "pmi2";
+#endif
+}
+
 const char *weir__port_mpi_name(void)
 {
     static _Thread_local char name[MPI_MAX_LIBRARY_VERSION_STRING + 1];

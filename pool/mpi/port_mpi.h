@@ -18,6 +18,9 @@
  * Returns 0, or a negative error with a message. */
 int weir__port_mpi_open(struct weir__port **port, const void *mine, size_t size, void **all);
 
+/* What srun's option --mpi is to be for this MPI: "pmix" or "pmi2". */
+const char *weir__port_mpi_pmi(void);
+
 /* What this MPI calls itself: one line, without the line end. */
 const char *weir__port_mpi_name(void);
 

@@ -168,7 +168,13 @@ class Wrong(unittest.TestCase):
         self.refused(launcher(mpi=OTHER) + [NODE, "names"], "started 2 processes .%s." % variable, "program's MPI is " + name, other)
 
     def test_srun_that_starts_many_singletons(self):
-        self.refused(["env", "SLURM_STEP_NUM_TASKS=7", NODE, "names"], "Slurm's srun .* 7 processes .SLURM_STEP_NUM_TASKS.")
+        self.refused(["env", "SLURM_STEP_NUM_TASKS=7", NODE, "names"], "Slurm's srun .* 7 processes .SLURM_STEP_NUM_TASKS.",
+                     "type `srun --mpi=" + {"openmpi": "pmix`", "mpich": "pmi2`"}[MPI])
+
+    @unittest.skipIf(MPI == "mpich", "MPICH goes on")
+    def test_srun_that_starts_processes_without_pmi(self):
+        self.refused(["env", "SLURM_STEP_NUM_TASKS=7", "SLURM_STEP_ID=0", "SLURM_PROCID=0", NODE, "names"],
+                     "weir: srun has not told 7 .* type `srun --mpi=pmix`")
 
     @needs_cpus
     def test_srun_that_gives_one_cpu_of_many(self):
