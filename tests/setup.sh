@@ -22,6 +22,19 @@ has_module() {
     has_command pkg-config && pkg-config --exists "$1"
 }
 
+# Those of root are not in everybody's PATH.
+has_program() {
+    (PATH=$PATH:/usr/sbin:/sbin && has_command "$1")
+}
+
+# For both MPIs.
+has_slurm_plugins() {
+    for folder in /usr/lib/*/slurm-wlm; do
+        [ -f "$folder/mpi_pmix.so" ] && [ -f "$folder/mpi_pmi2.so" ] && return
+    done
+    return 1
+}
+
 # A compiler without the C library's headers is no compiler.
 has_c() {
     has_command cc && printf '#include <stdio.h>\n' | cc -E -x c - >/dev/null 2>&1
@@ -144,6 +157,17 @@ need_to_cluster() {
     want libmpich-dev has_module mpich
     want mpich has_launcher mpiexec.mpich
     want iproute2 has_command ip
+}
+
+# Slurm as a user meets it, for the long test that starts its daemons on machines out of namespaces. The packages start none
+# without a slurm.conf, but munged; RUNLEVEL keeps that back where there is no systemd.
+need_to_slurm() {
+    export RUNLEVEL=1
+    want slurmctld has_program slurmctld
+    want slurmd has_program slurmd
+    want slurm-client has_command srun
+    want slurm-wlm-basic-plugins has_slurm_plugins
+    want munge has_program munged
 }
 
 as_root() {
