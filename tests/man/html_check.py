@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""html_check.py HTML ROOT [search]: the manual in HTML, as it is in the folder HTML.
+"""html_check.py HTML ROOT [search]: the manual in HTML, as it is in the folder HTML. html_check.py --self-test: its own test.
 
  - Each page is well-formed, has one h1, a title, a language, and no id twice; tidy is content with it, where it is installed.
- - Each link leads to a page and to an anchor that are there. Nothing is loaded from elsewhere: links alone lead out.
+ - Each link, and each address of the search, leads to a page and to an anchor that are there. Nothing is loaded from elsewhere: links alone lead out.
  - Each page can be reached from the first one. Each guide, each public header's page and each name of the interface is there.
  - A name that has a page is a link wherever it stands.
  - The colours have a contrast of 4.5 to 1 at least.
@@ -24,8 +24,6 @@ import tempfile
 from public import headers_of, page_names, read
 
 VOID = {"meta", "link", "input", "br", "hr", "img"}
-folder, root = sys.argv[1:3]
-HEADERS = headers_of(root)
 failures = []
 
 
@@ -37,7 +35,7 @@ def interface():
 class Page(html.parser.HTMLParser):
     """What a page consists of. Its errors are noted in failures."""
 
-    def __init__(self, name, names):
+    def __init__(self, folder, name, names):
         super().__init__()
         self.name, self.names = name, names
         self.open, self.ids, self.links, self.loaded, self.seen = [], set(), [], [], []
@@ -82,23 +80,39 @@ class Page(html.parser.HTMLParser):
                 self.fails("%s is no link" % name)
 
 
-def check_pages(names):
-    files = set(os.listdir(folder))
-    pages = {name: Page(name, names) for name in sorted(files) if name.endswith(".html")}
-    reached, waiting = set(), ["index.html"]
+def search_index():
+    """[title, address, kind, text] of all that the search can find."""
+    return json.loads(re.search(r"=\s*(\[.*\])", read(folder, "search-index.js"), re.S).group(1))
+
+
+def check_link(pages, where, own, link):
+    """`where`: page and line; `own`: the page, for links within it."""
+    file, _, anchor = link.partition("#")
+    file = file or own
+    if re.match(r"https?:", link):
+        return
+    if file not in pages:
+        failures.append("%s: a link to nothing: %s" % (where, link))
+    elif anchor and anchor not in pages[file].ids:
+        failures.append("%s: no such anchor: %s" % (where, link))
+
+
+def check_links(pages, files):
     for name, page in pages.items():
         for line, link in page.links:
-            file, _, anchor = link.partition("#")
-            file = file or name
-            if re.match(r"https?:", link):
-                continue
-            if file not in pages:
-                failures.append("%s:%d: a link to nothing: %s" % (name, line, link))
-            elif anchor and anchor not in pages[file].ids:
-                failures.append("%s:%d: no such anchor: %s" % (name, line, link))
+            check_link(pages, "%s:%d" % (name, line), name, link)
         for loaded in page.loaded:
             if loaded not in files and not loaded.startswith("data:image/svg+xml;"):
                 failures.append("%s: loads %s" % (name, loaded))
+
+
+def check_pages(names):
+    files = set(os.listdir(folder))
+    pages = {name: Page(folder, name, names) for name in sorted(files) if name.endswith(".html")}
+    reached, waiting = set(), ["index.html"]
+    check_links(pages, files)
+    for title, address, _, _ in search_index():
+        check_link(pages, "search: %s" % title, "", address)
     while waiting:
         name = waiting.pop()
         if name not in reached and name in pages:
@@ -209,6 +223,42 @@ def check_search(names):
     print("%d searches by %s" % (len(queries), os.path.basename(program)))
 
 
+PAGE = """<!DOCTYPE html>
+<html lang="en"><head><title>x</title></head><body><nav></nav><main><h1 id="top">x</h1>
+%s
+</main></body></html>
+"""
+
+
+def self_test():
+    """Pages with links that are refused, each on a line of its own, and the same without. Ends with an error if one is not."""
+    good = ['<a href="guide.html">x</a>', '<a href="guide.html#top">x</a>', '<a href="#top">x</a>', '<a href="https://x/y#z">x</a>']
+    bad = {'<a href="none.html">x</a>': "page.html:4: a link to nothing: none.html",
+           '<a href="guide.html#Top">x</a>': "page.html:5: no such anchor: guide.html#Top",
+           '<a href="#heading">x</a>': "page.html:6: no such anchor: #heading",  # it is the other page's
+           '<a href="manual.css">x</a>': "page.html:7: a link to nothing: manual.css",
+           '<img src="none.svg">': "page.html: loads none.svg"}
+    for lines, wanted in ((good, []), (["", *bad], list(bad.values()))):
+        with tempfile.TemporaryDirectory() as made:
+            for name, text in (("guide.html", '<h2 id="heading">x</h2>'), ("page.html", "\n".join(lines)), ("manual.css", "")):
+                with open(os.path.join(made, name), "w", encoding="utf-8") as file:
+                    file.write(PAGE % text)
+            pages = {name: Page(made, name, {}) for name in ("guide.html", "page.html")}
+            check_links(pages, set(os.listdir(made)))
+        assert failures == wanted, failures
+        failures.clear()
+    for address, wanted in (("guide.html#heading", []), ("guide.html#none", ["search: no such anchor: guide.html#none"]),
+                            ("none.html", ["search: a link to nothing: none.html"])):
+        check_link(pages, "search", "", address)
+        assert failures == wanted, failures
+        failures.clear()
+
+
+if sys.argv[1:] == ["--self-test"]:
+    self_test()
+    sys.exit()
+folder, root = sys.argv[1:3]
+HEADERS = headers_of(root)
 if sys.argv[3:] == ["search"]:
     check_search(interface())
 else:
