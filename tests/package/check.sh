@@ -5,14 +5,16 @@
 #
 #   build    the packages are built, lintian has nothing to say, and each has what its users look for
 #   install  a system that debootstrap makes, without weir, a compiler's cache or a build tree: installed with apt, looked up
-#            with man, compiled against, upgraded, removed and purged, with nothing left. Needs root, and takes minutes.
+#            with man, compiled against, upgraded, removed and purged, with nothing left; a program of a cluster, too, by Open
+#            MPI's launcher. Needs root, and takes minutes.
 #   cross    the packages for arm64, built here: their programs are of that machine, they depend on what this machine's packages
 #            depend on, and can be installed beside these. A program that is compiled with them runs. By tests/cross/run, which
 #            lets this system run programs of arm64 and makes the folder WEIR_CROSS: deb/ has Debian's packages that weir needs
 #            on arm64, and root/ has them unpacked.
 #   dist     `meson dist` makes a tarball of what is committed, which a project gets by a wrap file, builds, and installs
 #
-# The packages are left in WEIR_PACKAGES, if that is set, and taken from there; those for arm64 in arm64/ there.
+# The packages are left in WEIR_PACKAGES, if that is set, and taken from there; those for arm64 in arm64/ there. Those of
+# libweir-mpi are made where Open MPI is installed (libopenmpi-dev), and not for arm64.
 
 # shellcheck disable=SC2016 # what stands in single quotes is for a shell in the other system
 set -eu
@@ -40,10 +42,16 @@ build_packages() {
     for tool in dpkg-buildpackage dh mandoc cmark-gfm; do
         command -v "$tool" >/dev/null 2>&1 || skip "$tool is not installed (dpkg-dev, debhelper, mandoc, cmark-gfm)"
     done
+    profiles=
+    if ! pkg-config --exists ompi-c; then
+        echo 'without libopenmpi-dev: the packages of libweir-mpi are not tried'
+        profiles=-Ppkg.weir.nompi
+    fi
     mkdir -p "$packages"
     copy_tree
     # what it is built with may have come by another way than as a package
-    (cd "$work/weir" && quietly dpkg-buildpackage -b -us -uc -d)
+    # shellcheck disable=SC2086 # a word or none
+    (cd "$work/weir" && quietly dpkg-buildpackage -b -us -uc -d $profiles)
     mv "$work"/*.deb "$work"/weir_*.changes "$work"/weir_*.buildinfo "$packages"
 }
 
@@ -51,9 +59,34 @@ deb_of() {
     ls "$packages/$1"_*.deb
 }
 
+with_mpi() {
+    [ -n "$(ls "$packages"/libweir-mpi0_*.deb 2>/dev/null)" ]
+}
+
+# depends_of PACKAGE: the names of the packages that it depends on
+depends_of() {
+    dpkg-deb -f "$(deb_of "$1")" Pre-Depends Depends | sed 's/^[A-Z][A-Za-z-]*: //' | tr ',' '\n' | sed 's/^ *\([^ ]*\).*/\1/' | sort
+}
+
 has_file() {
     dpkg-deb -c "$(deb_of "$1")" >"$work/list"
     grep -q " \./$2\( -> .*\)\?$" "$work/list" || fail "$1 has no $2"
+}
+
+# What libweir-mpi calls of libweir besides the public functions may change with each version. No other package needs an MPI.
+test_build_mpi() {
+    has_file libweir-mpi0 "usr/lib/$triplet/libweir-mpi.so.0"
+    for file in include/weir-mpi.h "lib/$triplet/libweir-mpi.so" "lib/$triplet/pkgconfig/weir-mpi.pc"; do
+        has_file libweir-mpi-dev "usr/$file"
+    done
+    dpkg-deb --ctrl-tarfile "$(deb_of libweir-mpi0)" | tar xOf - ./symbols | grep -q 'WEIR_MPI_0.1@WEIR_MPI_0.1' ||
+        fail 'libweir-mpi0 has no symbols'
+    dpkg-deb -f "$(deb_of libweir-mpi0)" Depends | grep -q "libweir0 (= $version)" ||
+        fail "libweir-mpi0 goes with other versions of libweir0 than $version"
+    depends_of libweir-mpi0 | grep -q '^libopenmpi' || fail 'libweir-mpi0 does not depend on Open MPI'
+    for package in libweir0 libweir-dev weir python3-weir libweir-doc libweir-mpi-dev; do
+        ! depends_of $package | grep -v '^libweir-mpi0$' | grep 'mpi' || fail "$package depends on an MPI"
+    done
 }
 
 test_build() {
@@ -79,6 +112,7 @@ test_build() {
     has_file libweir-doc usr/share/doc-base/libweir-doc.libweir
     dpkg-deb --ctrl-tarfile "$(deb_of libweir0)" | tar xOf - ./symbols | grep -q 'WEIR_0.1@WEIR_0.1' ||
         fail 'libweir0 has no symbols'
+    ! with_mpi || test_build_mpi
     command -v lintian >/dev/null 2>&1 || { echo 'without lintian: it is not asked'; return 0; }
     lintian --allow-root --fail-on error,warning "$packages"/*.changes >"$work/log" 2>&1 ||
         { cat "$work/log"; fail 'lintian is not content'; }
@@ -91,8 +125,25 @@ mirror() {
 }
 
 inside() {
-    unshare --mount --pid --fork sh -c 'mount -t proc proc "$0/proc" && mount -t tmpfs tmpfs "$0/dev/shm" && exec chroot "$0" "$@"' \
+    unshare --mount --pid --fork sh -c 'mount -t proc proc "$0/proc" && mount -t sysfs sysfs "$0/sys" &&
+        mount -t tmpfs tmpfs "$0/dev/shm" && exec chroot "$0" "$@"' \
         "$work/system" "$@"
+}
+
+# The guide's program, alone and as two nodes. It is compiled without mpi.h, where Open MPI is there to run programs alone.
+use_mpi() {
+    cp "$root/examples/guides/cluster.c" "$work/system/root"
+    quietly inside sh -c 'cd /root && cc cluster.c $(pkg-config --cflags --libs weir-mpi) -o cluster'
+    ! inside find / -xdev -name mpi.h | grep . || fail 'Open MPI is there to compile programs, too'
+    inside /root/cluster >"$work/alone" || fail 'a program of a cluster does not run alone'
+    grep -q '^1 nodes' "$work/alone" || fail "a program of a cluster, alone: $(cat "$work/alone")"
+    if [ "$(nproc)" -lt 2 ]; then
+        echo 'one CPU: two nodes are not tried'
+        return 0
+    fi
+    quietly inside mpirun --allow-run-as-root --oversubscribe --bind-to core -n 2 /root/cluster
+    grep -q '^2 nodes' "$work/log" || fail "a program of a cluster, twice: $(cat "$work/log")"
+    [ "$(tail -n 1 "$work/alone")" = "$(tail -n 1 "$work/log")" ] || fail 'one node and two have different results'
 }
 
 test_install() {
@@ -102,7 +153,13 @@ test_install() {
     [ -n "$from" ] || skip 'no mirror of Debian is known here'
     [ -n "$(ls "$packages"/libweir0_*.deb 2>/dev/null)" ] || build_packages
     # what weir needs, too: apt need not fetch anything any more
-    debootstrap --variant=minbase --include=gcc,libc6-dev,pkg-config,man-db,cmake,make,libuv1-dev,libjansson-dev,libsodium-dev,python3 \
+    included=gcc,libc6-dev,pkg-config,man-db,cmake,make,libuv1-dev,libjansson-dev,libsodium-dev,python3
+    all='libweir0 libweir-dev libweir-doc python3-weir weir'
+    if with_mpi; then
+        included=$included,libopenmpi3,openmpi-bin
+        all="$all libweir-mpi0 libweir-mpi-dev"
+    fi
+    debootstrap --variant=minbase --include=$included \
         bookworm "$work/system" "$from" >"$work/log" 2>&1 || {
         tail -n 5 "$work/log"
         skip 'debootstrap cannot make a system here'
@@ -123,6 +180,7 @@ test_install() {
     for program in plain squares static cmake/build/squares; do
         [ "$(inside "/root/$program")" = "$(readme_output)" ] || fail "$program, compiled there, does not run"
     done
+    ! with_mpi || use_mpi
 
     quietly inside python3 -c 'import weir
 with weir.scope() as scope:
@@ -131,16 +189,17 @@ with weir.scope() as scope:
     [ -z "$(inside ls /dev/shm)" ] || fail 'a program left something in /dev/shm'
     inside weir ls --all | grep -q '^/dev/shm' || fail 'weir ls says nothing'
 
-    for package in libweir0 libweir-dev libweir-doc python3-weir weir; do
+    for package in $all; do
         dpkg-deb -R "$(deb_of "$package")" "$work/next"
-        sed -i "s/^Version: .*/Version: $version+next/; s/(= $version)/(= $version+next)/" "$work/next/DEBIAN/control"
+        sed -i "s/^Version: .*/Version: $version+next/; s/(= $version)/(= $version+next)/g" "$work/next/DEBIAN/control"
         dpkg-deb -b "$work/next" "$work/system/root/${package}_next.deb" >/dev/null
         rm -rf "$work/next"
     done
     quietly inside sh -c 'apt-get -y install /root/*_next.deb && /root/plain'
     inside sh -c 'dpkg-query -W -f "\${Version}" libweir0' | grep -q '+next' || fail 'it was not upgraded'
     # removed, they leave nothing to be purged
-    quietly inside sh -c 'apt-get -y remove libweir0 libweir-dev libweir-doc python3-weir weir'
+    # shellcheck disable=SC2086 # a list of words
+    quietly inside apt-get -y remove $all
     ! inside dpkg -l '*weir*' 2>"$work/log" | grep '^rc' || fail 'something is left to be purged'
     quietly inside apt-get -y --purge autoremove
     # what man keeps of pages that were shown is man's, and the folder of weir.py's sockets the user's
@@ -175,14 +234,9 @@ build_cross_packages() {
         cd "$work/weir"
         PATH=$work/bin:$PATH DEB_CFLAGS_APPEND="-isystem $WEIR_CROSS/root/usr/include" \
             DEB_LDFLAGS_APPEND="-L$libraries -Wl,-rpath-link=$libraries" \
-            quietly dpkg-buildpackage -B -aarm64 -Pcross,nocheck -us -uc -d
+            quietly dpkg-buildpackage -B -aarm64 -Pcross,nocheck,pkg.weir.nompi -us -uc -d
     ) || exit 1
     mv "$work"/*.deb "$packages"
-}
-
-# depends_of PACKAGE: the names of the packages that it depends on
-depends_of() {
-    dpkg-deb -f "$(deb_of "$1")" Pre-Depends Depends | sed 's/^[A-Z][A-Za-z-]*: //' | tr ',' '\n' | sed 's/^ *\([^ ]*\).*/\1/' | sort
 }
 
 # With the library of the package, beside which it finds the manager, and what else it needs in the system.
