@@ -10,6 +10,7 @@
 #include "port_socket.h"
 
 #include <errno.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,6 +55,7 @@ static void run_node(const struct nodes_config *config, int node, const int *soc
         fprintf(stderr, "node %d: %s\n", node, weir_last_error()->message);
         _exit(1);
     }
+    seen->begun = true;
     config->program(&cluster, seen);
     seen->goodbye =
         weir__cluster_goodbye(&cluster, config->goodbye_ms > 0 ? config->goodbye_ms : 10000);
@@ -87,28 +89,56 @@ static void close_sockets(int nodes, int sockets[NODES_MAX][NODES_MAX])
                 close(sockets[i][j]);
 }
 
-static void wait_for(const struct nodes_config *config, const pid_t *pids)
+static bool have_begun(const struct nodes_config *config, const struct nodes_seen *seen)
+{
+    for (int i = 0; i < config->nodes; i++)
+        if (!seen[i].begun)
+            return false;
+    return true;
+}
+
+/* Returns how many are left. None is waited for twice. */
+static int reap(int nodes, pid_t *pids, int options)
+{
+    int left = 0;
+
+    for (int i = 0; i < nodes; i++)
+        if (pids[i] > 0) {
+            if (waitpid(pids[i], NULL, options) != 0)
+                pids[i] = 0;
+            else
+                left++;
+        }
+    return left;
+}
+
+static void end(pid_t pid)
+{
+    if (pid > 0)
+        kill(pid, SIGKILL);
+}
+
+/* A node that is killed before it makes a call would be waited for without end. */
+static void wait_for(const struct nodes_config *config, const struct nodes_seen *seen, pid_t *pids)
 {
     const double begin_ms = now_ms();
-    bool killed = config->kill_ms == 0;
-    int left = config->nodes;
+    double kill_at_ms = config->kill_ms == 0 ? HUGE_VAL : 0;
+    int left;
 
-    while (left > 0) {
-        const double passed_ms = now_ms() - begin_ms;
-
-        if (!killed && passed_ms >= config->kill_ms) {
-            killed = true;
-            kill(pids[config->killed_node], SIGKILL);
+    while ((left = reap(config->nodes, pids, WNOHANG)) > 0) {
+        if (kill_at_ms == 0 && have_begun(config, seen))
+            kill_at_ms = now_ms() + at_most(config->kill_ms);
+        if (kill_at_ms > 0 && now_ms() >= kill_at_ms) {
+            kill_at_ms = HUGE_VAL;
+            end(pids[config->killed_node]);
         }
-        if (passed_ms > TOO_LONG_MS) {
+        if (now_ms() - begin_ms > at_most(TOO_LONG_MS)) {
             for (int i = 0; i < config->nodes; i++)
-                kill(pids[i], SIGKILL);
-            fail_msg("%d nodes have not ended after %d ms", left, TOO_LONG_MS);
+                end(pids[i]);
+            reap(config->nodes, pids, 0);
+            fail_msg("%d nodes have not ended after %.0f ms", left, at_most(TOO_LONG_MS));
         }
-        if (waitpid(-1, NULL, WNOHANG) > 0)
-            left--;
-        else
-            usleep(500);
+        usleep(500);
     }
 }
 
@@ -131,7 +161,7 @@ struct nodes_seen *nodes_run(const struct nodes_config *config)
         }
     }
     close_sockets(config->nodes, sockets);
-    wait_for(config, pids);
+    wait_for(config, seen, pids);
     return seen;
 }
 

@@ -10,6 +10,8 @@
 
 #include "pool/mpi/cluster.h"
 
+#include <stdatomic.h>
+
 #define NODES_MAX  4
 #define NODES_SEEN 16
 
@@ -22,7 +24,8 @@ struct nodes_seen {
     double values[NODES_SEEN];
     int64_t ms[NODES_SEEN]; /* how long they took */
     int goodbye;
-    bool ended; /* in order */
+    atomic_bool begun; /* it has a pool */
+    bool ended;        /* in order */
 };
 
 typedef void nodes_program(weir_cluster *cluster, struct nodes_seen *seen);
@@ -33,7 +36,7 @@ struct nodes_config {
     int silence_ms;     /* 0: 10,000 */
     int goodbye_ms;     /* 0: 10,000 */
     nodes_program *program;
-    int killed_node; /* is killed after kill_ms, if that is not 0 */
+    int killed_node; /* is killed kill_ms after all have begun, if that is not 0 */
     int kill_ms;
 };
 

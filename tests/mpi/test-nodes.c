@@ -410,8 +410,8 @@ static void other_nodes_are_told__when_one_is_killed(void **state)
     for (int killed = 0; killed < 3; killed++) {
         struct nodes_seen *seen = nodes_run(&(struct nodes_config){.nodes = 3,
                                                                    .program = go_on_for_long,
-                                                                   .silence_ms = 1000,
-                                                                   .goodbye_ms = 3000,
+                                                                   .silence_ms = (int)at_most(1000),
+                                                                   .goodbye_ms = (int)at_most(3000),
                                                                    .killed_node = killed,
                                                                    .kill_ms = 400});
 
