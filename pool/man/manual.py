@@ -34,6 +34,7 @@ DOCUMENTS = [
         ("shm/README.md", "Shared memory", "the layouts of blocks, lists, arrays and dictionaries, and what a kill leaves of them"),
         ("manager/README.md", "Scopes", "the manager program, what it unlinks and when, and programs that connect"),
         ("pool/README.md", "Pools", "workers and their supervisor, jobs, calls, futures and map-reduce"),
+        ("pool/mpi/README.md", "Clusters", "how the nodes of a cluster share a job, and what ends it when one is lost"),
         ("tests/faults/README.md", "Faults", "what holds when processes are killed, calls fail and users are hostile"),
         ("tests/bench/README.md", "Figures", "what was measured, beside others"),
         ("examples/README.md", "Examples", "programs as a user would write them"),

@@ -22,6 +22,8 @@ import sys
 COLUMNS = 100
 TAGS = ("Returns", "Context", "Crash")
 TITLES = {"Returns": "RETURN VALUE", "Context": "CONTEXT", "Crash": "CRASH"}
+# Headers that weir.h does not include, and their libraries.
+LIBRARIES = {"weir-mpi.h": "weir-mpi"}
 HIDDEN = re.compile(r"WEIR_(API|MUST_CHECK|H|[A-Z]+_H)$|weir_end_of_|weir__")
 
 
@@ -316,6 +318,10 @@ class Pages:
         return (["%s.3" % name if name == page else "%s.3 %s.3" % (name, page) for name, page in self.page_of.items()]
                 + ["%s.7" % header.name for header in self.headers])
 
+    def include(self):
+        """What a program includes for the header whose pages are being written."""
+        return r"\fB#include <%s>\fP" % escaped(self.header.file if self.header.file in LIBRARIES else "weir.h")
+
     def reference(self, name):
         return r"\fB%s\fP(3)" % escaped(name)
 
@@ -367,7 +373,7 @@ class Pages:
             about = about[0].lower() + about[1:]
         out = self.start(entry.names[0], 3)
         out.append(r"%s \- %s" % (", ".join(map(escaped, entry.names)), re.sub(r"\\f[BIP]", "", self.inline(about)).replace("(3)", "")))
-        out += [".SH SYNOPSIS", ".nf", r"\fB#include <weir.h>\fP", ""]
+        out += [".SH SYNOPSIS", ".nf", self.include(), ""]
         for i, code in enumerate(entry.code):
             if i and (len(code) > 1 or len(entry.code[i - 1]) > 1):
                 out.append("")
@@ -432,7 +438,10 @@ class Pages:
         about = about[0].lower() + about[1:] if about else "all of weir"
         out = self.start(header.name, 7)
         out.append(r"%s \- %s" % (escaped(header.name), escaped(about)))
-        out += [".SH SYNOPSIS", ".nf", r"\fB#include <weir.h>\fP", ".fi", ".SH DESCRIPTION"] + self.blocks([capital(header.opening.blocks[0])] + header.opening.blocks[1:])
+        out += [".SH SYNOPSIS", ".nf", self.include()]
+        if header.file in LIBRARIES:
+            out += ["", r"\fBcc program.c $(pkg\-config \-\-cflags \-\-libs %s)\fP" % escaped(LIBRARIES[header.file])]
+        out += [".fi", ".SH DESCRIPTION"] + self.blocks([capital(header.opening.blocks[0])] + header.opening.blocks[1:])
         for section in header.sections:
             if not section.entries and not section.notes:
                 continue

@@ -130,7 +130,7 @@ check_manual() {
     for name in $(sed -n 's/^    \(weir_[a-z0-9][a-z0-9_]*\);/\1/p' "$root/pool/weir.map") WEIR_SCOPE weir_pool_options; do
         grep -q '^\.SH SYNOPSIS' "$man/man3/$name.3" || fail "there is no page of $name"
     done
-    for name in weir weir-shm weir-scope weir-pool weir-future weir-map-reduce weir-process; do
+    for name in weir weir-shm weir-scope weir-pool weir-future weir-map-reduce weir-process weir-mpi; do
         [ -f "$man/man7/$name.7" ] || fail "there is no page $name(7)"
     done
     awk '/^#include <weir.h>/ { on = 1 } /^\.fi/ { on = 0 } on' "$man/man7/weir.7" | sed 's/\\e/\\/g; s/\\-/-/g' >"$work/manual.c"

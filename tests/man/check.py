@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """check.py PAGES ROOT [mandoc|man]: the manual pages in PAGES against the public headers.
 
- - Each public function that pool/weir.map exports, and each public type, macro and static inline function of the headers, has a page or
-   a link to one.
+ - Each public function that a library exports, and each public type, macro and static inline function of the headers, has a page or a
+   link to one. The page has the header to be included.
  - A page has NAME, SYNOPSIS with the declaration, DESCRIPTION, RETURN VALUE unless nothing is returned, and SEE ALSO with
    others of its family; what it refers to is there.
  - Each line of each comment at column 0 of a header, and of each comment of a member, is in a page.
@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 
-from public import headers_of, page_names, read
+from public import exported, headers_of, page_names, read
 
 INTERNAL = re.compile(r"WEIR_(API|MUST_CHECK|NO_MUST_CHECK|H|[A-Z_]+_H)$|weir__|weir_end_of_")
 
@@ -39,6 +39,9 @@ def public_names(text):
     return {name: kind for name, kind in names.items() if not INTERNAL.match(name)}
 
 
+OF_CLUSTERS = exported(root, ["pool/mpi/weir-mpi.map"]) | set(public_names(read(root, "pool/mpi/weir-mpi.h")))
+
+
 def plain(text):
     """Letters and digits alone, so that marks and line ends do not count."""
     text = re.sub(r"\\f[BIRP]|\\&|\\\(bu", "", text).replace(r"\e", "\\")
@@ -58,6 +61,9 @@ def check_page(name, kind, page, names):
     if not re.match(r"[^\n]*\b%s\b[^\n]* \\- \S" % name, sections.get("NAME", "")):
         failures.append("%s: NAME does not say what it is" % name)
     synopsis = re.sub(r"\\f[BP]|\\&", "", sections.get("SYNOPSIS", ""))
+    included = "weir-mpi.h" if name in OF_CLUSTERS else "weir.h"
+    if "#include <%s>" % included.replace("-", "\\-") not in synopsis:
+        failures.append("%s: SYNOPSIS does not include %s" % (name, included))
     if kind == "function":
         declaration = re.search(r"^(?!typedef)([^\n;]*[ *])%s\(" % name, synopsis, re.M)
         if declaration is None:
@@ -93,7 +99,7 @@ def check_words(header, text, everything):
 
 def check_contents():
     names = every_page()
-    wanted = {name: "function" for name in re.findall(r"^    (weir_(?!_)\w+);$", read(root, "pool/weir.map"), re.M)}
+    wanted = {name: "function" for name in exported(root)}
     for header in HEADERS:
         wanted.update(public_names(read(root, header)))
     texts = {page: read(pages, page) for page in sorted(set(names.values()))}

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 
-from public import headers_of, page_names, read
+from public import exported, headers_of, page_names, read
 
 VOID = {"meta", "link", "input", "br", "hr", "img"}
 failures = []
@@ -122,8 +122,7 @@ def check_pages(names):
     wanted |= {"examples-guides-" + os.path.basename(path)[:-3] + ".html"
                for path in glob.glob(os.path.join(root, "examples/guides/*.md")) if not path.endswith("README.md")}
     failures.extend("%s is not reached" % name for name in sorted(wanted - reached))
-    symbols = set(re.findall(r"^\s+(weir_(?!_)\w+);", read(root, "pool/weir.map"), re.M))
-    failures.extend("%s has no page" % name for name in sorted(symbols - set(names)))
+    failures.extend("%s has no page" % name for name in sorted(exported(root) - set(names)))
     loads = re.findall(r"url\(|@import|https?:", read(folder, "manual.css") + read(folder, "search.js"))
     failures.extend("loads something: %s" % each for each in loads)
     return pages

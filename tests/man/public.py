@@ -3,6 +3,7 @@
 
 import glob
 import os
+import re
 import subprocess
 import sys
 
@@ -14,7 +15,13 @@ def read(*path):
 
 def headers_of(root):
     """The public headers, as paths from the root."""
-    return [os.path.relpath(path, root) for path in sorted(glob.glob(os.path.join(root, "*/weir-*.h")))]
+    paths = glob.glob(os.path.join(root, "*/weir-*.h")) + glob.glob(os.path.join(root, "*/*/weir-*.h"))
+    return [os.path.relpath(path, root) for path in sorted(paths)]
+
+
+def exported(root, scripts=("pool/weir.map", "pool/mpi/weir-mpi.map")):
+    """The functions that the version scripts of the libraries name: not those that libweir has for libweir-mpi alone."""
+    return set(re.findall(r"^ +(weir_(?!_)\w+);$", "\n".join(read(root, script) for script in scripts), re.M))
 
 
 def page_names(root):

@@ -103,7 +103,8 @@ test_build() {
     done
     has_file weir usr/bin/weir
     has_file weir usr/share/man/man1/weir.1.gz
-    for file in man7/weir.7.gz man7/weir-pool.7.gz man3/weir_pool_for.3.gz man3/weir_shm_size.3.gz; do
+    for file in man7/weir.7.gz man7/weir-pool.7.gz man7/weir-mpi.7.gz man3/weir_pool_for.3.gz man3/weir_shm_size.3.gz \
+        man3/weir_cluster_reduce.3.gz; do
         has_file libweir-doc "usr/share/man/$file"
     done
     for file in index.html weir_pool_for.3.html examples-guides-first-program.html manual.css search.js search-index.js; do
