@@ -188,6 +188,11 @@ static void look_at_deadline(struct weir__collective *call)
         error = weir__cluster_error_of(
             -ETIMEDOUT, "the call timed out after %lld ms; %d of %d nodes had made it",
             (long long)(timeout_ns / 1000000), call->lead.entered, call->link->port->nodes);
+    else if (call->spec->exchanges && call->lead.blocks_done == call->spec->cut.blocks)
+        error = weir__cluster_error_of(
+            -ETIMEDOUT,
+            "the call timed out after %lld ms; %d of %d nodes had all that others send them",
+            (long long)(timeout_ns / 1000000), call->lead.merged, call->link->port->nodes);
     else
         error = weir__cluster_error_of(
             -ETIMEDOUT, "the call timed out after %lld ms; %lld of %lld blocks were done",

@@ -5,6 +5,7 @@
 #include "sim.h"
 
 #include "leak.h"
+#include "sim_parts.h"
 
 #include <errno.h>
 #include <math.h>
@@ -15,14 +16,14 @@
 #define SLOTS   2
 #define FOREVER INT64_MAX
 
-enum what { DELIVER, DONE, TICK, ENTER, DIE, CANCEL };
+enum what { DELIVER, DONE, MERGE, TICK, ENTER, DIE, CANCEL };
 
 struct event {
     int64_t at_ns;
     uint64_t order;
     enum what what;
     int node, from;
-    int64_t block;
+    int64_t block; /* or the number of a call */
     size_t size;
     void *data;
 };
@@ -38,8 +39,9 @@ struct node {
     int64_t free_ns; /* when its workers are through */
     int running;
     struct event *inbox; /* what came between two calls */
-    size_t inbox_count, inbox_room;
+    size_t inbox_count, inbox_room, inbox_size;
     unsigned char *bytes; /* of a broadcast */
+    struct sim_parts parts;
 };
 
 struct sim {
@@ -214,6 +216,12 @@ static struct sim_accumulator tree(int64_t first, int64_t count)
     return result;
 }
 
+static bool has_blocks(const struct sim_call *call)
+{
+    return call->kind == WEIR__CLUSTER_FOR || call->kind == WEIR__CLUSTER_REDUCE ||
+           call->kind == WEIR__CLUSTER_MAP_REDUCE;
+}
+
 static size_t size_of(const struct sim_call *call)
 {
     return call->size > 0 ? call->size : sizeof(struct sim_accumulator);
@@ -239,7 +247,7 @@ static void make_spec(struct node *node, const struct sim_call *call)
     *spec = (struct weir__collective_spec){.stay = call->stay,
                                            .keep_going = call->keep_going,
                                            .timeout_ns = call->timeout_ms * SIM_MS};
-    if (call->kind == WEIR__CLUSTER_FOR || call->kind == WEIR__CLUSTER_REDUCE)
+    if (has_blocks(call))
         assert_int_equal(weir__cut_init(&spec->cut, weir_range_of(call->length), call->chunks,
                                         call->grain, call->block, node->port.nodes),
                          0);
@@ -259,6 +267,14 @@ static void make_spec(struct node *node, const struct sim_call *call)
         spec->data = node->bytes;
         spec->size = call->size;
         spec->from = call->from;
+    }
+    if (sim_exchanges(call->kind)) {
+        spec->exchanges = true;
+        spec->parts = has_blocks(call) ? spec->cut.blocks : node->port.nodes;
+        spec->land = sim_parts_land;
+        spec->owner = &node->parts;
+        sim_parts_begin(&node->parts, call, (int)node->link.call + 1, node->port.node,
+                        node->port.nodes, spec->parts);
     }
     print[WEIR__PRINT_SIZE] = (int64_t)spec->size;
     if (call->odd != NULL && call->odd_node == node->port.node)
@@ -282,13 +298,35 @@ static void check_bytes(const struct node *node, const struct sim_call *call)
             fail_msg("node %d: byte %zu of a broadcast differs", node->port.node, i);
 }
 
+static void check_exchange(const struct node *node)
+{
+    const struct weir__counts *counts = weir__collective_counts(&node->call);
+
+    if (!node->parts.merged)
+        fail_msg("node %d has not used what came, and the call is over", node->port.node);
+    for (int i = 0; i < node->port.nodes; i++) {
+        const struct weir__counts expected = sim_parts_counts((int)node->link.call, i);
+
+        assert_memory_equal(&counts[i], &expected, sizeof expected);
+    }
+}
+
+static void free_call(struct node *node)
+{
+    weir__collective_free(&node->call);
+    free(node->bytes);
+    node->bytes = NULL;
+    sim_parts_end(&node->parts);
+    node->in_call = false;
+    node->sim->left--;
+}
+
 static void finish(struct node *node)
 {
     struct sim *sim = node->sim;
     const struct sim_call *call = &sim->calls[node->link.call - 1];
     struct sim_result *result = &sim->outcome.results[node->port.node];
 
-    node->in_call = false;
     result->returned = true;
     result->at_ns = sim->now_ns;
     result->error = node->call.outcome;
@@ -297,12 +335,49 @@ static void finish(struct node *node)
         memcpy(&result->value, node->call.result.data, sizeof result->value);
     if (call->kind == WEIR__CLUSTER_BROADCAST && result->code == 0 && !call->damaged)
         check_bytes(node, call);
-    weir__collective_free(&node->call);
-    free(node->bytes);
-    node->bytes = NULL;
-    sim->left--;
+    if (sim_exchanges(call->kind) && result->code == 0 && !call->damaged)
+        check_exchange(node);
+    free_call(node);
     if (sim->now_ns > sim->outcome.end_ns)
         sim->outcome.end_ns = sim->now_ns;
+}
+
+/* What is to happen in this phase of this node's call. */
+static void reach(struct node *node, enum sim_phase phase)
+{
+    struct sim *sim = node->sim;
+    const struct sim_config *config = sim->config;
+    const int number = node->port.node;
+
+    if (config->phase != phase || config->phase_call != node->link.call)
+        return;
+    if (config->cancel != NULL && config->cancel_node == number)
+        push(sim, (struct event){.at_ns = sim->now_ns + config->cancel_ns,
+                                 .what = CANCEL,
+                                 .node = number,
+                                 .block = node->link.call});
+    else if (config->cancel == NULL && config->dead_node == number)
+        push(sim,
+             (struct event){.at_ns = sim->now_ns + config->dead_ns, .what = DIE, .node = number});
+}
+
+static void exchange(struct node *node)
+{
+    struct sim *sim = node->sim;
+
+    if (weir__collective_may_produce(&node->call)) {
+        sim_parts_rest(&node->parts, &node->call);
+        reach(node, SIM_EXCHANGES);
+        weir__collective_produced(&node->call);
+    }
+    if (node->parts.merging || !weir__collective_is_fed(&node->call))
+        return;
+    node->parts.merging = true;
+    reach(node, SIM_MERGES);
+    push(sim, (struct event){.at_ns = sim->now_ns + sim->config->merge_ns,
+                             .what = MERGE,
+                             .node = node->port.node,
+                             .block = node->link.call});
 }
 
 static void go_on(struct node *node)
@@ -321,8 +396,22 @@ static void go_on(struct node *node)
              (struct event){
                  .at_ns = node->free_ns, .what = DONE, .node = node->port.node, .block = block});
     }
+    if (node->spec.exchanges)
+        exchange(node);
     if (node->running == 0 && weir__collective_is_over(&node->call))
         finish(node);
+}
+
+static void merge(struct node *node)
+{
+    struct sim *sim = node->sim;
+
+    if (!sim->calls[sim->number].damaged)
+        sim_parts_check(&node->parts, node->spec.cut.blocks > 0 ? sim->outcome.ran : NULL);
+    node->parts.merged = true;
+    weir__collective_merged(&node->call, sim_parts_counts((int)node->link.call, node->port.node));
+    reach(node, SIM_HAS_MERGED);
+    go_on(node);
 }
 
 static void end_block(struct node *node, int64_t block)
@@ -338,6 +427,8 @@ static void end_block(struct node *node, int64_t block)
         weir__collective_block_failed(&node->call, block, &error);
     } else {
         sim->outcome.ran[block]++;
+        if (node->spec.exchanges)
+            sim_parts_of_block(&node->parts, &node->call, block);
         value = tree(weir__cut_first_of(&node->spec.cut, block),
                      weir__cut_chunks_of(&node->spec.cut, block));
         memcpy(accumulator, &value, sizeof value);
@@ -355,6 +446,15 @@ static void keep(struct node *node, struct event event)
         assert_non_null(node->inbox);
     }
     node->inbox[node->inbox_count++] = event;
+    node->inbox_size += event.size;
+}
+
+static void note_kept(struct node *node)
+{
+    const size_t kept = node->inbox_size + node->link.kept.size;
+
+    if (kept > node->sim->outcome.most_kept)
+        node->sim->outcome.most_kept = kept;
 }
 
 static void receive(struct node *node, struct event event)
@@ -425,7 +525,8 @@ static void enter(struct node *node)
     }
     for (size_t i = 0; i < count; i++)
         receive(node, node->inbox[i]);
-    node->inbox_count = 0;
+    node->inbox_count = node->inbox_size = 0;
+    reach(node, SIM_MAPS);
     tick_later(node);
     go_on(node);
 }
@@ -436,13 +537,8 @@ static void die(struct node *node)
 
     node->dead = true;
     sim->outcome.results[node->port.node].dead = true;
-    if (!node->in_call)
-        return;
-    weir__collective_free(&node->call);
-    free(node->bytes);
-    node->bytes = NULL;
-    node->in_call = false;
-    sim->left--;
+    if (node->in_call)
+        free_call(node);
 }
 
 static void deliver(struct node *node, struct event event)
@@ -464,6 +560,7 @@ static void deliver(struct node *node, struct event event)
         receive(node, event);
         go_on(node);
     }
+    note_kept(node);
 }
 
 static void happen(struct sim *sim, struct event event)
@@ -484,6 +581,10 @@ static void happen(struct sim *sim, struct event event)
         if (!node->dead)
             end_block(node, event.block);
         break;
+    case MERGE:
+        if (node->in_call && event.block == node->link.call)
+            merge(node);
+        break;
     case TICK:
         if (!node->in_call || event.block != node->link.call)
             break;
@@ -492,7 +593,7 @@ static void happen(struct sim *sim, struct event event)
         go_on(node);
         break;
     case CANCEL:
-        if (node->in_call)
+        if (node->in_call && (event.block == 0 || event.block == node->link.call))
             sim->config->cancel(&node->call);
         break;
     }
@@ -506,7 +607,7 @@ static void prepare(struct sim *sim, const struct sim_call *call)
     double speed = 0, cost = 0;
     struct weir__cut cut = {0};
 
-    if (call->kind == WEIR__CLUSTER_FOR || call->kind == WEIR__CLUSTER_REDUCE)
+    if (has_blocks(call))
         assert_int_equal(weir__cut_init(&cut, weir_range_of(call->length), call->chunks,
                                         call->grain, call->block, sim->config->nodes),
                          0);
@@ -515,6 +616,7 @@ static void prepare(struct sim *sim, const struct sim_call *call)
     memset(outcome->results, 0, (size_t)sim->config->nodes * sizeof *outcome->results);
     outcome->messages = outcome->bytes = 0;
     outcome->lead_busy_ns = 0;
+    outcome->most_kept = 0;
     outcome->begin_ns = sim->now_ns;
     outcome->calls++;
     for (int i = 0; i < sim->config->nodes; i++)
@@ -578,6 +680,8 @@ static void begin(struct sim *sim)
                             config->silence_ns > 0 ? config->silence_ns : 60000 * SIM_MS),
             0);
     }
+    if (config->phase != SIM_ANY_TIME)
+        return;
     if (config->dead_node > 0 || config->dead_ns > 0)
         push(sim, (struct event){.at_ns = config->dead_ns, .what = DIE, .node = config->dead_node});
     if (config->cancel != NULL)

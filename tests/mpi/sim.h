@@ -24,15 +24,22 @@ struct sim_call {
     int64_t length, chunks, grain, block;
     bool stay, keep_going;
     int timeout_ms;
-    int from;    /* of a broadcast */
+    int from;    /* of a broadcast; of a gathering, who gets it */
     size_t size; /* of a broadcast; of a reduction, 0: one sim_accumulator, else so many bytes */
     int64_t fail_block; /* this block fails, and so do those behind it; 0: none */
     int late_node;      /* makes the call late_ms later; 0: none */
     int64_t late_ms;
-    bool damaged; /* what is broadcast may be */
-    int odd_node; /* makes another call; see odd(); 0: none */
+    bool damaged;    /* what is broadcast may be, and parts */
+    int every;       /* of an exchange: only one part in so many is sent, and small; 0: most are */
+    int refuse_part; /* the part that comes as this one, from 1, has no room ... */
+    int refuse_node; /* ... on this node; 0: all have */
+    int odd_node;    /* makes another call; see odd(); 0: none */
     void (*odd)(struct weir__collective_spec *spec);
 };
+
+/* How far a node is in an exchange: it has made the call, sent its parts, got all that come to it,
+ * used them. */
+enum sim_phase { SIM_ANY_TIME, SIM_MAPS, SIM_EXCHANGES, SIM_MERGES, SIM_HAS_MERGED };
 
 struct sim_config {
     int nodes;
@@ -41,6 +48,7 @@ struct sim_config {
     double ramp;                 /* ... block i of n, (1 + ramp * i / n) times as much, ... */
     double tail;                 /* ... and the last 16th, so many times; 0: as the others */
     int64_t delay_ns, jitter_ns; /* of a message */
+    int64_t merge_ns;            /* a node needs so long for the parts that have come */
     int64_t serve_ns;            /* node 0 needs so long for a message that comes */
     double refuse;               /* send() has no memory, that often */
     double corrupt;              /* a bit of a message is another one, that often */
@@ -53,6 +61,10 @@ struct sim_config {
     void (*cancel)(struct weir__collective *call); /* called for node `cancel_node` at cancel_ns */
     int cancel_node;
     int64_t cancel_ns;
+    /* Not SIM_ANY_TIME: dead_ns or cancel_ns is counted from where the node comes into this phase of
+     * its call phase_call, from 1. */
+    enum sim_phase phase;
+    int phase_call;
 };
 
 struct sim_result {
@@ -72,7 +84,8 @@ struct sim_outcome {
     double ideal_ns;
     uint64_t messages, bytes;
     int64_t lead_busy_ns;
-    size_t left; /* messages that are kept or wait somewhere after the last call */
+    size_t most_kept; /* bytes that a node has got for a call that it has not made, at most */
+    size_t left;      /* messages that are kept or wait somewhere after the last call */
 };
 
 /* Runs the calls; `look` is called after each one. */

@@ -3,7 +3,7 @@
  * What nodes do together, simulated: every block once, the same bits everywhere, every call
  * returns.
  */
-#include "sim.h"
+#include "sim_look.h"
 
 #include "leak.h"
 
@@ -12,30 +12,6 @@
 #include <string.h>
 
 #define NETWORK .block_ns = 5 * SIM_MS, .delay_ns = 200000, .jitter_ns = 2 * SIM_MS
-
-/* Every call of the list must succeed. */
-static void assert_all_well(const struct sim_outcome *outcome, const struct sim_call *call,
-                            void *arg)
-{
-    const struct sim_config *config = arg;
-    const struct sim_accumulator expected = call->kind == WEIR__CLUSTER_REDUCE
-                                                ? sim_expected(call, config->nodes)
-                                                : (struct sim_accumulator){0};
-
-    for (int64_t i = 0; i < outcome->blocks; i++)
-        assert_int_equal(outcome->ran[i], 1);
-    for (int i = 0; i < config->nodes; i++) {
-        const struct sim_result *result = &outcome->results[i];
-
-        if (result->code != 0)
-            fail_msg("node %d of %d, call %d, seed %u: %s", i, config->nodes, outcome->calls,
-                     config->seed, result->error.error.message);
-        assert_true(result->returned);
-        if (call->kind == WEIR__CLUSTER_REDUCE && call->length > 0)
-            assert_memory_equal(&result->value, &expected, sizeof expected);
-    }
-    assert_int_equal(outcome->left, 0);
-}
 
 static const struct sim_call all_calls[] = {
     {.kind = WEIR__CLUSTER_FOR, .length = 100000, .chunks = 3000},
@@ -65,7 +41,7 @@ static void all_get_the_same__when_nothing_goes_wrong(void **state)
         for (unsigned seed = 1; seed <= 4; seed++) {
             struct sim_config config = {.nodes = nodes, .seed = seed, NETWORK};
 
-            sim_run(&config, all_calls, CALLS, assert_all_well, &config);
+            sim_run(&config, all_calls, CALLS, sim_assert_well, &config);
         }
 }
 
@@ -79,7 +55,7 @@ static void nothing_is_lost__when_ports_have_no_memory_and_old_messages_come(voi
                                     .refuse = 0.3,
                                     .late_messages = true};
 
-        sim_run(&config, all_calls, CALLS, assert_all_well, &config);
+        sim_run(&config, all_calls, CALLS, sim_assert_well, &config);
     }
 }
 
@@ -92,7 +68,7 @@ static void a_broadcast_arrives__when_any_node_has_it(void **state)
                 .kind = WEIR__CLUSTER_BROADCAST, .size = 2500000, .from = from};
             struct sim_config config = {.nodes = nodes, .seed = 5, NETWORK};
 
-            sim_run(&config, &call, 1, assert_all_well, &config);
+            sim_run(&config, &call, 1, sim_assert_well, &config);
         }
 }
 
@@ -105,47 +81,10 @@ static void a_thousand_nodes_get_the_same(void **state)
     struct sim_config config = {.nodes = 1000, .seed = 3, NETWORK, .ramp = 1, .serve_ns = 5000};
 
     (void)state;
-    sim_run(&config, calls, 2, assert_all_well, &config);
+    sim_run(&config, calls, 2, sim_assert_well, &config);
 }
 
 /* ---- failures ---- */
-
-struct expected {
-    int nodes, code;
-    const char *part;
-    int failing; /* the number of the call that fails, from 1 */
-    int later;   /* the code of later ones */
-};
-
-static void assert_one_error(const struct sim_outcome *outcome, const struct sim_call *call,
-                             void *arg)
-{
-    const struct expected *expected = arg;
-    const weir_cluster_error *first = NULL;
-    int code = 0;
-
-    (void)call;
-    if (outcome->calls >= expected->failing)
-        code = outcome->calls == expected->failing ? expected->code : expected->later;
-    for (int i = 0; i < expected->nodes; i++) {
-        const struct sim_result *result = &outcome->results[i];
-
-        if (result->dead)
-            continue;
-        if (result->code != code)
-            fail_msg("call %d, node %d: code %d, expected %d (%s)", outcome->calls, i, result->code,
-                     code, result->error.error.message);
-        if (outcome->calls != expected->failing)
-            continue;
-        if (strstr(result->error.error.message, expected->part) == NULL)
-            fail_msg("the message does not have \"%s\": %s", expected->part,
-                     result->error.error.message);
-        if (first == NULL)
-            first = &result->error;
-        assert_int_equal(result->error.node, first->node);
-        assert_string_equal(result->error.error.message, first->error.message);
-    }
-}
 
 #define BIG                                                                                        \
     {                                                                                              \
@@ -159,29 +98,30 @@ static void all_get_the_same_error__when_a_block_fails(void **state)
         struct sim_call calls[3] = {BIG, BIG, BIG};
         struct sim_config config = {
             .nodes = 1 + (int)(seed % 8), .seed = seed, NETWORK, .late_messages = true};
-        struct expected expected = {
+        struct sim_expected expected = {
             .nodes = config.nodes, .code = WEIR_EFAILED, .part = "bad", .failing = 2};
 
         calls[1].fail_block = 1 + seed % 8;
         calls[1].keep_going = seed % 2 == 0;
         calls[1].late_node = (int)(seed % 3);
         calls[1].late_ms = 100;
-        sim_run(&config, calls, 3, assert_one_error, &expected);
+        sim_run(&config, calls, 3, sim_assert_error, &expected);
     }
 }
 
 static void other_blocks_are_run__when_one_fails_and_the_call_keeps_going(void **state)
 {
     (void)state;
-    /* assert_one_error() sees the code; the blocks before the failing ones have all been run */
+    /* sim_assert_error() sees the code; the blocks before the failing ones have all been run */
     for (unsigned seed = 1; seed <= 10; seed++) {
         struct sim_call call = BIG;
         struct sim_config config = {.nodes = 5, .seed = seed, NETWORK};
-        struct expected expected = {.nodes = 5, .code = WEIR_EFAILED, .part = "bad", .failing = 1};
+        struct sim_expected expected = {
+            .nodes = 5, .code = WEIR_EFAILED, .part = "bad", .failing = 1};
 
         call.fail_block = 900;
         call.keep_going = true;
-        sim_run(&config, &call, 1, assert_one_error, &expected);
+        sim_run(&config, &call, 1, sim_assert_error, &expected);
     }
 }
 
@@ -235,12 +175,12 @@ static void all_get_an_error__when_one_node_makes_another_call(void **state)
         for (int node = 1; node < 6; node++) {
             struct sim_call calls[3] = {BIG, BIG, BIG};
             struct sim_config config = {.nodes = 6, .seed = (unsigned)node, NETWORK};
-            struct expected expected = {
+            struct sim_expected expected = {
                 .nodes = 6, .code = cases[i].code, .part = cases[i].part, .failing = 2};
 
             calls[1].odd = cases[i].odd;
             calls[1].odd_node = node;
-            sim_run(&config, calls, 3, assert_one_error, &expected);
+            sim_run(&config, calls, 3, sim_assert_error, &expected);
         }
 }
 
@@ -256,13 +196,13 @@ static void all_get_an_error__when_a_node_is_lost(void **state)
                                     .silence_ns = 5000 * SIM_MS,
                                     .dead_node = (int)seed % nodes,
                                     .dead_ns = 20 * SIM_MS + seed * SIM_MS};
-        struct expected expected = {.nodes = nodes,
-                                    .code = -EHOSTDOWN,
-                                    .part = "nothing was heard",
-                                    .failing = 1,
-                                    .later = -EHOSTDOWN};
+        struct sim_expected expected = {.nodes = nodes,
+                                        .code = -EHOSTDOWN,
+                                        .part = "nothing was heard",
+                                        .failing = 1,
+                                        .later = -EHOSTDOWN};
 
-        sim_run(&config, calls, 3, assert_one_error, &expected);
+        sim_run(&config, calls, 3, sim_assert_error, &expected);
     }
 }
 
@@ -299,13 +239,13 @@ static void all_get_an_error__when_a_node_has_ended(void **state)
                                     NETWORK,
                                     .say_goodbye = &error,
                                     .leaving_node = (int)(seed % 5)};
-        struct expected expected = {.nodes = 5,
-                                    .code = -ECONNABORTED,
-                                    .part = "no such file",
-                                    .failing = 2,
-                                    .later = -ECONNABORTED};
+        struct sim_expected expected = {.nodes = 5,
+                                        .code = -ECONNABORTED,
+                                        .part = "no such file",
+                                        .failing = 2,
+                                        .later = -ECONNABORTED};
 
-        sim_run(&config, calls, 3, assert_one_error, &expected);
+        sim_run(&config, calls, 3, sim_assert_error, &expected);
     }
 }
 
@@ -313,14 +253,14 @@ static void all_time_out__when_one_node_does_not_come(void **state)
 {
     struct sim_call calls[2] = {BIG, BIG};
     struct sim_config config = {.nodes = 4, .seed = 9, NETWORK};
-    struct expected expected = {
+    struct sim_expected expected = {
         .nodes = 4, .code = -ETIMEDOUT, .part = "3 of 4 nodes had made it", .failing = 1};
 
     (void)state;
     calls[0].timeout_ms = 50000;
     calls[0].late_node = 2;
     calls[0].late_ms = 70000;
-    sim_run(&config, calls, 2, assert_one_error, &expected);
+    sim_run(&config, calls, 2, sim_assert_error, &expected);
 }
 
 static void count_returns(const struct sim_outcome *outcome, const struct sim_call *call, void *arg)
@@ -370,10 +310,10 @@ static void all_are_cancelled__when_one_is(void **state)
                                     .cancel = cancel,
                                     .cancel_node = node,
                                     .cancel_ns = 30 * SIM_MS};
-        struct expected expected = {
+        struct sim_expected expected = {
             .nodes = 4, .code = -ECANCELED, .part = "cancelled", .failing = 1};
 
-        sim_run(&config, calls, 2, assert_one_error, &expected);
+        sim_run(&config, calls, 2, sim_assert_error, &expected);
     }
 }
 

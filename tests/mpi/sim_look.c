@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sim_look.c: what must be true after a simulated call.
+ */
+#include "sim_look.h"
+
+#include "leak.h"
+#include "sim_parts.h"
+
+#include <string.h>
+
+/* Nothing is sent before all have made the call, but for what each says to node 0. */
+#define KEPT_MOST ((size_t)256 << 10)
+
+void sim_assert_well(const struct sim_outcome *outcome, const struct sim_call *call, void *arg)
+{
+    const struct sim_config *config = arg;
+    const struct sim_accumulator expected = call->kind == WEIR__CLUSTER_REDUCE
+                                                ? sim_expected(call, config->nodes)
+                                                : (struct sim_accumulator){0};
+
+    for (int64_t i = 0; i < outcome->blocks; i++)
+        assert_int_equal(outcome->ran[i], 1);
+    for (int i = 0; i < config->nodes; i++) {
+        const struct sim_result *result = &outcome->results[i];
+
+        if (result->code != 0)
+            fail_msg("node %d of %d, call %d, seed %u: %s", i, config->nodes, outcome->calls,
+                     config->seed, result->error.error.message);
+        assert_true(result->returned);
+        if (call->kind == WEIR__CLUSTER_REDUCE && call->length > 0)
+            assert_memory_equal(&result->value, &expected, sizeof expected);
+    }
+    assert_int_equal(outcome->left, 0);
+    if (sim_exchanges(call->kind))
+        assert_in_range(outcome->most_kept, 0, KEPT_MOST);
+}
+
+void sim_assert_error(const struct sim_outcome *outcome, const struct sim_call *call, void *arg)
+{
+    const struct sim_expected *expected = arg;
+    const weir_cluster_error *first = NULL;
+    int code = 0;
+
+    (void)call;
+    if (outcome->calls >= expected->failing)
+        code = outcome->calls == expected->failing ? expected->code : expected->later;
+    for (int i = 0; i < expected->nodes; i++) {
+        const struct sim_result *result = &outcome->results[i];
+
+        if (result->dead)
+            continue;
+        if (result->code != code)
+            fail_msg("call %d, node %d: code %d, expected %d (%s)", outcome->calls, i, result->code,
+                     code, result->error.error.message);
+        if (outcome->calls != expected->failing)
+            continue;
+        if (strstr(result->error.error.message, expected->part) == NULL)
+            fail_msg("the message does not have \"%s\": %s", expected->part,
+                     result->error.error.message);
+        if (first == NULL)
+            first = &result->error;
+        assert_int_equal(result->error.node, first->node);
+        assert_string_equal(result->error.error.message, first->error.message);
+    }
+}

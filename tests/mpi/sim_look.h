@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sim_look.h: what must be true after a simulated call.
+ */
+#ifndef TEST_MPI_SIM_LOOK_H
+#define TEST_MPI_SIM_LOOK_H
+
+#include "sim.h"
+
+struct sim_expected {
+    int nodes, code;
+    const char *part;
+    int failing; /* the number of the call that fails, from 1 */
+    int later;   /* the code of later ones */
+};
+
+/* Every call of the list must succeed; arg: the struct sim_config. */
+void sim_assert_well(const struct sim_outcome *outcome, const struct sim_call *call, void *arg);
+
+/* All nodes get one error; arg: a struct sim_expected. */
+void sim_assert_error(const struct sim_outcome *outcome, const struct sim_call *call, void *arg);
+
+#endif
