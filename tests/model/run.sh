@@ -223,6 +223,25 @@ cluster() {
     bug BUG_SUCCEED_WITHOUT_ALL "$odd"
 }
 
+cluster_exchange() {
+    two="-DFAILS=2"
+    three="-DTHREE -DCALLS=1"
+
+    for options in "$two" "$three"; do
+        good "$options"
+    done
+    [ "$length" != long ] || { good "-DFAILS=3 -DCALLS=4"; good "-DTHREE -DCALLS=1 -DFAILS=1"; }
+    bug BUG_DECIDED_BEFORE_MERGED "$two"
+    bug BUG_END_BEFORE_PARTS "$two"
+    bug BUG_FED_WITHOUT_AN_END "$two"
+    bug BUG_GO_BEFORE_ALL "$three"
+    bug BUG_GO_NOT_WAITED_FOR "$two"
+    bug BUG_NODE_DECIDES "$two"
+    bug BUG_OLD_END_TAKEN "$two"
+    bug BUG_OLD_MERGED_TAKEN "$two"
+    bug BUG_OLD_PART_TAKEN "$two"
+}
+
 length=${2:-}
 case $(basename "$1") in
 job.pml) job ;;
@@ -233,6 +252,7 @@ deadline.pml) deadline ;;
 future.pml) future ;;
 result.pml) result ;;
 cluster.pml) cluster ;;
+cluster_exchange.pml) cluster_exchange ;;
 scope.pml) scope ;;
 *) echo "there is no model $1"; exit 2 ;;
 esac
