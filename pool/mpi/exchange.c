@@ -73,6 +73,12 @@ int weir__exchange_go(struct weir__collective *call)
 
 /* ---- what comes ---- */
 
+/* A call of another kind is not, nor one that had no memory at its beginning. */
+static bool is_ready(const struct weir__collective *call)
+{
+    return call->exchange.traffic != NULL && call->exchange.seen != NULL;
+}
+
 static struct weir__landing **find(struct weir__collective *call, int from, int64_t part)
 {
     struct weir__landing **place = &call->exchange.landings;
@@ -114,7 +120,7 @@ int weir__exchange_receive(struct weir__collective *call, const struct weir__por
     struct weir__traffic *traffic;
     int result = 0;
 
-    if (!call->spec->exchanges || record->what < 0 || record->what >= call->spec->parts ||
+    if (!is_ready(call) || record->what < 0 || record->what >= call->spec->parts ||
         call->exchange.traffic[message->from].ended)
         return -EBADMSG;
     if (call->halted) /* it has no use any more, and perhaps no place */
@@ -144,7 +150,7 @@ int weir__exchange_receive_end(struct weir__collective *call, int from,
 {
     struct weir__traffic *traffic;
 
-    if (!call->spec->exchanges)
+    if (!is_ready(call))
         return -EBADMSG;
     traffic = &call->exchange.traffic[from];
     if (traffic->ended ||

@@ -8,6 +8,7 @@
 #include "sim_parts.h"
 
 #include "leak.h"
+#include "sanitizer.h"
 #include "shm/error.h"
 
 #include <errno.h>
@@ -689,6 +690,23 @@ static void what_is_old_changes_nothing(void **state)
     alone_end(&alone);
 }
 
+static void parts_are_refused__when_there_was_no_memory_for_the_call(void **state)
+{
+    struct alone alone = {.port = {&alone_functions, 1, 3}};
+
+    (void)state;
+    if (ADDRESS_SANITIZER) /* which ends the program where so much is asked for */
+        skip();
+    alone.spec = (struct weir__collective_spec){.exchanges = true, .parts = INT64_MAX / 2};
+    assert_int_equal(weir__link_init(&alone.link, &alone.port, NULL, 60000 * SIM_MS), 0);
+    weir__collective_begin(&alone.call, &alone.link, &alone.spec, 1);
+    assert_int_equal(alone.code, -ENOMEM);
+    feed(&alone, (struct step)PART(2, 0, 0, 100));
+    assert_int_equal(alone.code, -EBADMSG);
+    feed(&alone, (struct step)END(2, 0, 0));
+    alone_end(&alone);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -711,6 +729,7 @@ int main(void)
         cmocka_unit_test(the_end_is_said__when_all_parts_have_left),
         cmocka_unit_test(nothing_goes_on__when_the_node_has_failed),
         cmocka_unit_test(what_is_old_changes_nothing),
+        cmocka_unit_test(parts_are_refused__when_there_was_no_memory_for_the_call),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
