@@ -232,7 +232,7 @@ cluster_exchange() {
     done
     [ "$length" != long ] || { good "-DFAILS=3 -DCALLS=4"; good "-DTHREE -DCALLS=1 -DFAILS=1"; }
     bug BUG_DECIDED_BEFORE_MERGED "$two"
-    bug BUG_END_BEFORE_PARTS "$two"
+    bug BUG_END_BEFORE_PARTS "$three"
     bug BUG_FED_WITHOUT_AN_END "$two"
     bug BUG_GO_BEFORE_ALL "$three"
     bug BUG_GO_NOT_WAITED_FOR "$two"
