@@ -57,8 +57,9 @@ void weir__collective_block_failed(struct weir__collective *call, int64_t block,
  * it sends is known. */
 bool weir__collective_may_produce(const struct weir__collective *call);
 
-/* A part for another node: `front`, which is freed, and `size` bytes at `data` behind it, which
- * must stay until the end of the call. Parts may be sent before weir__collective_may_produce(). */
+/* A part for another node, of one byte at least: `front`, which is freed, and `size` bytes at
+ * `data` behind it, which must stay until the end of the call. Parts may be sent before
+ * weir__collective_may_produce(). */
 void weir__collective_send_part(struct weir__collective *call, int to, int64_t part,
                                 unsigned char *front, size_t front_size, const void *data,
                                 size_t size);

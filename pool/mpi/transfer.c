@@ -81,6 +81,20 @@ static int send_piece(struct weir__link *link, struct weir__transfer *transfer)
     return 1;
 }
 
+/* A piece, and behind the last one of a front the next: a small part is soon whole, and he who gets
+ * it has few at a time that are not. The same. */
+static int send_pieces(struct weir__link *link, struct weir__transfer *transfer)
+{
+    const uint64_t front = transfer->front_size;
+    const int result = send_piece(link, transfer);
+    int more = 0;
+
+    if (result == 1 && front > 0 && transfer->record.offset == front &&
+        front < transfer->record.total && weir__link_has_room(link))
+        more = send_piece(link, transfer);
+    return more < 0 ? more : result;
+}
+
 /* A piece of each, while there is room: how many, or the transport's error. */
 static int send_round(struct weir__collective *call)
 {
@@ -88,7 +102,7 @@ static int send_round(struct weir__collective *call)
 
     for (struct weir__transfer **place = &call->transfers.first;
          *place != NULL && weir__link_has_room(call->link);) {
-        const int result = send_piece(call->link, *place);
+        const int result = send_pieces(call->link, *place);
 
         if (result < 0)
             return result;

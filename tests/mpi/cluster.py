@@ -277,6 +277,11 @@ class Examples(unittest.TestCase):
             for count in ("8", "200000"):
                 self.check(machines, "kmeans_cluster", [count], "kmeans")
 
+    def test_word_count(self):
+        with Machines(3) as machines:
+            for top in ("10", "0"):
+                self.check(machines, "word_count_cluster", ["/usr/share/common-licenses/GPL-3", top], "word_count")
+
     def test_mean(self):
         with Machines(3) as machines:
             for count in ("1", "1000003"):

@@ -10,8 +10,8 @@
  *   work         begins, writes who it is, and makes one call of 20 s
  *   jobs N       begins, writes who it is, and makes N calls of some 0.1 s, or so many until one
  *                fails; writes how many there were, or the error
- *   sums         reduces twice, in the second call with the option `stay`; writes the results' bits
- *                and those of weir_pool_reduce()
+ *   sums         reduces and map-reduces twice, in the second calls with the option `stay`; writes
+ *                the results' bits, hashes of the tables, and those of one machine
  *   fail         makes a call in which one task fails, then one in which none does
  *   status N     begins, and exits with N without ending
  *
@@ -21,6 +21,7 @@
  * "Who it is" is a line: node NUMBER of NUMBER on HOST: pid PID, WORKERS workers, CPUS cpus, FILES
  * files.
  */
+#include <inttypes.h>
 #include <math.h>
 #include <sched.h>
 #include <signal.h>
@@ -120,6 +121,88 @@ static void combine(void *into, const void *from, void *arg)
     m[0] = count;
 }
 
+/* Sums of doubles, and what is largest, for each of some keys. */
+static int emit(weir_task *task, weir_range range, void *arg)
+{
+    const int64_t last = last_item(task, range);
+
+    (void)arg;
+    WEIR_EACH (i, range) {
+        const double value = sin((double)i);
+        char key[32];
+
+        if (i == last)
+            raise(SIGKILL);
+        if (i % 20 == 0)
+            weir_emit(task, key, (size_t)snprintf(key, sizeof key, "key %d", (int)(i % 7919)),
+                      &value, sizeof value);
+    }
+    return 0;
+}
+
+static void add(void *into, const void *from, void *arg)
+{
+    (void)arg;
+    *(double *)into += *(const double *)from;
+}
+
+static void keep_largest(void *into, const void *from, void *arg)
+{
+    (void)arg;
+    if (*(const double *)from > *(double *)into)
+        *(double *)into = *(const double *)from;
+}
+
+static const weir_map_reduction tables[] = {
+    {.map = emit, .value_size = sizeof(double), .combine = add},
+    {.map = emit, .value_size = sizeof(double), .combine = keep_largest, .any_order = true}};
+
+/* All bytes of it, in its order. */
+static uint64_t hash_of(const weir_table *table)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    weir_table_cursor cursor = {0};
+    weir_pair pair;
+
+    while (weir_table_next(table, &cursor, &pair) == 1) {
+        for (size_t i = 0; i <= pair.key_size; i++)
+            hash = (hash ^ (unsigned char)pair.key[i]) * UINT64_C(0x100000001b3);
+        for (size_t i = 0; i < pair.value_size; i++)
+            hash = (hash ^ ((const unsigned char *)pair.value)[i]) * UINT64_C(0x100000001b3);
+    }
+    return hash;
+}
+
+/* Of all nodes' keys, and of those of one machine: 0, or the error. */
+static int hash_tables(weir_cluster *cluster, const weir_job_options *options,
+                       const weir_cluster_job *job, uint64_t all[2], uint64_t here[2])
+{
+    for (int i = 0; i < 2; i++) {
+        weir_cluster_table *table =
+            weir_cluster_map_reduce(cluster, weir_range_of(ITEMS), &tables[i], NULL, options, job);
+        weir_table *whole = table != NULL ? weir_cluster_table_gather(table, -1) : NULL;
+        weir_table *alone =
+            whole != NULL ? weir_pool_map_reduce(weir_cluster_pool(cluster), weir_range_of(ITEMS),
+                                                 &tables[i], NULL, options)
+                          : NULL;
+
+        if (alone == NULL)
+            return weir_last_error()->code;
+        all[i] = hash_of(whole) ^ (uint64_t)weir_cluster_table_len(table);
+        here[i] = hash_of(alone) ^ (uint64_t)weir_table_len(alone);
+        weir_table_free(alone);
+        weir_table_free(whole);
+        weir_cluster_table_free(table);
+    }
+    return 0;
+}
+
+static void write_bits(const char *what, const double moments[4], const uint64_t hashes[2])
+{
+    printf("%s %a %a %a %a %016" PRIx64 " %016" PRIx64 "\n", what, moments[0], moments[1],
+           moments[2], moments[3], hashes[0], hashes[1]);
+}
+
 static int sum(weir_cluster *cluster, bool stay)
 {
     const weir_reduction reduction = {.size = 4 * sizeof(double), .fold = fold, .combine = combine};
@@ -127,6 +210,7 @@ static int sum(weir_cluster *cluster, bool stay)
     const weir_cluster_job job = {.block = 16, .stay = stay};
     weir_pool *pool = weir_cluster_pool(cluster);
     weir_pool_stats stats = {0};
+    uint64_t all_keys[2], keys_here[2];
     double all[4] = {0}, here[4] = {0};
     int code =
         weir_cluster_reduce(cluster, weir_range_of(ITEMS), &reduction, all, NULL, &options, &job);
@@ -135,11 +219,13 @@ static int sum(weir_cluster *cluster, bool stay)
         code = weir_pool_get_stats(pool, &stats);
     if (code == 0)
         code = weir_pool_reduce(pool, weir_range_of(ITEMS), &reduction, here, NULL, &options);
+    if (code == 0)
+        code = hash_tables(cluster, &options, &job, all_keys, keys_here);
     if (code < 0)
         return code;
     printf("%d workers died\n", (int)stats.workers_died);
-    printf("bits %a %a %a %a\n", all[0], all[1], all[2], all[3]);
-    printf("here %a %a %a %a\n", here[0], here[1], here[2], here[3]);
+    write_bits("bits", all, all_keys);
+    write_bits("here", here, keys_here);
     return 0;
 }
 
