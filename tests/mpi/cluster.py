@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -297,11 +298,16 @@ class Trial:
                                       *command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                       text=True)
         self.output = ""
-        while len(WHO.findall(self.output)) < len(machines.hosts):
-            line = self.program.stdout.readline()
-            if not line:
-                raise AssertionError("it has not begun: " + self.output)
-            self.output += line
+        too_late = threading.Timer(60, machines.clear)
+        too_late.start()
+        try:
+            while len(WHO.findall(self.output)) < len(machines.hosts):
+                line = self.program.stdout.readline()
+                if not line:
+                    raise AssertionError("it has not begun: " + self.output)
+                self.output += line
+        finally:
+            too_late.cancel()
 
     def pids(self, host, *names):
         """Processes of a machine by their names, the eldest first."""
@@ -358,9 +364,9 @@ class Faults(unittest.TestCase):
     here_s = 1.5 * slack  # until these are gone on the machine of what is killed
     bound_s = (SILENCE_MS / 1000 + 5) * slack  # the launchers' own time is in it
 
-    def strike(self, what, *command, blow, here=(), ends_well=False, said="", before=()):
+    def strike(self, what, *command, blow, here=(), ends_well=False, said="", before=(), reboots=()):
         """Runs the command as often as there are trials, with a blow at a random instant of each. `here`: machines that are
-        clean of it at once. `said`: what all nodes write, each the same."""
+        clean of it at once. `said`: what all nodes write, each the same. `reboots`: machines that the blow has shut down."""
         chance = random.Random("%s %s %d" % (what, command, SEED))
         times = []
         with Machines(2) as machines:
@@ -384,8 +390,8 @@ class Faults(unittest.TestCase):
                 if said:
                     lines = re.findall(said, trial.output, re.M)
                     self.assertEqual((len(lines), len(set(lines))), (2, 1), where)
-                if not all(map(machines.is_on, machines.hosts)):
-                    machines.reboot("node2")
+                for host in reboots:
+                    machines.reboot(host)
         self.note(times)
 
     def note(self, times):
@@ -395,7 +401,8 @@ class Faults(unittest.TestCase):
               file=sys.stderr)
 
     def kill(self, what, *command, number=signal.SIGKILL, **options):
-        self.strike("kill -%d %s" % (number, what), *command, blow=lambda trial: os.kill(trial.victim(what), number), **options)
+        self.strike("kill -%d %s" % (number, what), *command, blow=lambda trial: os.kill(trial.victim(what), number),
+                    reboots=["node2"] if what == "node" else (), **options)
 
     def test_kill_daemon__of_a_script(self):
         """A process that is not the daemon's child notices all the same."""
