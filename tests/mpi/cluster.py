@@ -366,7 +366,8 @@ class Faults(unittest.TestCase):
 
     def strike(self, what, *command, blow, here=(), ends_well=False, said="", before=(), reboots=()):
         """Runs the command as often as there are trials, with a blow at a random instant of each. `here`: machines that are
-        clean of it at once. `said`: what all nodes write, each the same. `reboots`: machines that the blow has shut down."""
+        clean of it at once. `ends_well`: whether the launcher's status is 0; None: it may be. `said`: what all nodes write, each
+        the same. `reboots`: machines that the blow has shut down."""
         chance = random.Random("%s %s %d" % (what, command, SEED))
         times = []
         with Machines(2) as machines:
@@ -386,7 +387,7 @@ class Faults(unittest.TestCase):
                 self.assertTrue(at_once, where)
                 self.assertIsNotNone(clean, where)
                 self.assertIsNotNone(status, where)
-                self.assertEqual(status == 0, ends_well, where)
+                self.assertIn(ends_well, (None, status == 0), where)
                 if said:
                     lines = re.findall(said, trial.output, re.M)
                     self.assertEqual((len(lines), len(set(lines))), (2, 1), where)
@@ -420,8 +421,9 @@ class Faults(unittest.TestCase):
         self.kill("rank", "jobs", "0", number=signal.SIGSEGV, here=["node2"])
 
     def test_sigterm_to_all(self):
-        """As a batch system does it."""
-        self.strike("SIGTERM to all", "jobs", "0", blow=lambda trial: trial.signal_all(signal.SIGTERM))
+        """As a batch system does it. The status of MPICH's launcher, which gets the signal too, is 0 now and then."""
+        self.strike("SIGTERM to all", "jobs", "0", blow=lambda trial: trial.signal_all(signal.SIGTERM),
+                    ends_well=None if MPI == "mpich" else False)
 
     @unittest.skipIf(not why_not() and why_no_cgroup(), why_no_cgroup())
     def test_cgroup_kill_of_a_node(self):
@@ -431,8 +433,8 @@ class Faults(unittest.TestCase):
     def test_pull_the_cable(self):
         """The launcher may notice much later: the nodes themselves end, each on its side."""
         times = []
-        with Machines(2) as machines:
-            for _ in range(TRIALS):
+        for _ in range(TRIALS):
+            with Machines(2) as machines:
                 trial = Trial(machines, "work")
                 time.sleep(0.3)
                 machines.unplug("node2")
@@ -441,7 +443,6 @@ class Faults(unittest.TestCase):
                 trial.give_up()
                 self.assertIsNotNone(times[-1], "%s\n%s" % (left, trial.output))
                 self.assertRegex(trial.output, r"weir: node 0 \(node1\) ends the job: node 1 \(node2\): nothing was heard of it")
-                machines.plug_in("node2")
         self.note(times)
 
 

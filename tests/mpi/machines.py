@@ -272,10 +272,6 @@ class Machines:
     def unplug(self, host):
         self.ip("link", "set", self.cable[host], "down")
 
-    def plug_in(self, host):
-        """After unplug()."""
-        self.ip("link", "set", self.cable[host], "up")
-
     def is_on(self, host):
         return os.path.exists("/proc/%d/ns/pid" % self.inits[host]) and state_of(self.inits[host]) not in ("Z", "")
 
