@@ -17,6 +17,7 @@
 #include "pool/control/chunk.h"
 #include "pool/control/failure.h"
 #include "pool/control/park.h"
+#include "pool/control/parts.h"
 #include "pool/control/ready.h"
 #include "pool/control/ring.h"
 #include "pool/host/argument.h"
@@ -196,7 +197,8 @@ static int give_cells(weir_pool *pool, struct weir__job_private *private, int64_
 {
     if (count <= WEIR__CHUNKS_INLINE)
         return 0;
-    private->cells_size = weir__line_up((size_t)count * sizeof(weir__cell));
+    private->cells_size =
+        weir__line_up((size_t)count * sizeof(weir__cell) + weir__parts_size(count));
     private->cells = get_heap(pool, private->cells_size);
     if (private->cells == NULL)
         return weir__fail(-ENOMEM,
@@ -403,6 +405,9 @@ static void fill_job(weir_pool *pool, unsigned index, const struct weir__job_spe
     weir__failure_reset(&job->failure);
     for (int64_t i = 0; i < spec->count; i++)
         atomic_store_explicit(&job->cells[i], CELL_FREE, memory_order_relaxed);
+    /* only the supervisor writes it, and only while the job is open */
+    weir__parts_reset(job->cells, spec->count,
+                      atomic_load_explicit(&job->retry_seq, memory_order_relaxed));
 }
 
 /* Makes an open job visible, and sees to it that a worker looks. Where other jobs are ready a

@@ -20,6 +20,7 @@
 #include "pool/control/chunk.h"
 #include "pool/control/failure.h"
 #include "pool/control/park.h"
+#include "pool/control/parts.h"
 #include "pool/control/ready.h"
 #include "pool/worker/argument.h"
 #include "pool/worker/timeline.h"
@@ -50,14 +51,74 @@ static int64_t chunk_at(const struct weir__job *job, int64_t start, int64_t posi
     return chunk < job->count ? chunk : chunk - job->count;
 }
 
+static inline bool is_free(const struct weir__job *job, int64_t chunk)
+{
+    return weir__cell_state_of(atomic_load_explicit(&job->cells[chunk], memory_order_relaxed)) ==
+           CELL_FREE;
+}
+
+/* The first chunk in [chunk, end) that is FREE, or `end`, where the part ends or the round: then
+ * the rest of the part came first in the round. */
+static int64_t look_through_part(const struct weir__job *job, const struct weir__parts *parts,
+                                 int64_t chunk, int64_t end)
+{
+    const int64_t part = chunk >> parts->shift, begin = chunk;
+
+    while (chunk < end && !is_free(job, chunk))
+        chunk++;
+    if (chunk == end && begin == weir__part_begin(parts, part))
+        weir__part_mark(parts, part);
+    return chunk;
+}
+
+/* The first chunk in [chunk, end) that is FREE, or `end`. */
+static int64_t look_through_parts(const struct weir__job *job, const struct weir__parts *parts,
+                                  int64_t chunk, int64_t end)
+{
+    while (chunk < end) {
+        int64_t part = chunk >> parts->shift, part_end, found;
+
+        while (part < parts->count && weir__part_is_spent(parts, part))
+            part++;
+        if (weir__part_begin(parts, part) > chunk)
+            chunk = weir__part_begin(parts, part);
+        if (chunk >= end)
+            break;
+        part_end = weir__part_begin(parts, part + 1);
+        if (part_end > end)
+            part_end = end;
+        found = look_through_part(job, parts, chunk, part_end);
+        if (found < part_end)
+            return found;
+        chunk = found;
+    }
+    return end;
+}
+
+/* find_free() in a job of many chunks, in a round that began at `retries`. */
+static __attribute__((noinline)) int64_t
+find_free_in_parts(const struct weir__job *job, int64_t start, int64_t position, uint32_t retries)
+{
+    const struct weir__parts parts = weir__parts_of(job->cells, job->count, retries);
+    const int64_t first_leg = job->count - start;
+
+    if (position < first_leg)
+        position = look_through_parts(job, &parts, start + position, job->count) - start;
+    if (position >= first_leg)
+        position = first_leg + look_through_parts(job, &parts, position - first_leg, start);
+    return position;
+}
+
 /* The first position from `position` on, counted round from `start`, at which a chunk is FREE;
  * `count` when no chunk is. */
-static int64_t find_free(const struct weir__job *job, int64_t start, int64_t position)
+static inline int64_t find_free(const struct weir__job *job, int64_t start, int64_t position,
+                                uint32_t retries)
 {
-    while (position < job->count &&
-           weir__cell_state_of(atomic_load_explicit(&job->cells[chunk_at(job, start, position)],
-                                                    memory_order_relaxed)) != CELL_FREE)
+    while (position < job->count && !is_free(job, chunk_at(job, start, position))) {
+        if (job->count >= WEIR__PARTS_FROM)
+            return find_free_in_parts(job, start, position, retries);
         position++;
+    }
     return position;
 }
 
@@ -110,25 +171,25 @@ static enum round work_round(struct weir_task *task, uint32_t retries, bool *out
 {
     struct weir__job *job = task->job;
     int64_t start = job->count * (int64_t)task->slot / task->control->workers;
-    int64_t position = find_free(job, start, 0), next;
-    bool more;
+    int64_t position = find_free(job, start, 0, retries), next;
+    bool claimed, more;
 
     for (; position < job->count; position = next) {
         if (weir__job_stopped(task->control, job))
             return ROUND_STOPPED;
         if (weir__task_called_away(task))
             return ROUND_AWAY;
-        next = position + 1;
-        if (weir__work_claim(task, chunk_at(job, start, position))) {
-            next = find_free(job, start, next);
-            more = next < job->count;
-            if (!more && job->async) {
-                *out = take_job_out(task, retries);
-                more = !*out;
-            }
-            weir__task_wake_next(task, more);
-            run_claimed(task);
+        claimed = weir__work_claim(task, chunk_at(job, start, position));
+        next = find_free(job, start, position + 1, retries);
+        if (!claimed)
+            continue;
+        more = next < job->count;
+        if (!more && job->async) {
+            *out = take_job_out(task, retries);
+            more = !*out;
         }
+        weir__task_wake_next(task, more);
+        run_claimed(task);
     }
     return ROUND_ALL;
 }

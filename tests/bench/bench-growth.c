@@ -3,7 +3,7 @@
  * bench-growth.c: what grows with the number of a pool's workers.
  *
  *     bench-growth WORKERS...             all costs of pools of so many, a JSON object each
- *     bench-growth WORKERS COST COUNT     only so many operations of one cost, for a count of
+ *     bench-growth WORKERS COST COUNT     only so many rounds of one cost; also for a count of
  *                                         system calls: perf stat -e raw_syscalls:sys_enter
  *
  * There are many more workers than CPUs here, which a machine that is made for them does not have:
@@ -18,9 +18,10 @@
 #include "median.h"
 #include "now.h"
 
-#define ROUNDS 21
-#define CHUNKS 1000000
-#define CALLS  20000
+#define ROUNDS     21
+#define ROUNDS_MAX 2001
+#define CHUNKS     1000000
+#define CALLS      20000
 
 static weir_scope *scope;
 static weir_pool *pool;
@@ -118,7 +119,7 @@ static const struct cost {
     int inner, rounds;
     bool more;
 } costs[] = {
-    {"job", NULL, empty_job, 1, 2001, false},
+    {"job", NULL, empty_job, 1, ROUNDS_MAX, false},
     {"cold_job", let_sleep, empty_job, 1, 101, false},
     {"chunk", NULL, chunks, CHUNKS, ROUNDS, true},
     {"call", NULL, calls, CALLS, ROUNDS, true},
@@ -146,14 +147,14 @@ static double round_us(const struct cost *cost)
     return (cost->more ? time_us(cost, 2) - once : once) / cost->inner;
 }
 
-static void print_cost(const struct cost *cost)
+static void print_cost(const struct cost *cost, int rounds)
 {
-    static double us[2001];
+    static double us[ROUNDS_MAX];
 
-    for (int i = 0; i < cost->rounds; i++)
+    for (int i = 0; i < rounds; i++)
         us[i] = round_us(cost);
-    printf(", \"%s_us\": %.3f", cost->name, median(us, cost->rounds));
-    printf(", \"%s_p90_us\": %.3f", cost->name, us[cost->rounds * 9 / 10]);
+    printf(", \"%s_us\": %.3f", cost->name, median(us, rounds));
+    printf(", \"%s_p90_us\": %.3f", cost->name, us[rounds * 9 / 10]);
 }
 
 static double begin_pool(void)
@@ -175,7 +176,7 @@ static void print_all(void)
     printf("{\"bench\": \"growth\", \"workers\": %d, \"made_ms_each\": %.3f", workers,
            made / workers);
     for (int i = 0; i < COSTS; i++)
-        print_cost(&costs[i]);
+        print_cost(&costs[i], costs[i].rounds);
     printf(", \"supervisor_us_a_second\": %.1f", supervisor_ns / 1000);
     begin = now_ms();
     weir_pool_free(pool);
@@ -186,9 +187,11 @@ static void print_all(void)
 
 static void repeat(const struct cost *cost, int count)
 {
+    must(count > 0 && count <= ROUNDS_MAX, "a count of rounds");
     begin_pool();
-    for (int i = 0; i < count; i++)
-        round_us(cost);
+    printf("{\"bench\": \"growth\", \"workers\": %d", workers);
+    print_cost(cost, count);
+    printf("}\n");
     weir_pool_free(pool);
     must(weir_scope_end(scope) == 0, "weir_scope_end");
 }

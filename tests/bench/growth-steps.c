@@ -6,22 +6,90 @@
  *     valgrind --tool=callgrind --toggle-collect=step growth-steps WORKERS STEP
  *
  * STEP is open (a job is opened and no worker spins or sleeps), found (the last worker spins),
- * announce (a worker is about to spin), wake (the last worker sleeps) or chunk (a worker wakes the
- * next one before it runs a chunk, and nobody sleeps).
+ * announce (a worker is about to spin), wake (the last worker sleeps), chunk (a worker wakes the
+ * next one before it runs a chunk, and nobody sleeps), or of a job of a million chunks: leave (all
+ * workers enter when no chunk is free any more, and leave) or run (a worker runs all of them).
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "pool/control/park.h"
+#include "pool/control/parts.h"
 #include "pool/control/ready.h"
+#include "pool/control/tie.h"
+#include "pool/worker/work_jobs.h"
+
+#define CHUNKS 1000000
+#define JOB    1
 
 static struct weir__control *control;
 static unsigned last;
 
+static int nothing(struct weir_task *task, weir_range range)
+{
+    (void)task;
+    (void)range;
+    return 0;
+}
+
+static const struct weir__job_kind kind = {.run = nothing};
+
+static void *map(size_t size)
+{
+    void *memory =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+    if (memory == MAP_FAILED)
+        exit(1);
+    return memory;
+}
+
+static void open_job(uint64_t cell)
+{
+    struct weir__job *job;
+
+    control->jobs = map((JOB + 1) * sizeof control->jobs[0]);
+    control->jobs_used = JOB + 1;
+    job = &control->jobs[JOB];
+    job->kind = &kind;
+    job->count = CHUNKS;
+    job->range = (weir_range){0, CHUNKS};
+    job->grain = 1;
+    job->cells = map(CHUNKS * sizeof job->cells[0] + weir__parts_size(CHUNKS));
+    for (int i = 0; i < CHUNKS; i++)
+        job->cells[i] = cell;
+    weir__parts_reset(job->cells, CHUNKS, job->retry_seq);
+    job->state = JOB_OPEN;
+}
+
+static void work(int workers)
+{
+    static const _Atomic uint64_t generation;
+    struct weir__tie tie = {.supervisor = getppid()};
+
+    for (int i = 0; i < workers; i++) {
+        struct weir_task task = {
+            .control = control,
+            .tie = &tie,
+            .mine = weir__mine(),
+            .generation = &generation,
+            .slot = (unsigned)i,
+            .incarnation = 1,
+        };
+
+        weir__work_on_job(&task, JOB);
+    }
+}
+
 __attribute__((noinline)) static void step(const char *name)
 {
+    if (strcmp(name, "leave") == 0)
+        work(control->workers);
+    else if (strcmp(name, "run") == 0)
+        work(1);
     if (strcmp(name, "open") == 0 || strcmp(name, "found") == 0)
         weir__take_spinner(control);
     if (strcmp(name, "announce") == 0) {
@@ -35,14 +103,11 @@ __attribute__((noinline)) static void step(const char *name)
 int main(int argc, char **argv)
 {
     const int workers = argc == 3 ? atoi(argv[1]) : 0;
-    const size_t size = sizeof *control + ((size_t)workers + 1) * sizeof control->slots[0];
     _Atomic uint64_t *bits;
 
     if (workers < 1 || workers > WEIR_WORKERS_MAX)
         return 2;
-    control = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (control == MAP_FAILED)
-        return 1;
+    control = map(sizeof *control + ((size_t)workers + 1) * sizeof control->slots[0]);
     control->workers = workers;
     control->spinners_max = workers;
     control->host_cpu = -1;
@@ -51,6 +116,8 @@ int main(int argc, char **argv)
                                         : &control->meeting[last / 64].spinning;
     if (strcmp(argv[2], "wake") == 0 || strcmp(argv[2], "found") == 0)
         atomic_fetch_or(bits, UINT64_C(1) << (last % 64));
+    if (strcmp(argv[2], "leave") == 0 || strcmp(argv[2], "run") == 0)
+        open_job(strcmp(argv[2], "run") == 0 ? CELL_FREE : CELL_DONE);
     step(argv[2]);
     return 0;
 }

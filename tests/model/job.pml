@@ -15,6 +15,9 @@
  * since it was last read, which is what comparing its number comes to. What no later step depends
  * on is set to one value, to have fewer states.
  *
+ * With -DPARTS each chunk is a part of its own (parts.h), and a worker passes over those whose mark
+ * says that no chunk of it is FREE.
+ *
  * With -DNO_BELLS each process sees at once what it waits for: a smaller model of all the rest, for
  * more chunks and kills.
  *
@@ -51,6 +54,9 @@ byte count;
 byte inside, settled;
 bool looking, entered; /* since the host last looked: the count of entries has changed */
 byte retry_seq;
+#ifdef PARTS
+byte mark[CHUNKS]; /* 1 + the retry_seq at which the part was looked through; 0: it was not */
+#endif
 bool recount, waiting, stop;
 bool ready;
 bool parked[2], bell[2], host_bell;
@@ -135,6 +141,19 @@ again:
             atomic { retries = retry_seq; believed = generation; mine = 0; i = 0 };
             do
             :: atomic { i < count -> c = (i + me) % count; i++ }; /* its own region first */
+#ifdef PARTS
+                if
+#ifdef BUG_MARK_FOR_EVER
+                :: mark[c] != 0 -> goto passed
+#else
+                :: mark[c] == retries + 1 -> goto passed
+#endif
+                :: else
+                fi;
+#ifdef BUG_MARK_BEFORE_LOOKING
+                mark[c] = retries + 1;
+#endif
+#endif
                 if
                 :: state[c] == FREE && !stop ->
 #ifndef BUG_CLAIM_BEFORE_CHUNK
@@ -166,8 +185,20 @@ again:
                         }
                     :: else
                     fi
+#ifdef PARTS
+                :: state[c] != FREE ->
+#ifdef BUG_MARK_WITH_A_LATER_NUMBER
+                    mark[c] = retry_seq + 1
+#else
+                    mark[c] = retries + 1
+#endif
+                :: state[c] == FREE && stop
+#else
                 :: else
-                fi
+#endif
+                fi;
+passed:
+                skip
             :: atomic { else -> c = 0; i = 0; break }
             od;
             if
@@ -422,6 +453,9 @@ inline run_job(n)
         do
         :: c < CHUNKS ->
             state[c] = FREE;
+#ifdef PARTS
+            mark[c] = 0;
+#endif
             attempt[c] = 0;
             owner[c] = NOBODY;
             c++

@@ -59,10 +59,16 @@ job() {
     cancel="-DNO_BELLS -DCHUNKS=1 -DCHUNKS_AGAIN=0 -DKILLS=1 -DCANCEL"
     bells="-DCHUNKS=1 -DCHUNKS_AGAIN=0 -DKILLS=1"
 
-    for options in "$ledger" "$twice" "$failing" "$reuse" "$cancel" "$bells"; do
+    parts="$twice -DPARTS"
+
+    for options in "$ledger" "$twice" "$failing" "$reuse" "$cancel" "$bells" "$parts" "$reuse -DPARTS" \
+        "-DNO_BELLS -DCHUNKS=2 -DCHUNKS_AGAIN=0 -DKILLS=1 -DPARTS"; do
         good "$options"
     done
-    [ "$length" != long ] || good "-DNO_BELLS -DCHUNKS=3 -DCHUNKS_AGAIN=0 -DKILLS=2"
+    if [ "$length" = long ]; then
+        good "-DNO_BELLS -DCHUNKS=3 -DCHUNKS_AGAIN=0 -DKILLS=2"
+        good "-DNO_BELLS -DCHUNKS=2 -DCHUNKS_AGAIN=0 -DKILLS=2 -DPARTS"
+    fi
     bug BUG_CLAIM_BEFORE_CHUNK "$twice"
     bug BUG_FORK_BEFORE_RECLAIMING "$twice"
     bug BUG_NO_REPAIR "$twice"
@@ -78,6 +84,9 @@ job() {
     bug BUG_NO_LOOK_AT_STATE "$reuse"
     bug BUG_REUSE_WHILE_INSIDE "$reuse"
     bug BUG_SEAL_IN_TWO_STEPS "$cancel"
+    bug BUG_MARK_BEFORE_LOOKING "$parts"
+    bug BUG_MARK_FOR_EVER "$parts"
+    bug BUG_MARK_WITH_A_LATER_NUMBER "$parts"
 }
 
 wake() {
