@@ -56,6 +56,32 @@ static void chunks(struct bench *bench, int i)
          "weir_pool_for");
 }
 
+static int call_chunks(weir_task *task, weir_range range, void *arg)
+{
+    (void)task;
+    (void)range;
+    chunks(arg, 0);
+    return 0;
+}
+
+/* The chunks of a job that a task makes, which its worker runs in place. */
+static void nested(struct bench *bench, int i)
+{
+    (void)i;
+    must(weir_pool_for(bench->pool, weir_range_of(1), call_chunks, bench, NULL) == 0,
+         "weir_pool_for");
+}
+
+/* As many calls of the same function, without a pool. */
+static void bare(struct bench *bench, int i)
+{
+    weir_task_fn volatile function = nothing;
+
+    (void)i;
+    for (int k = 0; k < CHUNKS; k++)
+        must(function(NULL, (weir_range){k, k + 1}, bench) == 0, "a function");
+}
+
 /* All are submitted before the first one is awaited. */
 static void submit(struct bench *bench, int i)
 {
@@ -131,6 +157,8 @@ static const struct bench_case cases[] = {
     {"pool_map_cold", 20, 1, 3000, pool_map},
     {"pool_map_cool", 100, 1, 200, pool_map},
     {"chunks", 1, CHUNKS, 0, chunks},
+    {"nested", 1, CHUNKS, 0, nested},
+    {"bare", 1, CHUNKS, 0, bare},
     {"submit", 1, TASKS, 0, submit},
     {"manager", 5, 1, 0, manager},
     {"pool_job", 5, 1, 0, pool_job},
@@ -158,7 +186,8 @@ static double run_round(const struct bench_case *which, struct bench *bench)
 
 static weir_pool *new_pool(weir_scope *scope, const char *trace)
 {
-    weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = 2, .trace = trace});
+    weir_pool *pool = weir_pool_new(
+        scope, &(weir_pool_options){.workers = 2, .trace = trace, .nested = WEIR_NESTED_SERIAL});
 
     must(pool != NULL, "weir_pool_new");
     return pool;
@@ -192,7 +221,8 @@ static void run(const struct bench_case *which, bool traced, const char *tool)
         file = mkstemp(trace);
         must(file >= 0, "a file for the trace");
     }
-    if (which->operation == pool_map || which->operation == submit || which->operation == chunks)
+    if (which->operation == pool_map || which->operation == submit || which->operation == chunks ||
+        which->operation == nested)
         bench.pool = new_pool(bench.scope, traced ? trace : NULL);
     if (tool != NULL)
         watcher = watch(bench.pool, tool);
