@@ -61,8 +61,8 @@ struct sim_config {
     void (*cancel)(struct weir__collective *call); /* called for node `cancel_node` at cancel_ns */
     int cancel_node;
     int64_t cancel_ns;
-    /* Not SIM_ANY_TIME: dead_ns or cancel_ns is counted from where the node comes into this phase of
-     * its call phase_call, from 1. */
+    /* Not SIM_ANY_TIME: dead_ns or cancel_ns is counted from where the node comes into this phase
+     * of its call phase_call, from 1. */
     enum sim_phase phase;
     int phase_call;
 };
