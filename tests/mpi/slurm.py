@@ -59,7 +59,7 @@ SelectTypeParameters=CR_CPU
 ReturnToService=2
 KillWait={kill_wait_s}
 MessageTimeout=5
-SlurmdTimeout=5
+SlurmdTimeout={slurmd_timeout_s}
 SlurmdParameters=config_overrides
 NodeName=node[1-2] CPUs={cpus}
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
@@ -171,7 +171,8 @@ class Slurm(Machines):
 
     def configure(self):
         with open(ROOM + "/slurm.conf", "w", encoding="utf-8") as file:
-            file.write(CONFIGURATION.format(temporary=TEMPORARY, room=ROOM, tracker=self.tracker, cpus=CPUS, kill_wait_s=KILL_WAIT_S))
+            file.write(CONFIGURATION.format(temporary=TEMPORARY, room=ROOM, tracker=self.tracker, cpus=CPUS, kill_wait_s=KILL_WAIT_S,
+                                            slurmd_timeout_s=round(5 * SLACK)))
         with open(ROOM + "/mpi.conf", "w", encoding="utf-8") as file:
             file.write("PMIxCliTmpDirBase=%s\n" % TEMPORARY)
         if self.tracker == "cgroup":
@@ -366,8 +367,16 @@ class Starts(OnSlurm):
             self.is_clean_soon()
 
     def test_two_on_a_node_keep_their_cpus(self):
+        """One in a hundred starts of four processes dies in MPI_Init() of Open MPI 4.1, whose TCP transport calls a function
+        that it does not have yet, for a message of a process that is faster."""
         for _ in range(TRIALS):
-            output = self.succeed("srun", "-K", "-N2", "--ntasks-per-node=2", "-c", str(CPUS // 2), PMI, NODE, "names")
+            words = ["srun", "-K", "-N2", "--ntasks-per-node=2", "-c", str(CPUS // 2), PMI, NODE, "names"]
+            status, output = self.machines.run(*words)
+            if MPI == "openmpi" and status != 0 and "Failing at address: (nil)" in output:
+                print("MPI_Init() has died", file=sys.stderr)
+                self.tearDown()
+                continue
+            self.assertEqual(status, 0, output)
             self.assertEqual([(nodes, workers) for _, nodes, _, _, workers, *_ in WHO.findall(output)],
                              [("4", str(CPUS // 2))] * 4, output)
 
