@@ -150,7 +150,6 @@ static int begin_mpi(struct begun *begun, const weir_cluster_options *options, i
 
     weir__greeting_fill(&mine, cluster->pool == NULL ? 0 : weir_pool_workers(cluster->pool), code);
     raise_file_limit();
-    advise(&begun->launcher);
     code = weir__port_mpi_open(&cluster->port, &mine, sizeof mine, &greetings);
     if (code < 0)
         return code;
@@ -200,6 +199,7 @@ static int begin(struct begun *begun, const weir_cluster_options *options)
     int code;
 
     weir__launcher_find(&begun->launcher);
+    advise(&begun->launcher); /* early: the end of another process may end this one */
     code = prepare(begun, options);
     weir__launcher_watch(&begun->launcher);
     code = begin_mpi(begun, options, code);

@@ -458,7 +458,7 @@ class Wrong(OnSlurm):
                      said=["nodes 0 and 1 are both on host node1 and share its CPUs", "srun --ntasks-per-node=1 -c N"])
 
     def test_no_pmi(self):
-        self.refused(*SRUN, "-c", str(CPUS), NODE, "names", said=["type `srun %s`" % PMI])
+        self.refused(*SRUN, "-K0", "-c", str(CPUS), NODE, "names", said=["type `srun %s`" % PMI])
 
     def test_the_pmi_of_another_mpi(self):
         said = {"openmpi": "PMIx support", "mpich": "type `srun %s`" % PMI}[MPI]  # Open MPI ends the program itself
