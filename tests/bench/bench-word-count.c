@@ -9,9 +9,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#define BYTES_PER_WORD 7.5
+#include "made-text.h"
 
 static char path[256];
 static weir_text *text;
@@ -67,45 +66,23 @@ static void clear(void)
     openmp_clear();
 }
 
-/* Word number `n` (below 26^5): five digits in base 26, which make it different from all others,
- * and up to three letters more. 6.5 letters on average. */
-static size_t make_word(uint64_t n, char *out)
+static void make(const struct bench *bench, uint64_t keys)
 {
-    size_t length = 5 + n % 4, i = 0;
-
-    for (uint64_t left = n; i < 5; left /= 26)
-        out[i++] = (char)('a' + left % 26);
-    for (; i < length; i++)
-        out[i] = (char)('a' + random_of(n, i) % 26);
-    return length;
-}
-
-/* Each of `keys` words is as likely as any other, with a space or a newline behind. */
-static void make_text(const struct bench *bench, uint64_t keys)
-{
-    const size_t words = (size_t)((double)bench->bytes / BYTES_PER_WORD);
     weir_shm *block = weir_scope_shm(bench->scope, (size_t)bench->bytes);
-    char *at, *end;
 
     must(block != NULL, "weir_scope_shm");
     snprintf(path, sizeof path, "/dev/shm/%s", weir_shm_name(block));
-    at = weir_shm_buf(block);
-    end = at + bench->bytes;
-    for (size_t i = 0; i < words && end - at > 16; i++) {
-        at += make_word(random_of(bench->seed, i) % keys, at);
-        *at++ = i % 12 == 11 ? '\n' : ' ';
-    }
-    memset(at, '\n', (size_t)(end - at));
+    make_text(weir_shm_buf(block), (size_t)bench->bytes, keys, bench->seed);
 }
 
 static void make_few(const struct bench *bench)
 {
-    make_text(bench, 100000);
+    make(bench, 100000);
 }
 
 static void make_many(const struct bench *bench)
 {
-    make_text(bench, 1000000);
+    make(bench, 1000000);
 }
 
 int main(int argc, char **argv)

@@ -11,6 +11,8 @@
 
 #include <weir.h>
 
+#include "random-of.h"
+
 #define KERNEL_WAYS_MAX 6
 
 /* The loop of all ways: one copy, so that they differ by nothing that the compiler made of it. */
@@ -49,22 +51,6 @@ int kernel_main(int argc, char **argv, const struct kernel *kernels, int count);
 
 /* Ends the program with weir's last error unless good. */
 void must(bool good, const char *what);
-
-/* A number of 64 bits that looks random, the same for the same seed and index. */
-static inline uint64_t random_of(uint64_t seed, uint64_t index)
-{
-    uint64_t x = seed + (index + 1) * UINT64_C(0x9e3779b97f4a7c15);
-
-    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-    return x ^ x >> 31;
-}
-
-/* 0 to below 1. */
-static inline double random_real(uint64_t seed, uint64_t index)
-{
-    return (double)(random_of(seed, index) >> 11) / 0x1p53;
-}
 
 /* The distance of two numbers as a part of the larger one. */
 static inline double relative_difference(double a, double b)

@@ -6,16 +6,7 @@
 #define BENCH_WORDS_H
 
 #include "kernel.h"
-
-#include <stddef.h>
-#include <stdint.h>
-
-struct word {
-    const char *text; /* in the mapped file; NULL: free */
-    uint32_t length;
-    uint32_t hash;
-    int64_t count;
-};
+#include "word-table.h"
 
 /* Maps the file and counts its words. */
 void openmp_count(const char *path, int threads);
