@@ -73,6 +73,10 @@ has_launcher() {
     "$1" --version >/dev/null 2>&1
 }
 
+has_mrmpi() {
+    [ -e /usr/include/mrmpi/cmapreduce.h ]
+}
+
 has_javascript() {
     has_command node || has_command njs
 }
@@ -168,6 +172,11 @@ need_to_slurm() {
     want slurm-client has_command srun
     want slurm-wlm-basic-plugins has_slurm_plugins
     want munge has_program munged
+}
+
+# What clusters are measured beside.
+need_to_compare() {
+    want libmrmpi-dev has_mrmpi
 }
 
 as_root() {

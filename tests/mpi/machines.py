@@ -11,7 +11,7 @@ Launchers start their daemons on them by AGENT, in place of ssh: it asks the pro
 that all of them see, to run a command on one of them.
 
     machines.py agent [OPTION...] HOST COMMAND...     the agent
-    machines.py init HOST                             the first process of a machine, and who waits for it
+    machines.py init HOST SIZE                        the first process of a machine, and who waits for it
 """
 
 import array
@@ -96,7 +96,7 @@ def reap_for_ever():
             pass
 
 
-def init(host):
+def init(host, shm_size):
     """Says its process number on stdout when the machine is ready."""
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     check(libc.unshare(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | CLONE_NEWNET), "unshare")
@@ -106,7 +106,7 @@ def init(host):
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         mount(None, "/", None, MS_REC | MS_PRIVATE)
         mount("proc", "/proc", "proc")
-        mount("tmpfs", "/dev/shm", "tmpfs", data="mode=1777,size=" + SHM_SIZE)
+        mount("tmpfs", "/dev/shm", "tmpfs", data="mode=1777,size=" + shm_size)
         mount("tmpfs", TEMPORARY, "tmpfs", data="mode=1777")
         mount(HOSTS, "/etc/hosts", None, MS_BIND)
         socket.sethostname(host)
@@ -184,7 +184,9 @@ class Machines:
     private = False
     cables = 0  # that have been made: the names of those of dead machines go later than these
 
-    def __init__(self, count):
+    def __init__(self, count, cpus=(), shm_size=SHM_SIZE):
+        self.cpus = dict(enumerate(cpus))  # machine -> the set of CPUs that it has; without: all
+        self.shm_size = shm_size
         self.hosts = ["node%d" % (i + 1) for i in range(count)]
         self.inits = {}  # host -> its first process
         self.holders = []
@@ -217,7 +219,7 @@ class Machines:
         return self
 
     def boot(self, i, host):
-        holder = subprocess.Popen([sys.executable, HERE, "init", host], stdout=subprocess.PIPE, text=True)
+        holder = subprocess.Popen([sys.executable, HERE, "init", host, self.shm_size], stdout=subprocess.PIPE, text=True)
         self.holders[i:i + 1] = [holder]
         self.inits[host] = int(holder.stdout.readline())
         inside = ["nsenter", "-t", str(self.inits[host]), "-n", "ip"]
@@ -253,7 +255,10 @@ class Machines:
     def start(self, host, *command, **options):
         """Starts a command on a machine."""
         options.setdefault("env", dict(os.environ, TMPDIR=TEMPORARY))
-        return subprocess.Popen(["nsenter", "-t", str(self.inits[host]), "-m", "-u", "-i", "-n", "-p", "--", *command], **options)
+        cpus = self.cpus.get(self.hosts.index(host))
+        bound = ["taskset", "-c", ",".join(map(str, sorted(cpus)))] if cpus else []
+        return subprocess.Popen(["nsenter", "-t", str(self.inits[host]), "-m", "-u", "-i", "-n", "-p", "--", *bound, *command],
+                                **options)
 
     def power_off(self, host):
         """kill -9 of its first process: all others go with it."""
@@ -353,4 +358,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "agent":
         sys.exit(agent(sys.argv[2:]))
     if sys.argv[1] == "init":
-        init(sys.argv[2])
+        init(*sys.argv[2:])
