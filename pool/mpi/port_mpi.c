@@ -169,14 +169,26 @@ static size_t port_unsent(const struct weir__port *port)
 
 /* ---- receiving ----------------------------------------------------------------------------- */
 
+/* MPI_Improbe() of Open MPI looks, and then lets come what has arrived: what it has let come is
+ * found by the next call, before which this thread would sleep. */
+static int probe(struct mpi_port *p, int *found, MPI_Message *matched, MPI_Status *status)
+{
+    int code = MPI_SUCCESS;
+
+    *found = 0;
+    for (int looks = 0; looks < 2 && !*found && code == MPI_SUCCESS; looks++)
+        code = MPI_Improbe(MPI_ANY_SOURCE, TAG, p->comm, found, matched, status);
+    return code;
+}
+
 /* Begins to receive a message that is there; 1, or 0: there is none. */
 static int match(struct mpi_port *p)
 {
     struct coming *coming = &p->coming[p->coming_count];
     MPI_Message matched;
     MPI_Status status;
-    int found = 0, size = 0;
-    int code = MPI_Improbe(MPI_ANY_SOURCE, TAG, p->comm, &found, &matched, &status);
+    int found, size = 0;
+    int code = probe(p, &found, &matched, &status);
 
     if (code != MPI_SUCCESS)
         return fail(p, "MPI_Improbe", code);
