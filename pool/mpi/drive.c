@@ -4,9 +4,9 @@
  *
  * The calling thread does all of it: it takes messages, has blocks run by the pool's asynchronous
  * calls, a few at a time so that workers roll from one into the next, and sleeps in between. It
- * polls the port, as MPI has nothing to wait for beside other descriptors: at once for 50 us,
- * then each millisecond, or each five if a block waits besides those that run, since the answer
- * that it could get is for later. The pool's descriptor wakes it at once.
+ * polls the port, as MPI has nothing to wait for beside other descriptors: at once for 50 us unless
+ * blocks run, then each millisecond, or each five if a block waits besides those that run, since
+ * the answer that it could get is for later. The pool's descriptor wakes it at once.
  */
 #include "pool/mpi/drive.h"
 
@@ -42,6 +42,7 @@ struct drive {
     struct weir__show show;
     struct slot slots[SLOTS];
     int slots_count;
+    int fd; /* the pool's, readable when something has ended; or a negative error */
     bool begun, cancelled;
 };
 
@@ -151,12 +152,22 @@ static void end_block(struct drive *drive, struct slot *slot)
     weir_future_free(future);
 }
 
+/* Calls note_end() for the blocks that have ended. The pool looks at many things before it finds
+ * that there is none, so its descriptor is asked first. */
+static void dispatch(const struct drive *drive)
+{
+    struct pollfd set = {.fd = drive->fd, .events = POLLIN};
+
+    if (drive->fd < 0 || poll(&set, 1, 0) != 0)
+        weir_pool_dispatch(drive->cluster->pool);
+}
+
 /* Takes over what has ended; true if something has. */
 static bool end_blocks(struct drive *drive)
 {
     bool ended = false;
 
-    weir_pool_dispatch(drive->cluster->pool);
+    dispatch(drive);
     for (int i = 0; i < drive->slots_count; i++) {
         if (drive->slots[i].future == NULL || !drive->slots[i].done)
             continue;
@@ -245,13 +256,21 @@ static int64_t sleep_most(const struct drive *drive)
     return weir__collective_has_block(&drive->call) ? 5 * SLEEP_NS : SLEEP_NS;
 }
 
+/* While blocks run there is nothing that this thread could make faster by looking often. */
+static void wait_more(struct drive *drive, struct weir__wait *wait)
+{
+    if (wait->since_ns == 0 && is_running(drive))
+        *wait = (struct weir__wait){.since_ns = weir__now_ns() - SPIN_NS, .sleep_ns = SLEEP_NS};
+    weir__wait_more(wait, drive->fd, sleep_most(drive));
+}
+
 static bool exchange(struct drive *drive)
 {
     return drive->work != NULL && drive->work->exchanger != NULL &&
            weir__exchanger_step(drive->work->exchanger, &drive->call);
 }
 
-static void loop(struct drive *drive, int fd)
+static void loop(struct drive *drive)
 {
     struct weir__wait wait = {0};
     int64_t left_ns = 0;
@@ -274,7 +293,7 @@ static void loop(struct drive *drive, int fd)
         }
         if (drive->cluster->watch != NULL)
             drive->cluster->watch(drive->cluster);
-        weir__wait_more(&wait, fd, sleep_most(drive));
+        wait_more(drive, &wait);
     }
 }
 
@@ -320,11 +339,11 @@ static void begin(struct drive *drive, const struct weir__collective_spec *spec)
 int weir__drive(struct weir_cluster *cluster, const struct weir__collective_spec *spec,
                 const struct weir__work *work, void *result)
 {
-    const int fd = weir_pool_fd(cluster->pool);
-    __attribute__((cleanup(leave))) struct drive drive = {.cluster = cluster, .work = work};
+    __attribute__((cleanup(leave))) struct drive drive = {
+        .cluster = cluster, .work = work, .fd = weir_pool_fd(cluster->pool)};
 
     begin(&drive, spec);
-    loop(&drive, fd);
+    loop(&drive);
     weir__show_end(&drive.show, &drive.call, weir__now_ns());
     if (drive.call.outcome.error.code != 0)
         return weir__cluster_fail_with(&drive.call.outcome);
