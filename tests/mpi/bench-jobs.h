@@ -14,7 +14,7 @@
 #define PIXELS   (INT64_C(32) << 20)
 #define PASSES   48 /* that are made over a part of the pixels */
 #define POINTS   (INT64_C(4) << 20)
-#define CLUSTERS 160
+#define CLUSTERS 64
 #define AXES     8
 #define CHUNKS   256
 

@@ -21,7 +21,7 @@
 static weir_cluster *cluster;
 static const char *text_path;
 static const weir_job_options cut = {.chunks = CHUNKS};
-static const weir_cluster_job fine = {.block = 4};
+static const weir_cluster_job fine = {.block = 1};
 
 static void must(bool good, const char *what)
 {
@@ -171,8 +171,8 @@ static void words(enum way way, const weir_map_reduction *reduction)
 
     must(text != NULL, "weir_text_open");
     table = weir_cluster_map_reduce(cluster, weir_text_range(text), reduction, text,
-                                    by_default ? NULL : &(weir_job_options){.chunks = 64},
-                                    by_default ? NULL : &fine);
+                                    by_default ? NULL : &(weir_job_options){.chunks = 16},
+                                    by_default ? NULL : &(weir_cluster_job){.block = 1});
     must(table != NULL, "weir_cluster_map_reduce");
     if (weir_cluster_node(cluster) == 0)
         say_round(begin, 1, (double)weir_cluster_table_len(table));

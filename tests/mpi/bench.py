@@ -19,7 +19,7 @@ from machines import AGENT, Machines, why_not
 
 MPI, FOLDER, ROUNDS = sys.argv[1], os.path.abspath(sys.argv[2]), int(sys.argv[3])
 PAUSE_S = 0.1
-TEXT_MIB, TEXT_MRMPI_MIB, PAGE_MB = 512, 128, 1024
+TEXT_MIB, TEXT_MRMPI_MIB, PAGE_MB = 512, 128, 512
 os.environ.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", LC_ALL="C", OMP_WAIT_POLICY="passive")
 CPUS = sorted(os.sched_getaffinity(0))[:2]
 
