@@ -352,7 +352,8 @@ static void describe(struct weir__collective_spec *spec, struct keyed *keyed,
     keyed->group_bits = weir__group_bits(nodes);
     keyed->first = weir__group_first(keyed->group_bits, node, nodes);
     keyed->end = weir__group_first(keyed->group_bits, node + 1, nodes);
-    keyed->any_order = reduction->any_order || reduction->combine == weir_sum_int64;
+    /* alone there is nothing to send, and merging twice would be for nothing */
+    keyed->any_order = nodes > 1 && (reduction->any_order || reduction->combine == weir_sum_int64);
     spec->exchanges = true;
     spec->parts = keyed->any_order ? (int64_t)nodes * MERGED_MAX : spec->cut.chunks;
     spec->land = land;
