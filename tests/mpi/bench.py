@@ -45,7 +45,7 @@ ROWS = {
     "doubles_many": ("many", (WEIR, "doubles"), (WEIR, "doubles_any"), None),
     "words_many": ("many", (WEIR, "words"), (PEER, "words"), 1.0),
 }
-TEXTS = {"few": (TEXT_MIB, 100000), "small": (TEXT_MRMPI_MIB, 100000), "many": (TEXT_MIB // 2, 2000000)}
+TEXTS = {"few": (TEXT_MIB, 100000), "small": (TEXT_MRMPI_MIB, 100000), "many": (TEXT_MIB // 4, 2000000)}
 
 
 def launcher(hosts):
