@@ -223,7 +223,7 @@ static void nobody_is_taken_for_lost__in_a_long_call(void **state)
                                     .jitter_ns = 2 * SIM_MS,
                                     .silence_ns = 1000 * SIM_MS};
 
-        sim_run(&config, &call, 1, assert_all_well, &config);
+        sim_run(&config, &call, 1, sim_assert_well, &config);
     }
 }
 
