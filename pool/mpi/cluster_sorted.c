@@ -245,7 +245,7 @@ static void leave(struct sorting *sorting)
     free(sorting->lists);
 }
 
-static weir_pair *sort(struct weir__collective_spec *spec, const weir_cluster_table *table,
+static weir_pair *sort(const struct weir__collective_spec *asked, const weir_cluster_table *table,
                        int (*compare)(const weir_pair *a, const weir_pair *b), size_t most,
                        size_t *count)
 {
@@ -257,11 +257,12 @@ static weir_pair *sort(struct weir__collective_spec *spec, const weir_cluster_ta
         .most = most,
         .lists = calloc((size_t)cluster->port->nodes, sizeof *sorting.lists)};
     const struct weir__work work = {.exchanger = &sorting.exchanger};
+    struct weir__collective_spec spec = *asked;
 
+    spec.owner = &sorting;
     if (sorting.lists == NULL)
-        spec->refused = weir__cluster_error_of(-ENOMEM, "no memory to sort a table");
-    spec->owner = &sorting;
-    if (weir__drive(cluster, spec, &work, NULL) < 0) {
+        spec.refused = weir__cluster_error_of(-ENOMEM, "no memory to sort a table");
+    if (weir__drive(cluster, &spec, &work, NULL) < 0) {
         free(sorting.pairs);
         return NULL;
     }

@@ -85,7 +85,7 @@ static weir_future *run_block(const struct drive *drive, int64_t block)
     weir_pool *pool = drive->cluster->pool;
 
     if (work->exchanger != NULL)
-        return work->exchanger->functions->run(work->exchanger, items, &options);
+        return weir__exchanger_run(work->exchanger, items, &options);
     return work->reduction != NULL
                ? weir_pool_reduce_async(pool, items, work->reduction, work->arg, &options)
                : weir_pool_for_async(pool, items, work->function, work->arg, &options);

@@ -12,6 +12,12 @@ static void note_end(weir_future *future, void *arg)
     exchanger->future_ended = true;
 }
 
+weir_future *weir__exchanger_run(struct weir__exchanger *exchanger, weir_range range,
+                                 const weir_job_options *options)
+{
+    return exchanger->functions->run(exchanger, range, options);
+}
+
 int weir__exchanger_wait_for(struct weir__exchanger *exchanger, weir_future *future)
 {
     exchanger->future_ended = false;

@@ -31,6 +31,10 @@ struct weir__exchanger_functions {
     int (*merge)(struct weir__exchanger *exchanger, struct weir__collective *call);
 };
 
+/* Runs a block's range; NULL: the last error. */
+weir_future *weir__exchanger_run(struct weir__exchanger *exchanger, weir_range range,
+                                 const weir_job_options *options);
+
 /* Does what is due; true if something has happened. */
 bool weir__exchanger_step(struct weir__exchanger *exchanger, struct weir__collective *call);
 
