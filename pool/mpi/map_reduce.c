@@ -29,8 +29,8 @@
 #include "pool/mpi/request.h"
 #include "shm/error.h"
 
-#define CHUNKS_DEFAULT    1024
-#define BLOCK_DEFAULT     16
+#define CHUNKS_DEFAULT    256
+#define BLOCK_DEFAULT     2
 #define MERGED_MAX        64 /* parts of a node, where the order makes no difference */
 #define RECORDS_OF_MERGED 8192
 #define ONE_MESSAGE       ((size_t)64 << 10) /* a part that is copied, to be sent at once */
@@ -234,7 +234,6 @@ static uint32_t count_merged(const struct keyed *keyed)
 
 static int merge_own(struct keyed *keyed)
 {
-    weir_map_reduction reduction = *keyed->reduction;
     const uint32_t count = count_merged(keyed);
     const struct weir__merge merge = {
         .outputs = keyed->mapped,
@@ -245,10 +244,9 @@ static int merge_own(struct keyed *keyed)
         .as_outputs = true,
     };
 
-    reduction.reduce = NULL;
-    return weir__exchanger_wait_for(&keyed->exchanger,
-                                    weir__merge_async(keyed->exchanger.cluster->pool, &reduction,
-                                                      keyed->arg, keyed->options, &merge));
+    return weir__exchanger_wait_for(
+        &keyed->exchanger, weir__merge_async(keyed->exchanger.cluster->pool, keyed->reduction,
+                                             keyed->arg, keyed->options, &merge));
 }
 
 /* What has been merged takes the place of what the chunks have given. */

@@ -210,7 +210,8 @@ typedef struct weir_cluster_table weir_cluster_table;
 /* Runs the map-reduce over the range, on all nodes. Each key is on one node, and has the value that
  * weir_pool_map_reduce() gives with the same range, chunks and grain, for any number of nodes.
  *
- * `options`: chunks 0 and grain 0: 1,024 chunks; at most 4,096. `job->block` 0: 16 chunks.
+ * `options`: chunks 0 and grain 0: 256 chunks; at most 4,096. `job->block` 0: 2 chunks. Each chunk
+ * has a table, so more than share out the work cost time.
  * map, combine and reduce are called in the workers of the node that has the chunk or the key. The
  * reduction's value_size, whether it has a reduce, and any_order must be the same on all nodes.
  * Each chunk's keys are sent to their nodes; with reduction->any_order those of a whole node, each

@@ -242,7 +242,7 @@ static void reduce_all(weir_cluster *cluster, struct nodes_seen *seen)
             continue;
         }
         if (options.chunks == 0 && options.grain == 0)
-            alone.chunks = 1024;
+            alone.chunks = 256;
         whole = weir_pool_map_reduce(weir_cluster_pool(cluster), range, reduction, NULL, &alone);
         nodes_note(seen, whole != NULL ? compare(cluster, table, whole) : 1,
                    (double)weir_cluster_table_len(table));
@@ -335,15 +335,20 @@ static int fail_to_reduce(weir_task *task, weir_pair *pair, void *arg)
     return strcmp(pair->key, "abc61") == 0 ? weir_task_fail(task, 9, "not that key") : 0;
 }
 
-static int fail_reduction(weir_cluster *cluster, weir_map_reduction wrong)
+static int fail_in_blocks(weir_cluster *cluster, weir_map_reduction wrong, int64_t block)
 {
     weir_cluster_table *table = weir_cluster_map_reduce(cluster, weir_range_of(ITEMS), &wrong, NULL,
-                                                        OPTIONS(.chunks = 64), JOB(.block = 4));
+                                                        OPTIONS(.chunks = 64), JOB(.block = block));
 
     if (table == NULL)
         return weir_last_error()->code;
     weir_cluster_table_free(table);
     return 0;
+}
+
+static int fail_reduction(weir_cluster *cluster, weir_map_reduction wrong)
+{
+    return fail_in_blocks(cluster, wrong, 4);
 }
 
 static void fail_in_turn(weir_cluster *cluster, struct nodes_seen *seen)
@@ -363,6 +368,10 @@ static void fail_in_turn(weir_cluster *cluster, struct nodes_seen *seen)
     wrong = reductions[1];
     wrong.memory = node == 1 ? 400000 : 0;
     nodes_note(seen, fail_reduction(cluster, wrong), 0);
+    /* one block, which another node has run as a rule: all that node 1 has came from there */
+    wrong = reductions[1];
+    wrong.memory = node == 1 ? 100000 : 0;
+    nodes_note(seen, fail_in_blocks(cluster, wrong, 64), 0);
     wrong = good;
     wrong.map = node == 2 ? NULL : good.map;
     nodes_note(seen, fail_reduction(cluster, wrong), 0);
@@ -391,6 +400,7 @@ static void all_nodes_have_the_same_error__when_one_fails(void **state)
         {WEIR_EFAILED, "not that key"},
         {-ENOMEM, "limit of 40000 bytes"},
         {-ENOMEM, "node 1 (hostb): "},
+        {-ENOMEM, "of what others have for it"},
         {-EINVAL, "map-reduction's map is NULL"},
         {-EPROTO, "the size is 8 and 16"},
         {-EPROTO, "any_order is 0 and 1"},
