@@ -60,7 +60,8 @@ static int emit_doubles(weir_task *task, weir_range range, void *arg)
     for (int64_t i = range.begin; i < range.end; i++) {
         double value = awkward_double(i);
         char key[80];
-        int size = make_key(i * 7919 % ITEMS, key);
+        /* some keys come often in each chunk: their sums' bits show the cut */
+        int size = make_key(i % 2 == 0 ? i % 307 : i * 7919 % ITEMS, key);
 
         weir_emit(task, key, (size_t)size, &value, sizeof value);
     }
