@@ -606,6 +606,7 @@ static int spec_map(struct weir__job_spec *spec, weir_pool **at, weir_range rang
 {
     weir_job_options own = options != NULL ? *options : (weir_job_options){0};
 
+    spec->map_reduce = NULL;
     if (own.chunks == 0 && own.grain == 0)
         own.chunks = CHUNKS_DEFAULT;
     if (weir__use_pool(at) < 0 || weir__check_map_reduction(reduction) < 0 ||
@@ -624,7 +625,8 @@ static int spec_map_reduce(struct weir__job_spec *spec, weir_pool **at, weir_ran
                            const weir_map_reduction *reduction, void *arg,
                            const weir_job_options *options)
 {
-    if (spec_map(spec, at, range, reduction, arg, options, WEIR__GROUP_BITS) < 0)
+    if (spec_map(spec, at, range, reduction, arg, options, WEIR__GROUP_BITS) < 0 ||
+        spec->map_reduce == NULL)
         return weir_last_error()->code;
     spec->map_reduce->merge = *spec;
     if (spec->count > 0)
@@ -649,7 +651,8 @@ weir_table *weir_pool_map_reduce(weir_pool *pool, weir_range range,
     struct weir__map_reduce *record __attribute__((cleanup(release_record_at))) = NULL;
     struct weir__job_spec spec;
 
-    if (spec_map_reduce(&spec, &pool, range, reduction, arg, options) < 0)
+    if (spec_map_reduce(&spec, &pool, range, reduction, arg, options) < 0 ||
+        spec.map_reduce == NULL)
         return NULL;
     record = spec.map_reduce;
     weir__run(pool, &spec, NULL);
@@ -683,7 +686,8 @@ weir_future *weir__map_async(weir_pool *pool, weir_range range, const weir_map_r
 {
     struct weir__job_spec spec;
 
-    if (spec_map(&spec, &pool, range, reduction, arg, options, group_bits) < 0)
+    if (spec_map(&spec, &pool, range, reduction, arg, options, group_bits) < 0 ||
+        spec.map_reduce == NULL)
         return NULL;
     spec.map_reduce->alone = true;
     return launch(pool, &spec);

@@ -59,8 +59,10 @@ static void write_pair(unsigned char *to, const weir_pair *pair)
     memset(to, 0, size);
     record->key_size = (uint32_t)pair->key_size;
     record->value_size = (uint32_t)pair->value_size;
-    memcpy(weir__pair_record_value(record), pair->value, pair->value_size);
-    memcpy(weir__pair_record_key(record), pair->key, pair->key_size);
+    if (pair->value_size > 0)
+        memcpy(weir__pair_record_value(record), pair->value, pair->value_size);
+    if (pair->key_size > 0)
+        memcpy(weir__pair_record_key(record), pair->key, pair->key_size);
 }
 
 static int write_list(struct sorting *sorting, struct list *list)
@@ -262,7 +264,7 @@ static weir_pair *sort(const struct weir__collective_spec *asked, const weir_clu
     spec.owner = &sorting;
     if (sorting.lists == NULL)
         spec.refused = weir__cluster_error_of(-ENOMEM, "no memory to sort a table");
-    if (weir__drive(cluster, &spec, &work, NULL) < 0) {
+    if (weir__drive(cluster, &spec, &work, NULL) < 0 || count == NULL) {
         free(sorting.pairs);
         return NULL;
     }
