@@ -35,6 +35,16 @@ def eventually(condition, what):
         time.sleep(0.005)
 
 
+def sleeps(pid):
+    """True if the process does nothing for a tenth of a second."""
+    for _ in range(10):
+        with open("/proc/%d/stat" % pid, encoding="utf-8") as file:
+            if file.read().rpartition(")")[2].split()[0] != "S":
+                return False
+        time.sleep(0.01)
+    return True
+
+
 def runs(pid):
     """Not a zombie either."""
     try:
@@ -339,6 +349,8 @@ class Ends(Run):
         with open("/proc/%d/stat" % pids[0], encoding="utf-8") as file:
             supervisor = int(file.read().rpartition(")")[2].split()[1])
         self.assertNotEqual(supervisor, program.pid)
+        # The command can run before weir has heard that it was started.
+        eventually(lambda: sleeps(program.pid), "weir waits for the command")
         os.kill(supervisor, signal.SIGKILL)
         _, err = program.communicate("", timeout=BOUND)
         self.assertEqual(program.returncode, 125)
