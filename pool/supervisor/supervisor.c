@@ -108,6 +108,7 @@ struct supervisor {
     struct pollfd polled[POLLED];
     struct weir__strays strays;
     struct weir__pauses pauses;
+    int64_t awake_ns;        /* since when it has not waited; 0: not yet */
     struct child *dead;      /* those that were reaped in this round */
     struct child **dead_end; /* where the next one is added */
     int found;               /* find_worker(): the last child that it found */
@@ -799,11 +800,40 @@ static void reap_all(const struct supervisor *supervisor)
     }
 }
 
+/* It woke later than planned: all processes of the pool stood still, if this one did not alone.
+ * Then the time does not count. A chunk that sleeps and one that stands still look alike from
+ * outside, so this process itself is what tells. */
+static void note_pause(struct supervisor *supervisor, int64_t planned, int64_t now)
+{
+    const int64_t pause = weir__pause_after(planned, now);
+
+    /* pairs with look.c, weir__look_asked() */
+    if (pause == 0 ||
+        atomic_load_explicit(&supervisor->control->alone_ns, memory_order_relaxed) >= planned)
+        return;
+    weir__pauses_add(&supervisor->pauses, planned, now);
+    if (supervisor->finish_ns != 0)
+        supervisor->finish_ns += pause;
+    if (supervisor->without_since_ns != 0)
+        supervisor->without_since_ns += pause;
+}
+
+/* The same between two waits: what is done there takes no such time. */
+static void note_pause_at_work(struct supervisor *supervisor)
+{
+    const int64_t now = weir__now_ns();
+
+    if (supervisor->awake_ns != 0)
+        note_pause(supervisor, supervisor->awake_ns, now);
+    supervisor->awake_ns = now;
+}
+
 static void look_at_deadlines(struct supervisor *supervisor)
 {
     struct weir__control *control = supervisor->control;
     int64_t next = INT64_MAX, seen = INT64_MAX;
 
+    note_pause_at_work(supervisor);
     /* seq_cst, then look at the jobs; pairs with look.c, weir__look_at(): a job that is not seen
      * here finds this, and rings */
     atomic_store(&control->look_ns, INT64_MAX);
@@ -931,39 +961,24 @@ static int next_timeout_ms(const struct supervisor *supervisor)
     return first == INT64_MAX ? -1 : weir__tick_ms(first - weir__now_ns());
 }
 
-/* It woke later than planned: all processes of the pool stood still, if this one did not alone.
- * Then the time does not count. A chunk that sleeps and one that stands still look alike from
- * outside, so this process itself is what tells. */
-static void note_pause(struct supervisor *supervisor, int64_t planned, int64_t now)
-{
-    const int64_t pause = weir__pause_after(planned, now);
-
-    /* pairs with look.c, weir__look_asked() */
-    if (pause == 0 ||
-        atomic_load_explicit(&supervisor->control->alone_ns, memory_order_relaxed) >= planned)
-        return;
-    weir__pauses_add(&supervisor->pauses, planned, now);
-    if (supervisor->finish_ns != 0)
-        supervisor->finish_ns += pause;
-    if (supervisor->without_since_ns != 0)
-        supervisor->without_since_ns += pause;
-}
-
 /* A kernel that cannot poll for now (ENOMEM) leaves everything to be looked at in turn, a little
  * later; what looks does not wait. Only the host's end is seen by its lifeline alone then. */
 static void wait_for_events(struct supervisor *supervisor)
 {
     const int timeout = next_timeout_ms(supervisor);
     const struct timespec limit = {timeout / 1000, timeout % 1000 * 1000000L};
-    const int64_t planned = weir__now_ns() + timeout * INT64_C(1000000);
+    int64_t planned;
     struct pollfd *polled = supervisor->polled;
     sigset_t none;
     int error;
 
+    note_pause_at_work(supervisor);
+    planned = supervisor->awake_ns + timeout * INT64_C(1000000);
     sigemptyset(&none);
     error = ppoll(polled, POLLED, timeout >= 0 ? &limit : NULL, &none) < 0 ? errno : 0;
+    supervisor->awake_ns = weir__now_ns();
     if (timeout >= 0)
-        note_pause(supervisor, planned, weir__now_ns());
+        note_pause(supervisor, planned, supervisor->awake_ns);
     if (error == 0)
         return;
     /* EINTR comes before anything has happened to a descriptor: a child has ended. */
