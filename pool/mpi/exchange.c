@@ -12,18 +12,10 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "pool/mpi/arrival.h"
 #include "pool/mpi/verdict.h"
 #include "shm/error.h"
-
-struct weir__landing {
-    struct weir__landing *next;
-    int from;
-    int64_t part;
-    uint64_t total, available;
-    unsigned char *data;
-};
 
 int weir__exchange_init(struct weir__collective *call)
 {
@@ -34,18 +26,10 @@ int weir__exchange_init(struct weir__collective *call)
     return exchange->traffic == NULL || exchange->seen == NULL ? -ENOMEM : 0;
 }
 
-static void drop(struct weir__landing **place)
-{
-    struct weir__landing *landing = *place;
-
-    *place = landing->next;
-    free(landing);
-}
-
 void weir__exchange_free(struct weir__collective *call)
 {
-    while (call->exchange.landings != NULL)
-        drop(&call->exchange.landings);
+    while (call->exchange.arrivals != NULL)
+        weir__arrival_drop(&call->exchange.arrivals);
     free(call->exchange.traffic);
     free(call->exchange.seen);
 }
@@ -79,20 +63,10 @@ static bool is_ready(const struct weir__collective *call)
     return call->exchange.traffic != NULL && call->exchange.seen != NULL;
 }
 
-static struct weir__landing **find(struct weir__collective *call, int from, int64_t part)
-{
-    struct weir__landing **place = &call->exchange.landings;
-
-    while (*place != NULL && ((*place)->from != from || (*place)->part != part))
-        place = &(*place)->next;
-    return place;
-}
-
 /* The first piece of a part: 0, or an error, or 1: there is no place, and the call fails. */
-static int land(struct weir__collective *call, struct weir__landing **place, int from,
+static int land(struct weir__collective *call, struct weir__arrival **place, int from,
                 const struct weir__bytes *record)
 {
-    struct weir__landing *landing;
     unsigned char *data;
 
     if (call->exchange.seen[record->what] != 0 || record->offset != 0 || record->total == 0)
@@ -102,21 +76,14 @@ static int land(struct weir__collective *call, struct weir__landing **place, int
         weir__give_up(call, weir_last_error());
         return 1;
     }
-    landing = malloc(sizeof *landing);
-    if (landing == NULL)
-        return -ENOMEM;
     call->exchange.seen[record->what] = 1;
-    *landing = (struct weir__landing){
-        .from = from, .part = record->what, .total = record->total, .data = data};
-    *place = landing;
-    return 0;
+    return weir__arrival_add(place, from, record, data);
 }
 
 int weir__exchange_receive(struct weir__collective *call, const struct weir__port_message *message)
 {
     const struct weir__bytes *record = message->data;
-    const uint64_t size = message->size - sizeof *record;
-    struct weir__landing **place, *landing;
+    struct weir__arrival **place;
     struct weir__traffic *traffic;
     int result = 0;
 
@@ -125,23 +92,18 @@ int weir__exchange_receive(struct weir__collective *call, const struct weir__por
         return -EBADMSG;
     if (call->halted) /* it has no use any more, and perhaps no place */
         return 0;
-    place = find(call, message->from, record->what);
+    place = weir__arrival_find(&call->exchange.arrivals, message->from, record);
     if (*place == NULL)
         result = land(call, place, message->from, record);
     if (result != 0)
         return result;
-    landing = *place;
-    if (record->total != landing->total || record->offset != landing->available || size == 0 ||
-        size > landing->total - landing->available)
-        return -EBADMSG;
-    memcpy(landing->data + landing->available, record + 1, size);
-    landing->available += size;
-    if (landing->available < landing->total)
-        return 0;
+    result = weir__arrival_take(*place, message);
+    if (result <= 0)
+        return result;
     traffic = &call->exchange.traffic[message->from];
     traffic->parts_in++;
-    traffic->bytes_in += landing->total;
-    drop(place);
+    traffic->bytes_in += (*place)->total;
+    weir__arrival_drop(place);
     return 0;
 }
 

@@ -12,16 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pool/mpi/arrival.h"
 #include "pool/mpi/spread.h"
 #include "pool/mpi/transfer.h"
-
-struct weir__arrival {
-    struct weir__arrival *next;
-    int from, level;
-    int64_t first;
-    uint64_t available;
-    unsigned char *accumulator;
-};
 
 int weir__gather_add(struct weir__collective *call, int64_t block, const void *accumulator)
 {
@@ -33,44 +26,17 @@ int weir__gather_add(struct weir__collective *call, int64_t block, const void *a
     return weir__tree_add(&call->tree, 0, block, copy);
 }
 
-static struct weir__arrival **find(struct weir__collective *call, int from,
-                                   const struct weir__bytes *record)
+/* The first piece of an accumulator: 0, or -ENOMEM. */
+static int begin_arrival(struct weir__collective *call, struct weir__arrival **place, int from,
+                         const struct weir__bytes *record)
 {
-    struct weir__arrival **place = &call->arrivals;
+    unsigned char *accumulator = weir__tree_alloc(&call->tree);
+    const int result =
+        accumulator != NULL ? weir__arrival_add(place, from, record, accumulator) : -ENOMEM;
 
-    while (*place != NULL && ((*place)->from != from || (*place)->level != record->what ||
-                              (*place)->first != record->first))
-        place = &(*place)->next;
-    return place;
-}
-
-/* Where the accumulator that the record is of goes; NULL: there is no memory. */
-static struct weir__arrival *add(struct weir__collective *call, struct weir__arrival **place,
-                                 int from, const struct weir__bytes *record)
-{
-    struct weir__arrival *arrival = malloc(sizeof *arrival);
-
-    if (arrival == NULL)
-        return NULL;
-    *arrival = (struct weir__arrival){.from = from,
-                                      .level = (int)record->what,
-                                      .first = record->first,
-                                      .accumulator = weir__tree_alloc(&call->tree)};
-    if (arrival->accumulator == NULL) {
-        free(arrival);
-        return NULL;
-    }
-    *place = arrival;
-    return arrival;
-}
-
-static void drop(struct weir__arrival **place)
-{
-    struct weir__arrival *arrival = *place;
-
-    *place = arrival->next;
-    free(arrival->accumulator);
-    free(arrival);
+    if (result < 0)
+        free(accumulator);
+    return result;
 }
 
 /* True if this node is to get such a thing: a right child, of one that has run its first block. */
@@ -92,26 +58,21 @@ static bool is_expected(const struct weir__collective *call, int from,
 int weir__gather_receive(struct weir__collective *call, const struct weir__port_message *message)
 {
     const struct weir__bytes *record = message->data;
-    const uint64_t size = message->size - sizeof *record;
-    struct weir__arrival **place, *arrival;
+    struct weir__arrival **place;
     unsigned char *accumulator;
+    int result = 0;
 
     if (call->tree.combine == NULL || !is_expected(call, message->from, record))
         return -EBADMSG;
-    place = find(call, message->from, record);
-    arrival = *place != NULL ? *place : add(call, place, message->from, record);
-    if (arrival == NULL)
-        return -ENOMEM;
-    if (record->offset != arrival->available || size == 0 ||
-        size > record->total - arrival->available)
-        return -EBADMSG;
-    memcpy(arrival->accumulator + arrival->available, record + 1, size);
-    arrival->available += size;
-    if (arrival->available < record->total)
-        return 0;
-    accumulator = arrival->accumulator;
-    arrival->accumulator = NULL;
-    drop(place);
+    place = weir__arrival_find(&call->arrivals, message->from, record);
+    if (*place == NULL)
+        result = begin_arrival(call, place, message->from, record);
+    if (result == 0)
+        result = weir__arrival_take(*place, message);
+    if (result <= 0)
+        return result;
+    accumulator = (*place)->data;
+    weir__arrival_drop(place);
     return weir__tree_add(&call->tree, (int)record->what, record->first, accumulator);
 }
 
@@ -155,7 +116,9 @@ int weir__gather_step(struct weir__collective *call)
 
 void weir__gather_free(struct weir__collective *call)
 {
-    while (call->arrivals != NULL)
-        drop(&call->arrivals);
+    while (call->arrivals != NULL) {
+        free(call->arrivals->data);
+        weir__arrival_drop(&call->arrivals);
+    }
     weir__tree_free(&call->tree);
 }

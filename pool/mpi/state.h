@@ -34,8 +34,7 @@ struct weir__collective_spec {
 };
 
 struct weir__transfer; /* bytes that go to one node; transfer.c */
-struct weir__arrival;  /* bytes of an accumulator that come; gather.c */
-struct weir__landing;  /* bytes of a part that come; exchange.c */
+struct weir__arrival;  /* bytes that come from one node; arrival.c */
 
 /* First in, first out. */
 struct weir__transfers {
@@ -52,7 +51,7 @@ struct weir__traffic {
 struct weir__exchange {
     struct weir__traffic *traffic; /* [nodes] */
     unsigned char *seen;           /* [parts]: it has come, or is coming */
-    struct weir__landing *landings;
+    struct weir__arrival *arrivals;
     int ended;     /* nodes that send no more, this one not counted */
     bool go;       /* all have made the call */
     bool produced; /* all that this node sends is queued */
