@@ -17,7 +17,6 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "manager/internal.h"
 #include "pool/map_reduce/map_reduce.h"
@@ -33,7 +32,6 @@
 #define BLOCK_DEFAULT     2
 #define MERGED_MAX        64 /* parts of a node, where the order makes no difference */
 #define RECORDS_OF_MERGED 8192
-#define ONE_MESSAGE       ((size_t)64 << 10) /* a part that is copied, to be sent at once */
 
 struct keyed {
     struct weir__exchanger exchanger;
@@ -127,21 +125,19 @@ static int send_part(struct weir__collective *call, int to, int64_t part, const 
 {
     const struct weir__map_output *output = weir_shm_buf(block);
     const unsigned char *data, *data_end;
-    size_t size, head, copied;
     unsigned char *front;
+    size_t size, head;
 
     if (!weir__map_output_span(block, first, end, &data, &data_end))
         return weir__fail(-EBADMSG, "a chunk's table in shared memory has been overwritten");
     size = (size_t)(data_end - data);
     if (size == 0)
         return 0;
-    copied = size <= ONE_MESSAGE ? size : 0;
-    front = malloc(weir__map_output_head(end - first) + copied);
+    front = malloc(weir__map_output_head(end - first));
     if (front == NULL)
-        return weir__fail(-ENOMEM, "no memory for a part of %zu bytes", size);
+        return weir__fail(-ENOMEM, "no memory for the head of a part");
     head = write_head((struct weir__map_output *)(void *)front, output, first, end);
-    memcpy(front + head, data, copied);
-    weir__collective_send_part(call, to, part, front, head + copied, data, size - copied);
+    weir__collective_send_part(call, to, part, front, head, data, size);
     return 0;
 }
 

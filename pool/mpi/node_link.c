@@ -107,16 +107,21 @@ int weir__link_send(struct weir__link *link, int to, const void *data, size_t si
 }
 
 int weir__link_send_bytes(struct weir__link *link, int to, const struct weir__bytes *record,
-                          const void *data, size_t size)
+                          const struct iovec bytes[2])
 {
+    size_t size = sizeof *record;
+
     if (link->buffer == NULL)
         link->buffer = malloc(WEIR__PORT_MESSAGE_MAX);
     if (link->buffer == NULL)
         return -ENOMEM;
     memcpy(link->buffer, record, sizeof *record);
-    if (size > 0)
-        memcpy(link->buffer + sizeof *record, data, size);
-    return port_send(link, to, link->buffer, sizeof *record + size);
+    for (int i = 0; i < 2; i++) {
+        if (bytes[i].iov_len > 0)
+            memcpy(link->buffer + size, bytes[i].iov_base, bytes[i].iov_len);
+        size += bytes[i].iov_len;
+    }
+    return port_send(link, to, link->buffer, size);
 }
 
 void weir__link_close(struct weir__link *link)

@@ -9,6 +9,8 @@
 #ifndef WEIR_NODE_LINK_H
 #define WEIR_NODE_LINK_H
 
+#include <sys/uio.h>
+
 #include "pool/mpi/message.h"
 #include "pool/mpi/weir-mpi.h"
 
@@ -53,10 +55,10 @@ const char *weir__link_host(const struct weir__link *link, int node);
 /* Sends a message, or keeps it until the port takes it: 0, or -ENOMEM, or the transport's error. */
 int weir__link_send(struct weir__link *link, int to, const void *data, size_t size);
 
-/* Sends the record and `size` bytes behind it, if the port takes them now: 0; -ENOMEM: it does not;
+/* Sends the record and these bytes behind it, if the port takes them now: 0; -ENOMEM: it does not;
  * or the transport's error. */
 int weir__link_send_bytes(struct weir__link *link, int to, const struct weir__bytes *record,
-                          const void *data, size_t size);
+                          const struct iovec bytes[2]);
 
 /* True if bulk may be sent: nothing waits, and not much is on its way. */
 bool weir__link_has_room(const struct weir__link *link);

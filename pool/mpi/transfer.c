@@ -45,20 +45,17 @@ static void drop(struct weir__transfers *transfers, struct weir__transfer **plac
     free(transfer);
 }
 
-/* The bytes to be sent next: *size of them, at most. */
-static const unsigned char *next_bytes(const struct weir__transfer *transfer, uint64_t *size)
+/* The next `size` bytes: those of the front, and those behind it. */
+static void next_bytes(const struct weir__transfer *transfer, size_t size, struct iovec bytes[2])
 {
-    const uint64_t offset = transfer->record.offset;
+    const size_t offset = transfer->record.offset, front = transfer->front_size;
+    const size_t left = offset < front ? front - offset : 0;
+    const size_t first = size < left ? size : left;
+    const size_t behind = offset > front ? offset - front : 0;
 
-    if (*size > WEIR__BYTES_MAX)
-        *size = WEIR__BYTES_MAX;
-    if (*size == 0)
-        return NULL;
-    if (offset >= transfer->front_size)
-        return transfer->data + (offset - transfer->front_size);
-    if (*size > transfer->front_size - offset)
-        *size = transfer->front_size - offset;
-    return transfer->front + offset;
+    bytes[0] = (struct iovec){first > 0 ? transfer->front + offset : NULL, first};
+    bytes[1] = (struct iovec){size > first ? (void *)(uintptr_t)(transfer->data + behind) : NULL,
+                              size - first};
 }
 
 /* Sends one piece: 1; 0: nothing can be sent now; or the transport's error. */
@@ -67,32 +64,20 @@ static int send_piece(struct weir__link *link, struct weir__transfer *transfer)
     struct weir__bytes *record = &transfer->record;
     const uint64_t available = transfer->available != NULL ? *transfer->available : record->total;
     uint64_t size = available - record->offset;
-    const unsigned char *bytes;
+    struct iovec bytes[2];
     int result;
 
     if (size == 0 && (record->total > 0 || transfer->begun))
         return 0;
-    bytes = next_bytes(transfer, &size);
-    result = weir__link_send_bytes(link, transfer->to, record, bytes, (size_t)size);
+    if (size > WEIR__BYTES_MAX)
+        size = WEIR__BYTES_MAX;
+    next_bytes(transfer, size, bytes);
+    result = weir__link_send_bytes(link, transfer->to, record, bytes);
     if (result < 0)
         return result == -ENOMEM ? 0 : result;
     transfer->begun = true;
     record->offset += size;
     return 1;
-}
-
-/* A piece, and behind the last one of a front the next: a small part is soon whole, and he who gets
- * it has few at a time that are not. The same. */
-static int send_pieces(struct weir__link *link, struct weir__transfer *transfer)
-{
-    const uint64_t front = transfer->front_size;
-    const int result = send_piece(link, transfer);
-    int more = 0;
-
-    if (result == 1 && front > 0 && transfer->record.offset == front &&
-        front < transfer->record.total && weir__link_has_room(link))
-        more = send_piece(link, transfer);
-    return more < 0 ? more : result;
 }
 
 /* A piece of each, while there is room: how many, or the transport's error. */
@@ -102,7 +87,7 @@ static int send_round(struct weir__collective *call)
 
     for (struct weir__transfer **place = &call->transfers.first;
          *place != NULL && weir__link_has_room(call->link);) {
-        const int result = send_pieces(call->link, *place);
+        const int result = send_piece(call->link, *place);
 
         if (result < 0)
             return result;
