@@ -833,7 +833,6 @@ static void look_at_deadlines(struct supervisor *supervisor)
     struct weir__control *control = supervisor->control;
     int64_t next = INT64_MAX, seen = INT64_MAX;
 
-    note_pause_at_work(supervisor);
     /* seq_cst, then look at the jobs; pairs with look.c, weir__look_at(): a job that is not seen
      * here finds this, and rings */
     atomic_store(&control->look_ns, INT64_MAX);
@@ -933,8 +932,10 @@ static bool is_due(int64_t *when_ns, int64_t now)
 
 static void do_what_is_due(struct supervisor *supervisor)
 {
-    int64_t now = weir__now_ns();
+    int64_t now;
 
+    note_pause_at_work(supervisor);
+    now = supervisor->awake_ns;
     (void)is_due(&supervisor->reap_ns, now); /* each round reaps */
     if (atomic_load(&supervisor->control->look_ns) <= now)
         look_at_deadlines(supervisor);
