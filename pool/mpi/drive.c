@@ -65,6 +65,12 @@ void weir__wait_more(struct weir__wait *wait, int fd, int64_t most_ns)
 
 /* ---- blocks ---- */
 
+/* NULL: nothing is exchanged. */
+static struct weir__exchanger *exchanger_of(const struct drive *drive)
+{
+    return drive->work != NULL ? drive->work->exchanger : NULL;
+}
+
 static weir_job_options block_options(const struct weir__cut *cut, const weir_job_options *options,
                                       int64_t block)
 {
@@ -127,7 +133,7 @@ static bool start_blocks(struct drive *drive)
 /* What a block of an exchange has given: NULL, or why it cannot be had. */
 static const weir_error *take_block(struct drive *drive, const struct slot *slot)
 {
-    struct weir__exchanger *exchanger = drive->work->exchanger;
+    struct weir__exchanger *exchanger = exchanger_of(drive);
 
     if (exchanger == NULL || drive->call.halted ||
         exchanger->functions->take(exchanger, &drive->call, slot->block, slot->future) == 0)
@@ -179,11 +185,12 @@ static bool end_blocks(struct drive *drive)
 
 static bool is_running(const struct drive *drive)
 {
+    const struct weir__exchanger *exchanger = exchanger_of(drive);
+
     for (int i = 0; i < drive->slots_count; i++)
         if (drive->slots[i].future != NULL)
             return true;
-    return drive->work != NULL && drive->work->exchanger != NULL &&
-           drive->work->exchanger->future != NULL && !drive->work->exchanger->future_ended;
+    return exchanger != NULL && exchanger->future != NULL && !exchanger->future_ended;
 }
 
 /* What still runs is of no use any more, once the call has failed here. */
@@ -196,8 +203,8 @@ static void cancel_blocks(struct drive *drive)
     drive->cancelled = true;
     for (int i = 0; i < drive->slots_count; i++)
         weir_future_cancel(drive->slots[i].future);
-    if (drive->work != NULL && drive->work->exchanger != NULL)
-        weir_future_cancel(drive->work->exchanger->future);
+    if (exchanger_of(drive) != NULL)
+        weir_future_cancel(exchanger_of(drive)->future);
 }
 
 /* ---- the loop ---- */
@@ -266,8 +273,7 @@ static void wait_more(struct drive *drive, struct weir__wait *wait)
 
 static bool exchange(struct drive *drive)
 {
-    return drive->work != NULL && drive->work->exchanger != NULL &&
-           weir__exchanger_step(drive->work->exchanger, &drive->call);
+    return exchanger_of(drive) != NULL && weir__exchanger_step(exchanger_of(drive), &drive->call);
 }
 
 static void loop(struct drive *drive)
@@ -319,8 +325,8 @@ static void leave(struct drive *drive)
     }
     for (int i = 0; i < drive->slots_count; i++)
         weir_future_free(drive->slots[i].future);
-    if (drive->work != NULL && drive->work->exchanger != NULL)
-        weir__exchanger_end(drive->work->exchanger);
+    if (exchanger_of(drive) != NULL)
+        weir__exchanger_end(exchanger_of(drive));
     weir__collective_free(&drive->call);
     atomic_store(&drive->cluster->calling, false);
     drive->cluster->in_call = false;
