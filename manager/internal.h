@@ -75,8 +75,7 @@ void weir__scope_describe(const weir_scope *scope, struct weir__unmapped unmappe
 /* Makes a block for weir itself, in memory that needs no name: every process of the scope can map
  * it, whatever becomes of names and users. `flags`: 0 or WEIR_SHM_LAZY. Otherwise, and in its
  * errors, as weir_scope_shm(). */
-WEIR_API WEIR_MUST_CHECK weir_shm *weir__scope_block(weir_scope *scope, size_t size,
-                                                     unsigned flags);
+WEIR_MUST_CHECK weir_shm *weir__scope_block(weir_scope *scope, size_t size, unsigned flags);
 
 /* Unlinks and closes an object that nobody is to use any more, so that a kill in between leaves
  * none that a sync would miss. What is no object of a live scope is left alone. */

@@ -9,7 +9,8 @@
 #include "pool/map_reduce/hash_order.h"
 
 #include <stdlib.h>
-#include <string.h>
+
+#include "pool/map_reduce/table.h"
 
 #define BUCKET_BITS_MAX 20
 #define FEW             16
@@ -17,16 +18,13 @@
 static int by_hash_and_key(const void *one, const void *other)
 {
     const struct weir__ordered *a = one, *b = other;
-    const size_t size =
-        a->record->key_size < b->record->key_size ? a->record->key_size : b->record->key_size;
-    int order;
+    weir_pair x, y;
 
     if (a->hash != b->hash)
         return a->hash < b->hash ? -1 : 1;
-    order = memcmp(weir__pair_record_key(a->record), weir__pair_record_key(b->record), size);
-    return order != 0 ? order
-                      : (a->record->key_size > b->record->key_size) -
-                            (a->record->key_size < b->record->key_size);
+    x = weir__pair_of(a->record, a->record);
+    y = weir__pair_of(b->record, b->record);
+    return weir_pair_by_key(&x, &y);
 }
 
 static void sort_few(struct weir__ordered *entries, size_t count)

@@ -30,8 +30,7 @@
 #include "shm/clock.h"
 #include "shm/error.h"
 
-#define CHUNKS_DEFAULT        16
-#define RECORDS_PER_PARTITION 8192
+#define CHUNKS_DEFAULT 16
 
 /* In the job's memory, shared. */
 struct weir__map_reduce_memory {
@@ -476,15 +475,6 @@ static const struct weir__job_kind merge_kind = {
     .release = release_record,
 };
 
-static uint32_t partitions_for(uint64_t records)
-{
-    uint32_t partitions = 1;
-
-    while (partitions < 1U << WEIR__GROUP_BITS && records / partitions > RECORDS_PER_PARTITION)
-        partitions *= 2;
-    return partitions;
-}
-
 /* The second job's spec, by the plan. */
 static void set_merge(struct weir__job_spec *spec, const struct weir__merge *plan)
 {
@@ -518,7 +508,7 @@ static int plan_merge(struct weir__map_reduce *record, const struct weir__job *j
     spec->async = true; /* so that its workers are all woken */
     record->plan.outputs = record->outputs;
     record->plan.count = record->outputs_count;
-    record->plan.partitions = partitions_for(records);
+    record->plan.partitions = weir__partitions_for(records);
     record->plan.width = (1U << record->plan.group_bits) / record->plan.partitions;
     set_merge(spec, &record->plan);
     return 0;
@@ -586,56 +576,64 @@ int weir__check_map_reduction(const weir_map_reduction *reduction)
     return 0;
 }
 
-/* The record of a job with this reduction. */
-static int add_record(struct weir__job_spec *spec, const weir_pool *pool,
-                      const weir_map_reduction *reduction, unsigned group_bits)
+/* The record of a job with this reduction; NULL: the last error. */
+static struct weir__map_reduce *add_record(struct weir__job_spec *spec, const weir_pool *pool,
+                                           const weir_map_reduction *reduction, unsigned group_bits)
 {
+    struct weir__map_reduce *record = calloc(1, sizeof(*record));
+
+    if (record == NULL)
+        return weir__fail_null(-ENOMEM, "no memory for the record of a map-reduce");
+    record->scope = pool->scope;
+    record->scope_id = weir__scope_id(pool->scope);
+    record->plan.group_bits = group_bits;
     spec->data.map_reduction = *reduction;
-    spec->map_reduce = calloc(1, sizeof(*spec->map_reduce));
-    if (spec->map_reduce == NULL)
-        return weir__fail(-ENOMEM, "no memory for the record of a map-reduce");
-    spec->map_reduce->scope = pool->scope;
-    spec->map_reduce->scope_id = weir__scope_id(pool->scope);
-    spec->map_reduce->plan.group_bits = group_bits;
-    return 0;
+    spec->map_reduce = record;
+    return record;
 }
 
-static int spec_map(struct weir__job_spec *spec, weir_pool **at, weir_range range,
-                    const weir_map_reduction *reduction, void *arg, const weir_job_options *options,
-                    unsigned group_bits)
+/* The first job, and its record; NULL: the last error. */
+static struct weir__map_reduce *spec_map(struct weir__job_spec *spec, weir_pool **at,
+                                         weir_range range, const weir_map_reduction *reduction,
+                                         void *arg, const weir_job_options *options,
+                                         unsigned group_bits)
 {
     weir_job_options own = options != NULL ? *options : (weir_job_options){0};
 
-    spec->map_reduce = NULL;
     if (own.chunks == 0 && own.grain == 0)
         own.chunks = CHUNKS_DEFAULT;
     if (weir__use_pool(at) < 0 || weir__check_map_reduction(reduction) < 0 ||
         weir__spec_init(spec, *at, range, (void (*)(void))reduction->map, arg, &own, 1) < 0)
-        return weir_last_error()->code;
+        return NULL;
     if (spec->count > WEIR__MAP_CHUNKS_MAX)
-        return weir__fail(-E2BIG, "%lld chunks; a map-reduce has at most %d, as each has a table",
-                          (long long)spec->count, WEIR__MAP_CHUNKS_MAX);
+        return weir__fail_null(-E2BIG,
+                               "%lld chunks; a map-reduce has at most %d, as each has a table",
+                               (long long)spec->count, WEIR__MAP_CHUNKS_MAX);
     spec->kind = &map_kind;
     spec->memory = sizeof(struct weir__map_reduce_memory) +
                    (size_t)spec->count * sizeof(struct weir__published);
     return add_record(spec, *at, reduction, group_bits);
 }
 
-static int spec_map_reduce(struct weir__job_spec *spec, weir_pool **at, weir_range range,
-                           const weir_map_reduction *reduction, void *arg,
-                           const weir_job_options *options)
+/* Both jobs. An empty range has its table at once. */
+static struct weir__map_reduce *spec_map_reduce(struct weir__job_spec *spec, weir_pool **at,
+                                                weir_range range,
+                                                const weir_map_reduction *reduction, void *arg,
+                                                const weir_job_options *options)
 {
-    if (spec_map(spec, at, range, reduction, arg, options, WEIR__GROUP_BITS) < 0 ||
-        spec->map_reduce == NULL)
-        return weir_last_error()->code;
-    spec->map_reduce->merge = *spec;
+    struct weir__map_reduce *record =
+        spec_map(spec, at, range, reduction, arg, options, WEIR__GROUP_BITS);
+
+    if (record == NULL)
+        return NULL;
+    record->merge = *spec;
     if (spec->count > 0)
-        return 0;
-    spec->map_reduce->table = weir__table_new((*at)->scope, NULL, &(struct weir__partitions){0});
-    if (spec->map_reduce->table != NULL)
-        return 0;
-    free(spec->map_reduce);
-    return weir_last_error()->code;
+        return record;
+    record->table = weir__table_new(record->scope, NULL, &(struct weir__partitions){0});
+    if (record->table != NULL)
+        return record;
+    free(record);
+    return NULL;
 }
 
 /* A cleanup, also if on_progress is left by an exception. */
@@ -648,24 +646,25 @@ weir_table *weir_pool_map_reduce(weir_pool *pool, weir_range range,
                                  const weir_map_reduction *reduction, void *arg,
                                  const weir_job_options *options)
 {
-    struct weir__map_reduce *record __attribute__((cleanup(release_record_at))) = NULL;
     struct weir__job_spec spec;
+    struct weir__map_reduce *record __attribute__((cleanup(release_record_at))) =
+        spec_map_reduce(&spec, &pool, range, reduction, arg, options);
 
-    if (spec_map_reduce(&spec, &pool, range, reduction, arg, options) < 0 ||
-        spec.map_reduce == NULL)
+    if (record == NULL)
         return NULL;
-    record = spec.map_reduce;
     weir__run(pool, &spec, NULL);
     record->taken = true;
     return record->table;
 }
 
-static weir_future *launch(weir_pool *pool, struct weir__job_spec *spec)
+/* NULL for a record that is NULL. */
+static weir_future *launch(weir_pool *pool, struct weir__job_spec *spec,
+                           struct weir__map_reduce *record)
 {
-    weir_future *future = weir__launch(pool, spec, NULL);
+    weir_future *future = record != NULL ? weir__launch(pool, spec, NULL) : NULL;
 
     if (future == NULL)
-        release_record(spec->map_reduce);
+        release_record(record);
     return future;
 }
 
@@ -674,9 +673,9 @@ weir_future *weir_pool_map_reduce_async(weir_pool *pool, weir_range range,
                                         const weir_job_options *options)
 {
     struct weir__job_spec spec;
+    struct weir__map_reduce *record = spec_map_reduce(&spec, &pool, range, reduction, arg, options);
 
-    return spec_map_reduce(&spec, &pool, range, reduction, arg, options) == 0 ? launch(pool, &spec)
-                                                                              : NULL;
+    return launch(pool, &spec, record);
 }
 
 /* ---- one job alone -------------------------------------------------------------------------- */
@@ -685,28 +684,31 @@ weir_future *weir__map_async(weir_pool *pool, weir_range range, const weir_map_r
                              void *arg, const weir_job_options *options, unsigned group_bits)
 {
     struct weir__job_spec spec;
+    struct weir__map_reduce *record =
+        spec_map(&spec, &pool, range, reduction, arg, options, group_bits);
 
-    if (spec_map(&spec, &pool, range, reduction, arg, options, group_bits) < 0 ||
-        spec.map_reduce == NULL)
-        return NULL;
-    spec.map_reduce->alone = true;
-    return launch(pool, &spec);
+    if (record != NULL)
+        record->alone = true;
+    return launch(pool, &spec, record);
 }
 
 weir_future *weir__merge_async(weir_pool *pool, const weir_map_reduction *reduction, void *arg,
                                const weir_job_options *options, const struct weir__merge *merge)
 {
+    struct weir__map_reduce *record;
     struct weir__job_spec spec;
 
     if (weir__use_pool(&pool) < 0 ||
         weir__spec_init(&spec, pool, weir_range_of(merge->partitions),
-                        (void (*)(void))reduction->map, arg, options, 1) < 0 ||
-        add_record(&spec, pool, reduction, merge->group_bits) < 0)
+                        (void (*)(void))reduction->map, arg, options, 1) < 0)
         return NULL;
-    spec.map_reduce->alone = true;
-    spec.map_reduce->plan = *merge;
-    set_merge(&spec, merge);
-    return launch(pool, &spec);
+    record = add_record(&spec, pool, reduction, merge->group_bits);
+    if (record != NULL) {
+        record->alone = true;
+        record->plan = *merge;
+        set_merge(&spec, merge);
+    }
+    return launch(pool, &spec, record);
 }
 
 struct weir__published *weir__future_outputs(weir_future *future, int64_t *count)

@@ -12,6 +12,19 @@
 
 #define WEIR__MAP_CHUNKS_MAX 4096
 
+#define WEIR__RECORDS_PER_PARTITION 8192
+
+/* How many partitions so many records are merged into: a power of two, up to 64. */
+static inline uint32_t weir__partitions_for(uint64_t records)
+{
+    uint32_t partitions = 1;
+
+    while (partitions < 1U << WEIR__GROUP_BITS &&
+           records / partitions > WEIR__RECORDS_PER_PARTITION)
+        partitions *= 2;
+    return partitions;
+}
+
 /* 0, or -EINVAL with the last error set. */
 WEIR_API int weir__check_map_reduction(const weir_map_reduction *reduction);
 

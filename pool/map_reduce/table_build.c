@@ -43,9 +43,7 @@ size_t weir__map_output_size(const struct weir__combiner *combiner)
            records_size(combiner);
 }
 
-/* Makes a block and notes it in `published`. Returns its memory, or NULL with the last error
- * set. */
-static void *publish_block(weir_scope *scope, struct weir__published *published, size_t size)
+void *weir__published_make(weir_scope *scope, struct weir__published *published, size_t size)
 {
     weir_shm *block = weir__scope_block(scope, size, 0);
 
@@ -85,7 +83,7 @@ int weir__map_output_publish(weir_scope *scope, const struct weir__combiner *com
     published->records = weir__combiner_count(combiner);
     if (published->records == 0)
         return 0;
-    output = publish_block(scope, published, weir__map_output_size(combiner));
+    output = weir__published_make(scope, published, weir__map_output_size(combiner));
     if (output == NULL)
         return weir_last_error()->code;
     write_head(output, weir__combiner_bytes(combiner), UINT64_C(1) << bits, at);
@@ -224,7 +222,7 @@ int weir__partition_publish(weir_scope *scope, const struct weir__combiner *comb
     published->records = 0;
     if (weir__combiner_count(combiner) == 0)
         return 0;
-    filling.partition = publish_block(scope, published, size);
+    filling.partition = weir__published_make(scope, published, size);
     if (filling.partition == NULL)
         return weir_last_error()->code;
     filling.log_begin = sizeof(*filling.partition) + filling.slots * sizeof(uint64_t);

@@ -51,6 +51,11 @@ struct weir__partitions {
 WEIR_API weir_table *weir__table_new(weir_scope *scope, struct weir__published *published,
                                      const struct weir__partitions *partitions);
 
+/* Makes a block of `size` bytes and notes it. Returns its memory, or NULL with the last error
+ * set. */
+WEIR_API void *weir__published_make(weir_scope *scope, struct weir__published *published,
+                                    size_t size);
+
 /* Unlinks and closes what has been published, if anything. */
 WEIR_API void weir__published_drop(struct weir__published *published);
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pool/map_reduce/pair_record.h"
+#include "pool/map_reduce/table.h"
 #include "pool/mpi/cluster_table.h"
 #include "pool/mpi/drive.h"
 #include "pool/mpi/last_error.h"
@@ -65,24 +65,39 @@ static void write_pair(unsigned char *to, const weir_pair *pair)
         memcpy(weir__pair_record_key(record), pair->key, pair->key_size);
 }
 
-static int write_list(struct sorting *sorting, struct list *list)
+static size_t size_of(const weir_pair *pairs, size_t count)
 {
-    size_t count, size = 0, at = 0;
+    size_t size = 0;
+
+    for (size_t i = 0; i < count; i++)
+        size += weir__pair_record_size(pairs[i].key_size, pairs[i].value_size);
+    return size;
+}
+
+static void write_pairs(unsigned char *to, const weir_pair *pairs, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        write_pair(to, &pairs[i]);
+        to += weir__pair_record_size(pairs[i].key_size, pairs[i].value_size);
+    }
+}
+
+static int write_list(const struct sorting *sorting, struct list *list)
+{
+    size_t count;
     weir_pair *pairs =
         weir_table_sorted(sorting->table->local, sorting->compare, sorting->most, &count);
 
     if (pairs == NULL)
         return weir_last_error()->code;
-    for (size_t i = 0; i < count; i++)
-        size += weir__pair_record_size(pairs[i].key_size, pairs[i].value_size);
-    list->bytes = malloc(size + 1);
-    list->size = size;
-    for (size_t i = 0; i < count && list->bytes != NULL; i++) {
-        write_pair(list->bytes + at, &pairs[i]);
-        at += weir__pair_record_size(pairs[i].key_size, pairs[i].value_size);
-    }
+    list->size = size_of(pairs, count);
+    list->bytes = malloc(list->size + 1);
+    if (list->bytes != NULL)
+        write_pairs(list->bytes, pairs, count);
     free(pairs);
-    return list->bytes != NULL ? 0 : weir__fail(-ENOMEM, "no memory for %zu bytes of pairs", size);
+    return list->bytes != NULL ? 0
+                               : weir__fail(-ENOMEM, "no memory for %llu bytes of pairs",
+                                            (unsigned long long)list->size);
 }
 
 static int produce(struct weir__exchanger *exchanger, struct weir__collective *call)
@@ -115,10 +130,7 @@ static int64_t read_list(const struct list *list, weir_pair *pairs)
         if (!weir__pair_record_check(at, end, &head))
             return -1;
         if (pairs != NULL)
-            pairs[count] = (weir_pair){.key = (const char *)weir__pair_record_key(record),
-                                       .key_size = head.key_size,
-                                       .value = weir__pair_record_value(record),
-                                       .value_size = head.value_size};
+            pairs[count] = weir__pair_of(record, &head);
         at += weir__pair_record_size(head.key_size, head.value_size);
     }
     return count;
@@ -162,27 +174,15 @@ static weir_pair *merge_all(weir_pair *pairs, weir_pair *other, size_t *begin, i
 /* An array whose pairs' keys and values lie behind it. */
 static weir_pair *copy_pairs(const weir_pair *pairs, size_t count)
 {
-    size_t size = (count + 1) * sizeof *pairs;
-    unsigned char *memory, *at;
-    weir_pair *copy;
+    const size_t array = (count + 1) * sizeof *pairs;
+    struct list behind = {.size = size_of(pairs, count)};
+    weir_pair *copy = malloc(array + behind.size);
 
-    for (size_t i = 0; i < count; i++)
-        size += weir__pair_record_size(pairs[i].key_size, pairs[i].value_size);
-    memory = malloc(size);
-    if (memory == NULL)
+    if (copy == NULL)
         return weir__fail_null(-ENOMEM, "no memory for %zu pairs of a table", count);
-    copy = (weir_pair *)(void *)memory;
-    at = memory + (count + 1) * sizeof *pairs;
-    for (size_t i = 0; i < count; i++) {
-        const struct weir__pair_record *record = (const struct weir__pair_record *)(void *)at;
-
-        write_pair(at, &pairs[i]);
-        copy[i] = (weir_pair){.key = (const char *)weir__pair_record_key(record),
-                              .key_size = pairs[i].key_size,
-                              .value = weir__pair_record_value(record),
-                              .value_size = pairs[i].value_size};
-        at += weir__pair_record_size(pairs[i].key_size, pairs[i].value_size);
-    }
+    behind.bytes = (unsigned char *)copy + array;
+    write_pairs(behind.bytes, pairs, count);
+    read_list(&behind, copy);
     return copy;
 }
 

@@ -104,18 +104,13 @@ static struct gathering *gathering_of(struct weir__exchanger *exchanger)
 static unsigned char *land(void *owner, int64_t part, uint64_t size)
 {
     struct gathering *gathering = owner;
-    weir_shm *block;
 
     if (!gathering->gets || atomic_load(&gathering->published[part].block) != NULL ||
         size < sizeof(struct weir__partition))
         return weir__fail_null(-EBADMSG, "partition %lld of a table comes where it is not wanted",
                                (long long)part);
-    block = weir__scope_block(gathering->exchanger.cluster->scope, size, 0);
-    if (block == NULL)
-        return NULL;
-    atomic_store(&gathering->published[part].size, size);
-    atomic_store(&gathering->published[part].block, block);
-    return weir_shm_buf(block);
+    return weir__published_make(gathering->exchanger.cluster->scope, &gathering->published[part],
+                                size);
 }
 
 static int send_partition(struct gathering *gathering, struct weir__collective *call, int64_t part,

@@ -28,10 +28,9 @@
 #include "pool/mpi/request.h"
 #include "shm/error.h"
 
-#define CHUNKS_DEFAULT    256
-#define BLOCK_DEFAULT     2
-#define MERGED_MAX        64 /* parts of a node, where the order makes no difference */
-#define RECORDS_OF_MERGED 8192
+#define CHUNKS_DEFAULT 256
+#define BLOCK_DEFAULT  2
+#define MERGED_MAX     (1 << WEIR__GROUP_BITS) /* parts of a node that merges before it sends */
 
 struct keyed {
     struct weir__exchanger exchanger;
@@ -88,19 +87,15 @@ static void release(struct keyed *keyed)
 static unsigned char *land(void *owner, int64_t part, uint64_t size)
 {
     struct keyed *keyed = owner;
-    weir_shm *block;
+    struct weir__published *place = &keyed->parts[part];
 
     if (claim(keyed, size) < 0)
         return NULL;
-    if (atomic_load(&keyed->parts[part].block) != NULL)
+    if (atomic_load(&place->block) != NULL)
         return weir__fail_null(-EBADMSG, "part %lld of a table has come from two nodes",
                                (long long)part);
-    block = weir__scope_block(keyed->exchanger.cluster->scope, size, 0);
-    if (block == NULL)
-        return NULL;
-    atomic_store(&keyed->parts[part].size, size);
-    atomic_store(&keyed->parts[part].block, block);
-    return weir_shm_buf(block);
+    atomic_store(&place->size, size);
+    return weir__published_make(keyed->exchanger.cluster->scope, place, size);
 }
 
 /* ---- what goes ---- */
@@ -214,18 +209,13 @@ static int take(struct weir__exchanger *exchanger, struct weir__collective *call
 
 /* ---- merging before it is sent ---- */
 
-/* Parts of a node, by the number of its records. */
 static uint32_t count_merged(const struct keyed *keyed)
 {
-    const int64_t chunks = keyed->spec->cut.chunks;
     uint64_t records = 0;
-    uint32_t count = 1;
 
-    for (int64_t i = 0; i < chunks; i++)
+    for (int64_t i = 0; i < keyed->spec->cut.chunks; i++)
         records += keyed->mapped[i].records;
-    while (count < MERGED_MAX && records / count > RECORDS_OF_MERGED)
-        count *= 2;
-    return count;
+    return weir__partitions_for(records);
 }
 
 static int merge_own(struct keyed *keyed)
