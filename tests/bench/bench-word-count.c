@@ -10,28 +10,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "count-words.h"
 #include "made-text.h"
 
 static char path[256];
 static weir_text *text;
 static weir_table *table;
 
-static int count(weir_task *task, weir_range range, void *arg)
-{
-    weir_text_cursor words;
-    weir_text_record word;
-
-    if (weir_text_slice(arg, range, WEIR_TEXT_WORDS, &words) < 0)
-        return weir_task_fail(task, 1, "%s", weir_last_error()->message);
-    while (weir_text_next(&words, &word) == 1)
-        weir_emit_int64(task, word.data, word.size, 1);
-    return 0;
-}
-
 static void by_weir(const struct bench *bench)
 {
     const weir_map_reduction counting = {
-        .map = count, .value_size = sizeof(int64_t), .combine = weir_sum_int64};
+        .map = count_words, .value_size = sizeof(int64_t), .combine = weir_sum_int64};
 
     text = weir_text_open(bench->scope, path);
     must(text != NULL, "weir_text_open");

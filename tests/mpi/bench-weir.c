@@ -14,6 +14,7 @@
 #include <weir-mpi.h>
 #include <weir.h>
 
+#include "../bench/count-words.h"
 #include "../bench/made-text.h"
 
 #define CALLS 50 /* empty ones a round */
@@ -108,18 +109,6 @@ static void kmeans(enum way way)
 }
 
 /* ---- words ---------------------------------------------------------------------------------- */
-
-static int count_words(weir_task *task, weir_range range, void *arg)
-{
-    weir_text_cursor words;
-    weir_text_record word;
-
-    if (weir_text_slice(arg, range, WEIR_TEXT_WORDS, &words) < 0)
-        return weir_task_fail(task, 1, "%s", weir_last_error()->message);
-    while (weir_text_next(&words, &word) == 1)
-        weir_emit_int64(task, word.data, word.size, 1);
-    return 0;
-}
 
 static int sum_words(weir_task *task, weir_range range, void *arg)
 {

@@ -14,11 +14,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import unittest
 
-from machines import AGENT, Machines, why_no_cgroup, why_not
+from machines import AGENT, WHO, Begun, Machines, why_no_cgroup, why_not
 
 MPI, FOLDER = sys.argv[1], os.path.abspath(sys.argv[2])
 OTHER = {"openmpi": "mpich", "mpich": "openmpi"}[MPI]
@@ -34,7 +33,6 @@ for name in [name for name in os.environ if name.startswith(("WEIR_WORKERS", "WE
     del os.environ[name]
 # both MPIs leak
 os.environ["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
-WHO = re.compile(r"^node (\d+) of (\d+) on (\S+): pid (\d+), (-?\d+) workers, (-?\d+) cpus, (\d+) files$", re.M)
 
 
 def find_launcher(mpi):
@@ -289,25 +287,12 @@ class Examples(unittest.TestCase):
                 self.check(machines, "mean_cluster", [count], "mean_cluster")
 
 
-class Trial:
+class Trial(Begun):
     """A program on two machines, one of whose processes is killed."""
 
     def __init__(self, machines, *command, before=()):
-        self.machines = machines
-        self.program = machines.start("node1", *launcher(hosts=machines.hosts), *before, NODE, "--silence", str(SILENCE_MS),
-                                      *command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                      text=True)
-        self.output = ""
-        too_late = threading.Timer(60, machines.clear)
-        too_late.start()
-        try:
-            while len(WHO.findall(self.output)) < len(machines.hosts):
-                line = self.program.stdout.readline()
-                if not line:
-                    raise AssertionError("it has not begun: " + self.output)
-                self.output += line
-        finally:
-            too_late.cancel()
+        super().__init__(machines, [*launcher(hosts=machines.hosts), *before, NODE, "--silence", str(SILENCE_MS), *command], 60,
+                         machines.clear, stdin=subprocess.DEVNULL)
 
     def pids(self, host, *names):
         """Processes of a machine by their names, the eldest first."""
@@ -340,14 +325,6 @@ class Trial:
                 os.kill(pid, number)
             except ProcessLookupError:
                 pass
-
-    def end(self, timeout):
-        """The launcher's status, or None: it does not end."""
-        try:
-            self.output += self.program.communicate(timeout=timeout)[0]
-        except subprocess.TimeoutExpired:
-            return None
-        return self.program.returncode
 
     def give_up(self):
         self.machines.clear()

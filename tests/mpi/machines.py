@@ -17,6 +17,7 @@ that all of them see, to run a command on one of them.
 import array
 import ctypes
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -339,6 +340,38 @@ class Machines:
             folder = "/proc/%d/root/dev/shm/" % self.inits[host]
             for name in self.files(host):
                 os.unlink(folder + name)
+
+
+# The line that a node of node.c writes, "who it is".
+WHO = re.compile(r"^node (\d+) of (\d+) on (\S+): pid (\d+), (-?\d+) workers, (-?\d+) cpus, (\d+) files$", re.M)
+
+
+class Begun:
+    """A launcher and its program, whose nodes have all begun."""
+
+    def __init__(self, machines, command, limit_s, give_up=None, **options):
+        """give_up ends it when it has not begun in limit_s: the launcher's death, if nothing is said."""
+        self.machines = machines
+        self.program = machines.start("node1", *command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+        self.output = ""
+        too_late = threading.Timer(limit_s, give_up or self.program.kill)
+        too_late.start()
+        try:
+            while len(WHO.findall(self.output)) < len(machines.hosts):
+                line = self.program.stdout.readline()
+                if not line:
+                    raise AssertionError("it has not begun: " + self.output)
+                self.output += line
+        finally:
+            too_late.cancel()
+
+    def end(self, limit_s):
+        """The launcher's status; None: it does not end."""
+        try:
+            self.output += self.program.communicate(timeout=limit_s)[0]
+        except subprocess.TimeoutExpired:
+            return None
+        return self.program.returncode
 
 
 def write(name, text):

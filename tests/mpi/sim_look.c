@@ -7,6 +7,7 @@
 #include "leak.h"
 #include "sim_parts.h"
 
+#include <errno.h>
 #include <string.h>
 
 /* Nothing is sent before all have made the call, but for what each says to node 0. */
@@ -63,4 +64,26 @@ void sim_assert_error(const struct sim_outcome *outcome, const struct sim_call *
         assert_int_equal(result->error.node, first->node);
         assert_string_equal(result->error.error.message, first->error.message);
     }
+}
+
+void sim_odd_argument(struct weir__collective_spec *spec)
+{
+    spec->refused = (weir_error){.code = -EINVAL, .message = "refused"};
+}
+
+void sim_run_odd(const struct sim_config *config, const struct sim_call *call,
+                 const struct sim_odd *odds, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        for (int node = 1; node < config->nodes; node++) {
+            struct sim_call calls[3] = {*call, *call, *call};
+            struct sim_config own = *config;
+            struct sim_expected expected = {
+                .nodes = own.nodes, .code = odds[i].code, .part = odds[i].part, .failing = 2};
+
+            own.seed = (unsigned)node;
+            calls[1].odd = odds[i].odd;
+            calls[1].odd_node = node;
+            sim_run(&own, calls, 3, sim_assert_error, &expected);
+        }
 }

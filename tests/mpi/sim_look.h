@@ -20,4 +20,19 @@ void sim_assert_well(const struct sim_outcome *outcome, const struct sim_call *c
 /* All nodes get one error; arg: a struct sim_expected. */
 void sim_assert_error(const struct sim_outcome *outcome, const struct sim_call *call, void *arg);
 
+/* A call that one node makes otherwise. */
+struct sim_odd {
+    void (*odd)(struct weir__collective_spec *spec);
+    int code;
+    const char *part; /* of the message */
+};
+
+/* The arguments of one node are not valid: -EINVAL, "refused". */
+void sim_odd_argument(struct weir__collective_spec *spec);
+
+/* Runs three such calls, the second of which is odd, with each node but node 0 as the odd one; all
+ * get its error, and the third goes well. */
+void sim_run_odd(const struct sim_config *config, const struct sim_call *call,
+                 const struct sim_odd *odds, size_t count);
+
 #endif

@@ -19,7 +19,7 @@ import threading
 import time
 import unittest
 
-from machines import ROOM, TEMPORARY, Machines, why_not
+from machines import ROOM, TEMPORARY, WHO, Begun, Machines, why_not
 
 REMOVER = "remover"  # in place of MPI: the process that removes the cgroups
 
@@ -34,7 +34,6 @@ TRIALS = int(os.environ.get("WEIR_TRIALS", "1"))
 SEED = int(os.environ.get("WEIR_SEED", "1"))
 SILENCE_MS, KILL_WAIT_S = 1500, 2
 CPUS = len(os.sched_getaffinity(0))
-WHO = re.compile(r"^node (\d+) of (\d+) on (\S+): pid (\d+), (-?\d+) workers, (-?\d+) cpus, (\d+) files$", re.M)
 OWN = re.compile("weir-|node-")
 SLACK = min(5, max(1, os.getloadavg()[0] / CPUS))  # the machine may be busy with others
 
@@ -285,22 +284,11 @@ class OnSlurm(unittest.TestCase):
         return output
 
 
-class Trial:
+class Trial(Begun):
     """A program on both machines, whose nodes have begun."""
 
     def __init__(self, machines, *command, options=(), before=()):
-        self.machines = machines
-        self.program = machines.start("node1", *SRUN, "-c", str(CPUS), PMI, *options, *before, NODE, "--silence", str(SILENCE_MS),
-                                      *command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        self.output = ""
-        late = threading.Timer(30, self.program.kill)
-        late.start()
-        while len(WHO.findall(self.output)) < len(machines.hosts):
-            line = self.program.stdout.readline()
-            if not line:
-                raise AssertionError("it has not begun: " + self.output)
-            self.output += line
-        late.cancel()
+        super().__init__(machines, [*SRUN, "-c", str(CPUS), PMI, *options, *before, NODE, "--silence", str(SILENCE_MS), *command], 30)
         self.begin = time.monotonic()
 
     def pid(self, host, name):
@@ -321,14 +309,6 @@ class Trial:
             self.machines.power_off("node2")
         else:
             self.machines.run(*what, self.job())
-
-    def end(self, limit_s):
-        """srun's status; None: it does not end."""
-        try:
-            self.output += self.program.communicate(timeout=limit_s)[0]
-        except subprocess.TimeoutExpired:
-            return None
-        return self.program.returncode
 
     def watch(self, limit_s):
         """The seconds until nothing of weir's is on node2, on any node, and until srun has ended and nothing of the job is left at

@@ -144,35 +144,17 @@ static void odd_table(struct weir__collective_spec *spec)
     spec->print.value[WEIR__PRINT_TABLE] = 7;
 }
 
-static void bad_argument(struct weir__collective_spec *spec)
-{
-    spec->refused = (weir_error){.code = -EINVAL, .message = "refused"};
-}
-
 static void all_get_an_error__when_one_node_makes_another_call(void **state)
 {
-    static const struct {
-        void (*odd)(struct weir__collective_spec *);
-        int code;
-        const char *part;
-    } cases[] = {
+    static const struct sim_odd odds[] = {
         {odd_kind, -EPROTO, "weir_cluster_map_reduce() and weir_cluster_for()"},
         {odd_table, -EPROTO, "the call that made the table is 0 and 7"},
-        {bad_argument, -EINVAL, "refused"},
+        {sim_odd_argument, -EINVAL, "refused"},
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        for (int node = 1; node < 4; node++) {
-            struct sim_call calls[3] = {{MAP_REDUCE}, {MAP_REDUCE}, {MAP_REDUCE}};
-            struct sim_config config = {.nodes = 4, .seed = (unsigned)node, NETWORK};
-            struct sim_expected expected = {
-                .nodes = 4, .code = cases[i].code, .part = cases[i].part, .failing = 2};
-
-            calls[1].odd = cases[i].odd;
-            calls[1].odd_node = node;
-            sim_run(&config, calls, 3, sim_assert_error, &expected);
-        }
+    sim_run_odd(&(struct sim_config){.nodes = 4, NETWORK}, &(struct sim_call){MAP_REDUCE}, odds,
+                sizeof odds / sizeof odds[0]);
 }
 
 static void all_get_an_error__when_a_node_is_lost_in_any_phase(void **state)

@@ -150,38 +150,20 @@ static void odd_retries(struct weir__collective_spec *spec)
     spec->print.value[WEIR__PRINT_RETRIES] = 3;
 }
 
-static void bad_argument(struct weir__collective_spec *spec)
-{
-    spec->refused = (weir_error){.code = -EINVAL, .message = "refused"};
-}
-
 static void all_get_an_error__when_one_node_makes_another_call(void **state)
 {
-    static const struct {
-        void (*odd)(struct weir__collective_spec *);
-        int code;
-        const char *part;
-    } cases[] = {
+    static const struct sim_odd odds[] = {
         {odd_kind, -EPROTO, "the function is weir_cluster_reduce() and weir_cluster_for()"},
         {odd_end, -EPROTO, "the range's end is 100000 and 100001"},
         {odd_chunks, -EPROTO, "chunks is 20000 and 20001"},
         {odd_size, -EPROTO, "the size is 16 and 24"},
         {odd_retries, -EPROTO, "retries is 0 and 3"},
-        {bad_argument, -EINVAL, "refused"},
+        {sim_odd_argument, -EINVAL, "refused"},
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        for (int node = 1; node < 6; node++) {
-            struct sim_call calls[3] = {BIG, BIG, BIG};
-            struct sim_config config = {.nodes = 6, .seed = (unsigned)node, NETWORK};
-            struct sim_expected expected = {
-                .nodes = 6, .code = cases[i].code, .part = cases[i].part, .failing = 2};
-
-            calls[1].odd = cases[i].odd;
-            calls[1].odd_node = node;
-            sim_run(&config, calls, 3, sim_assert_error, &expected);
-        }
+    sim_run_odd(&(struct sim_config){.nodes = 6, NETWORK}, &(struct sim_call)BIG, odds,
+                sizeof odds / sizeof odds[0]);
 }
 
 static void all_get_an_error__when_a_node_is_lost(void **state)

@@ -35,23 +35,27 @@ def eventually(condition, what):
         time.sleep(0.005)
 
 
+def stat(pid):
+    """What the kernel says of a process from its state on; the state alone, X, of one that is gone."""
+    try:
+        with open("/proc/%d/stat" % pid, encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return ["X"]
+
+
 def sleeps(pid):
     """True if the process does nothing for a tenth of a second."""
     for _ in range(10):
-        with open("/proc/%d/stat" % pid, encoding="utf-8") as file:
-            if file.read().rpartition(")")[2].split()[0] != "S":
-                return False
+        if stat(pid)[0] != "S":
+            return False
         time.sleep(0.01)
     return True
 
 
 def runs(pid):
     """Not a zombie either."""
-    try:
-        with open("/proc/%d/stat" % pid, encoding="utf-8", errors="replace") as file:
-            return file.read().rpartition(")")[2].split()[0] not in ("Z", "X")
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+    return stat(pid)[0] not in ("Z", "X")
 
 
 class Run(Case):
@@ -346,8 +350,7 @@ class Ends(Run):
 
     def test_125__when_the_supervisor_is_killed(self):
         program, pids = self.tell(("--kill",), "", stderr=subprocess.PIPE)
-        with open("/proc/%d/stat" % pids[0], encoding="utf-8") as file:
-            supervisor = int(file.read().rpartition(")")[2].split()[1])
+        supervisor = int(stat(pids[0])[1])
         self.assertNotEqual(supervisor, program.pid)
         # The command can run before weir has heard that it was started.
         eventually(lambda: sleeps(program.pid), "weir waits for the command")
