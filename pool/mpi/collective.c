@@ -285,11 +285,6 @@ void weir__collective_merged(struct weir__collective *call, struct weir__counts 
     settle(call);
 }
 
-const struct weir__counts *weir__collective_counts(const struct weir__collective *call)
-{
-    return (const struct weir__counts *)(const void *)call->result.data;
-}
-
 /* ---- failures ---- */
 
 void weir__collective_fail(struct weir__collective *call, const weir_error *error)

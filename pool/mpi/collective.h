@@ -70,11 +70,9 @@ void weir__collective_produced(struct weir__collective *call);
 /* True when all parts have come that others send to this node. */
 bool weir__collective_is_fed(const struct weir__collective *call);
 
-/* What came has been used: the call ends when this is so on all nodes. */
+/* What came has been used: the call ends when this is so on all nodes, and its result is what each
+ * of them has. */
 void weir__collective_merged(struct weir__collective *call, struct weir__counts counts);
-
-/* At the end: what each of the nodes has. */
-const struct weir__counts *weir__collective_counts(const struct weir__collective *call);
 
 /* This node can do its part no longer, or does not want to (-ECANCELED). */
 void weir__collective_fail(struct weir__collective *call, const weir_error *error);
