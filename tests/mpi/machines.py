@@ -346,6 +346,16 @@ class Machines:
 WHO = re.compile(r"^node (\d+) of (\d+) on (\S+): pid (\d+), (-?\d+) workers, (-?\d+) cpus, (\d+) files$", re.M)
 
 
+def bits_of(case, output):
+    """What the nodes of `node sums` have written of their results: the same on all nodes, in both calls, and as on one machine."""
+    nodes = len(WHO.findall(output))
+    found = re.findall(r"^(bits|here) (.*)$", output, re.M)
+    case.assertEqual([word for word, _ in found].count("bits"), 2 * nodes, output)
+    case.assertEqual(len(found), 4 * nodes, output)
+    case.assertEqual(len({bits for _, bits in found}), 1, output)
+    return found[0][1]
+
+
 class Begun:
     """A launcher and its program, whose nodes have all begun."""
 

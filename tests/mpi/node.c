@@ -210,7 +210,7 @@ static int sum(weir_cluster *cluster, bool stay)
     const weir_cluster_job job = {.block = 16, .stay = stay};
     weir_pool *pool = weir_cluster_pool(cluster);
     weir_pool_stats stats = {0};
-    uint64_t all_keys[2], keys_here[2];
+    uint64_t all_keys[2] = {0}, keys_here[2] = {0};
     double all[4] = {0}, here[4] = {0};
     int code =
         weir_cluster_reduce(cluster, weir_range_of(ITEMS), &reduction, all, NULL, &options, &job);
