@@ -152,6 +152,14 @@ class Door(threading.Thread):
                 return
             threading.Thread(target=self.answer, args=(client,), daemon=True).start()
 
+    def close(self):
+        """Ends the thread, too: one that still waited would take the number of the next door's socket for its own when a
+        signal makes it ask anew, and send that door's agents to machines that are gone."""
+        os.unlink(DOOR)
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.join()
+        self.socket.close()
+
     def answer(self, client):
         with client:
             text, ancillary, _, _ = client.recvmsg(1 << 20, socket.CMSG_SPACE(12))
@@ -233,8 +241,7 @@ class Machines:
             subprocess.run(inside + command, check=True)
 
     def __exit__(self, *_):
-        self.door.socket.close()
-        os.unlink(DOOR)
+        self.door.close()
         self.shut_down()
 
     def shut_down(self):
