@@ -77,9 +77,10 @@ static bool check(const struct kernel *kernel, const struct kernel_way *way, dou
 static void print(const struct kernel *kernel, const struct bench *bench, int way, int rounds,
                   struct times *times, double worst)
 {
-    const double weir_ms = median(times[0].ms, rounds), peer_ms = median(times[way].ms, rounds);
-    const double weir_cpu = median(times[0].cpu_ms, rounds);
-    const double peer_cpu = median(times[way].cpu_ms, rounds);
+    struct times *weir = &times[0], *peer = &times[way];
+    const double weir_ms = median(weir->ms, rounds), peer_ms = median(peer->ms, rounds);
+    const double weir_p90 = p90(weir->ms, rounds), peer_p90 = p90(peer->ms, rounds);
+    const double weir_cpu = median(weir->cpu_ms, rounds), peer_cpu = median(peer->cpu_ms, rounds);
 
     printf("{\"bench\": \"%s\", \"mib\": %lld, \"workers\": %d, \"rounds\": %d, \"weir_ms\": %.3f, "
            "\"peer\": \"%s\", \"peer_ms\": %.3f, \"ratio\": %.4f, ",
@@ -87,10 +88,14 @@ static void print(const struct kernel *kernel, const struct bench *bench, int wa
            kernel->ways[way].name, peer_ms, weir_ms / peer_ms);
     if (kernel->target > 0)
         printf("\"target\": %g, ", kernel->target);
-    printf("\"weir_min_ms\": %.3f, \"peer_min_ms\": %.3f, \"min_ratio\": %.4f, \"weir_cpu_ms\": "
-           "%.3f, \"peer_cpu_ms\": %.3f, \"cpu_ratio\": %.4f, \"difference\": %.3g}\n",
-           times[0].ms[0], times[way].ms[0], times[0].ms[0] / times[way].ms[0], weir_cpu, peer_cpu,
-           weir_cpu / peer_cpu, worst);
+    printf("\"weir_p90_ms\": %.3f, \"peer_p90_ms\": %.3f, \"p90_ratio\": %.4f, ", weir_p90,
+           peer_p90, weir_p90 / peer_p90);
+    printf("\"weir_min_ms\": %.3f, \"peer_min_ms\": %.3f, \"min_ratio\": %.4f, ", weir->ms[0],
+           peer->ms[0], weir->ms[0] / peer->ms[0]);
+    if (!kernel->processes_end)
+        printf("\"weir_cpu_ms\": %.3f, \"peer_cpu_ms\": %.3f, \"cpu_ratio\": %.4f, ", weir_cpu,
+               peer_cpu, weir_cpu / peer_cpu);
+    printf("\"difference\": %.3g}\n", worst);
     fflush(stdout);
 }
 

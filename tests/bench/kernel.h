@@ -40,6 +40,7 @@ struct kernel {
     double target; /* for weir's median as a multiple of a peer's; 0: none */
     double bound;  /* for differences; 0: exact */
     int mib, rounds;
+    bool processes_end; /* in a round, and their processor time with them: it is not printed */
     void (*prepare)(const struct bench *bench); /* not timed */
     void (*clear)(void); /* not timed: gives back what a round has found; may be NULL */
     struct kernel_way ways[KERNEL_WAYS_MAX]; /* up to one without a name */

@@ -21,4 +21,10 @@ static inline double median(double *values, int count)
     return count % 2 != 0 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
 }
 
+/* The 90th percentile of what median() has sorted. */
+static inline double p90(const double *sorted, int count)
+{
+    return sorted[count * 9 / 10];
+}
+
 #endif

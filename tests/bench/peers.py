@@ -11,6 +11,7 @@
     executor     ProcessPoolExecutor(2): submit 2,000 calls of it, then wait for all, a call
     manager      SharedMemoryManager: start and shutdown
     pool_job     Pool(2), one map over 2 items, close and join
+    pool_each    the same with an initializer
     shm          SharedMemory of 4 KiB: create, close, unlink
     manager_shm  the same, made by a SharedMemoryManager
     list_get     reading an int of a ShareableList
@@ -100,14 +101,20 @@ class Manager:
 
 
 class PoolJob(Manager):
+    options = {}
+
     def round(self):
         def operation():
-            pool = multiprocessing.Pool(2)
+            pool = multiprocessing.Pool(2, **self.options)
             pool.map(nothing, range(2))
             pool.close()
             pool.join()
 
         return timed(operation, 3)
+
+
+class PoolEach(PoolJob):
+    options = {"initializer": nothing, "initargs": (0,)}
 
 
 class Shm(Manager):
@@ -170,6 +177,7 @@ CASES = {
     "executor": Executor,
     "manager": Manager,
     "pool_job": PoolJob,
+    "pool_each": PoolEach,
     "shm": Shm,
     "manager_shm": ManagerShm,
     "list_get": ListGet,

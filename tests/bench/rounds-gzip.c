@@ -10,22 +10,18 @@
  */
 #include <weir.h>
 
-#include <fcntl.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include <zlib.h>
 
 #include "now.h"
+#include "run-program.h"
 
 #define TEXT  ((size_t)32 << 20)
 #define BLOCK ((size_t)128 << 10) /* as pigz's */
 #define LEVEL 6
-
-extern char **environ;
 
 static char *text;
 static FILE *sink;
@@ -113,15 +109,8 @@ static void weir_rounds(void)
 static void run_pigz(const char *file)
 {
     char *const words[] = {"pigz", "-p", "2", "-6", "-c", (char *)(uintptr_t)file, NULL};
-    posix_spawn_file_actions_t actions;
-    int status;
-    pid_t pid;
 
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-    must(posix_spawnp(&pid, "pigz", &actions, NULL, words, environ) == 0, "pigz");
-    posix_spawn_file_actions_destroy(&actions);
-    must(waitpid(pid, &status, 0) == pid && status == 0, "pigz");
+    must(run_program(words, "/dev/null"), "pigz");
 }
 
 static void pigz_rounds(void)

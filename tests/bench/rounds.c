@@ -105,17 +105,30 @@ static void manager(struct bench *bench, int i)
     must(scope && weir_scope_end(scope) == 0, "begin and end");
 }
 
-static void pool_job(struct bench *bench, int i)
+static void make_pool_and_run(bool each)
 {
     weir_scope *scope = weir_scope_begin(NULL);
     weir_pool *pool = weir_pool_new(scope, &(weir_pool_options){.workers = 2});
 
-    (void)bench;
-    (void)i;
     must(pool != NULL, "weir_pool_new");
+    must(!each || weir_pool_each(pool, call_nothing, NULL, NULL) == 0, "weir_pool_each");
     must(weir_pool_for(pool, (weir_range){0, 2}, nothing, NULL, NULL) == 0, "weir_pool_for");
     weir_pool_free(pool);
     must(weir_scope_end(scope) == 0, "weir_scope_end");
+}
+
+static void pool_job(struct bench *bench, int i)
+{
+    (void)bench;
+    (void)i;
+    make_pool_and_run(false);
+}
+
+static void pool_each(struct bench *bench, int i)
+{
+    (void)bench;
+    (void)i;
+    make_pool_and_run(true);
 }
 
 static void shm(struct bench *bench, int i)
@@ -162,6 +175,7 @@ static const struct bench_case cases[] = {
     {"submit", 1, TASKS, 0, submit},
     {"manager", 5, 1, 0, manager},
     {"pool_job", 5, 1, 0, pool_job},
+    {"pool_each", 5, 1, 0, pool_each},
     {"shm", 200, 1, 0, shm},
     {"manager_shm", 200, 1, 0, manager_shm},
     {"list_get", 1000, LIST_COUNT, 0, list_get},
