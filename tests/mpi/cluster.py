@@ -17,7 +17,7 @@ import tempfile
 import time
 import unittest
 
-from machines import AGENT, WHO, Begun, Machines, bits_of, why_no_cgroup, why_not
+from machines import AGENT, WHO, Begun, Machines, bits_of, state_of, why_no_cgroup, why_not
 
 MPI, FOLDER = sys.argv[1], os.path.abspath(sys.argv[2])
 OTHER = {"openmpi": "mpich", "mpich": "openmpi"}[MPI]
@@ -337,18 +337,22 @@ class Faults(unittest.TestCase):
     here_s = 1.5 * slack  # until these are gone on the machine of what is killed
     bound_s = (SILENCE_MS / 1000 + 5) * slack  # the launchers' own time is in it
 
-    def strike(self, what, *command, blow, here=(), ends_well=False, said="", before=(), reboots=()):
+    def strike(self, what, *command, blow, here=(), ended=None, ends_well=False, said="", before=(), reboots=()):
         """Runs the command as often as there are trials, with a blow at a random instant of each. `here`: machines that are
-        clean of it at once. `ends_well`: whether the launcher's status is 0; None: it may be. `said`: what all nodes write, each
-        the same. `reboots`: machines that the blow has shut down."""
+        clean of it at once. `ended`: the machine whose rank the launcher ends then; noted is how long after that rank's end
+        both are clean of weir. `ends_well`: whether the launcher's status is 0; None: it may be. `said`: what all nodes write,
+        each the same. `reboots`: machines that the blow has shut down."""
         chance = random.Random("%s %s %d" % (what, command, SEED))
-        times = []
+        times, after = [], []
         with Machines(2) as machines:
             for number in range(TRIALS):
                 trial = Trial(machines, *command, before=before)
                 time.sleep(chance.uniform(0, 0.3))
+                other = ended and trial.rank(ended)
                 blow(trial)
                 begin = time.monotonic()
+                if ended:
+                    after.append(self.clean_after(machines, other, here))
                 at_once = not here or machines.wait_clean(self.here_s, here, self.own) is not None
                 status = trial.end(self.bound_s)
                 clean = machines.wait_clean(self.bound_s)
@@ -367,11 +371,29 @@ class Faults(unittest.TestCase):
                 for host in reboots:
                     machines.reboot(host)
         self.note(times)
+        if ended:
+            self.note(after, " of weir after the launcher has ended the other rank")
 
-    def note(self, times):
-        Faults.times = times = sorted(times)
-        print("%d trials: median %.2f s, p99 %.2f s, max %.2f s until all is clean" %
-              (len(times), times[len(times) // 2], times[min(len(times) - 1, len(times) * 99 // 100)], times[-1]),
+    def clean_after(self, machines, rank, here):
+        """The seconds from a rank's end until no machine has anything of weir's; infinite: some still have. It is an error
+        if that of the blow is not clean at once."""
+        begin = time.monotonic()
+        clean = end = None
+        while time.monotonic() - begin < self.bound_s:
+            if end is None and state_of(rank) in ("Z", ""):
+                end = time.monotonic()
+            if clean is None and machines.is_clean(here, self.own):
+                clean = time.monotonic() - begin
+                self.assertLess(clean, self.here_s)
+            if end is not None and machines.is_clean(machines.hosts, self.own):
+                return time.monotonic() - end
+            time.sleep(0.002)
+        return float("inf")
+
+    def note(self, times, of_what=""):
+        times = sorted(times)
+        print("%d trials: median %.3f s, p99 %.3f s, max %.3f s until all is clean%s" %
+              (len(times), times[len(times) // 2], times[min(len(times) - 1, len(times) * 99 // 100)], times[-1], of_what),
               file=sys.stderr)
 
     def kill(self, what, *command, number=signal.SIGKILL, **options):
@@ -391,7 +413,7 @@ class Faults(unittest.TestCase):
         self.kill("supervisor", "jobs", "0", said=r"^error of call \d+: .*node 1 \(node2\).*")
 
     def test_segmentation_fault_of_a_rank(self):
-        self.kill("rank", "jobs", "0", number=signal.SIGSEGV, here=["node2"])
+        self.kill("rank", "jobs", "0", number=signal.SIGSEGV, here=["node2"], ended="node1")
 
     def test_sigterm_to_all(self):
         """As a batch system does it. The status of MPICH's launcher, which gets the signal too, is 0 now and then."""
@@ -422,7 +444,8 @@ class Faults(unittest.TestCase):
 for victim in ("rank", "daemon", "launcher", "node"):
     for where, words in (("in_a_call", ["inside"]), ("between_calls", ["between", str(PAUSE_MS)])):
         def kill(self, victim=victim, words=words):
-            self.kill(victim, *words, here=["node1" if victim == "launcher" else "node2"])
+            self.kill(victim, *words, here=["node1" if victim == "launcher" else "node2"],
+                      ended="node1" if victim == "rank" else None)
         setattr(Faults, "test_kill_%s__%s" % (victim, where), kill)
 
 

@@ -311,12 +311,15 @@ class Machines:
         except OSError:
             return []
 
+    def is_clean(self, hosts, names=None):
+        """Whether no machine has a process, or none whose name matches, nor a file in /dev/shm."""
+        return not any(self.files(host) or any(names is None or names.match(name) for name in self.processes(host).values())
+                       for host in hosts)
+
     def wait_clean(self, limit_s, hosts=None, names=None):
-        """The seconds until no machine has a process, or none whose name matches, nor a file in /dev/shm; None: some
-        still have."""
+        """The seconds until it is; None: it is not."""
         begin = time.monotonic()
-        while any(self.files(host) or any(names is None or names.match(name) for name in self.processes(host).values())
-                  for host in hosts or self.hosts):
+        while not self.is_clean(hosts or self.hosts, names):
             if time.monotonic() - begin > limit_s:
                 return None
             time.sleep(0.005)
