@@ -2,9 +2,10 @@
  *
  * bench-walk.c: how many files a tree of folders has, and how many bytes are in them.
  *
- * A folder is a call of a stream, whose result is what is in it: two sums, and the names of the
- * folders below, which the program puts into the stream. With OpenMP a folder is a task that makes
- * more tasks. Both read a folder by the same function.
+ * With weir a call of a stream reads a folder and goes on with those below, up to FOLDERS_A_CALL;
+ * its result is two sums, and the paths that are left, each of which the program puts into the
+ * stream. With OpenMP a folder is a task that makes more tasks. Both read a folder by the same
+ * function.
  */
 #include "kernel.h"
 
@@ -20,6 +21,10 @@
 #define FILES      24 /* in a folder */
 #define FOLDERS    4  /* in a folder, down to DEPTH */
 #define NAMES_SIZE 8192
+#define PATHS_SIZE 65536
+
+/* One folder a call would make the program, which is a third process, do a third of the work. */
+#define FOLDERS_A_CALL 16
 
 struct sums {
     int64_t files, bytes;
@@ -71,32 +76,61 @@ static size_t join(char *path, const char *folder, const char *name)
 
 /* ---- weir ----------------------------------------------------------------------------------- */
 
-/* The result: a folder as far as it is used, and then its path. */
-static int walk(weir_task *task, void *arg)
-{
-    static struct {
-        struct folder folder;
-        char path[PATH_MAX];
-    } found;
-    const size_t size = strlen(arg) + 1;
+/* What a call has found, and the paths that it has left, each with its NUL. */
+struct found {
+    struct sums sums;
+    size_t used;
+    char paths[PATHS_SIZE];
+};
 
-    if (!read_folder(arg, &found.folder))
-        return weir_task_fail(task, 1, "%s cannot be read", (const char *)arg);
-    memcpy(found.folder.names + found.folder.used, arg, size);
-    return weir_task_result(task, &found,
-                            offsetof(struct folder, names) + found.folder.used + size);
+/* False: there is no room for the paths of the folders below. */
+static bool add_below(struct found *found, const char *path, const struct folder *folder)
+{
+    for (size_t at = 0; at < folder->used; at += strlen(folder->names + at) + 1) {
+        if (PATHS_SIZE - found->used < PATH_MAX)
+            return false;
+        found->used += join(found->paths + found->used, path, folder->names + at);
+    }
+    return true;
 }
 
-static void put_below(weir_stream *stream, const struct folder *folder)
+/* The last path, which is taken away. */
+static void take_path(struct found *found, char *path)
 {
-    const char *path = folder->names + folder->used;
-    char below[PATH_MAX];
+    size_t begin = found->used - 1;
 
-    for (size_t at = 0; at < folder->used; at += strlen(folder->names + at) + 1) {
-        const size_t size = join(below, path, folder->names + at);
+    while (begin > 0 && found->paths[begin - 1] != '\0')
+        begin--;
+    memcpy(path, found->paths + begin, found->used - begin);
+    found->used = begin;
+}
 
-        must(weir_stream_put(stream, below, size) == 0, "weir_stream_put");
+static int walk(weir_task *task, void *arg)
+{
+    static struct folder folder;
+    static struct found found;
+    char path[PATH_MAX];
+
+    found.sums = (struct sums){0};
+    found.used = strlen(arg) + 1;
+    memcpy(found.paths, arg, found.used);
+    for (int i = 0; i < FOLDERS_A_CALL && found.used > 0; i++) {
+        take_path(&found, path);
+        if (!read_folder(path, &folder))
+            return weir_task_fail(task, 1, "%s cannot be read", path);
+        found.sums.files += folder.sums.files;
+        found.sums.bytes += folder.sums.bytes;
+        if (!add_below(&found, path, &folder))
+            return weir_task_fail(task, 1, "too many folders in %s", path);
     }
+    return weir_task_result(task, &found, offsetof(struct found, paths) + found.used);
+}
+
+static void put_paths(weir_stream *stream, const struct found *found)
+{
+    for (size_t at = 0; at < found->used; at += strlen(found->paths + at) + 1)
+        must(weir_stream_put(stream, found->paths + at, strlen(found->paths + at) + 1) == 0,
+             "weir_stream_put");
 }
 
 static void by_weir(const struct bench *bench)
@@ -108,12 +142,12 @@ static void by_weir(const struct bench *bench)
     weir_found = (struct sums){0};
     must(stream != NULL && weir_stream_put(stream, root, strlen(root) + 1) == 0, "a stream");
     while (weir_stream_next(stream, &item, -1) == 1) {
-        const struct folder *folder = item.data;
+        const struct found *found = item.data;
 
         must(item.code == 0, "a folder");
-        weir_found.files += folder->sums.files;
-        weir_found.bytes += folder->sums.bytes;
-        put_below(stream, folder);
+        weir_found.files += found->sums.files;
+        weir_found.bytes += found->sums.bytes;
+        put_paths(stream, found);
     }
     weir_stream_free(stream);
 }
