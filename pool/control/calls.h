@@ -17,9 +17,12 @@
  *       put (host): the end has been taken over, and the tail has come round
  *
  * A call has no retries, so a cell that is not FREE never becomes FREE but by being put at a later
- * position. That is what makes workers cheap: each keeps a private cursor, below which it has seen
- * no cell FREE, and looks at each cell once. A stale look cannot hit a wrong call: what a worker
- * knows of a call it reads after it has claimed the cell, whichever position that was put at.
+ * position. That is what makes workers cheap: each keeps a private cursor, below which no cell is
+ * FREE (or its call is cancelled, which is for ever too), and looks at no cell twice. What is true
+ * of one worker's cursor is true for all, so now and then one is written into `passed`, and the
+ * others go on from there: otherwise each worker would look at each cell once. A stale look cannot
+ * hit a wrong call: what a worker knows of a call it reads after it has claimed the cell, whichever
+ * position that was put at.
  *
  * Nobody enters this job: its memory is reused cell by cell.
  *
@@ -60,7 +63,8 @@ struct weir__call {
 };
 
 struct weir__queue {
-    alignas(WEIR__LINE) _Atomic uint64_t tail; /* host; IDLE: workers */
+    alignas(WEIR__LINE) _Atomic uint64_t tail;   /* host; IDLE: workers */
+    alignas(WEIR__LINE) _Atomic uint64_t passed; /* workers: the cursor of one of them */
     /* For programs with an event loop: as control.notified, for calls. */
     alignas(WEIR__LINE) _Atomic uint64_t notified[WEIR__QUEUE_CALLS / 64];
     alignas(WEIR__LINE) weir__cell cells[WEIR__QUEUE_CALLS];

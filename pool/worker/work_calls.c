@@ -2,8 +2,8 @@
  *
  * work_calls.c: the worker's side of the queue of submitted calls; control/calls.h has the states.
  *
- * Each worker goes over the cells from its cursor to the tail, claims those that are FREE, and runs
- * their calls. Before it runs one it sees to it that the next one finds a worker: either there is
+ * Each worker goes over the cells from its cursor, or another worker's that is further, to the
+ * tail, claims those that are FREE, and runs their calls. Before it runs one it sees to it that the next one finds a worker: either there is
  * none (and the job is taken out of the ready set, so that the thread that puts the next call wakes
  * a worker), or the next worker is woken. So a call that takes long holds up no other one.
  *
@@ -19,6 +19,7 @@
 
 #define TURN         32 /* calls, then other jobs have their turn */
 #define FEW          8  /* calls left: nearly caught up */
+#define PASSED_STEP  64 /* calls, then the others are told how far this worker is */
 #define CALLS_AHEAD  6
 #define CELLS_AHEAD  12
 #define LINGER_LOOKS 4
@@ -54,6 +55,23 @@ static bool find_call(struct weir_task *task)
             return true;
     }
     return false;
+}
+
+/* Goes on from where another worker has been, if that is further: no call before it is to be run. */
+static void skip_passed(struct weir_task *task)
+{
+    struct weir__queue *queue = task->control->queue;
+    /* acquire: a tail that is read after it is at least as far as the other worker's was */
+    const uint64_t passed = atomic_load_explicit(&queue->passed, memory_order_acquire);
+
+    if (task->cursor >= passed) {
+        if (task->cursor - passed >= PASSED_STEP)
+            atomic_store_explicit(&queue->passed, task->cursor, memory_order_release);
+        return;
+    }
+    if (passed > task->tail >> QUEUE_POSITION_SHIFT)
+        task->tail = load_tail(queue);
+    task->cursor = passed;
 }
 
 /* Reads the tail again if there is not much below the one that is known: each look takes the line
@@ -136,6 +154,7 @@ static bool take_one(struct weir_task *task, bool *claimed)
     struct weir__control *control = task->control;
     bool more;
 
+    skip_passed(task);
     look_ahead(task);
     *claimed = false;
     while (!*claimed && find_call(task))

@@ -15,7 +15,7 @@
  * consistent. At most one worker spins. A call whose worker is killed counts as started, for the
  * one that needs it.
  *
- * With -DNO_SLEEP workers see at once what they wait for, and with -DNO_MARKS the host does:
+ * With -DPASSED workers tell each other how far they have looked. With -DNO_SLEEP workers see at once what they wait for, and with -DNO_MARKS the host does:
  * smaller models of all the rest.
  *
  * Checked: no call is lost or waits for ever (no invalid end state: only workers, killer and
@@ -43,6 +43,9 @@ byte tail;
 bool idle = true, ready;
 bool spinning[2], parked[2], bell[2], host_bell;
 byte slot_chunk[2] = NONE;
+#ifdef PASSED
+byte passed;
+#endif
 
 /* ghosts */
 bool started[CALLS];
@@ -163,6 +166,30 @@ inline find()
     od
 }
 
+#ifdef PASSED
+inline skip_passed()
+{
+    atomic {
+        if
+#ifdef BUG_TAIL_NOT_READ_AGAIN
+        :: cursor < passed -> cursor = passed
+#else
+        :: cursor < passed -> known = tail; cursor = passed
+#endif
+        :: else
+        fi
+    };
+    if
+#ifdef BUG_PASSED_IS_THE_TAIL
+    :: cursor > passed -> passed = known
+#else
+    :: cursor > passed -> passed = cursor
+#endif
+    :: cursor <= passed
+    fi
+}
+#endif
+
 inline take_out()
 {
 #ifdef BUG_FLAG_BEFORE_REMOVAL
@@ -277,6 +304,9 @@ end_idle:
 #endif
             do
             :: atomic { mine = false; known = tail };
+#ifdef PASSED
+                skip_passed();
+#endif
                 find();
                 if
                 :: more -> claim()

@@ -115,8 +115,8 @@ failure() {
 
 queue() {
     sleep="-DNO_MARKS -DCALLS=2"
-    marks="-DNO_SLEEP"
-    kills="-DNO_SLEEP -DNO_MARKS -DKILLS=1"
+    marks="-DNO_SLEEP -DPASSED"
+    kills="-DNO_SLEEP -DNO_MARKS -DKILLS=1 -DPASSED"
     reuse="-DNO_SLEEP -DKILLS=1 -DPLACES=1 -DCALLS=2 -DALONE"
 
     for options in "$sleep" "$marks" "$kills" "$reuse"; do
@@ -132,8 +132,10 @@ queue() {
     bug BUG_NO_LOOK_AT_TAIL "$sleep"
     bug BUG_NO_LOOK_BEFORE_SLEEPING "$sleep"
     bug BUG_NO_REPAIR "$reuse"
+    bug BUG_PASSED_IS_THE_TAIL "$marks"
     bug BUG_PLACE_USED_TOO_EARLY "$marks"
     bug BUG_TAIL_BEFORE_CELL "$marks"
+    bug BUG_TAIL_NOT_READ_AGAIN "$marks -DALONE"
 }
 
 deadline() {
