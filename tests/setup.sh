@@ -174,8 +174,14 @@ need_to_slurm() {
     want munge has_program munged
 }
 
-# What clusters are measured beside.
+# What weir is measured beside, and clusters.
 need_to_compare() {
+    want pigz has_command pigz
+    want zlib1g-dev has_module zlib
+    want libtbb-dev has_module tbb
+}
+
+need_to_compare_clusters() {
     want libmrmpi-dev has_mrmpi
 }
 

@@ -435,6 +435,7 @@ class Faults(unittest.TestCase):
                 machines.unplug("node2")
                 times.append(machines.wait_clean(self.bound_s, names=self.own))
                 left = [machines.processes(host) for host in machines.hosts]
+                trial.end(1)  # so that the launcher has passed on what node 0 has written
                 trial.give_up()
                 self.assertIsNotNone(times[-1], "%s\n%s" % (left, trial.output))
                 self.assertRegex(trial.output, r"weir: node 0 \(node1\) ends the job: node 1 \(node2\): nothing was heard of it")
