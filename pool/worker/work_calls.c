@@ -3,9 +3,10 @@
  * work_calls.c: the worker's side of the queue of submitted calls; control/calls.h has the states.
  *
  * Each worker goes over the cells from its cursor, or another worker's that is further, to the
- * tail, claims those that are FREE, and runs their calls. Before it runs one it sees to it that the next one finds a worker: either there is
- * none (and the job is taken out of the ready set, so that the thread that puts the next call wakes
- * a worker), or the next worker is woken. So a call that takes long holds up no other one.
+ * tail, claims those that are FREE, and runs their calls. Before it runs one it sees to it that the
+ * next one finds a worker: either there is none (and the job is taken out of the ready set, so that
+ * the thread that puts the next call wakes a worker), or the next worker is woken. So a call that
+ * takes long holds up no other one.
  *
  * Killed anywhere: as in work_jobs.c. The chunk is named before it is claimed; the supervisor fails
  * it, puts the job back into the ready set, and has the host look at all calls.
@@ -57,7 +58,7 @@ static bool find_call(struct weir_task *task)
     return false;
 }
 
-/* Goes on from where another worker has been, if that is further: no call before it is to be run. */
+/* Goes on from where another worker has been, if that is further: no call before is to be run. */
 static void skip_passed(struct weir_task *task)
 {
     struct weir__queue *queue = task->control->queue;

@@ -30,7 +30,8 @@ def row(name, found):
     ratio = found["weir_" + unit] / found["peer_" + unit]
     target = found.get("target", "")
     missed = ", missed" if target != "" and ratio > target else ""
-    return "| `%s` | %s%s | %s%s | %.3g%s | %s%s |" % (name, weir, p90[0], peer, p90[1], ratio, p90[2], target, missed)
+    return "| `%s`: %s | %s%s | %s%s | %.3g%s | %s%s |" % (name, found["bench"], weir, p90[0], peer, p90[1], ratio, p90[2], target,
+                                                           missed)
 
 
 def main():

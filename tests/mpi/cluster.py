@@ -385,7 +385,7 @@ class Faults(unittest.TestCase):
             if clean is None and machines.is_clean(here, self.own):
                 clean = time.monotonic() - begin
                 self.assertLess(clean, self.here_s)
-            if end is not None and machines.is_clean(machines.hosts, self.own):
+            if end is not None and machines.is_clean(machines.hosts, self.own, rank):
                 return time.monotonic() - end
             time.sleep(0.002)
         return float("inf")

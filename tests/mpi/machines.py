@@ -311,9 +311,11 @@ class Machines:
         except OSError:
             return []
 
-    def is_clean(self, hosts, names=None):
-        """Whether no machine has a process, or none whose name matches, nor a file in /dev/shm."""
-        return not any(self.files(host) or any(names is None or names.match(name) for name in self.processes(host).values())
+    def is_clean(self, hosts, names=None, ended=None):
+        """Whether no machine has a process, or none whose name matches, nor a file in /dev/shm. The process `ended` has ended,
+        though its launcher may not have asked for its status yet."""
+        return not any(self.files(host) or any(pid != ended and (names is None or names.match(name))
+                                               for pid, name in self.processes(host).items())
                        for host in hosts)
 
     def wait_clean(self, limit_s, hosts=None, names=None):

@@ -3,18 +3,15 @@
  * The parts of a job of many chunks: what a worker passes over, and that no chunk is lost by it.
  * Workers are threads here, over a record that no process has.
  */
-#include "leak.h"
+#include "lone-control.h"
 
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "pool/control/parts.h"
 #include "pool/control/ready.h"
-#include "pool/control/tie.h"
 #include "pool/worker/work_jobs.h"
 
 #define JOB         1
@@ -35,19 +32,6 @@ static int run(struct weir_task *task, weir_range range)
 
 static const struct weir__job_kind kind = {.run = run};
 
-static void *map(size_t size)
-{
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    assert_true(memory != MAP_FAILED);
-    return memory;
-}
-
-static size_t control_size(void)
-{
-    return sizeof *control + (WORKERS + 1) * sizeof control->slots[0];
-}
-
 static size_t cells_size(int64_t count)
 {
     return (size_t)count * sizeof *job->cells + weir__parts_size(count);
@@ -55,17 +39,13 @@ static size_t cells_size(int64_t count)
 
 static void open_job(int64_t count)
 {
-    control = map(control_size());
-    control->workers = WORKERS;
-    control->host_cpu = -1;
-    control->jobs = map((JOB + 1) * sizeof *job);
-    control->jobs_used = JOB + 1;
+    control = lone_control_new(WORKERS, JOB);
     job = &control->jobs[JOB];
     job->kind = &kind;
     job->count = count;
     job->range = (weir_range){0, count};
     job->grain = 1;
-    job->cells = map(cells_size(count));
+    job->cells = map_memory(cells_size(count));
     weir__parts_reset(job->cells, count, job->retry_seq);
     job->state = JOB_OPEN;
     memset(ran, 0, sizeof ran);
@@ -74,22 +54,13 @@ static void open_job(int64_t count)
 static void close_job(void)
 {
     munmap(job->cells, cells_size(job->count));
-    munmap(control->jobs, (JOB + 1) * sizeof *job);
-    munmap(control, control_size());
+    lone_control_free(control);
 }
 
 static void work(unsigned slot)
 {
-    static const _Atomic uint64_t generation;
-    struct weir__tie tie = {.supervisor = getppid()};
-    struct weir_task task = {
-        .control = control,
-        .tie = &tie,
-        .mine = weir__mine(),
-        .generation = &generation,
-        .slot = slot,
-        .incarnation = 1,
-    };
+    struct weir__tie tie;
+    struct weir_task task = lone_worker(control, slot, &tie);
 
     weir__work_on_job(&task, JOB);
 }

@@ -3,16 +3,13 @@
  * What a worker passes over in the queue of calls: what another one has seen, and nothing else. The
  * workers are calls of one thread, over a record that no process has.
  */
-#include "leak.h"
+#include "lone-control.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "pool/control/calls.h"
 #include "pool/control/ready.h"
-#include "pool/control/tie.h"
 #include "pool/worker/work_calls.h"
 
 #define WORKERS 3
@@ -23,6 +20,7 @@ static struct weir__control *control;
 static struct weir__queue *queue;
 static unsigned ran[PLACES];
 static struct weir_task workers[WORKERS];
+static struct weir__tie ties[WORKERS];
 
 static int count(weir_task *task, void *arg)
 {
@@ -31,51 +29,22 @@ static int count(weir_task *task, void *arg)
     return 0;
 }
 
-static void *map(size_t size)
-{
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    assert_true(memory != MAP_FAILED);
-    return memory;
-}
-
-static size_t control_size(void)
-{
-    return sizeof *control + (WORKERS + 1) * sizeof control->slots[0];
-}
-
 static void open_queue(void)
 {
-    static const _Atomic uint64_t generation;
-    static struct weir__tie tie;
-
-    tie.supervisor = getppid();
-    control = map(control_size());
-    control->workers = WORKERS;
-    control->host_cpu = -1;
-    control->jobs = map((WEIR__QUEUE_JOB + 1) * sizeof *control->jobs);
-    control->jobs_used = WEIR__QUEUE_JOB + 1;
-    queue = control->queue = map(sizeof *queue);
+    control = lone_control_new(WORKERS, WEIR__QUEUE_JOB);
+    queue = control->queue = map_memory(sizeof *queue);
     queue->tail = QUEUE_IDLE;
     for (unsigned i = 0; i < PLACES; i++)
         queue->cells[i] = CELL_DONE;
     memset(ran, 0, sizeof ran);
     for (unsigned slot = 0; slot < WORKERS; slot++)
-        workers[slot] = (struct weir_task){
-            .control = control,
-            .tie = &tie,
-            .mine = weir__mine(),
-            .generation = &generation,
-            .slot = slot,
-            .incarnation = 1,
-        };
+        workers[slot] = lone_worker(control, slot, &ties[slot]);
 }
 
 static void close_queue(void)
 {
     munmap(queue, sizeof *queue);
-    munmap(control->jobs, (WEIR__QUEUE_JOB + 1) * sizeof *control->jobs);
-    munmap(control, control_size());
+    lone_control_free(control);
 }
 
 static uint64_t tail(void)
