@@ -311,6 +311,11 @@ class Machines:
         except OSError:
             return []
 
+    def text(self, host, name):
+        """What is in a file of its folder for temporary ones."""
+        with open("/proc/%d/root%s/%s" % (self.inits[host], TEMPORARY, name), encoding="utf-8") as file:
+            return file.read()
+
     def is_clean(self, hosts, names=None, ended=None):
         """Whether no machine has a process, or none whose name matches, nor a file in /dev/shm. The process `ended` has ended,
         though its launcher may not have asked for its status yet."""
