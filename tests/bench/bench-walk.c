@@ -2,10 +2,10 @@
  *
  * bench-walk.c: how many files a tree of folders has, and how many bytes are in them.
  *
- * With weir a call of a stream reads a folder and goes on with those below, up to FOLDERS_A_CALL;
- * its result is two sums, and the paths that are left, each of which the program puts into the
- * stream. With OpenMP a folder is a task that makes more tasks. Both read a folder by the same
- * function.
+ * With weir a call of a stream is given the paths of some folders. It reads these and goes on with
+ * those below, up to FOLDERS_A_CALL; its result is two sums, and the paths that are left, of which
+ * the program makes more calls. With OpenMP a folder is a task that makes more tasks. Both read a
+ * folder by the same function.
  */
 #include "kernel.h"
 
@@ -23,8 +23,10 @@
 #define NAMES_SIZE 8192
 #define PATHS_SIZE 65536
 
-/* One folder a call would make the program, which is a third process, do a third of the work. */
+/* One folder a call would make the program, a third process, do as much as a worker. With many
+ * paths a call there are too few calls, and workers wait. */
 #define FOLDERS_A_CALL 16
+#define PATHS_A_CALL   2
 
 struct sums {
     int64_t files, bytes;
@@ -105,6 +107,7 @@ static void take_path(struct found *found, char *path)
     found->used = begin;
 }
 
+/* `arg`: paths, with an empty one behind the last. */
 static int walk(weir_task *task, void *arg)
 {
     static struct folder folder;
@@ -112,7 +115,9 @@ static int walk(weir_task *task, void *arg)
     char path[PATH_MAX];
 
     found.sums = (struct sums){0};
-    found.used = strlen(arg) + 1;
+    found.used = 0;
+    for (const char *next = arg; *next != '\0'; next = (const char *)arg + found.used)
+        found.used += strlen(next) + 1;
     memcpy(found.paths, arg, found.used);
     for (int i = 0; i < FOLDERS_A_CALL && found.used > 0; i++) {
         take_path(&found, path);
@@ -126,11 +131,28 @@ static int walk(weir_task *task, void *arg)
     return weir_task_result(task, &found, offsetof(struct found, paths) + found.used);
 }
 
-static void put_paths(weir_stream *stream, const struct found *found)
+static void put_paths(weir_stream *stream, const char *paths, size_t size)
 {
-    for (size_t at = 0; at < found->used; at += strlen(found->paths + at) + 1)
-        must(weir_stream_put(stream, found->paths + at, strlen(found->paths + at) + 1) == 0,
-             "weir_stream_put");
+    static char arg[PATHS_SIZE + 1];
+
+    if (size == 0)
+        return;
+    memcpy(arg, paths, size);
+    arg[size] = '\0';
+    must(weir_stream_put(stream, arg, size + 1) == 0, "weir_stream_put");
+}
+
+static void put_left(weir_stream *stream, const struct found *found)
+{
+    size_t begin = 0, at = 0;
+
+    for (int count = 1; at < found->used; count++) {
+        at += strlen(found->paths + at) + 1;
+        if (count % PATHS_A_CALL != 0 && at < found->used)
+            continue;
+        put_paths(stream, found->paths + begin, at - begin);
+        begin = at;
+    }
 }
 
 static void by_weir(const struct bench *bench)
@@ -140,14 +162,15 @@ static void by_weir(const struct bench *bench)
     weir_item item;
 
     weir_found = (struct sums){0};
-    must(stream != NULL && weir_stream_put(stream, root, strlen(root) + 1) == 0, "a stream");
+    must(stream != NULL, "weir_stream_new");
+    put_paths(stream, root, strlen(root) + 1);
     while (weir_stream_next(stream, &item, -1) == 1) {
         const struct found *found = item.data;
 
         must(item.code == 0, "a folder");
         weir_found.files += found->sums.files;
         weir_found.bytes += found->sums.bytes;
-        put_paths(stream, found);
+        put_left(stream, found);
     }
     weir_stream_free(stream);
 }
