@@ -8,7 +8,8 @@
  * STEP is open (a job is opened and no worker spins or sleeps), found (the last worker spins),
  * announce (a worker is about to spin), wake (the last worker sleeps), chunk (a worker wakes the
  * next one before it runs a chunk, and nobody sleeps), or of a job of a million chunks: leave (all
- * workers enter when no chunk is free any more, and leave) or run (a worker runs all of them).
+ * workers enter when no chunk is free any more, and leave) or run (a worker runs all of them). Or
+ * calls: when one worker has run a full queue of calls all come to it, and find none.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,10 +17,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "pool/control/calls.h"
 #include "pool/control/park.h"
 #include "pool/control/parts.h"
 #include "pool/control/ready.h"
 #include "pool/control/tie.h"
+#include "pool/worker/work_calls.h"
 #include "pool/worker/work_jobs.h"
 
 #define CHUNKS 1000000
@@ -65,7 +68,34 @@ static void open_job(uint64_t cell)
     job->state = JOB_OPEN;
 }
 
-static void work(int workers)
+static int call_nothing(weir_task *task, void *arg)
+{
+    (void)task;
+    (void)arg;
+    return 0;
+}
+
+static void open_queue(void)
+{
+    struct weir__queue *queue = map(sizeof *queue);
+
+    control->queue = queue;
+    control->jobs = map((WEIR__QUEUE_JOB + 1) * sizeof control->jobs[0]);
+    control->jobs_used = WEIR__QUEUE_JOB + 1;
+    for (uint64_t i = 0; i < WEIR__QUEUE_CALLS; i++) {
+        queue->calls[i].function = call_nothing;
+        queue->calls[i].position = i;
+    }
+    queue->tail = (uint64_t)WEIR__QUEUE_CALLS << QUEUE_POSITION_SHIFT;
+    weir__ready_add(control, WEIR__QUEUE_JOB);
+}
+
+static void work_on_job(struct weir_task *task)
+{
+    weir__work_on_job(task, JOB);
+}
+
+static void work(int workers, void (*on)(struct weir_task *task))
 {
     static const _Atomic uint64_t generation;
     struct weir__tie tie = {.supervisor = getppid()};
@@ -80,16 +110,18 @@ static void work(int workers)
             .incarnation = 1,
         };
 
-        weir__work_on_job(&task, JOB);
+        on(&task);
     }
 }
 
 __attribute__((noinline)) static void step(const char *name)
 {
     if (strcmp(name, "leave") == 0)
-        work(control->workers);
+        work(control->workers, work_on_job);
     else if (strcmp(name, "run") == 0)
-        work(1);
+        work(1, work_on_job);
+    else if (strcmp(name, "calls") == 0)
+        work(control->workers, weir__work_calls);
     if (strcmp(name, "open") == 0 || strcmp(name, "found") == 0)
         weir__take_spinner(control);
     if (strcmp(name, "announce") == 0) {
@@ -118,6 +150,10 @@ int main(int argc, char **argv)
         atomic_fetch_or(bits, UINT64_C(1) << (last % 64));
     if (strcmp(argv[2], "leave") == 0 || strcmp(argv[2], "run") == 0)
         open_job(strcmp(argv[2], "run") == 0 ? CELL_FREE : CELL_DONE);
+    if (strcmp(argv[2], "calls") == 0) {
+        open_queue();
+        work(1, weir__work_calls);
+    }
     step(argv[2]);
     return 0;
 }
