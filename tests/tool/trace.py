@@ -667,13 +667,15 @@ class Screenshot(Traces):
             file.write(page)
         found = self.probe(page, width)
         height = int(found["rows"][-1]["bottom"]) + 20
-        for _ in range(5):  # on a busy machine the browser may take the picture before the page is painted
+        before = None
+        for _ in range(8):  # on a busy machine the browser may take the picture before all of the page is painted
             self.browse("--window-size=%d,%d" % (width, height), "--virtual-time-budget=2000",
                         "--screenshot=%s/page.png" % self.folder, "file://%s/page.html" % self.folder)
             with open(os.path.join(self.folder, "page.png"), "rb") as file:
                 pixels = decode_png(file.read())
-            if len({pixel for line in pixels for pixel in line}) > 2:
+            if pixels == before and len({pixel for line in pixels for pixel in line}) > 2:
                 break
+            before = pixels
         return pixels, found
 
     @staticmethod
