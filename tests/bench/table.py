@@ -29,7 +29,8 @@ def row(name, found):
         p90 += [" (%.3g)" % found["p90_ratio"]]
     ratio = found["weir_" + unit] / found["peer_" + unit]
     target = found.get("target", "")
-    missed = ", missed" if target != "" and ratio > target else ""
+    missed = ", missed" if target != "" and ("throughput" not in found and ratio > target or
+                                             found.get("throughput", target) < target) else ""
     return "| `%s`: %s | %s%s | %s%s | %.3g%s | %s%s |" % (name, found["bench"], weir, p90[0], peer, p90[1], ratio, p90[2], target,
                                                            missed)
 
