@@ -8,6 +8,7 @@
 #include "sim_parts.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Nothing is sent before all have made the call, but for what each says to node 0. */
@@ -86,4 +87,32 @@ void sim_run_odd(const struct sim_config *config, const struct sim_call *call,
             calls[1].odd_node = node;
             sim_run(&own, calls, 3, sim_assert_error, &expected);
         }
+}
+
+struct returns {
+    int nodes, *count;
+};
+
+static void count_returns(const struct sim_outcome *outcome, const struct sim_call *call, void *arg)
+{
+    const struct returns *returns = arg;
+
+    (void)call;
+    for (int i = 0; i < returns->nodes; i++)
+        returns->count[outcome->results[i].returned]++;
+}
+
+void sim_run_damaged(const struct sim_config *config, const struct sim_call *calls, int count,
+                     int returns[2])
+{
+    struct sim_call *own = malloc((size_t)count * sizeof *own);
+
+    assert_non_null(own);
+    memcpy(own, calls, (size_t)count * sizeof *own);
+    for (int i = 0; i < count; i++) {
+        own[i].timeout_ms = 20000;
+        own[i].damaged = true;
+    }
+    sim_run(config, own, count, count_returns, &(struct returns){config->nodes, returns});
+    free(own);
 }

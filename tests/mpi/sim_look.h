@@ -35,4 +35,9 @@ void sim_odd_argument(struct weir__collective_spec *spec);
 void sim_run_odd(const struct sim_config *config, const struct sim_call *call,
                  const struct sim_odd *odds, size_t count);
 
+/* Runs the calls with messages that are damaged (config->corrupt) and 20 s for each. Adds to
+ * returns[true] how often one has returned on a node, and to returns[false] how often not. */
+void sim_run_damaged(const struct sim_config *config, const struct sim_call *calls, int count,
+                     int returns[2]);
+
 #endif

@@ -245,31 +245,16 @@ static void all_time_out__when_one_node_does_not_come(void **state)
     sim_run(&config, calls, 2, sim_assert_error, &expected);
 }
 
-static void count_returns(const struct sim_outcome *outcome, const struct sim_call *call, void *arg)
-{
-    int *returns = arg;
-
-    (void)call;
-    for (int i = 0; i < 7; i++)
-        returns[outcome->results[i].returned]++;
-}
-
 static void nothing_breaks__when_messages_are_damaged(void **state)
 {
     int returns[2] = {0};
 
     (void)state;
     for (unsigned seed = 1; seed <= 150; seed++) {
-        struct sim_call calls[CALLS];
         struct sim_config config = {
             .nodes = 7, .seed = seed, NETWORK, .corrupt = 0.02, .silence_ns = 5000 * SIM_MS};
 
-        memcpy(calls, all_calls, sizeof calls);
-        for (int i = 0; i < CALLS; i++) {
-            calls[i].timeout_ms = 20000;
-            calls[i].damaged = true;
-        }
-        sim_run(&config, calls, CALLS, count_returns, returns);
+        sim_run_damaged(&config, all_calls, CALLS, returns);
     }
     assert_true(returns[true] > 9 * returns[false]); /* a STOP may be the message that is damaged */
 }
