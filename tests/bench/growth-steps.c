@@ -14,14 +14,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
+#include "lone-control.h"
 #include "pool/control/calls.h"
 #include "pool/control/park.h"
 #include "pool/control/parts.h"
 #include "pool/control/ready.h"
-#include "pool/control/tie.h"
 #include "pool/worker/work_calls.h"
 #include "pool/worker/work_jobs.h"
 
@@ -40,28 +38,15 @@ static int nothing(struct weir_task *task, weir_range range)
 
 static const struct weir__job_kind kind = {.run = nothing};
 
-static void *map(size_t size)
-{
-    void *memory =
-        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-
-    if (memory == MAP_FAILED)
-        exit(1);
-    return memory;
-}
-
 static void open_job(uint64_t cell)
 {
-    struct weir__job *job;
+    struct weir__job *job = &control->jobs[JOB];
 
-    control->jobs = map((JOB + 1) * sizeof control->jobs[0]);
-    control->jobs_used = JOB + 1;
-    job = &control->jobs[JOB];
     job->kind = &kind;
     job->count = CHUNKS;
     job->range = (weir_range){0, CHUNKS};
     job->grain = 1;
-    job->cells = map(CHUNKS * sizeof job->cells[0] + weir__parts_size(CHUNKS));
+    job->cells = map_memory(CHUNKS * sizeof job->cells[0] + weir__parts_size(CHUNKS));
     for (int i = 0; i < CHUNKS; i++)
         job->cells[i] = cell;
     weir__parts_reset(job->cells, CHUNKS, job->retry_seq);
@@ -77,11 +62,9 @@ static int call_nothing(weir_task *task, void *arg)
 
 static void open_queue(void)
 {
-    struct weir__queue *queue = map(sizeof *queue);
+    struct weir__queue *queue = map_memory(sizeof *queue);
 
     control->queue = queue;
-    control->jobs = map((WEIR__QUEUE_JOB + 1) * sizeof control->jobs[0]);
-    control->jobs_used = WEIR__QUEUE_JOB + 1;
     for (uint64_t i = 0; i < WEIR__QUEUE_CALLS; i++) {
         queue->calls[i].function = call_nothing;
         queue->calls[i].position = i;
@@ -97,18 +80,10 @@ static void work_on_job(struct weir_task *task)
 
 static void work(int workers, void (*on)(struct weir_task *task))
 {
-    static const _Atomic uint64_t generation;
-    struct weir__tie tie = {.supervisor = getppid()};
+    struct weir__tie tie;
 
     for (int i = 0; i < workers; i++) {
-        struct weir_task task = {
-            .control = control,
-            .tie = &tie,
-            .mine = weir__mine(),
-            .generation = &generation,
-            .slot = (unsigned)i,
-            .incarnation = 1,
-        };
+        struct weir_task task = lone_worker(control, (unsigned)i, &tie);
 
         on(&task);
     }
@@ -139,10 +114,8 @@ int main(int argc, char **argv)
 
     if (workers < 1 || workers > WEIR_WORKERS_MAX)
         return 2;
-    control = map(sizeof *control + ((size_t)workers + 1) * sizeof control->slots[0]);
-    control->workers = workers;
+    control = lone_control_new((unsigned)workers, JOB);
     control->spinners_max = workers;
-    control->host_cpu = -1;
     last = (unsigned)workers - 1;
     bits = strcmp(argv[2], "wake") == 0 ? &control->meeting[last / 64].parked
                                         : &control->meeting[last / 64].spinning;

@@ -3,13 +3,14 @@
  * The parts of a job of many chunks: what a worker passes over, and that no chunk is lost by it.
  * Workers are threads here, over a record that no process has.
  */
-#include "lone-control.h"
+#include "leak.h"
 
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "lone-control.h"
 #include "pool/control/parts.h"
 #include "pool/control/ready.h"
 #include "pool/worker/work_jobs.h"

@@ -3,11 +3,12 @@
  * What a worker passes over in the queue of calls: what another one has seen, and nothing else. The
  * workers are calls of one thread, over a record that no process has.
  */
-#include "lone-control.h"
+#include "leak.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "lone-control.h"
 #include "pool/control/calls.h"
 #include "pool/control/ready.h"
 #include "pool/worker/work_calls.h"

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * lone-control.h: a pool's records that no process has, for tests of what workers do with them.
+ * lone-control.h: a pool's records that no process has, for tests and counts of what workers do
+ * with them.
  */
 #ifndef TEST_LONE_CONTROL_H
 #define TEST_LONE_CONTROL_H
 
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "leak.h"
 #include "pool/control/control.h"
 #include "pool/control/tie.h"
 #include "pool/worker/task.h"
@@ -17,7 +18,8 @@ static inline void *map_memory(size_t size)
 {
     void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-    assert_true(memory != MAP_FAILED);
+    if (memory == MAP_FAILED)
+        abort();
     return memory;
 }
 
