@@ -13,10 +13,9 @@
 #include <pthread.h>
 #include <string.h>
 
-#define KEYS        100000
-#define SLOTS       ((uint64_t)1 << 18)
-#define CLIENTS_MAX 64   /* as many as a kernel has workers */
-#define STEPS       2000 /* of working a value out: some 6 us */
+#define KEYS  100000
+#define SLOTS ((uint64_t)1 << 18)
+#define STEPS 2000 /* of working a value out: some 6 us */
 
 /* What a key has in the cache. */
 struct entry {
@@ -44,7 +43,7 @@ struct job {
 
 static struct job job;
 static double *shared_sums; /* that clients write */
-static double weir_sums[CLIENTS_MAX], peer_sums[CLIENTS_MAX];
+static double weir_sums[KERNEL_WORKERS_MAX], peer_sums[KERNEL_WORKERS_MAX];
 
 static int64_t key_of(int64_t client, int64_t request)
 {

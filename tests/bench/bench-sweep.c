@@ -103,42 +103,41 @@ static int left_ms(const struct child *child)
     return (int)(child->begin_ms + LATE_MS - now_ms());
 }
 
+/* Whether the child has ended by now, if need be because it is late. */
+static bool has_ended(struct child *child, const struct pollfd *fd)
+{
+    if (child->fd.fd < 0 || (fd->revents == 0 && left_ms(child) > 0))
+        return false;
+    if (fd->revents == 0)
+        kill(child->pid, SIGKILL);
+    must(waitpid(child->pid, NULL, 0) == child->pid, "waitpid");
+    close(child->fd.fd);
+    child->fd.fd = -1;
+    return true;
+}
+
 static void by_hand(const struct bench *bench)
 {
-    enum { CHILDREN_MAX = 64 };
-    const int children = bench->workers < CHILDREN_MAX ? bench->workers : CHILDREN_MAX;
-    struct pollfd fds[CHILDREN_MAX];
-    struct child at[CHILDREN_MAX];
-    int64_t next = 0, running = 0;
+    struct pollfd fds[KERNEL_WORKERS_MAX];
+    struct child at[KERNEL_WORKERS_MAX];
+    int64_t next = 0, ended = 0;
 
     memset(peer_found, 0, (size_t)count * sizeof *peer_found);
-    for (int i = 0; i < children && next < count; i++, running++)
-        start(&at[i], next++, bench->seed);
-    while (running > 0) {
+    for (int i = 0; i < bench->workers; i++)
+        at[i].fd = (struct pollfd){.fd = -1};
+    while (ended < count) {
         int first_ms = LATE_MS;
 
-        for (int i = 0; i < children; i++) {
+        for (int i = 0; i < bench->workers; i++) {
+            if (at[i].fd.fd < 0 && next < count)
+                start(&at[i], next++, bench->seed);
             fds[i] = at[i].fd;
             if (at[i].fd.fd >= 0 && left_ms(&at[i]) < first_ms)
                 first_ms = left_ms(&at[i]);
         }
-        poll(fds, (nfds_t)children, first_ms < 0 ? 0 : first_ms);
-        for (int i = 0; i < children; i++) {
-            if (at[i].fd.fd < 0)
-                continue;
-            if (fds[i].revents == 0 && left_ms(&at[i]) <= 0)
-                kill(at[i].pid, SIGKILL);
-            else if (fds[i].revents == 0)
-                continue;
-            must(waitpid(at[i].pid, NULL, 0) == at[i].pid, "waitpid");
-            close(at[i].fd.fd);
-            at[i].fd.fd = -1;
-            running--;
-            if (next < count) {
-                start(&at[i], next++, bench->seed);
-                running++;
-            }
-        }
+        poll(fds, (nfds_t)bench->workers, first_ms < 0 ? 0 : first_ms);
+        for (int i = 0; i < bench->workers; i++)
+            ended += has_ended(&at[i], &fds[i]);
     }
 }
 

@@ -143,8 +143,11 @@ static bool is_wanted(const struct kernel *kernel, char *const *names)
 static int run(const struct kernel *kernels, int count, const struct options *options,
                char *const *names)
 {
+    const int cpus = weir_cpu_count();
     struct bench bench = {
-        .workers = options->workers > 0 ? options->workers : weir_cpu_count(),
+        .workers = options->workers > 0        ? options->workers
+                   : cpus > KERNEL_WORKERS_MAX ? KERNEL_WORKERS_MAX
+                                               : cpus,
         .seed = options->seed,
     };
     int status = 0;
@@ -203,7 +206,7 @@ static bool parse_options(int argc, char **argv, struct options *options)
             continue;
         if (name == 'r' && (options->rounds = parse(optarg, ROUNDS_MAX)) > 0)
             continue;
-        if (name == 'w' && (options->workers = parse(optarg, 64)) > 0)
+        if (name == 'w' && (options->workers = parse(optarg, KERNEL_WORKERS_MAX)) > 0)
             continue;
         if (name == 'e' && (options->seed = (uint64_t)parse(optarg, INT32_MAX)) > 0)
             continue;

@@ -13,7 +13,8 @@
 
 #include "random-of.h"
 
-#define KERNEL_WAYS_MAX 6
+#define KERNEL_WAYS_MAX    6
+#define KERNEL_WORKERS_MAX 64
 
 /* The loop of all ways: one copy, so that they differ by nothing that the compiler made of it. */
 #define SHARED_LOOP __attribute__((noinline)) static

@@ -16,7 +16,8 @@ def time(us):
     return ""
 
 
-def row(name, found):
+def row(name, found, alone):
+    """`alone`: the benchmark prints nothing else."""
     for unit, factor in UNITS:
         if "weir_" + unit in found and "peer_" + unit in found:
             break
@@ -31,8 +32,8 @@ def row(name, found):
     target = found.get("target", "")
     missed = ", missed" if target != "" and ("throughput" not in found and ratio > target or
                                              found.get("throughput", target) < target) else ""
-    return "| `%s`: %s | %s%s | %s%s | %.3g%s | %s%s |" % (name, found["bench"], weir, p90[0], peer, p90[1], ratio, p90[2], target,
-                                                           missed)
+    label = "`%s`" % ("'%s'" % name if " " in name else name) + ("" if alone else ", " + found["bench"])
+    return "| %s | %s%s | %s%s | %.3g%s | %s%s |" % (label, weir, p90[0], peer, p90[1], ratio, p90[2], target, missed)
 
 
 def main():
@@ -43,8 +44,9 @@ def main():
             tests = list(map(json.loads, log))
         for test in tests:
             name = test["name"].rpartition(" / ")[2]
-            for found in (json.loads(line) for line in test.get("stdout", "").splitlines() if line.startswith("{")):
-                text = row(name, found)
+            lines = [json.loads(line) for line in test.get("stdout", "").splitlines() if line.startswith("{")]
+            for found in lines:
+                text = row(name, found, len(lines) == 1)
                 if text:
                     print(text)
                 else:
